@@ -1,0 +1,61 @@
+"""Typed configuration: plain data in, a frozen pydantic object or a one-line error out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sim2real.errors import UserError, unknown
+
+
+class Config(BaseModel):
+    """Base of everything configured: frozen, unknown keys refused, NaN and infinity refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], data: Any, where: str) -> Model:
+    """Validate `data`, what a file or a command line gave, as a `model`.
+
+    `where` names the place for the error ("domain 'windy' of robot.yaml").
+    Raises UserError with every problem on one line: key, value, what is allowed.
+    """
+    if not isinstance(data, Mapping):
+        raise UserError(f"{where}: expected keys and values, got {data!r}")
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        problems = "; ".join(_word(model, problem) for problem in error.errors())
+        raise UserError(f"{where}: {problems}") from None
+
+
+def _word(model: type[BaseModel], problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        owner = _owner(model, problem["loc"])
+        return f"{path}: {unknown('key', problem['loc'][-1], owner.model_fields)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = "" if problem["type"] in ("missing", "value_error") else f", got {problem['input']!r}"
+    return f"{path}: {message}{value}" if path else message
+
+
+def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model class whose key `location` names: nested models are followed by annotation."""
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(iter(_models_in(field.annotation)), model)
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]

@@ -1,0 +1,153 @@
+"""The contract of everything in `envs/`: what is to be done, knowing nothing of randomization."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import gymnasium.envs.mujoco
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.errors import UserError
+
+Array = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class ObservationTerm:
+    """One named block of the observation: its size and, where it has one, its unit."""
+
+    name: str
+    size: int
+    unit: str = ""
+
+
+class Rng(Protocol):
+    """Random numbers for several worlds at once: row k is drawn for world `ids[k]` alone.
+
+    Like `np.random.Generator`, with `size` always given and its first entry `len(ids)`.
+    """
+
+    def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> Array:
+        """Uniform in [low, high)."""
+
+    def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> Array:
+        """Normal with mean `loc` and standard deviation `scale`."""
+
+    def standard_normal(self, size: tuple[int, ...]) -> Array:
+        """Normal with mean 0 and standard deviation 1."""
+
+    def random(self, size: tuple[int, ...]) -> Array:
+        """Uniform in [0, 1)."""
+
+    def integers(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.int64]:
+        """Integers in [low, high)."""
+
+
+class Task:
+    """What is to be done, for n worlds at once.
+
+    A subclass names its model and control step, and says what is observed, rewarded, failed and
+    started from. `world` is the simulation: its fields are live arrays with the worlds first,
+    named as in MuJoCo's MjData (`world.qpos` is (n, nq)), with named views
+    (`world.joint("hinge").qpos` is (n, 1)); `world.previous["qpos"]` holds the values before the
+    control step of every field listed in `remembers`.
+    """
+
+    model: ClassVar[str] = ""
+    """MJCF file; relative to the module; by default the module's name with `.xml`."""
+    control_dt: ClassVar[float]
+    """Control step in s, a multiple of the model's time step."""
+    episode_s: ClassVar[float]
+    """Time limit in s, a multiple of the control step."""
+    units: ClassVar[dict[str, str]] = {}
+    """Unit of each observation term that has one."""
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """MjData fields whose values before the control step the reward needs."""
+    derived_fields: ClassVar[Literal["current", "lagged"]] = "current"
+    """Whether positions of bodies, sensors and the like belong to the new state ("current") or are
+    left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
+    camera: ClassVar[dict[str, Any]] = {}
+    """Free-camera settings for pictures: distance, azimuth, elevation, lookat, trackbodyid."""
+
+    reference: str
+    """How to find the task again: its name, its file, or "module:Class"."""
+
+    def __init__(self, **options: Any) -> None:
+        if options and type(self).__init__ is Task.__init__:
+            raise UserError(f"task {self.name!r} takes no options, got {', '.join(options)}")
+        self.options: dict[str, Any] = options
+        module = type(self).__module__
+        shipped = module.startswith("sim2real.envs.")
+        self.reference = self.name if shipped else f"{module}:{type(self).__qualname__}"
+
+    def observe(self, world: Any) -> dict[str, Array]:
+        """Named terms, each (n, k); the observation is their concatenation in this order."""
+        raise NotImplementedError("def observe(self, world) -> dict[str, (n, k) array]")
+
+    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+        """Named terms, each (n,); the reward is their sum, left to right; each is logged.
+
+        `action` is (n, nu), exactly as it was given to `step`.
+        """
+        raise NotImplementedError("def reward(self, world, action) -> dict[str, (n,) array]")
+
+    def failed(self, world: Any) -> BoolArray:
+        """(n,) bool: which worlds end here as terminated. By default none."""
+        return np.zeros(world.num_envs, dtype=bool)
+
+    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+        """Write the start states of the worlds `ids`, which stand at the model's defaults."""
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """Change the model before it is compiled. By default nothing."""
+
+    @property
+    def name(self) -> str:
+        """The task's name: the stem of its file."""
+        return self.file.stem
+
+    @property
+    def file(self) -> Path:
+        """The Python file that defines the task."""
+        return Path(inspect.getfile(type(self))).resolve()
+
+    @property
+    def model_file(self) -> Path:
+        """The MJCF file of the task."""
+        return self.file.parent / (self.model or f"{self.name}.xml")
+
+    def spec(self) -> mujoco.MjSpec:
+        """The editable model, with the task's own edits; UserError if the file is missing or bad."""
+        if not self.model_file.is_file():
+            raise UserError(f"task {self.name!r}: the model {self.model_file} does not exist")
+        try:
+            spec = mujoco.MjSpec.from_file(str(self.model_file))
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"task {self.name!r}: {self.model_file} is not valid: {reason}") from None
+        self.edit(spec)
+        return spec
+
+    def compile(self) -> mujoco.MjModel:
+        """The nominal model."""
+        return self.spec().compile()
+
+
+def whole_steps(duration: float, step: float, what: str) -> int:
+    """How many `step`s (s) make `duration` (s); UserError unless it is a whole number of them."""
+    count = round(duration / step)
+    if count < 1 or abs(count * step - duration) > 1e-9 * max(duration, 1.0):
+        raise UserError(f"{what} of {duration} s is not a multiple of {step} s")
+    return count
+
+
+def gymnasium_asset(name: str) -> str:
+    """The path of an MJCF file that the installed gymnasium ships."""
+    return str(Path(gymnasium.envs.mujoco.__file__).parent / "assets" / name)
