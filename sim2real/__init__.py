@@ -1,0 +1,90 @@
+"""Pretrain a policy in randomized worlds, transfer it to a shifted one, measure the gap.
+
+The public names are imported when they are first used, so that `import sim2real` is quick:
+
+>>> import sim2real as s2r
+>>> sorted(s2r.__all__)[:4]
+['Domain', 'Run', 'Simulation', 'Task']
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sim2real.domains import Domain, load_domain
+    from sim2real.errors import UserError
+    from sim2real.evaluation.rollout import evaluate
+    from sim2real.registry import load_task, task_names
+    from sim2real.simulation import Simulation
+    from sim2real.simulation.vec_env import make_vec_env
+    from sim2real.studies.study import study
+    from sim2real.task import Task
+    from sim2real.training.pretrain import pretrain, resume
+    from sim2real.training.run import Run, load_run
+    from sim2real.transfer.api import distill, transfer
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name -> module that defines it
+    "Domain": "sim2real.domains",
+    "Run": "sim2real.training.run",
+    "Simulation": "sim2real.simulation",
+    "Task": "sim2real.task",
+    "UserError": "sim2real.errors",
+    "distill": "sim2real.transfer.api",
+    "evaluate": "sim2real.evaluation.rollout",
+    "load_domain": "sim2real.domains",
+    "load_run": "sim2real.training.run",
+    "load_task": "sim2real.registry",
+    "make_vec_env": "sim2real.simulation.vec_env",
+    "pretrain": "sim2real.training.pretrain",
+    "resume": "sim2real.training.pretrain",
+    "study": "sim2real.studies.study",
+    "task_names": "sim2real.registry",
+    "transfer": "sim2real.transfer.api",
+}
+
+__all__ = [
+    "Domain",
+    "Run",
+    "Simulation",
+    "Task",
+    "UserError",
+    "distill",
+    "evaluate",
+    "load_domain",
+    "load_run",
+    "load_task",
+    "make_vec_env",
+    "pretrain",
+    "resume",
+    "study",
+    "task_names",
+    "transfer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'sim2real' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _prefer_egl() -> None:
+    """Render without a display; MuJoCo reads the variable when it is first imported."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY") and "mujoco" not in sys.modules:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+_prefer_egl()
