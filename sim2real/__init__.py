@@ -14,6 +14,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
+
 if TYPE_CHECKING:
     from sim2real.domains import Domain, load_domain
     from sim2real.errors import UserError
@@ -87,4 +89,19 @@ def _prefer_egl() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
+def _register() -> None:
+    """Make `gym.make("sim2real/Hopper-v0", domain=...)` and `gym.make_vec` know every task."""
+    from sim2real.registry import gymnasium_ids  # imports mujoco, hence after _prefer_egl
+
+    for gymnasium_id, task in gymnasium_ids().items():
+        if gymnasium_id not in gymnasium.registry:
+            gymnasium.register(
+                gymnasium_id,
+                entry_point="sim2real.simulation.env:Sim2RealEnv",
+                vector_entry_point="sim2real.simulation.vector_env:Sim2RealVectorEnv",
+                kwargs={"task": task},
+            )
+
+
 _prefer_egl()
+_register()
