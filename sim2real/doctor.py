@@ -1,0 +1,85 @@
+"""What a bug report needs: versions, drawing, threads, disk, and how quick the physics is here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = (
+    "sim2real",
+    "mujoco",
+    "gymnasium",
+    "stable-baselines3",
+    "torch",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "tyro",
+    "tensorboard",
+    "safetensors",
+)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def drawing(task: str = "cartpole") -> str:
+    """How pictures are made here, or why there are none."""
+    from sim2real.simulation import Simulation
+    from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+
+    backend = os.environ.get("MUJOCO_GL", "default")
+    try:
+        renderer = Renderer(Simulation(task), width=64, height=48)
+        start = time.perf_counter()
+        renderer.frame()
+        milliseconds = 1e3 * (time.perf_counter() - start)
+        renderer.close()
+    except RenderingUnavailable as error:
+        return f"none ({backend}): {error}"
+    return f"{backend}, {milliseconds:.0f} ms for a small frame"
+
+
+def steps_per_second(task: str = "hopper", num_envs: int = 64, seconds: float = 1.0) -> float:
+    """Control steps per second of `task` in its randomized domain, at random actions."""
+    from sim2real.simulation import Simulation
+
+    simulation = Simulation(task, "randomized", num_envs=num_envs)
+    simulation.reset()
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (64, num_envs, *simulation.action_space.shape))
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        simulation.step(actions[steps % len(actions)])
+        steps += 1
+    return steps * num_envs / (time.perf_counter() - start)
+
+
+def doctor() -> dict[str, Any]:
+    """Everything about this machine that explains a result or a failure, as plain data."""
+    import torch
+
+    return {
+        "versions": versions(),
+        "system": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)),
+        "torch_threads": torch.get_num_threads(),
+        "drawing": drawing(),
+        "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
+        "hopper_steps_per_second": round(steps_per_second()),
+    }

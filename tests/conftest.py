@@ -1,0 +1,20 @@
+"""One thread a process (pytest-xdist has the other core), no display, a home of our own."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("COLUMNS", "160")  # rich and tyro wrap their tables to it
+os.environ.setdefault("NO_COLOR", "1")
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def private_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cached references of one test are not found by another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
