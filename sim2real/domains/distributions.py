@@ -1,0 +1,257 @@
+"""Distributions of one number, each as its quantile function.
+
+A draw is `distribution.quantile(u)` with u uniform in [0, 1): every distribution takes exactly one
+uniform number, so that changing one parameter of a domain leaves the draws of the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, PlainSerializer
+from scipy.special import ndtr, ndtri
+
+from sim2real.errors import unknown
+
+Array = NDArray[np.float64]
+
+
+class Distribution(Protocol):
+    """A distribution of one number."""
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Smallest and largest value that can be drawn."""
+
+    def quantile(self, u: Array) -> Array:
+        """Values at the probabilities `u` in [0, 1); same shape."""
+
+    def words(self) -> str:
+        """The distribution as a person says it."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always `value`."""
+
+    value: float
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The value, twice."""
+        return self.value, self.value
+
+    def quantile(self, u: Array) -> Array:
+        """`value` everywhere."""
+        return np.full_like(u, self.value)
+
+    def words(self) -> str:
+        """The number."""
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform between `low` and `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _ordered(self.low, self.high)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The two ends."""
+        return self.low, self.high
+
+    def quantile(self, u: Array) -> Array:
+        """Linear between the ends."""
+        return self.low + (self.high - self.low) * u
+
+    def words(self) -> str:
+        """The range."""
+        return f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Uniform in the logarithm, between `low` and `high`, both positive."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _ordered(self.low, self.high)
+        if self.low <= 0:
+            raise ValueError(f"a log_uniform range must be positive, got {self.low:g}")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The two ends."""
+        return self.low, self.high
+
+    def quantile(self, u: Array) -> Array:
+        """Geometric between the ends."""
+        return self.low * (self.high / self.low) ** u
+
+    def words(self) -> str:
+        """The range."""
+        return f"{self.low:g} to {self.high:g} (log-uniform)"
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal with mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        _not_negative(self.std)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Unbounded, unless the standard deviation is 0."""
+        return (self.mean, self.mean) if self.std == 0 else (-np.inf, np.inf)
+
+    def quantile(self, u: Array) -> Array:
+        """The inverse normal distribution function, of u kept off 0 by half a float's step."""
+        return self.mean + self.std * ndtri(np.maximum(u, 2.0**-54))
+
+    def words(self) -> str:
+        """Mean and standard deviation."""
+        return f"{self.mean:g} ± {self.std:g}"
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """Normal with mean and standard deviation, cut off outside [low, high]."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _ordered(self.low, self.high)
+        _not_negative(self.std)
+        if not self.low <= self.mean <= self.high:
+            raise ValueError(
+                f"the mean {self.mean:g} must lie in [{self.low:g}, {self.high:g}]"
+            )
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The two cuts."""
+        return self.low, self.high
+
+    def quantile(self, u: Array) -> Array:
+        """The inverse normal distribution function, on the probabilities between the cuts."""
+        if self.std == 0:
+            return np.full_like(u, self.mean)
+        low, high = ndtr((np.array([self.low, self.high]) - self.mean) / self.std)
+        value = self.mean + self.std * ndtri(low + (high - low) * u)
+        return np.clip(value, self.low, self.high)
+
+    def words(self) -> str:
+        """Mean, standard deviation and cuts."""
+        return f"{self.mean:g} ± {self.std:g} within {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `values`, each as likely."""
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("a choice needs at least one value")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return min(self.values), max(self.values)
+
+    def quantile(self, u: Array) -> Array:
+        """The values in their order, at equal shares of [0, 1)."""
+        index = np.minimum((u * len(self.values)).astype(np.intp), len(self.values) - 1)
+        return np.array(self.values)[index]
+
+    def words(self) -> str:
+        """The values."""
+        return " or ".join(f"{value:g}" for value in self.values)
+
+
+_FORMS: dict[str, tuple[type, int]] = {
+    "uniform": (Uniform, 2),
+    "log_uniform": (LogUniform, 2),
+    "normal": (Normal, 2),
+    "truncated_normal": (TruncatedNormal, 4),
+}
+
+
+def parse_distribution(data: Any) -> Distribution:
+    """A distribution from plain data: a number, or {name: [numbers]}.
+
+    Raises ValueError (UserError for an unknown name) telling what is wrong.
+    """
+    if isinstance(data, tuple(form for form, _ in _FORMS.values()) + (Constant, Choice)):
+        return data  # type: ignore[no-any-return]
+    if not isinstance(data, dict):
+        return Constant(_number(data))
+    if len(data) != 1:
+        raise ValueError(f"expected one distribution, got {data!r}")
+    name, values = next(iter(data.items()))
+    if name not in (*_FORMS, "choice"):
+        raise unknown("distribution", name, (*_FORMS, "choice"))
+    if not isinstance(values, (list, tuple)):
+        raise ValueError(f"{name} takes a list of numbers, got {values!r}")
+    numbers = tuple(_number(value) for value in values)
+    if name == "choice":
+        return Choice(numbers)
+    form, count = _FORMS[name]
+    if len(numbers) != count:
+        raise ValueError(f"{name} takes {count} numbers, got {len(numbers)}")
+    distribution: Distribution = form(*numbers)
+    return distribution
+
+
+def plain_distribution(distribution: Any) -> Any:
+    """The plain data that `parse_distribution` makes `distribution` from."""
+    if isinstance(distribution, Constant):
+        return distribution.value
+    if isinstance(distribution, Choice):
+        return {"choice": list(distribution.values)}
+    name = next(name for name, (form, _) in _FORMS.items() if isinstance(distribution, form))
+    return {name: list(astuple(distribution))}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise ValueError(f"expected a number, got {value!r}")
+    if not np.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value!r}")
+    return float(value)
+
+
+def _ordered(low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"the range [{low:g}, {high:g}] is inverted; did you mean [{high:g}, {low:g}]?")
+
+
+def _not_negative(std: float) -> None:
+    if std < 0:
+        raise ValueError(f"a standard deviation must not be negative, got {std:g}")
+
+
+_parse: Callable[[Any], Any] = parse_distribution
+DistributionField = Annotated[
+    Any, BeforeValidator(_parse), PlainSerializer(plain_distribution, return_type=Any)
+]
+"""A pydantic field that holds a distribution and is written as plain data."""

@@ -1,0 +1,72 @@
+"""Domains and their files: beside the task, or anywhere as "file.yaml:name"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from sim2real.config import parse
+from sim2real.domains.domain import Domain
+from sim2real.errors import UserError, unknown
+from sim2real.files import read_yaml
+from sim2real.registry import load_task
+from sim2real.task import Task
+
+
+def load_domains(path: Path | str) -> dict[str, Domain]:
+    """Every domain of a YAML file, by name. Raises UserError telling key, value and what is allowed."""
+    path = Path(path)
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected domains by name, got {type(data).__name__}")
+    return {
+        str(name): parse(Domain, {**_mapping(entry, name, path), "name": str(name)}, f"{path}: {name}")
+        for name, entry in data.items()
+    }
+
+
+def _mapping(entry: object, name: object, path: Path) -> dict[str, object]:
+    if entry is None:
+        return {}
+    if not isinstance(entry, dict):
+        raise UserError(f"{path}: {name}: expected keys and values, got {entry!r}")
+    return entry
+
+
+def dump_domains(domains: dict[str, Domain]) -> str:
+    """The YAML that `load_domains` reads back as `domains`."""
+    data = {name: domain.plain() for name, domain in domains.items()}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def task_domains(task: Task) -> dict[str, Domain]:
+    """The domains beside the task's file; `nominal`, the model as it is, is always there."""
+    file = task.file.with_suffix(".yaml")
+    found = load_domains(file) if file.is_file() else {}
+    return {"nominal": Domain(name="nominal", about="The model as it is.")} | found
+
+
+def domain_names(task: str | Task) -> list[str]:
+    """The names of the domains beside the task's file."""
+    return list(task_domains(load_task(task)))
+
+
+def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
+    """The domain that `domain` names for `task`.
+
+    None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere.
+    Raises UserError if it is not there or its file is not valid.
+    """
+    if isinstance(domain, Domain):
+        return domain
+    loaded = load_task(task)
+    if domain is not None and ".yaml:" in domain:
+        file, _, name = domain.rpartition(":")
+        domains, where = load_domains(Path(file).expanduser()), f" in {file}"
+    else:
+        name = domain or "nominal"
+        domains, where = task_domains(loaded), f" of task {loaded.name!r}"
+    if name not in domains:
+        raise unknown(f"domain{where}", name, domains)
+    return domains[name]

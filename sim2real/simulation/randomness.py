@@ -1,0 +1,86 @@
+"""Counter-based random numbers: what an episode draws depends on (seed, episode) alone.
+
+Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is keyed by seed and
+episode; its counter is split into stream (what the numbers are for) and block (which call or time
+block), so that any block can be drawn again without having drawn the ones before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONTEXT, START, SENSING = 1, 2, 3
+"""Streams: the context of an episode, its start state, its sensor noise."""
+
+
+class EpisodeGenerators:
+    """Makes the generator of any (episode, stream, block) under one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._bits)
+        self._state: dict[str, Any] = dict(self._bits.state)
+        self.seed = seed
+
+    def at(self, episode: int, stream: int, block: int) -> np.random.Generator:
+        """The generator of one block; valid until the next call of `at`."""
+        state = self._state
+        state["state"]["key"][:] = (self.seed, episode)
+        state["state"]["counter"][:] = (0, 0, block, stream)
+        state["buffer_pos"], state["has_uint32"] = 4, 0
+        self._bits.state = state
+        return self._generator
+
+
+class RowRng:
+    """Draws for several episodes at once: row k comes from the generator of `episodes[k]`.
+
+    Every call is a block of its own, so that the k-th call of an episode always draws the same.
+    """
+
+    def __init__(
+        self, generators: EpisodeGenerators, episodes: Sequence[int], stream: int
+    ) -> None:
+        self._generators = generators
+        self._episodes = episodes
+        self._stream = stream
+        self._calls = 0
+
+    def _rows(self, method: str, size: tuple[int, ...], *args: Any) -> NDArray[Any]:
+        if not isinstance(size, tuple) or not size or size[0] != len(self._episodes):
+            raise ValueError(
+                f"size must be a tuple that starts with the number of worlds "
+                f"({len(self._episodes)}), got {size!r}"
+            )
+        rows = [
+            getattr(self._generators.at(episode, self._stream, self._calls), method)(
+                *args, size=size[1:]
+            )
+            for episode in self._episodes
+        ]
+        self._calls += 1
+        return np.array(rows).reshape(size)
+
+    def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Uniform in [low, high); the bounds broadcast to `size[1:]`."""
+        return self._rows("uniform", size, low, high)
+
+    def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Normal with mean `loc` and standard deviation `scale`."""
+        return self._rows("normal", size, loc, scale)
+
+    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Normal with mean 0 and standard deviation 1."""
+        return self._rows("standard_normal", size)
+
+    def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Uniform in [0, 1)."""
+        return self._rows("random", size)
+
+    def integers(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.int64]:
+        """Integers in [low, high)."""
+        return self._rows("integers", size, low, high)

@@ -1,0 +1,428 @@
+"""n independent worlds of one task in one domain, stepped together on native threads."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium.spaces
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim2real.domains import Domain, bind, load_domain, prepare
+from sim2real.errors import UserError
+from sim2real.registry import load_task
+from sim2real.simulation.randomness import CONTEXT, START, EpisodeGenerators, RowRng
+from sim2real.simulation.sensing import BLOCK, NoiseBlocks
+from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, whole_steps
+
+_log = logging.getLogger("sim2real.mujoco")
+_BAD = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
+_VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode that ended: its `index`, the `world` that ran it, and what came of it.
+
+    `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn.
+    """
+
+    index: int
+    world: int
+    total: float
+    length: int
+    failed: bool
+    truncated: bool
+    unstable: bool
+    terms: dict[str, float]
+    context: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What one control step gave, for n worlds, m of which ended an episode.
+
+    Shapes: observation (n, k); reward, terminated, truncated, unstable (n,); terms (n,) each;
+    ended (m,) ids; final_observation (m, k); episodes m. Where worlds were reset, `observation`
+    belongs to the new episode and `final_observation` to the end of the old one.
+    """
+
+    observation: Array
+    reward: Array
+    terms: dict[str, Array]
+    terminated: BoolArray
+    truncated: BoolArray
+    unstable: BoolArray
+    ended: IntArray
+    final_observation: Array
+    episodes: tuple[Episode, ...]
+
+
+class Simulation:
+    """`num_envs` worlds of `task` in `domain`, on `threads` native threads (0: all processors).
+
+    To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
+    (n, nq)), state fields may be written, `joint(name)` and its like are named views.
+    Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
+    of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone.
+    """
+
+    def __init__(
+        self,
+        task: str | Task,
+        domain: str | Domain | None = None,
+        num_envs: int = 1,
+        seed: int = 0,
+        threads: int = 0,
+    ) -> None:
+        if num_envs < 1:
+            raise UserError(f"num_envs must be at least 1, got {num_envs}")
+        self.task = load_task(task)
+        self.domain = load_domain(self.task, domain)
+        self.num_envs = num_envs
+        self.model = prepare(self.task, self.domain)
+        self.substeps = whole_steps(self.task.control_dt, self.model.opt.timestep, "control_dt")
+        self.dt: float = self.model.opt.timestep * self.substeps
+        self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
+        self.action_space = _action_space(self.task, self.model)
+        self._batch = mujoco.batch.Batch(self.model, num_envs, threads)
+        self._all = np.arange(num_envs)
+        self._views: dict[tuple[str, str], Any] = {}
+        self.previous: dict[str, NDArray[Any]] = {}
+        self.observation_terms, self._term_names = self._try_task()
+        self._stage = self._stage_after_step()
+        size = sum(term.size for term in self.observation_terms)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        self._plan = bind(self.domain, self.task, self.model, self.observation_terms)
+        self._noise = NoiseBlocks(self._plan.noises, num_envs)
+        self.context = np.zeros((num_envs, len(self._plan.names)))
+        self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
+        self._steps = np.zeros(num_envs, dtype=np.int64)
+        self._total = np.zeros(num_envs)
+        self._term_sums = np.zeros((num_envs, len(self._term_names)))
+        self.reseed(seed)
+        self.reset()
+
+    # -- one control step --------------------------------------------------------------------
+
+    def step(self, action: ArrayLike) -> Transition:
+        """Advance every world by one control step and reset those whose episode ended.
+
+        `action` is (n, nu). Raises UserError for a wrong shape and for NaN.
+        """
+        transition = self.advance(action)
+        if not len(transition.ended):
+            return transition
+        observation = transition.observation.copy()
+        observation[transition.ended] = self.reset(transition.ended)
+        return _with_observation(transition, observation)
+
+    def advance(self, action: ArrayLike) -> Transition:
+        """As `step`, but without the resets: what ended stays at its end."""
+        given = self._checked(action)
+        self.ctrl[:] = given
+        unstable = self._step_physics()
+        self._steps += 1
+        terms = self.task.reward(self, given)
+        failed = self.task.failed(self)
+        truncated = self._steps >= self.episode_steps
+        observation = self._observe(self._all)
+        unstable |= ~np.isfinite(observation).all(axis=1)
+        if unstable.any():
+            observation[unstable] = self._observation[unstable]
+            terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
+        terminated = failed | unstable
+        reward = functools.reduce(operator.add, terms.values()).astype(np.float64, copy=False)
+        self._total += reward
+        self._term_sums += np.stack(list(terms.values()), axis=1)
+        self._observation = observation
+        self._remember()
+        ended = np.flatnonzero(terminated | truncated)
+        return Transition(
+            observation=observation,
+            reward=reward,
+            terms=terms,
+            terminated=terminated,
+            truncated=truncated,
+            unstable=unstable,
+            ended=ended,
+            final_observation=observation[ended],
+            episodes=tuple(self._episode(i, failed, truncated, unstable) for i in ended.tolist()),
+        )
+
+    def reset(self, ids: ArrayLike | None = None, episodes: ArrayLike | None = None) -> Array:
+        """Start new episodes in the worlds `ids` (by default all); return their observations.
+
+        `episodes` are their indices; by default the next ones of each world. Shape: (len(ids), k).
+        """
+        worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
+        following = self._episodes[worlds] + self.num_envs
+        self._episodes[worlds] = following if episodes is None else np.asarray(episodes)
+        self._steps[worlds] = 0
+        self._total[worlds] = 0.0
+        self._term_sums[worlds] = 0.0
+        self._batch.reset(worlds, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._draw_contexts(worlds)
+        indices = self._episodes[worlds].tolist()
+        self.task.start(self, worlds, RowRng(self._generators, indices, START))
+        self._batch.forward(worlds)
+        observation = self._observe(worlds)
+        self._observation = self._observation.copy()
+        self._observation[worlds] = observation
+        self._remember()
+        return observation
+
+    def reseed(self, seed: int) -> None:
+        """Draw from `seed` from now on, counting episodes from the first; follow with `reset`."""
+        if not 0 <= seed < 2**63:
+            raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
+        self.seed = int(seed)
+        self._generators = EpisodeGenerators(self.seed)
+        self._episodes = self._all - self.num_envs
+        self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
+
+    # -- what can be read --------------------------------------------------------------------
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """The names of the context's columns."""
+        return self._plan.names
+
+    def contexts(self) -> list[dict[str, float]]:
+        """The draws of each world's present episode, by name."""
+        return list(self._contexts)
+
+    @property
+    def episode_indices(self) -> IntArray:
+        """The index of each world's present episode, (n,)."""
+        return self._episodes.copy()
+
+    def expanded(self, field: str) -> NDArray[Any] | None:
+        """A model field's values in each world, (n, ...), read-only; None where all share it."""
+        values: NDArray[Any] | None = self._batch.expanded(field)
+        return values
+
+    def world_model(self, world: int) -> mujoco.MjModel:
+        """A copy of the model that one world runs on."""
+        return self._batch.get_model(world)
+
+    def world_data(self, world: int, data: mujoco.MjData | None = None) -> mujoco.MjData:
+        """One world's state, in `data` or a new MjData; run `mj_forward` for derived fields."""
+        return self._batch.get_data(world, data)
+
+    def write_state(self, qpos: ArrayLike, qvel: ArrayLike, ids: ArrayLike | None = None) -> Array:
+        """Put worlds into states (m, nq), (m, nv) and compute what follows; return observations."""
+        worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
+        self.qpos[worlds] = qpos
+        self.qvel[worlds] = qvel
+        self._batch.forward(worlds)
+        observation = self._observe(worlds)
+        self._observation[worlds] = observation
+        self._remember()
+        return observation
+
+    # -- all of it, to save and to restore ---------------------------------------------------
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that the future depends on, as arrays by name."""
+        return {
+            "state": self._batch.state.copy(),
+            "warning": self._batch.warning.copy(),
+            "seed": np.array(self.seed, dtype=np.int64),
+            "episodes": self._episodes.copy(),
+            "steps": self._steps.copy(),
+            "total": self._total.copy(),
+            "term_sums": self._term_sums.copy(),
+            "observation": self._observation.copy(),
+        } | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Continue, bit for bit, from a `snapshot` of a simulation with the same arguments.
+
+        Raises UserError where the arrays do not fit.
+        """
+        own = self.snapshot()
+        for name, values in own.items():
+            if name not in snapshot or snapshot[name].shape != values.shape:
+                got = snapshot[name].shape if name in snapshot else "nothing"
+                raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
+        self.reseed(int(snapshot["seed"]))
+        for name in ("episodes", "steps", "total", "term_sums", "observation"):
+            getattr(self, f"_{name}")[...] = snapshot[name]
+        self._batch.state[:] = snapshot["state"]
+        self._draw_contexts(self._all)
+        if self._noise:
+            self._noise.refill(self._generators, self._all, self._episodes, self._steps)
+        self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
+        self._batch.state[:] = snapshot["state"]
+        self._batch.warning[:] = snapshot["warning"]
+        self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
+
+    # -- the world, as a task sees it --------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name in mujoco.batch.DATA_FIELDS:
+            self.__dict__[name] = self._batch.bind(name)
+            return self.__dict__[name]
+        if name in _VIEWS:
+            return functools.partial(self._view, name)
+        raise AttributeError(f"a world has no {name!r}; its fields are those of MuJoCo's MjData")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in mujoco.batch.DATA_FIELDS:
+            getattr(self, name)[...] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def _view(self, kind: str, name: str) -> Any:
+        if (kind, name) not in self._views:
+            self._views[kind, name] = getattr(self._batch, kind)(name)
+        return self._views[kind, name]
+
+    # -- parts of a step ---------------------------------------------------------------------
+
+    def _checked(self, action: ArrayLike) -> NDArray[Any]:
+        given = np.asarray(action)
+        expected = (self.num_envs, self.model.nu)
+        if given.shape != expected:
+            raise UserError(f"the action must have the shape {expected}, got {given.shape}")
+        finite = np.isfinite(given)
+        if not finite.all():
+            world, index = np.argwhere(~finite)[0]
+            raise UserError(
+                f"action {index} of world {world} is {given[world, index]}; it must be finite"
+            )
+        return given
+
+    def _step_physics(self) -> BoolArray:
+        """Step every world; return which became unstable, (n,)."""
+        before = self._batch.warning[:, _BAD, 1].sum(axis=1)
+        failing: IntArray = self._all[:0]
+        handler = mujoco.get_mju_user_warning()
+        mujoco.set_mju_user_warning(_log.debug)
+        try:
+            self._batch.step(nstep=self.substeps, stage=self._stage)
+        except mujoco.batch.SimulationError as error:
+            failing = error.ids
+        finally:
+            mujoco.set_mju_user_warning(handler)
+        unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
+        unstable[failing] = True
+        return unstable
+
+    def _observe(self, ids: IntArray) -> Array:
+        """Observations of the worlds `ids` as the sensors give them, (len(ids), k)."""
+        truth = np.concatenate(list(self.task.observe(self).values()), axis=1)
+        observation = truth if ids is self._all else truth[ids]
+        if self._noise:
+            due = ids[self._steps[ids] % BLOCK == 0]
+            self._noise.refill(self._generators, due, self._episodes, self._steps)
+            self._noise.add(observation, ids, self._steps)
+        return observation
+
+    def _draw_contexts(self, ids: IntArray) -> None:
+        names = self._plan.names
+        if not names:
+            return
+        uniforms = np.stack(
+            [
+                self._generators.at(episode, CONTEXT, 0).random(len(names))
+                for episode in self._episodes[ids].tolist()
+            ]
+        )
+        draws = self._plan.draw(uniforms)
+        self.context[ids] = draws
+        for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
+            self._contexts[world] = dict(zip(names, row, strict=True))
+        self._plan.apply(self._batch, ids, draws)
+
+    def _remember(self) -> None:
+        self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}
+
+    def _episode(
+        self, world: int, failed: BoolArray, truncated: BoolArray, unstable: BoolArray
+    ) -> Episode:
+        return Episode(
+            index=int(self._episodes[world]),
+            world=world,
+            total=float(self._total[world]),
+            length=int(self._steps[world]),
+            failed=bool(failed[world]),
+            truncated=bool(truncated[world]),
+            unstable=bool(unstable[world]),
+            terms=dict(zip(self._term_names, self._term_sums[world].tolist(), strict=True)),
+            context=self._contexts[world],
+        )
+
+    # -- set-up ------------------------------------------------------------------------------
+
+    def _try_task(self) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
+        """Call the task once, so that every field it reads is bound, and check what it returns."""
+        self._remember()
+        self.task.observe(self)
+        action = np.zeros((self.num_envs, self.model.nu), dtype=np.float32)
+        rewards = self.task.reward(self, action)
+        failed = self.task.failed(self)
+        self._batch.forward()
+        observation = self.task.observe(self)
+        _check_terms(self.task, "observe", observation, self.num_envs, 2)
+        _check_terms(self.task, "reward", rewards, self.num_envs, 1)
+        _check_terms(self.task, "failed", {"failed": failed}, self.num_envs, 1)
+        for name in self.task.units:
+            if name not in observation:
+                raise UserError(f"task {self.task.name!r}: units names no observation term {name!r}")
+        terms = tuple(
+            ObservationTerm(name, values.shape[1], self.task.units.get(name, ""))
+            for name, values in observation.items()
+        )
+        return terms, tuple(rewards)
+
+    def _stage_after_step(self) -> int:
+        """Forward stages to compute at the new state: none if the task reads the state alone."""
+        if self.task.derived_fields == "lagged" or not self._batch._bound:
+            return int(mujoco.mjtStage.mjSTAGE_NONE)
+        return int(mujoco.mjtStage.mjSTAGE_VEL)
+
+
+def _with_observation(transition: Transition, observation: Array) -> Transition:
+    values = {name: getattr(transition, name) for name in Transition.__dataclass_fields__}
+    return Transition(**(values | {"observation": observation}))
+
+
+def _action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
+    unlimited = [model.actuator(i).name or f"#{i}" for i in np.flatnonzero(~_limited(model))]
+    if model.nu == 0 or unlimited:
+        which = ", ".join(unlimited) or "there is none"
+        raise UserError(f"task {task.name!r}: every actuator needs a ctrlrange ({which})")
+    low, high = model.actuator_ctrlrange.astype(np.float32).T
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+def _limited(model: mujoco.MjModel) -> BoolArray:
+    return np.asarray(model.actuator_ctrllimited).astype(bool)
+
+
+def _check_terms(
+    task: Task, method: str, terms: Mapping[str, Any], num_envs: int, ndim: int
+) -> None:
+    for name, values in terms.items():
+        shape = np.shape(values)
+        if len(shape) != ndim or shape[0] != num_envs:
+            expected = "(n,)" if ndim == 1 else "(n, k)"
+            raise UserError(
+                f"task {task.name!r}: {method}: {name} must be {expected} with n = {num_envs} "
+                f"worlds, got {shape}"
+            )
+    if not terms:
+        raise UserError(f"task {task.name!r}: {method} returned no terms")
