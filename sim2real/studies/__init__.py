@@ -1,0 +1,1 @@
+"""Tables of runs, methods x targets x seeds, with one report."""
