@@ -1,0 +1,63 @@
+"""Hopper: one leg hops forward without falling. Equals Gymnasium's Hopper-v5."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
+from sim2real.task import Array, BoolArray, gymnasium_asset
+
+
+class Hopper(GymnasiumTask):
+    """A planar leg of four links hops along x as fast as it can (Erez, Tassa & Todorov 2011).
+
+    | action | motor at | range | torque at 1 |
+    |--------|----------|-------|-------------|
+    | 0      | thigh    | ±1    | 200 N m     |
+    | 1      | leg      | ±1    | 200 N m     |
+    | 2      | foot     | ±1    | 200 N m     |
+
+    | index | term     | observed                           | unit  |
+    |-------|----------|------------------------------------|-------|
+    | 0     | position | height of the torso                | m     |
+    | 1     | position | pitch of the torso                 | rad   |
+    | 2-4   | position | angles of thigh, leg, foot         | rad   |
+    | 5     | velocity | forward velocity of the torso      | m/s   |
+    | 6     | velocity | upward velocity of the torso       | m/s   |
+    | 7     | velocity | pitch rate of the torso            | rad/s |
+    | 8-10  | velocity | angle rates of thigh, leg, foot    | rad/s |
+
+    Velocities are clipped at ±10. Reward: forward velocity, +1 while healthy, -0.001 |action|².
+    It fails when the torso is below 0.7 m, leans more than 0.2 rad, or a number exceeds 100.
+    """
+
+    model = gymnasium_asset("hopper.xml")
+    control_dt, episode_s = 0.008, 8.0
+    units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
+    remembers = ("qpos",)
+    camera: ClassVar = {"trackbodyid": 1, "distance": 3.0, "elevation": -10.0, "azimuth": 90.0}
+    start_noise = 5e-3
+
+    def observe(self, world: Any) -> dict[str, Array]:
+        return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
+
+    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / self.control_dt
+        return {
+            "forward": forward,
+            "healthy": bonus(self._healthy(world), 1.0),
+            "control": -control_cost(action, 1e-3),
+        }
+
+    def failed(self, world: Any) -> BoolArray:
+        return ~self._healthy(world)
+
+    def _healthy(self, world: Any) -> BoolArray:
+        qpos = world.qpos
+        upright = (qpos[:, 1] > 0.7) & within(qpos[:, 2], -0.2, 0.2)
+        bounded = (np.abs(qpos[:, 2:]) < 100).all(axis=1) & (np.abs(world.qvel) < 100).all(axis=1)
+        healthy: BoolArray = upright & (qpos[:, 1] < np.inf) & bounded
+        return healthy

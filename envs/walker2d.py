@@ -1,0 +1,64 @@
+"""Walker2d: two legs walk forward without falling. Equals Gymnasium's Walker2d-v5."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
+from sim2real.task import Array, BoolArray, gymnasium_asset
+
+
+class Walker2d(GymnasiumTask):
+    """A planar robot of a torso and two legs walks along x as fast as it can.
+
+    | action | motor at          | range | torque at 1 |
+    |--------|-------------------|-------|-------------|
+    | 0      | right thigh       | ±1    | 100 N m     |
+    | 1      | right leg         | ±1    | 100 N m     |
+    | 2      | right foot        | ±1    | 100 N m     |
+    | 3      | left thigh        | ±1    | 100 N m     |
+    | 4      | left leg          | ±1    | 100 N m     |
+    | 5      | left foot         | ±1    | 100 N m     |
+
+    | index | term     | observed                              | unit  |
+    |-------|----------|---------------------------------------|-------|
+    | 0     | position | height of the torso                   | m     |
+    | 1     | position | pitch of the torso                    | rad   |
+    | 2-4   | position | angles of right thigh, leg, foot      | rad   |
+    | 5-7   | position | angles of left thigh, leg, foot       | rad   |
+    | 8     | velocity | forward velocity of the torso         | m/s   |
+    | 9     | velocity | upward velocity of the torso          | m/s   |
+    | 10    | velocity | pitch rate of the torso               | rad/s |
+    | 11-13 | velocity | angle rates of right thigh, leg, foot | rad/s |
+    | 14-16 | velocity | angle rates of left thigh, leg, foot  | rad/s |
+
+    Velocities are clipped at ±10. Reward: forward velocity, +1 while healthy, -0.001 |action|².
+    It fails when the torso leaves 0.8 to 2 m or leans more than 1 rad.
+    """
+
+    model = gymnasium_asset("walker2d_v5.xml")
+    control_dt, episode_s = 0.008, 8.0
+    units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
+    remembers = ("qpos",)
+    camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
+    start_noise = 5e-3
+
+    def observe(self, world: Any) -> dict[str, Array]:
+        return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
+
+    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / self.control_dt
+        return {
+            "forward": forward,
+            "healthy": bonus(self._healthy(world), 1.0),
+            "control": -control_cost(action, 1e-3),
+        }
+
+    def failed(self, world: Any) -> BoolArray:
+        return ~self._healthy(world)
+
+    def _healthy(self, world: Any) -> BoolArray:
+        return within(world.qpos[:, 1], 0.8, 2.0) & within(world.qpos[:, 2], -1.0, 1.0)
