@@ -124,14 +124,16 @@ class Task:
         return self.file.parent / (self.model or f"{self.name}.xml")
 
     def spec(self) -> mujoco.MjSpec:
-        """The editable model, with the task's own edits; UserError if the file is missing or bad."""
+        """The editable model with the task's own edits; UserError if the file is missing."""
         if not self.model_file.is_file():
             raise UserError(f"task {self.name!r}: the model {self.model_file} does not exist")
         try:
             spec = mujoco.MjSpec.from_file(str(self.model_file))
         except ValueError as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"task {self.name!r}: {self.model_file} is not valid: {reason}") from None
+            raise UserError(
+                f"task {self.name!r}: {self.model_file} is not valid: {reason}"
+            ) from None
         self.edit(spec)
         return spec
 

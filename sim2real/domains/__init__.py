@@ -1,5 +1,6 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
+from sim2real.domains.binding import bind, prepare
 from sim2real.domains.domain import Actuation, Domain, Dynamics, Sensing
 from sim2real.domains.library import (
     domain_names,
@@ -8,7 +9,7 @@ from sim2real.domains.library import (
     load_domains,
     task_domains,
 )
-from sim2real.domains.plan import Plan, bind, prepare
+from sim2real.domains.plan import Plan
 
 __all__ = [
     "Actuation",

@@ -141,9 +141,7 @@ class TruncatedNormal:
         _ordered(self.low, self.high)
         _not_negative(self.std)
         if not self.low <= self.mean <= self.high:
-            raise ValueError(
-                f"the mean {self.mean:g} must lie in [{self.low:g}, {self.high:g}]"
-            )
+            raise ValueError(f"the mean {self.mean:g} must lie in [{self.low:g}, {self.high:g}]")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -156,7 +154,8 @@ class TruncatedNormal:
             return np.full_like(u, self.mean)
         low, high = ndtr((np.array([self.low, self.high]) - self.mean) / self.std)
         value = self.mean + self.std * ndtri(low + (high - low) * u)
-        return np.clip(value, self.low, self.high)
+        clipped: Array = np.clip(value, self.low, self.high)
+        return clipped
 
     def words(self) -> str:
         """Mean, standard deviation and cuts."""
@@ -201,8 +200,8 @@ def parse_distribution(data: Any) -> Distribution:
 
     Raises ValueError (UserError for an unknown name) telling what is wrong.
     """
-    if isinstance(data, tuple(form for form, _ in _FORMS.values()) + (Constant, Choice)):
-        return data  # type: ignore[no-any-return]
+    if isinstance(data, (Constant, Uniform, LogUniform, Normal, TruncatedNormal, Choice)):
+        return data
     if not isinstance(data, dict):
         return Constant(_number(data))
     if len(data) != 1:
@@ -242,7 +241,9 @@ def _number(value: Any) -> float:
 
 def _ordered(low: float, high: float) -> None:
     if low > high:
-        raise ValueError(f"the range [{low:g}, {high:g}] is inverted; did you mean [{high:g}, {low:g}]?")
+        raise ValueError(
+            f"the range [{low:g}, {high:g}] is inverted; did you mean [{high:g}, {low:g}]?"
+        )
 
 
 def _not_negative(std: float) -> None:

@@ -48,16 +48,18 @@ class Dynamics(Config):
         given = [name for name in ("scale", "add", "set") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"{self.field} needs exactly one of scale, add, set; got {', '.join(given) or 'none'}"
+                f"{self.field} needs exactly one of scale, add, set; "
+                f"got {', '.join(given) or 'none'}"
             )
         return self
 
     @property
     def operation(self) -> tuple[Operation, Distribution]:
         """The operation and its distribution."""
-        if self.scale is not None:
-            return "scale", self.scale
-        return ("add", self.add) if self.add is not None else ("set", self.set)
+        operations: tuple[Operation, ...] = ("scale", "add", "set")
+        return next(
+            (name, getattr(self, name)) for name in operations if getattr(self, name) is not None
+        )
 
     @property
     def label(self) -> str:
@@ -103,7 +105,8 @@ class Actuation(Config):
     @property
     def distribution(self) -> Distribution:
         """What is drawn."""
-        return self.delay if self.delay is not None else self.strength
+        chosen: Distribution = getattr(self, self.kind)
+        return chosen
 
     @property
     def is_shared(self) -> bool:
@@ -155,6 +158,7 @@ class Domain(Config):
 
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""
+        parameters: tuple[Dynamics | Actuation | Sensing, ...]
         parameters = (*self.dynamics, *self.actuation, *self.sensing)
         return [parameter.words() for parameter in parameters]
 

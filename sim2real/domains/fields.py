@@ -42,9 +42,7 @@ _FIELDS = (
     ModelField("body_mass", "body", "kg", {}, ("body_inertia",), 0.0, True),
     ModelField("body_inertia", "body", "kg m²", {}, (), 0.0, True),
     ModelField("body_ipos", "body", "m", _XYZ),
-    ModelField(
-        "geom_friction", "geom", "", {"sliding": 0, "torsional": 1, "rolling": 2}, (), 0.0
-    ),
+    ModelField("geom_friction", "geom", "", {"sliding": 0, "torsional": 1, "rolling": 2}, (), 0.0),
     ModelField("dof_damping", "dof", "N s/m or N m s/rad", {}, (), 0.0),
     ModelField("dof_frictionloss", "dof", "N or N m", {}, (), 0.0),
     ModelField("dof_armature", "dof", "kg or kg m²", {}, (), 0.0),

@@ -15,23 +15,18 @@ from sim2real.task import Task
 
 
 def load_domains(path: Path | str) -> dict[str, Domain]:
-    """Every domain of a YAML file, by name. Raises UserError telling key, value and what is allowed."""
+    """Every domain of a YAML file, by name; UserError tells key, value and what is allowed."""
     path = Path(path)
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected domains by name, got {type(data).__name__}")
-    return {
-        str(name): parse(Domain, {**_mapping(entry, name, path), "name": str(name)}, f"{path}: {name}")
-        for name, entry in data.items()
-    }
+    return {str(name): _domain(path, str(name), entry) for name, entry in data.items()}
 
 
-def _mapping(entry: object, name: object, path: Path) -> dict[str, object]:
-    if entry is None:
-        return {}
-    if not isinstance(entry, dict):
+def _domain(path: Path, name: str, entry: object) -> Domain:
+    if not isinstance(entry, dict | None):
         raise UserError(f"{path}: {name}: expected keys and values, got {entry!r}")
-    return entry
+    return parse(Domain, {**(entry or {}), "name": name}, f"{path}: {name}")
 
 
 def dump_domains(domains: dict[str, Domain]) -> str:

@@ -23,7 +23,7 @@ class EpisodeGenerators:
     def __init__(self, seed: int) -> None:
         self._bits = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._bits)
-        self._state: dict[str, Any] = dict(self._bits.state)
+        self._state: Any = self._bits.state
         self.seed = seed
 
     def at(self, episode: int, stream: int, block: int) -> np.random.Generator:
@@ -42,9 +42,7 @@ class RowRng:
     Every call is a block of its own, so that the k-th call of an episode always draws the same.
     """
 
-    def __init__(
-        self, generators: EpisodeGenerators, episodes: Sequence[int], stream: int
-    ) -> None:
+    def __init__(self, generators: EpisodeGenerators, episodes: Sequence[int], stream: int) -> None:
         self._generators = generators
         self._episodes = episodes
         self._stream = stream

@@ -36,9 +36,7 @@ class NoiseBlocks:
         for world, episode, step in zip(
             ids.tolist(), episodes[ids].tolist(), steps[ids].tolist(), strict=True
         ):
-            uniforms = generators.at(episode, SENSING, step // BLOCK).random(
-                self._values.shape[1:]
-            )
+            uniforms = generators.at(episode, SENSING, step // BLOCK).random(self._values.shape[1:])
             start = 0
             for noise in self._noises:
                 stop = start + len(noise.columns)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, bind, load_domain, prepare
-from sim2real.errors import UserError
+from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
 from sim2real.simulation.randomness import CONTEXT, START, EpisodeGenerators, RowRng
 from sim2real.simulation.sensing import BLOCK, NoiseBlocks
@@ -103,8 +103,9 @@ class Simulation:
         self.observation_terms, self._term_names = self._try_task()
         self._stage = self._stage_after_step()
         size = sum(term.size for term in self.observation_terms)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        self.observation_space = _observation_space(size)
         self._plan = bind(self.domain, self.task, self.model, self.observation_terms)
+        self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
@@ -128,12 +129,16 @@ class Simulation:
         observation[transition.ended] = self.reset(transition.ended)
         return _with_observation(transition, observation)
 
-    def advance(self, action: ArrayLike) -> Transition:
-        """As `step`, but without the resets: what ended stays at its end."""
+    def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
+        """As `step`, but without the resets: what ended stays at its end.
+
+        Worlds where `active` (n,) is False stand still; what the transition says of their reward
+        and end means nothing, and they are not among `ended`.
+        """
         given = self._checked(action)
         self.ctrl[:] = given
-        unstable = self._step_physics()
-        self._steps += 1
+        unstable = self._step_physics(active)
+        self._steps += 1 if active is None else active
         terms = self.task.reward(self, given)
         failed = self.task.failed(self)
         truncated = self._steps >= self.episode_steps
@@ -148,7 +153,8 @@ class Simulation:
         self._term_sums += np.stack(list(terms.values()), axis=1)
         self._observation = observation
         self._remember()
-        ended = np.flatnonzero(terminated | truncated)
+        over = terminated | truncated
+        ended = np.flatnonzero(over if active is None else over & active)
         return Transition(
             observation=observation,
             reward=reward,
@@ -202,6 +208,11 @@ class Simulation:
     def contexts(self) -> list[dict[str, float]]:
         """The draws of each world's present episode, by name."""
         return list(self._contexts)
+
+    @property
+    def observation(self) -> Array:
+        """What each world's sensors gave last, (n, k)."""
+        return self._observation.copy()
 
     @property
     def episode_indices(self) -> IntArray:
@@ -305,14 +316,14 @@ class Simulation:
             )
         return given
 
-    def _step_physics(self) -> BoolArray:
-        """Step every world; return which became unstable, (n,)."""
+    def _step_physics(self, active: BoolArray | None) -> BoolArray:
+        """Step the active worlds (None: all); return which became unstable, (n,)."""
         before = self._batch.warning[:, _BAD, 1].sum(axis=1)
         failing: IntArray = self._all[:0]
         handler = mujoco.get_mju_user_warning()
         mujoco.set_mju_user_warning(_log.debug)
         try:
-            self._batch.step(nstep=self.substeps, stage=self._stage)
+            self._batch.step(active, nstep=self.substeps, stage=self._stage)
         except mujoco.batch.SimulationError as error:
             failing = error.ids
         finally:
@@ -381,7 +392,7 @@ class Simulation:
         _check_terms(self.task, "failed", {"failed": failed}, self.num_envs, 1)
         for name in self.task.units:
             if name not in observation:
-                raise UserError(f"task {self.task.name!r}: units names no observation term {name!r}")
+                raise unknown(f"unit of task {self.task.name!r}", name, observation)
         terms = tuple(
             ObservationTerm(name, values.shape[1], self.task.units.get(name, ""))
             for name, values in observation.items()
@@ -407,6 +418,12 @@ def _action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
         raise UserError(f"task {task.name!r}: every actuator needs a ctrlrange ({which})")
     low, high = model.actuator_ctrlrange.astype(np.float32).T
     return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+def _observation_space(size: int) -> gymnasium.spaces.Box:
+    """Any finite observation: what is not finite ends the episode as unstable."""
+    largest = float(np.finfo(np.float32).max)
+    return gymnasium.spaces.Box(-largest, largest, (size,), np.float64)
 
 
 def _limited(model: mujoco.MjModel) -> BoolArray:

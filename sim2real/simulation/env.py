@@ -1,0 +1,146 @@
+"""The Gymnasium Env: one world, with the conventions of Gymnasium's MujocoEnv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim2real.domains import Domain
+from sim2real.errors import UserError, unknown
+from sim2real.registry import load_task
+from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.simulation import Simulation, Transition
+from sim2real.task import Task
+
+Observation = NDArray[np.float64]
+
+
+class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """One world of `task` in `domain`; `gymnasium.make("sim2real/Hopper-v0", domain="hard")`.
+
+    `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one.
+    `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms.
+    Observation: (k,) float64; action: (nu,) float32.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"]}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: str | Task,
+        domain: str | Domain | None = None,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+        **options: Any,
+    ) -> None:
+        if render_mode not in (None, *type(self).metadata["render_modes"]):
+            raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
+        self.simulation = Simulation(load_task(task, **options), domain, threads=1)
+        self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
+        self.action_space = self.simulation.action_space  # type: ignore[assignment]
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": round(1 / self.dt)}
+        self.width, self.height = width, height
+        self._viewer: Any = None
+        self._data: mujoco.MjData | None = None
+        self._fresh = True
+
+    @property
+    def dt(self) -> float:
+        """The control step in s."""
+        return self.simulation.dt
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """A copy of the model of the present episode."""
+        return self.simulation.world_model(0)
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """A copy of the present state, every derived field computed; `set_state` writes."""
+        model = self.model
+        self._data = self.simulation.world_data(0, self._data)
+        mujoco.mj_forward(model, self._data)
+        return self._data
+
+    def set_state(self, qpos: ArrayLike, qvel: ArrayLike) -> None:
+        """Put the world into the state `qpos` (nq,), `qvel` (nv,) and run the forward pass."""
+        for name, value, size in (
+            ("qpos", qpos, self.simulation.model.nq),
+            ("qvel", qvel, self.simulation.model.nv),
+        ):
+            if np.shape(value) != (size,):
+                raise UserError(f"{name} must have the shape ({size},), got {np.shape(value)}")
+        self.simulation.write_state(np.asarray(qpos)[None], np.asarray(qvel)[None])
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the next episode; with `seed`, the first one of that seed."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.simulation.reseed(seed)
+        if seed is not None or not self._fresh:
+            self.simulation.reset()
+        self._fresh = False
+        if self.render_mode == "human":
+            self.render()
+        return self.simulation.observation[0], {"context": dict(self.simulation.contexts()[0])}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One control step. Raises UserError for an action of the wrong shape or with NaN."""
+        given = np.asarray(action)
+        if given.shape != self.action_space.shape:
+            raise UserError(
+                f"the action must have the shape {self.action_space.shape}, got {given.shape}"
+            )
+        transition = self.simulation.advance(given[None])
+        if self.render_mode == "human":
+            self.render()
+        return (
+            transition.observation[0],
+            float(transition.reward[0]),
+            bool(transition.terminated[0]),
+            bool(transition.truncated[0]),
+            self._info(transition),
+        )
+
+    def _info(self, transition: Transition) -> dict[str, Any]:
+        return {
+            "context": dict(self.simulation.contexts()[0]),
+            "terms": {name: float(values[0]) for name, values in transition.terms.items()},
+            "unstable": bool(transition.unstable[0]),
+        }
+
+    def render(self) -> Any:
+        """A picture (height, width, 3) in the mode "rgb_array"; a window in the mode "human"."""
+        if self.render_mode is None:
+            raise UserError("make the environment with render_mode='rgb_array' to render it")
+        if self.render_mode == "human":
+            return self._window()
+        if self._viewer is None:
+            self._viewer = Renderer(self.simulation, self.width, self.height)
+        return self._viewer.frame(0)
+
+    def _window(self) -> None:
+        """Show the state in Gymnasium's own viewer window."""
+        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+
+        if self._viewer is None:
+            camera = dict(self.simulation.task.camera)
+            self._viewer = MujocoRenderer(self.model, self.data, camera, self.width, self.height)
+        self._viewer.data = self.data
+        self._viewer.render("human")
+
+    def close(self) -> None:
+        """Close the window or give the OpenGL context back."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None

@@ -1,0 +1,137 @@
+"""The Stable-Baselines3 VecEnv: plain SB3 code runs on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import Wrapper
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from sim2real.domains import Domain
+from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.simulation import Episode, Simulation
+from sim2real.task import Task
+
+
+class SimVecEnv(VecEnv):
+    """A simulation as SB3 wants it.
+
+    Every info has the `context` of its world; at the end of an episode also `terminal_observation`,
+    `TimeLimit.truncated`, `episode` (as from SB3's Monitor), `reward_terms`, `failed`, `unstable`.
+    """
+
+    def __init__(self, simulation: Simulation, render_mode: str | None = None) -> None:
+        self.simulation = simulation
+        self._render_mode = render_mode
+        self._renderer: Renderer | None = None
+        self._started = time.time()
+        self._actions: NDArray[Any] = np.zeros((0, 0))
+        self._ended: tuple[Episode, ...] = ()
+        self._fresh = True
+        super().__init__(simulation.num_envs, simulation.observation_space, simulation.action_space)
+
+    def episodes(self) -> tuple[Episode, ...]:
+        """The episodes that ended in the last step."""
+        return self._ended
+
+    def reset(self) -> NDArray[np.float64]:
+        """Start the next episode of every world, the first ones of the seed given to `seed`."""
+        seeds = [seed for seed in self._seeds if seed is not None]
+        if seeds:
+            self.simulation.reseed(seeds[0])
+        if seeds or not self._fresh:
+            self.simulation.reset()
+        self._fresh = False
+        self._reset_seeds()
+        self._reset_options()
+        self.reset_infos = [{"context": context} for context in self.simulation.contexts()]
+        return self.simulation.observation
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keep the actions (n, nu) for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One control step of every world, with what ended reset."""
+        contexts = self.simulation.contexts()
+        transition = self.simulation.step(self._actions)
+        infos: list[dict[str, Any]] = [{"context": context} for context in contexts]
+        self._ended = transition.episodes
+        for episode, observation in zip(
+            transition.episodes, transition.final_observation, strict=True
+        ):
+            infos[episode.world] |= self._final_info(episode, observation)
+        dones = transition.terminated | transition.truncated
+        return transition.observation, transition.reward, dones, infos
+
+    def _final_info(self, episode: Episode, observation: NDArray[np.float64]) -> dict[str, Any]:
+        seconds = round(time.time() - self._started, 6)
+        terminated = episode.failed or episode.unstable
+        return {
+            "terminal_observation": observation,
+            "TimeLimit.truncated": episode.truncated and not terminated,
+            "episode": {"r": episode.total, "l": episode.length, "t": seconds},
+            "reward_terms": episode.terms,
+            "failed": episode.failed,
+            "unstable": episode.unstable,
+        }
+
+    def close(self) -> None:
+        """Give the OpenGL context back."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """A picture of every world, where made with render_mode="rgb_array"."""
+        if self._render_mode is None:
+            return [None] * self.num_envs
+        if self._renderer is None:
+            self._renderer = Renderer(self.simulation)
+        return [self._renderer.frame(world) for world in range(self.num_envs)]
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of the simulation (or `render_mode`), once for each world asked."""
+        if attr_name == "render_mode":
+            value: Any = self._render_mode
+        else:
+            value = getattr(self.simulation, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refused: the worlds share one simulation."""
+        raise AttributeError(f"{attr_name} belongs to all worlds; set it on vec_env.simulation")
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of the simulation once; the result is repeated for each world asked."""
+        result = getattr(self.simulation, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """True for SB3's Monitor, whose episode statistics the infos carry; False for others."""
+        return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def make_vec_env(
+    task: str | Task,
+    domain: str | Domain | None = None,
+    num_envs: int = 64,
+    seed: int = 0,
+    threads: int = 0,
+) -> SimVecEnv:
+    """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`."""
+    return SimVecEnv(Simulation(task, domain, num_envs, seed, threads))
