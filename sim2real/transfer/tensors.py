@@ -1,0 +1,138 @@
+"""A policy's tensors by name: find them by pattern, copy them, freeze them.
+
+Names are those of `policy.state_dict()`, so buffers (observation statistics) have one too. One
+tensor may have several names (PPO's actor and critic share their features extractor), and a
+target network repeats its source's: what is done to a tensor is done under all its names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from torch import Tensor, nn
+
+from sim2real.errors import UserError
+
+_TARGETS = {"actor": "actor_target", "critic": "critic_target"}
+_CRITIC = ("mlp_extractor.value_net.", "value_net.", "vf_features_extractor.")
+
+
+def named_tensors(policy: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by its `state_dict` name; the tensors themselves, no copies."""
+    return dict(policy.state_dict(keep_vars=True))
+
+
+def match(policy: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The names of the tensors that glob `patterns` select, with their aliases and targets.
+
+    Raises UserError for a pattern that selects nothing, with the nearest names.
+    """
+    tensors = named_tensors(policy)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = fnmatch.filter(tensors, pattern)
+        if not found:
+            raise UserError(_no_match(pattern, tensors))
+        chosen.update(found)
+    chosen |= {target for name in chosen if (target := _target_of(name)) in tensors}
+    identities = {id(tensors[name]) for name in chosen}
+    return tuple(name for name, tensor in tensors.items() if id(tensor) in identities)
+
+
+def _target_of(name: str) -> str:
+    network, _, rest = name.partition(".")
+    return f"{_TARGETS.get(network, '')}.{rest}"
+
+
+def _no_match(pattern: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(pattern.replace("*", ""), list(names), n=3, cutoff=0.0)
+    return f"no tensor is named like {pattern!r}; nearest: {', '.join(near)}"
+
+
+def copy_tensors(source: nn.Module, target: nn.Module, names: Iterable[str]) -> None:
+    """Copy the values of the tensors `names` from one module into another, in place."""
+    values, places = named_tensors(source), named_tensors(target)
+    with torch.no_grad():
+        for name in names:
+            places[name].copy_(values[name])
+
+
+def actor_parameters(policy: BasePolicy) -> list[nn.Parameter]:
+    """The parameters that decide the action: all that are not the critic's or a target's."""
+    if isinstance(policy, ActorCriticPolicy):
+        named = policy.named_parameters()
+        return [parameter for name, parameter in named if not name.startswith(_CRITIC)]
+    actor = getattr(policy, "actor")  # noqa: B009  (SACPolicy and TD3Policy share no base)
+    return list(actor.parameters())
+
+
+def optimizer_owners(policy: BasePolicy) -> dict[str, Any]:
+    """The modules that have an optimizer, by name: the policy (PPO), its actor and critic."""
+    if isinstance(policy, ActorCriticPolicy):
+        return {"policy": policy}
+    return {name: getattr(policy, name) for name in ("actor", "critic")}
+
+
+def freeze_tensors(policy: BasePolicy, names: Iterable[str]) -> None:
+    """Make the tensors `names` constants: no gradient, and no optimizer knows them.
+
+    The optimizers are made anew from the tensors that are left, so that neither momentum nor
+    weight decay moves what is frozen. Raises UserError if a network has nothing left to learn.
+    """
+    tensors = named_tensors(policy)
+    for name in names:
+        tensors[name].requires_grad_(False)
+    for owner_name, owner in optimizer_owners(policy).items():
+        renew_optimizer(owner_name, owner)
+
+
+def renew_optimizer(name: str, owner: Any) -> None:
+    """Replace `owner.optimizer` by a fresh one of the same options over what may be learned."""
+    old = owner.optimizer
+    parameters = [
+        parameter
+        for group in old.param_groups
+        for parameter in group["params"]
+        if parameter.requires_grad
+    ]
+    if not parameters:
+        raise UserError(f"nothing is left to learn in the {name}: every tensor of it is frozen")
+    owner.optimizer = type(old)(parameters, **old.defaults)
+
+
+def hold_bitwise(algorithm: BaseAlgorithm, names: Sequence[str]) -> None:
+    """Put the tensors `names` back, to the last bit, after each update of `algorithm`.
+
+    A frozen tensor has no gradient, but SB3's averaging of target networks rounds: a * (1 - tau) +
+    a * tau is not always a.
+    """
+    constants = {name: tensor.detach().clone() for name, tensor in _select(algorithm, names)}
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for name, tensor in _select(algorithm, names):
+                tensor.copy_(constants[name])
+
+    after_each_update(algorithm, put_back)
+
+
+def _select(algorithm: BaseAlgorithm, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    tensors = named_tensors(algorithm.policy)
+    return ((name, tensors[name]) for name in names)
+
+
+def after_each_update(algorithm: Any, action: Callable[[], None]) -> None:
+    """Call `action` whenever `algorithm.train` has run."""
+    train = algorithm.train
+
+    def train_and_act(*args: Any, **kwargs: Any) -> None:
+        train(*args, **kwargs)
+        action()
+
+    algorithm.train = train_and_act

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from sim2real.errors import UserError
+from sim2real.task import ObservationTerm
+from sim2real.transfer.manifest import Contract, Manifest, Row, compare, require_fit
+
+POSITION, VELOCITY = ObservationTerm("position", 2, "m"), ObservationTerm("velocity", 3, "m/s")
+CONTRACT = Contract((POSITION, VELOCITY), (-1.0, -1.0), (1.0, 1.0), 0.05)
+
+
+def differing(**changes: object) -> dict[str, tuple[str, str, bool]]:
+    lines = compare(CONTRACT, replace(CONTRACT, **changes))  # type: ignore[arg-type]
+    return {line.item: (line.source, line.target, line.fits) for line in lines if not line.same}
+
+
+def test_the_same_contract_fits() -> None:
+    lines = compare(CONTRACT, CONTRACT)
+    assert [line.item for line in lines] == [
+        "observation position",
+        "observation velocity",
+        "action space",
+        "control step",
+    ]
+    assert all(line.same and line.fits for line in lines)
+    require_fit(lines)
+
+
+def test_each_difference_is_named() -> None:
+    bigger = replace(VELOCITY, size=4)
+    assert differing(observations=(POSITION, bigger)) == {
+        "observation velocity": ("(3,) m/s", "(4,) m/s", False)
+    }
+    assert differing(observations=(POSITION,))["observation velocity"][1] == "absent"
+    assert list(differing(observations=(VELOCITY, POSITION))) == ["observation order"]
+    assert list(differing(action_high=(1.0, 2.0))) == ["action space"]
+    assert differing(control_dt=0.1) == {"control step": ("0.05 s", "0.1 s", True)}
+
+
+def test_what_does_not_fit_is_refused_with_its_terms() -> None:
+    target = replace(CONTRACT, observations=(POSITION, replace(VELOCITY, size=4)))
+    message = r"observation velocity is \(3,\) m/s in the source, \(4,\) m/s in the target"
+    with pytest.raises(UserError, match=message):
+        require_fit(compare(CONTRACT, target))
+
+
+def test_manifest_is_printed_and_is_json() -> None:
+    rows = (
+        Row("actor.0.weight", (4, 3), "frozen"),
+        Row("actor.0.bias", (4,), "frozen"),
+        Row("actor.2.weight", (2, 4), "copied"),
+        Row("log_std", (2,), "adapted"),
+    )
+    manifest = Manifest("freeze", compare(CONTRACT, CONTRACT), rows)
+    out = io.StringIO()
+    manifest.print(Console(file=out, width=120))
+    text = out.getvalue()
+    assert "weight [4, 3], bias [4]" in text
+    assert all(word in text for word in ("frozen", "copied", "adapted", "control step", "same"))
+    assert manifest.frozen == ("actor.0.weight", "actor.0.bias")
+    data = json.loads(json.dumps(manifest.to_json()))
+    assert data["tensors"][3] == {"tensor": "log_std", "shape": [2], "action": "adapted"}
