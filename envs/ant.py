@@ -52,7 +52,6 @@ class Ant(GymnasiumTask):
     units: ClassVar = {
         "position": "m, quaternion, rad",
         "velocity": "m/s, rad/s",
-        "contact_force": "N m, N",
     }
     remembers = ("xpos",)
     camera: ClassVar = {"trackbodyid": 1, "distance": 5.0, "elevation": -20.0, "azimuth": 90.0}
@@ -62,6 +61,9 @@ class Ant(GymnasiumTask):
     def __init__(self, contact_forces: bool = False) -> None:
         super().__init__(contact_forces=contact_forces)
         self.contact_forces = contact_forces
+        if contact_forces:
+            units = self.units | {"contact_force": "N m, N"}
+            self.units = units  # type: ignore[misc]  # this one's, not the class's
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         if self.contact_forces:

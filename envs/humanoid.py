@@ -65,7 +65,6 @@ class Humanoid(GymnasiumTask):
         "inertia": "kg m^2, kg m, kg",
         "body_velocity": "rad/s, m/s",
         "actuator_torque": "N m",
-        "contact_force": "N m, N",
     }
     remembers = ("xipos",)
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.5, "elevation": -15.0, "azimuth": 90.0}
@@ -74,6 +73,9 @@ class Humanoid(GymnasiumTask):
     def __init__(self, contact_forces: bool = False) -> None:
         super().__init__(contact_forces=contact_forces)
         self.contact_forces = contact_forces
+        if contact_forces:
+            units = self.units | {"contact_force": "N m, N"}
+            self.units = units  # type: ignore[misc]  # this one's, not the class's
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         if self.contact_forces:
