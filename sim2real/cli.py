@@ -1,0 +1,364 @@
+"""`sim2real <verb>`: every verb is the library's function of the same name, as a typed command.
+
+A command prints a table and writes the same as JSON beside it; `--json` prints the JSON instead.
+Exit codes: 0 done, 1 the machine refused (a full disk), 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional, arg
+
+from sim2real.errors import UserError
+from sim2real.files import write_json
+from sim2real.output import Outcome, pairs, summary, table, trained
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What every verb has."""
+
+    json: bool = False
+    """Print the machine-readable result in place of the table."""
+
+    def run(self) -> Outcome:
+        """Do it."""
+        raise NotImplementedError("def run(self) -> Outcome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Command):
+    """What the verbs that make a run have."""
+
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    out: Path | None = None
+    """New run folder; by default runs/TASK, or a name beside the source's."""
+    num_envs: int | None = None
+    """Worlds stepped together; by default the recipe's."""
+    set: Pairs = ()
+    """Options of the recipe or method, such as learning_rate=3e-4."""
+
+    def common(self) -> dict[str, Any]:
+        """The arguments that the training functions share."""
+        options = {"options": pairs(self.set), "progress": not self.json}
+        return {"seed": self.seed, "num_envs": self.num_envs} | options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Training):
+    """Train a policy in a source domain."""
+
+    task: Positional[str]
+    """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
+    domain: str = "randomized"
+    """Source domain: one of the task's, or my_domains.yaml:windy."""
+    algorithm: str = "ppo"
+    """ppo, sac or td3."""
+    steps: int = 1_000_000
+    """Control steps, over all worlds."""
+    task_options: Pairs = ()
+    """Options of the task."""
+    checkpoint_every: int | None = None
+    """Control steps between checkpoints; there is always one at the end."""
+    target: str | None = None
+    """A domain to show in the pictures beside the source."""
+    pictures_every: int | None = None
+    """Control steps between pictures of the policy."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.pretrain`."""
+        from sim2real.registry import load_task
+        from sim2real.training.pretrain import pretrain
+
+        task = load_task(self.task, **pairs(self.task_options))
+        run = pretrain(
+            task,
+            self.domain,
+            algorithm=self.algorithm,
+            steps=self.steps,
+            out=self.out or Path("runs") / task.name,
+            checkpoint_every=self.checkpoint_every,
+            target=self.target,
+            pictures_every=self.pictures_every,
+            **self.common(),
+        )
+        return trained(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Training):
+    """Move a run's policy into another domain, within a budget of its control steps."""
+
+    source: Positional[Path]
+    """Run folder of the policy to move."""
+    domain: str
+    """Target domain."""
+    method: str = "fine_tune"
+    """Way to transfer (see `sim2real list`)."""
+    budget: int = 100_000
+    """Control steps of the target that may be used."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.transfer`."""
+        from sim2real.training.run import load_run
+        from sim2real.transfer.api import transfer
+
+        run = transfer(
+            load_run(self.source),
+            self.domain,
+            method=self.method,
+            budget=self.budget,
+            out=self.out,
+            **self.common(),
+        )
+        return trained(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill(Training):
+    """Train a student to act as a run's policy does, within a budget of control steps."""
+
+    teacher: Positional[Path]
+    """Run folder of the teacher."""
+    domain: str = "randomized"
+    """Domain in which the student acts."""
+    student: str = "small"
+    """Size of the student's network."""
+    budget: int = 500_000
+    """Control steps that may be used."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.distill`."""
+        from sim2real.training.run import load_run
+        from sim2real.transfer.api import distill
+
+        run = distill(
+            load_run(self.teacher),
+            self.domain,
+            student=self.student,
+            budget=self.budget,
+            out=self.out,
+            **self.common(),
+        )
+        return trained(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Run a policy in domains; a table of returns, and one JSON line for every episode."""
+
+    policy: Positional[Path]
+    """Run folder, or the .zip of a Stable-Baselines3 model (nothing in it is executed)."""
+    domains: tuple[str, ...] = ("nominal",)
+    """Domains of the task, or my_domains.yaml:windy."""
+    task: str | None = None
+    """Task of a .zip; a run knows its own."""
+    algorithm: str | None = None
+    """Algorithm of a .zip, where its weights leave it open."""
+    episodes: int = 100
+    """Episodes in each domain."""
+    seed: int = 0
+    """Seed of the episodes."""
+    num_envs: int | None = None
+    """Worlds stepped together; the rows do not depend on it."""
+    stochastic: bool = False
+    """Sample the actions instead of taking the mean."""
+    out: Path | None = None
+    """Folder of the result; by default the run's report/, or beside the .zip."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.evaluate`."""
+        from sim2real.evaluation.rollout import evaluate, save_rows
+
+        policy, task, folder = self._load()
+        rows = evaluate(
+            policy,
+            task,
+            self.domains,
+            episodes=self.episodes,
+            seed=self.seed,
+            num_envs=self.num_envs,
+            deterministic=not self.stochastic,
+        )
+        folder = self.out or folder
+        save_rows(folder / "evaluation.jsonl", rows)
+        data = {
+            "policy": str(self.policy),
+            "task": task.reference,
+            "episodes": self.episodes,
+            "seed": self.seed,
+            "domains": [summary(domain, rows) for domain in self.domains],
+        }
+        shown = table(f"{self.policy} on {task.name}", data["domains"])
+        return Outcome(data, [shown], folder / "evaluation.json")
+
+    def _load(self) -> tuple[Any, Any, Path]:
+        """The policy, its task, and the folder for results."""
+        from sim2real.registry import load_task
+        from sim2real.training.foreign import load_foreign
+        from sim2real.training.run import load_run
+
+        if self.policy.suffix != ".zip":
+            run = load_run(self.policy)
+            task = load_task(self.task or run.config.task, **run.config.task_options)
+            return run.policy, task, self.policy / "report"
+        if self.task is None:
+            raise UserError(f"{self.policy} does not tell its task; add --task NAME")
+        task = load_task(self.task)
+        policy = load_foreign(self.policy, task, self.algorithm)
+        return policy, task, self.policy.with_suffix("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Command):
+    """Run a study: methods x targets x seeds on equal budgets, and one report."""
+
+    file: Positional[Path]
+    """The study's YAML file."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.study`."""
+        from sim2real.studies.study import study
+
+        return Outcome(study(self.file), [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(Command):
+    """Continue a run that was interrupted, as if it never had been."""
+
+    path: Positional[Path]
+    """Run folder."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.resume`."""
+        from sim2real.training.pretrain import resume
+
+        return trained(resume(self.path, progress=not self.json))
+
+
+@dataclass(frozen=True, kw_only=True)
+class List(Command):
+    """Show the tasks and their domains, the algorithms and the methods."""
+
+    task: Positional[str] | None = None
+    """Tell only this task's domains, in words."""
+
+    def run(self) -> Outcome:
+        """Read the registries."""
+        from sim2real.domains import task_domains
+        from sim2real.registry import load_task, task_names
+
+        names = [self.task] if self.task else task_names()
+        tasks = {name: task_domains(load_task(name)) for name in names}
+        rows = [
+            {"task": name, "domain": domain.name, "about": domain.about}
+            for name, domains in tasks.items()
+            for domain in domains.values()
+        ]
+        data: dict[str, Any] = {"tasks": rows}
+        shown = [table("tasks and their domains", rows)]
+        if not self.task:
+            data |= _kinds()
+            kinds = [{"kind": kind, "names": ", ".join(found)} for kind, found in _kinds().items()]
+            shown.append(table("algorithms and methods", kinds))
+        return Outcome(data, shown)
+
+
+def _kinds() -> dict[str, list[str]]:
+    from sim2real.training.recipe import ALGORITHMS
+    from sim2real.transfer.method import METHODS
+
+    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Command):
+    """Show versions, drawing, threads, disk, and how quick the physics is here."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.doctor.doctor`."""
+        from sim2real.doctor import doctor
+
+        found = doctor()
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+        rows = [{"what": name, "found": value} for name, value in found.items()]
+        rows[0]["found"] = versions
+        return Outcome(found, [table("doctor", rows)])
+
+
+# -- entry -------------------------------------------------------------------------------------
+
+VERBS: dict[str, type[Command]] = {
+    "pretrain": Pretrain,
+    "transfer": Transfer,
+    "distill": Distill,
+    "evaluate": Evaluate,
+    "study": Study,
+    "resume": Resume,
+    "list": List,
+    "doctor": Doctor,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        VERBS,
+        args=argv,
+        prog="sim2real",
+        description="Pretrain a policy in randomized worlds, transfer it, measure the gap.",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    try:
+        _execute(command)
+    except UserError as error:
+        return fail(str(error), 2)
+    except KeyboardInterrupt as error:
+        return fail(f"interrupted {error}".rstrip(), 130)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        return fail(f"cannot write{where}: {error.strerror}; what was saved before is whole", 1)
+    return 0
+
+
+def _execute(command: Command) -> None:
+    """Run the command with its standard output kept for the result."""
+    from rich.console import Console
+
+    with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):
+        outcome = command.run()
+    if outcome.file is not None:
+        write_json(outcome.file, outcome.data)
+    if command.json:
+        print(json.dumps(outcome.data, indent=2))
+        return
+    for shown in outcome.tables:
+        Console().print(shown)
+    if outcome.file is not None:
+        print(f"written to {outcome.file}")
+
+
+def fail(message: str, code: int) -> int:
+    """Say what is wrong on one line of standard error."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What the commands take and give in words: NAME=VALUE pairs, summaries, tables."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sim2real.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sim2real.training.run import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command gives: plain data, the same as tables, and the file that holds the data."""
+
+    data: Any
+    tables: list[Table]
+    file: Path | None = None
+
+
+def pairs(given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE arguments; the values are read as YAML.
+
+    >>> pairs(["learning_rate=3e-4", "net_arch=[64, 64]", "target_kl=null"])
+    {'learning_rate': 0.0003, 'net_arch': [64, 64], 'target_kl': None}
+    """
+    found = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"expected NAME=VALUE, got {pair!r}")
+        try:
+            found[name.replace("-", "_")] = _number(value)
+        except yaml.YAMLError:
+            raise UserError(f"{name}: {value!r} is not a YAML value") from None
+    return found
+
+
+def _number(text: str) -> Any:
+    """The YAML value of `text`; 3e-4 is a number, which YAML 1.1 has as a string."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def trained(run: Run) -> Outcome:
+    """What a training verb tells of the run that it made."""
+    config = run.config
+    data = {
+        "run": str(run.path),
+        "kind": config.kind,
+        "task": config.task,
+        "domain": config.domain,
+        "algorithm": config.algorithm,
+        "steps": config.steps,
+        "seed": config.seed,
+    }
+    rows = [{"what": name, "value": value} for name, value in data.items()]
+    return Outcome(data, [table("run", rows)], run.path / "report" / f"{config.kind}.json")
+
+
+def summary(domain: str, rows: Sequence[Any]) -> dict[str, Any]:
+    """One line of an evaluation: mean return with its 95 % interval, length, failures."""
+    from scipy.stats import bootstrap
+
+    own = [row for row in rows if row.domain == domain]
+    totals = [row.total for row in own]
+    mean = sum(totals) / len(own)
+    low = high = mean
+    if len(set(totals)) > 1:
+        interval = bootstrap((totals,), lambda x, axis: x.mean(axis), rng=0).confidence_interval
+        low, high = float(interval.low), float(interval.high)
+    return {
+        "domain": domain,
+        "mean_return": mean,
+        "low": low,
+        "high": high,
+        "length": sum(row.length for row in own) / len(own),
+        "failed": sum(row.failed for row in own) / len(own),
+        "unstable": sum(row.unstable for row in own),
+    }
+
+
+def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """A rich table of rows that share their keys."""
+    from rich.table import Table
+
+    shown = Table(*[name.replace("_", " ") for name in rows[0]], title=title, title_justify="left")
+    for row in rows:
+        shown.add_row(*[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row.values()])
+    return shown
