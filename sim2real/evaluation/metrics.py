@@ -25,9 +25,7 @@ def score(returns: ArrayLike, random: float, oracle: float) -> Any:
     better than random actions, as nothing could be read from such a score.
     """
     if not oracle > random:
-        raise ValueError(
-            f"the oracle's return {oracle:g} is not above the random return {random:g}"
-        )
+        raise ValueError(f"the oracle's return {oracle:g} is not above random, {random:g}")
     return (np.asarray(returns, dtype=float) - random) / (oracle - random)
 
 
@@ -90,7 +88,7 @@ def asymptote(steps: ArrayLike, scores: ArrayLike, share: float = 0.2) -> Any:
 
 
 def negative_transfer(transferred: ArrayLike, scratch: ArrayLike) -> Any:
-    """How far the transferred policy stays behind learning from scratch at the same budget; >= 0."""
+    """How far transfer stays behind learning from scratch at the same budget; >= 0."""
     behind = np.asarray(scratch, dtype=float) - np.asarray(transferred, dtype=float)
     return np.maximum(behind, 0.0)
 

@@ -24,7 +24,7 @@ def test_score_of_the_mean_is_the_mean_of_the_scores() -> None:
 
 @pytest.mark.parametrize("oracle", [-100.0, -200.0, math.nan])
 def test_score_refuses_an_oracle_that_is_not_above_random(oracle: float) -> None:
-    with pytest.raises(ValueError, match="not above the random return -100"):
+    with pytest.raises(ValueError, match="not above random, -100"):
         metrics.score(1.0, -100, oracle)
 
 

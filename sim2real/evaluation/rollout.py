@@ -1,0 +1,214 @@
+"""Episodes of any policy in any domain, many worlds at once; one row an episode.
+
+The episodes are 0 to `episodes - 1` of a seed, fixed before the first step, and each is run to its
+end: stopping when the first so many have ended would favour short ones. A world whose episode has
+ended takes the next that waits; when none waits it stands still and costs nothing. What an episode
+draws depends on the seed and its index alone, so the rows are those of any number of worlds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.files import write_text
+from sim2real.registry import load_task
+from sim2real.simulation.simulation import Episode, Simulation
+from sim2real.task import Array, Task
+
+MOST_WORLDS = 128
+"""Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
+
+NARROWEST_BATCH = 8
+"""Observations a policy gets at once, at least. The matrix products of torch on a CPU round
+differently for batches below four rows, so the rows would depend on the number of worlds."""
+
+
+class Policy(Protocol):
+    """What can be evaluated: anything with the `predict` of stable-baselines3."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Actions (n, nu) for observations (n, k); `state` is what the last call returned."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One episode: where it ran, and what came of it.
+
+    `total` is the return, `terms` the reward terms summed over the episode, `context` what the
+    domain drew. `length` is in control steps; exactly one of `failed`, `unstable` (which also end
+    an episode) or `truncated` (out of time) may be what ended it, or several at once.
+    """
+
+    domain: str
+    seed: int
+    episode: int
+    total: float
+    length: int
+    failed: bool
+    truncated: bool
+    unstable: bool
+    terms: dict[str, float]
+    context: dict[str, float]
+
+
+def evaluate(
+    policy: Policy,
+    task: str | Task,
+    domains: str | Domain | Sequence[str | Domain],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    num_envs: int | None = None,
+    deterministic: bool = True,
+    threads: int = 0,
+) -> tuple[Row, ...]:
+    """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
+
+    With a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
+    processors). Raises UserError if the policy's spaces do not fit the task.
+    """
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {episodes}")
+    loaded = load_task(task)
+    several = [domains] if isinstance(domains, str | Domain) else list(domains)
+    rows: list[Row] = []
+    for domain in [load_domain(loaded, domain) for domain in several]:
+        worlds = min(num_envs or MOST_WORLDS, episodes)
+        simulation = Simulation(loaded, domain, worlds, seed, threads)
+        _check_spaces(policy, simulation)
+        with _reproducible(deterministic, seed):
+            ended = sorted(_run(policy, simulation, episodes, deterministic), key=_index)
+        rows.extend(_row(domain.name, seed, episode) for episode in ended)
+    return tuple(rows)
+
+
+def returns(rows: Iterable[Row]) -> Array:
+    """The returns in the order of the episodes, (episodes,)."""
+    return np.array([row.total for row in sorted(rows, key=lambda row: row.episode)])
+
+
+def by_domain(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
+    """The rows of each domain, domains in the order of their first row."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.domain, []).append(row)
+    return {domain: tuple(group) for domain, group in found.items()}
+
+
+def save_rows(path: Path | str, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines, whole or not at all."""
+    lines = [json.dumps(dataclasses.asdict(row), allow_nan=False) for row in rows]
+    write_text(Path(path), "".join(f"{line}\n" for line in lines))
+
+
+def load_rows(path: Path | str) -> tuple[Row, ...]:
+    """The rows that `save_rows` wrote; UserError if the file is missing or broken."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    return tuple(_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1))
+
+
+def _parse(line: str, where: str) -> Row:
+    try:
+        return Row(**json.loads(line))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise UserError(f"{where} is no row of an evaluation: {error}") from None
+
+
+def _run(
+    policy: Policy, simulation: Simulation, episodes: int, deterministic: bool
+) -> Iterator[Episode]:
+    """The episodes 0 to `episodes - 1`, as they end."""
+    observation = simulation.reset(episodes=np.arange(simulation.num_envs))
+    started = np.ones(simulation.num_envs, dtype=bool)
+    active, following, state = started.copy(), simulation.num_envs, None
+    while active.any():
+        action, state = _act(policy, observation, state, started, deterministic)
+        transition = simulation.advance(action, active)
+        yield from transition.episodes
+        observation, started = transition.observation, np.zeros_like(active)
+        again, rest = np.split(transition.ended, [episodes - following])
+        active[rest] = False
+        if len(again):
+            started[again] = True
+            observation = observation.copy()
+            observation[again] = simulation.reset(again, following + np.arange(len(again)))
+            following += len(again)
+
+
+def _act(
+    policy: Policy, observation: Array, state: Any, started: NDArray[np.bool_], deterministic: bool
+) -> tuple[NDArray[Any], Any]:
+    """Actions (n, nu); the policy sees NARROWEST_BATCH rows at least, the last one repeated."""
+    count = len(observation)
+    missing = max(0, NARROWEST_BATCH - count)
+    if missing:
+        observation = np.pad(observation, [(0, missing), (0, 0)], mode="edge")
+        started = np.pad(started, (0, missing), mode="edge")
+    action, state = policy.predict(
+        observation, state=state, episode_start=started, deterministic=deterministic
+    )
+    return action[:count], state
+
+
+def _check_spaces(policy: Policy, simulation: Simulation) -> None:
+    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's."""
+    for name in ("observation_space", "action_space"):
+        given = getattr(getattr(policy, name, None), "shape", None)
+        expected = getattr(simulation, name).shape
+        if given is not None and given != expected:
+            raise UserError(
+                f"the policy's {name} has the shape {given}, "
+                f"but task {simulation.task.name!r} has {expected}"
+            )
+
+
+@contextlib.contextmanager
+def _reproducible(deterministic: bool, seed: int) -> Iterator[None]:
+    """Give a policy that samples torch random numbers of its own, and put back what was there."""
+    if deterministic:
+        yield
+        return
+    import torch  # late: a deterministic policy need not be a torch one
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _index(episode: Episode) -> int:
+    return episode.index
+
+
+def _row(domain: str, seed: int, episode: Episode) -> Row:
+    return Row(
+        domain=domain,
+        seed=seed,
+        episode=episode.index,
+        total=episode.total,
+        length=episode.length,
+        failed=episode.failed,
+        truncated=episode.truncated,
+        unstable=episode.unstable,
+        terms=dict(episode.terms),
+        context=dict(episode.context),
+    )

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sim2real.errors import UserError
+from sim2real.evaluation.rollout import by_domain, evaluate, load_rows, returns, save_rows
+from sim2real.simulation.simulation import Simulation
+
+
+class Linear:
+    """A fixed linear policy; each action depends on its own row alone."""
+
+    def __init__(self, size: int, actions: int) -> None:
+        self.weights = np.random.default_rng(0).standard_normal((size, actions)) / size
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = 0
+    ) -> tuple[NDArray[Any], Any]:
+        return np.tanh((observation[:, :, None] * self.weights).sum(axis=1)), None
+
+
+class Recurrent(Linear):
+    """Counts the steps of each world's episode in its state and acts on the count."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = 0
+    ) -> tuple[NDArray[Any], Any]:
+        count = np.zeros(len(observation)) if state is None else state
+        count = np.where(episode_start, 0, count + 1)
+        return np.sin(count)[:, None] * super().predict(observation)[0], count
+
+
+@pytest.mark.parametrize("kind", [Linear, Recurrent])
+def test_rows_do_not_depend_on_the_number_of_worlds(kind: type[Linear]) -> None:
+    policy = kind(11, 3)
+    several = [
+        evaluate(policy, "hopper", ["nominal", "randomized"], episodes=12, num_envs=n, threads=t)
+        for n, t in [(12, 1), (1, 1), (5, 2), (64, 2)]
+    ]
+    assert all(rows == several[0] for rows in several)
+    assert [row.episode for row in several[0]] == [*range(12), *range(12)]
+    assert len({row.length for row in several[0]}) > 3  # they end at different times
+
+
+def test_rows_are_those_of_a_plain_loop() -> None:
+    """Episode 3 alone, stepped by hand, is row 3."""
+    policy, simulation = Linear(11, 3), Simulation("hopper", "randomized", 1, seed=7)
+    observation = simulation.reset(episodes=[3])
+    transition = simulation.advance(policy.predict(observation)[0])
+    while not transition.episodes:
+        transition = simulation.advance(policy.predict(transition.observation)[0])
+    (episode,) = transition.episodes
+    row = evaluate(policy, "hopper", "randomized", episodes=5, seed=7)[3]
+    assert (row.domain, row.seed, row.episode) == ("randomized", 7, 3)
+    assert (row.total, row.length, row.terms) == (episode.total, episode.length, episode.terms)
+    assert row.context == episode.context
+    assert row.context
+
+
+def test_terms_add_up_and_contexts_differ() -> None:
+    rows = evaluate(Linear(11, 3), "hopper", "randomized", episodes=6)
+    for row in rows:
+        assert sum(row.terms.values()) == pytest.approx(row.total)
+    assert len({tuple(row.context.values()) for row in rows}) == 6
+
+
+def test_time_limit_is_told_as_truncated() -> None:
+    rows = evaluate(Linear(17, 6), "half_cheetah", "nominal", episodes=2)
+    assert [(row.length, row.truncated, row.failed) for row in rows] == [(1000, True, False)] * 2
+
+
+def test_another_seed_gives_other_episodes() -> None:
+    first, second = (
+        evaluate(Linear(11, 3), "hopper", "nominal", episodes=3, seed=s) for s in (0, 1)
+    )
+    assert not set(returns(first)) & set(returns(second))
+
+
+def test_sampled_actions_are_reproducible_and_leave_the_global_generator_alone() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Noisy(Linear):
+        def predict(self, observation: Any, **_: Any) -> tuple[NDArray[Any], Any]:  # type: ignore[override]
+            return torch.rand(len(observation), 3).numpy() * 2 - 1, None
+
+    before = torch.random.get_rng_state()
+    first, second = (
+        evaluate(Noisy(11, 3), "hopper", "nominal", episodes=3, deterministic=False) for _ in "ab"
+    )
+    assert first == second
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_rows_survive_a_file(tmp_path: Path) -> None:
+    rows = evaluate(Linear(11, 3), "hopper", ["nominal", "randomized"], episodes=2)
+    save_rows(tmp_path / "rows.jsonl", rows)
+    assert load_rows(tmp_path / "rows.jsonl") == rows
+    assert {name: len(group) for name, group in by_domain(rows).items()} == {
+        "nominal": 2,
+        "randomized": 2,
+    }
+    np.testing.assert_array_equal(returns(reversed(rows[:2])), [rows[0].total, rows[1].total])
+
+
+def test_broken_row_files_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with pytest.raises(UserError, match="does not exist"):
+        load_rows(file)
+    row = evaluate(Linear(11, 3), "hopper", "nominal", episodes=1)[0]
+    save_rows(file, [row, dataclasses.replace(row, episode=1)])
+    file.write_text(file.read_text()[:-30])
+    with pytest.raises(UserError, match="line 2 is no row"):
+        load_rows(file)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(UserError, match="episodes must be at least 1, got 0"):
+        evaluate(Linear(11, 3), "hopper", "nominal", episodes=0)
+    with pytest.raises(UserError, match="unknown domain"):
+        evaluate(Linear(11, 3), "hopper", "nominall")
+    with pytest.raises(UserError, match=r"shape \(1, 3\), got \(1, 2\)"):
+        evaluate(Linear(11, 2), "hopper", "nominal", episodes=1)
+
+
+def test_a_policy_of_other_spaces_is_refused() -> None:
+    policy = Linear(11, 3)
+    policy.observation_space = Simulation("half_cheetah").observation_space  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"observation_space has the shape \(17,\), but task 'hop"):
+        evaluate(policy, "hopper", "nominal", episodes=1)
