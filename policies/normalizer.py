@@ -1,0 +1,89 @@
+"""Observation statistics as part of the policy: saved, moved and exported with its weights.
+
+The statistics are buffers, not parameters: no optimizer touches them, and `update` is called
+between rollouts only. Within a rollout and the PPO update that follows they stand still,
+because a moving normalizer would move the probability ratio of PPO without any learning.
+"""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+CLIP = 10.0
+"""Normalized observations are clipped to +-CLIP standard deviations."""
+EPSILON = 1e-8
+"""Added to the variance, so that a constant entry is divided by something."""
+
+
+class RunningNormalizer(nn.Module):
+    """Subtract the running mean and divide by the running standard deviation, clipped to +-10.
+
+    Buffers (float64, so that a count of 1e9 still adds up): `running_mean` (size,),
+    `running_var` (size,), `count` (). The names begin with `running_` because that is what
+    stable-baselines3 copies to target networks besides the parameters.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    count: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("running_var", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, observations: Tensor) -> None:
+        """Add a batch of observations. Shape: (m, size). Rows that are not finite are left out.
+
+        Chan, Golub & LeVeque 1979: two sets (n, mean, var) and (m, mean', var') pool to
+        mean + d m / (n + m) and (n var + m var' + d^2 n m / (n + m)) / (n + m), d = mean' - mean.
+        """
+        batch = observations.to(torch.float64)
+        batch = batch[torch.isfinite(batch).all(dim=1)]
+        size = batch.shape[0]
+        if size == 0:
+            return
+        total = self.count + size
+        delta = batch.mean(dim=0) - self.running_mean
+        pooled = self.count * self.running_var + size * batch.var(dim=0, correction=0)
+        pooled += delta.square() * (self.count * size / total)
+        self.running_mean += delta * (size / total)
+        self.running_var.copy_(pooled / total)
+        self.count.copy_(total)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Normalized observations, float32. Shape: (m, size). A NaN becomes 0, the mean."""
+        mean, scale = self.running_mean.float(), torch.rsqrt(self.running_var.float() + EPSILON)
+        normal = ((observations.float() - mean) * scale).clamp(-CLIP, CLIP)
+        return torch.nan_to_num(normal, nan=0.0)
+
+
+class NormalizedExtractor(BaseFeaturesExtractor):
+    """Flatten the observation and normalize it; the first layer of every policy here."""
+
+    def __init__(self, observation_space: spaces.Space) -> None:  # type: ignore[type-arg]
+        size = get_flattened_obs_dim(observation_space)
+        super().__init__(observation_space, size)
+        self.normalizer = RunningNormalizer(size)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features. Shape: (m, ...) -> (m, size)."""
+        features: Tensor = self.normalizer(observations.flatten(start_dim=1))
+        return features
+
+
+def normalizers(policy: nn.Module) -> list[RunningNormalizer]:
+    """Every normalizer in `policy` once: of the actor, the critic and the target networks."""
+    return [module for module in policy.modules() if isinstance(module, RunningNormalizer)]
+
+
+def update_normalizers(policy: nn.Module, observations: Tensor) -> None:
+    """Add a batch of observations to every normalizer in `policy`. Shape: (m, size)."""
+    for normalizer in normalizers(policy):
+        normalizer.update(observations)

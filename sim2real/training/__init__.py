@@ -1,0 +1,1 @@
+"""Recipes, run folders, checkpoints and the training loop."""

@@ -1,0 +1,161 @@
+"""What happens at the boundaries of rollouts: statistics, rollout lengths, checkpoints.
+
+stable-baselines3 calls `on_rollout_start` when the update of the last rollout is done and no step
+of the next is made: the moment when a training can be saved and continued exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq
+
+from sim2real.policies.normalizer import update_normalizers
+from sim2real.training.checkpoint import capture, write_checkpoint
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the rollout was finished and saved; the run can be resumed."""
+
+
+class Interrupt:
+    """Whether the user has asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A callback whose own state belongs into the checkpoint, as JSON."""
+
+    def state(self) -> dict[str, Any]:
+        """Its state between two rollouts, as JSON."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+
+
+class NormalizerUpdate(BaseCallback):
+    """Add what a rollout observed to the policy's statistics once its update is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: list[NDArray[Any]] = []
+
+    def _on_step(self) -> bool:
+        self._seen.append(np.array(self.locals["new_obs"]))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._seen:
+            observations = torch.as_tensor(np.concatenate(self._seen)).flatten(start_dim=1)
+            update_normalizers(self.model.policy, observations)
+            self._seen.clear()
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+
+def rollout_length(remaining: int, longest: int) -> int:
+    """How long the next rollout is, so that rollouts of about equal length end exactly in time.
+
+    With `remaining` steps of each world and rollouts of at most `longest`, the lengths differ by
+    one at most, instead of a last rollout too short to learn from. It depends on `remaining`
+    alone, so that a resumed run cuts its rollouts like one never interrupted.
+
+    >>> rollout_length(300, 128), rollout_length(200, 128), rollout_length(100, 128)
+    (100, 100, 100)
+    """
+    return math.ceil(remaining / math.ceil(remaining / longest))
+
+
+class EqualRollouts(BaseCallback):
+    """Cut the rollouts so that the training ends at `steps` exactly.
+
+    `steps` must be a multiple of the number of worlds, counted like `num_timesteps`.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+        self._longest = 0
+
+    def _init_callback(self) -> None:
+        algorithm = cast(Any, self.model)
+        on_policy = isinstance(algorithm, OnPolicyAlgorithm)
+        self._longest = algorithm.n_steps if on_policy else algorithm.train_freq.frequency
+        self._cut()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._cut()
+
+    def _on_training_end(self) -> None:
+        self._set(self._longest)
+
+    def _cut(self) -> None:
+        remaining = (self._steps - self.model.num_timesteps) // self.model.n_envs
+        if remaining > 0:
+            self._set(rollout_length(remaining, self._longest))
+
+    def _set(self, length: int) -> None:
+        algorithm = cast(Any, self.model)
+        if isinstance(algorithm, OnPolicyAlgorithm):
+            # The buffer takes its new size when the next rollout resets it
+            algorithm.n_steps = algorithm.rollout_buffer.buffer_size = length
+        else:
+            algorithm.train_freq = TrainFreq(length, algorithm.train_freq.unit)
+
+
+class Checkpoints(BaseCallback):
+    """Save at the first step, every `every` steps, on Ctrl-C and at the end.
+
+    Must come last, so that it saves what the other callbacks have done; `stateful` are those
+    whose state it saves.
+    """
+
+    def __init__(
+        self, run: Path, every: int, interrupt: Interrupt, stateful: Sequence[BaseCallback] = ()
+    ) -> None:
+        super().__init__()
+        self._run = run
+        self._every = every
+        self._interrupt = interrupt
+        self._stateful = [one for one in stateful if isinstance(one, Stateful)]
+        self._last: int | None = None
+
+    def _on_training_start(self) -> None:
+        started = self.model.num_timesteps
+        self._last = started if started > 0 else None
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        now = self.model.num_timesteps
+        due = self._last is None or now // self._every > self._last // self._every
+        if due or self._interrupt.requested:
+            self._write(now)
+
+    def _on_training_end(self) -> None:
+        self._write(self.model.num_timesteps)
+
+    def _write(self, step: int) -> None:
+        if step != self._last:
+            training, state = capture(self.model)
+            state["callbacks"] = {type(one).__name__: one.state() for one in self._stateful}
+            write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
+            self._last = step
+        if self._interrupt.requested:
+            raise Interrupted(f"stopped at step {step}; resume with: sim2real resume {self._run}")

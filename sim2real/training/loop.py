@@ -1,0 +1,142 @@
+"""The training loop around any SB3 algorithm: progress, curves, checkpoints, Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sim2real import files
+from sim2real.errors import UserError
+from sim2real.training import checkpoint as checkpoints
+from sim2real.training.callbacks import (
+    Checkpoints,
+    EqualRollouts,
+    Interrupt,
+    Interrupted,
+    NormalizerUpdate,
+    Stateful,
+)
+from sim2real.training.progress import Progress
+from sim2real.training.tensorboard import TensorBoard, make_logger, write_hyperparameters
+
+__all__ = ["Interrupted", "learn"]
+
+
+def learn(
+    algorithm: BaseAlgorithm,
+    run_path: Path | str,
+    steps: int,
+    *,
+    callbacks: Sequence[BaseCallback] = (),
+    checkpoint_every: int | None = None,
+    progress: bool = True,
+    title: str = "",
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Train until `algorithm.num_timesteps` is `steps`, writing into the run folder.
+
+    Continues from `algorithm.num_timesteps`: to resume, restore the last checkpoint into the
+    algorithm and call this again with the same `steps`. Never more than `steps` are made; a rest
+    smaller than the number of worlds is left over. Checkpoints are written at the start, every
+    `checkpoint_every` steps (by default ten times in all) and at the end, between two rollouts.
+
+    `callbacks` are SB3 callbacks; those with `state()` and `restore(state)` are saved and restored
+    with the checkpoints. A callback may reach the event writer as `algorithm.logger`.
+    The first Ctrl-C finishes the rollout and its update, saves and raises Interrupted; the second
+    stops at once. Raises UserError when the disk is full; the last checkpoint is intact then.
+    """
+    run = Path(run_path)
+    steps -= steps % algorithm.n_envs
+    start = algorithm.num_timesteps
+    if start >= steps:
+        return
+    logger, writer = make_logger(run, start)
+    algorithm.set_logger(logger)
+    if start == 0 and hyperparameters:
+        write_hyperparameters(writer, hyperparameters)
+    board = TensorBoard()
+    board.model = algorithm  # its logger, before SB3 starts the callbacks
+    stateful = [*callbacks, board]
+    _restore_callbacks(run, start, stateful)
+    shown = [Progress(steps, title or run.name)] if progress else []
+    interrupt = Interrupt()
+    saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
+    order = [NormalizerUpdate(), EqualRollouts(steps), *callbacks, board, *shown, saving]
+    try:
+        with _one_thread(), _interruptible(interrupt):
+            algorithm.learn(
+                steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
+            )
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise checkpoints.disk_full(run, error) from None
+    finally:
+        for bar in shown:
+            bar.close()
+        with contextlib.suppress(OSError):  # a full disk has been told already
+            logger.close()
+
+
+def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) -> None:
+    """Give the callbacks the state that the checkpoint of `step` has for them."""
+    path = run / "checkpoints" / f"{step:09d}" / checkpoints.STATE
+    if step == 0 or not path.is_file():
+        return
+    saved = files.read_json(path).get("callbacks", {})
+    for callback in callbacks:
+        if isinstance(callback, Stateful) and type(callback).__name__ in saved:
+            callback.restore(saved[type(callback).__name__])
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One Torch thread: quicker for small networks, and the same sums on every machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _interruptible(interrupt: Interrupt) -> Iterator[None]:
+    """Make the first SIGINT a request and the second the usual KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if interrupt.requested:
+            raise KeyboardInterrupt
+        interrupt.requested = True
+        print("finishing the rollout to save it; Ctrl-C again stops at once", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def whole(steps: int, num_envs: int) -> int:
+    """Check a number of steps; UserError unless it pays one step of every world."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < num_envs:
+        raise UserError(
+            f"steps is {steps!r}; allowed: a whole number, at least one step of the "
+            f"{num_envs} worlds"
+        )
+    return steps

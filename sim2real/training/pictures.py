@@ -1,0 +1,141 @@
+"""Animated pictures of the policy in TensorBoard: the source, and the target beside it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+from sim2real.domains import Domain
+from sim2real.simulation import Simulation
+from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+from sim2real.task import Task
+from sim2real.training.tensorboard import TensorBoardFormat
+
+FRAME_S = 0.05
+"""Simulated seconds between two frames, about."""
+CLIP_S = 3.0
+"""Simulated seconds that a picture shows."""
+COLORS = 64
+"""Of the GIF's palette; more make it larger, not clearer."""
+
+Frames = list[NDArray[np.uint8]]
+
+
+class Pictures(BaseCallback):
+    """Every `every` steps, show one episode of the deterministic policy in each of `domains`.
+
+    The episodes are the same each time, so that the pictures compare. Where there is no OpenGL
+    it warns once and makes none.
+    """
+
+    def __init__(self, task: Task, domains: Sequence[Domain], every: int) -> None:
+        super().__init__()
+        self._task = task
+        self._domains = domains
+        self._every = every
+        self._scenes: list[tuple[Simulation, Renderer]] = []
+        self._last = 0
+        self._possible = True
+
+    def _on_training_start(self) -> None:
+        self._last = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps // self._every > self._last // self._every:
+            self._show()
+
+    def _on_training_end(self) -> None:
+        if self.model.num_timesteps > self._last:
+            self._show()
+        for _, renderer in self._scenes:
+            renderer.close()
+        self._scenes = []
+
+    def _show(self) -> None:
+        self._last = self.model.num_timesteps
+        if self._possible and not self._scenes:
+            self._open()
+        if not self._scenes:
+            return
+        clips = [
+            clip(self.model.policy, simulation, renderer) for simulation, renderer in self._scenes
+        ]
+        beside = [np.concatenate(frames, axis=1) for frames in zip(*clips, strict=True)]
+        data = encode_gif(beside, frame_seconds(self._scenes[0][0]))
+        tag = "picture/" + " | ".join(domain.name for domain in self._domains)
+        summary = image_summary(tag, data, *beside[0].shape[:2])
+        for output in self.logger.output_formats:
+            if isinstance(output, TensorBoardFormat):
+                output.writer._get_file_writer().add_summary(summary, self._last)  # type: ignore[no-untyped-call]
+
+    def _open(self) -> None:
+        try:
+            for domain in self._domains:
+                simulation = Simulation(self._task, domain, num_envs=1, threads=1)
+                self._scenes.append((simulation, Renderer(simulation, 320, 240)))
+        except RenderingUnavailable as error:
+            self._possible, self._scenes = False, []
+            warnings.warn(f"{error}; training goes on without pictures", stacklevel=2)
+
+
+def frame_seconds(simulation: Simulation) -> float:
+    """Simulated seconds between two frames: a whole number of control steps."""
+    return max(1, round(FRAME_S / simulation.dt)) * simulation.dt
+
+
+def clip(policy: BasePolicy, simulation: Simulation, renderer: Renderer) -> Frames:
+    """Frames (height, width, 3) of the policy in the first episodes of the simulation's seed."""
+    stride = round(frame_seconds(simulation) / simulation.dt)
+    simulation.reseed(simulation.seed)
+    observation = simulation.reset()
+    frames: Frames = []
+    while len(frames) < round(CLIP_S / frame_seconds(simulation)):
+        frames.append(_captioned(renderer.frame(0), simulation.domain.name))
+        for _ in range(stride):
+            action, _ = policy.predict(observation, deterministic=True)
+            observation = simulation.step(action).observation
+    return frames
+
+
+def encode_gif(frames: Frames, seconds: float) -> bytes:
+    """An endless GIF of `frames` (height, width, 3), each shown for `seconds`."""
+    # One palette for all: a GIF whose colours flicker is hard to watch
+    palette = Image.fromarray(frames[0]).quantize(COLORS)
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    data = io.BytesIO()
+    pictures[0].save(
+        data,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=round(seconds * 1000),
+        loop=0,
+    )
+    return data.getvalue()
+
+
+def image_summary(tag: str, data: bytes, height: int, width: int) -> Summary:
+    """An encoded image as TensorBoard's image summary; it plays GIFs."""
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
+
+
+def _captioned(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    picture = Image.fromarray(frame)
+    draw = ImageDraw.Draw(picture)
+    draw.text((8, 6), text, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.asarray(picture)

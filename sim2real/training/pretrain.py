@@ -1,0 +1,149 @@
+"""Pretrain a policy in a source domain, and resume what was stopped."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sim2real import files
+from sim2real.config import parse
+from sim2real.domains import Domain, load_domain
+from sim2real.registry import load_task
+from sim2real.simulation.vec_env import make_vec_env
+from sim2real.task import Task
+from sim2real.training import checkpoint as checkpoints
+from sim2real.training.loop import learn, whole
+from sim2real.training.pictures import Pictures
+from sim2real.training.recipe import build_algorithm, load_recipe
+from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, versions
+
+PICTURES = 5
+"""Animated pictures in a training of the usual length ..."""
+PICTURES_EVERY = 100_000
+"""... and at least this many control steps between two, so that short ones make none."""
+
+Resumer = Callable[[Path, bool], Run]
+RESUMERS: dict[str, Resumer] = {}
+"""How to resume each kind of run besides "pretrain"; see `register_resumer`."""
+
+
+def pretrain(
+    task: str | Task,
+    domain: str | Domain | None = "randomized",
+    *,
+    algorithm: str = "ppo",
+    steps: int,
+    seed: int = 0,
+    out: Path | str | None = None,
+    num_envs: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
+    target: str | Domain | None = None,
+    pictures_every: int | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a policy for `task` in `domain` for `steps` control steps; returns the finished run.
+
+    `steps` counts all worlds together and is never exceeded: rollouts are cut to end in time, and
+    a rest smaller than one step of all worlds is left over. `options` replace parts of the tuned
+    recipe by name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
+    `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
+    trainings of 100,000 steps and more, five pictures (0 for none), with `target` beside it.
+
+    Raises UserError for anything unknown or impossible and if `out` exists, and Interrupted after
+    a first Ctrl-C, when all is saved and `resume(out)` goes on.
+    """
+    loaded = load_task(task)
+    source = load_domain(loaded, domain)
+    domains = {source.name: source}
+    if target is not None:
+        domains |= {(other := load_domain(loaded, target)).name: other}
+    worlds = {} if num_envs is None else {"num_envs": num_envs}
+    recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
+    folder = Path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
+    asked = {
+        "task": loaded.reference,
+        "task_options": loaded.options,
+        "algorithm": algorithm,
+        "recipe": recipe.model_dump(mode="json"),
+        "domain": source.name,
+        "target": None if target is None else list(domains)[-1],
+        "steps": whole(steps, recipe.num_envs),
+        "seed": seed,
+        "num_envs": recipe.num_envs,
+        "checkpoint_every": checkpoint_every,
+        "pictures_every": _pictures_every(steps) if pictures_every is None else pictures_every,
+    }
+    create_run(folder, parse(RunConfig, asked, "pretrain"), loaded, domains)
+    return _train(folder, loaded, progress)
+
+
+def resume(run_path: Path | str, progress: bool = True) -> Run:
+    """Continue a run from its last good checkpoint until it has all its steps.
+
+    Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
+    as it is. Raises UserError if it is not a run or all its checkpoints are damaged.
+    """
+    path = Path(run_path)
+    config, _, _ = read_parts(path)
+    _warn_of_versions(path)
+    if config.kind == "pretrain":
+        return _train(path, config.load_task(), progress)
+    if config.kind not in RESUMERS:
+        importlib.import_module("sim2real.transfer.api")  # registers its resumers
+    return RESUMERS[config.kind](path, progress)
+
+
+def register_resumer(kind: str, resumer: Resumer) -> None:
+    """Tell `resume` how to continue runs of `kind`: a function of the path and `progress`."""
+    if RESUMERS.setdefault(kind, resumer) is not resumer:
+        raise ValueError(f"there is a resumer of {kind!r} already: {RESUMERS[kind]}")
+
+
+def _train(path: Path, task: Task, progress: bool) -> Run:
+    """Train the run at `path` from where it is, which may be the beginning, to its end."""
+    config, _, domains = read_parts(path)
+    recipe = config.parsed_recipe()
+    env = make_vec_env(task, domains[config.domain], config.num_envs, config.seed)
+    algorithm = build_algorithm(recipe, env, config.seed)
+    if checkpoints.steps(path):
+        checkpoint = checkpoints.read_checkpoint(path)
+        checkpoints.restore(algorithm, checkpoint)
+        checkpoints.discard_after(path, checkpoint.step)
+    shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
+    pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
+    described = {"task": task.name, "domain": config.domain, "steps": config.steps}
+    try:
+        learn(
+            algorithm,
+            path,
+            config.steps,
+            callbacks=pictures,
+            checkpoint_every=config.checkpoint_every,
+            progress=progress,
+            title=f"pretrain {task.name} in {config.domain}",
+            hyperparameters={**described, "seed": config.seed, **config.recipe},
+        )
+    finally:
+        env.close()
+    if progress:
+        print(f"run: {path}", file=sys.stderr)
+    return load_run(path)
+
+
+def _pictures_every(steps: int) -> int:
+    return max(PICTURES_EVERY, steps // PICTURES) if steps >= PICTURES_EVERY else 0
+
+
+def _warn_of_versions(path: Path) -> None:
+    """A resumed run equals an uninterrupted one only on the same versions."""
+    made, now = files.read_json(path / "versions.json"), versions()
+    changed = [
+        f"{name} {made[name]} -> {now.get(name)}" for name in made if made[name] != now.get(name)
+    ]
+    if changed:
+        warnings.warn(f"{path} was made with other versions: {', '.join(changed)}", stacklevel=3)

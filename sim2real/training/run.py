@@ -1,0 +1,204 @@
+"""The run folder: everything about one training or transfer, readable without executing anything.
+
+config.yaml   what was asked, resolved      task.json      observation and action contract
+domains.yaml  the worlds                    versions.json  what it was made with
+checkpoints/  tensorboard/  report/
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from gymnasium import spaces
+from pydantic import Field
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real import files
+from sim2real.config import Config, parse
+from sim2real.domains import Domain, dump_domains, load_domains
+from sim2real.errors import UserError
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.task import Task
+from sim2real.training import checkpoint as checkpoints
+from sim2real.training.checkpoint import Checkpoint
+from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
+from sim2real.training.state import load_policy
+
+PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
+FOLDERS = ("checkpoints", "tensorboard", "report")
+Count = Annotated[int, Field(ge=1)]
+
+
+class RunConfig(Config):
+    """What was asked of a run, resolved: enough to make it again."""
+
+    kind: Literal["pretrain", "transfer", "distill"] = "pretrain"
+    task: str
+    """Reference of the task: name, absolute path, or "module:Class"."""
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    algorithm: str
+    recipe: dict[str, Any]
+    """Every option of the algorithm."""
+    domain: str
+    """Name in domains.yaml of the domain that is learned in."""
+    target: str | None = None
+    """Name in domains.yaml of a domain to show beside it."""
+    steps: Count
+    """Control steps, over all worlds."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    num_envs: Count
+    checkpoint_every: Count | None = None
+    pictures_every: Annotated[int, Field(ge=0)] = 0
+    """Control steps between two animated pictures; 0 for none."""
+    frozen: tuple[str, ...] = ()
+    """Names of the policy's tensors that do not learn."""
+    method: dict[str, Any] | None = None
+    """The transfer method and its options."""
+    source: str | None = None
+    """The run that a transfer starts from."""
+    curve: tuple[int, ...] | None = None
+    """Target steps at which a transfer is evaluated."""
+
+    def parsed_recipe(self) -> AnyRecipe:
+        """The recipe as a typed object."""
+        return parse_recipe(self.algorithm, self.recipe)
+
+    def load_task(self) -> Task:
+        """The task, made with its options."""
+        return load_task(self.task, **self.task_options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder at one of its checkpoints."""
+
+    path: Path
+    config: RunConfig
+    task_info: dict[str, Any]
+    domains: dict[str, Domain]
+    checkpoint: Checkpoint
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that was learned in."""
+        return self.domains[self.config.domain]
+
+    @property
+    def step(self) -> int:
+        """The control steps that the weights were trained for."""
+        return self.checkpoint.step
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, ascending."""
+        return checkpoints.steps(self.path)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, loaded by its reference."""
+        return self.config.load_task()
+
+    @cached_property
+    def algorithm(self) -> BaseAlgorithm:
+        """The SB3 algorithm with the checkpoint's weights and no environment."""
+        observation_space, action_space = spaces_of(self.task_info)
+        algorithm = build_offline(self.config.parsed_recipe(), observation_space, action_space)
+        load_policy(algorithm, self.checkpoint.policy, self.checkpoint.state["spaces"])
+        algorithm.policy.set_training_mode(False)
+        return algorithm
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The SB3 policy with the checkpoint's weights, on the CPU, in evaluation mode."""
+        return self.algorithm.policy
+
+
+def create_run(
+    path: Path | str, config: RunConfig, task: Task, domains: Mapping[str, Domain]
+) -> Path:
+    """Make the folder of a run that has not begun. Raises UserError if `path` exists."""
+    path = Path(path)
+    simulation = Simulation(task, domains[config.domain], num_envs=1, threads=1)
+    plain = config.model_dump(mode="json")
+    with files.new_folder(path) as folder:
+        files.write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+        files.write_json(folder / "task.json", describe_task(simulation))
+        files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
+        files.write_json(folder / "versions.json", versions())
+        for name in FOLDERS:
+            (folder / name).mkdir()
+    return path
+
+
+def load_run(path: Path | str, step: int | None = None) -> Run:
+    """Read a run at a checkpoint: that of `step`, or the last good one.
+
+    Raises UserError if the folder is not a run or no checkpoint can be read.
+    """
+    path = Path(path)
+    config, task_info, domains = read_parts(path)
+    return Run(path, config, task_info, domains, checkpoints.read_checkpoint(path, step))
+
+
+def read_parts(path: Path) -> tuple[RunConfig, dict[str, Any], dict[str, Domain]]:
+    """What a run was asked: its configuration, the task's contract and the domains."""
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{path} is not a run: it has no config.yaml")
+    config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
+    config.parsed_recipe()
+    domains = load_domains(path / "domains.yaml")
+    for name in {config.domain, config.target or config.domain}:
+        if name not in domains:
+            raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
+    return config, files.read_json(path / "task.json"), domains
+
+
+def describe_task(simulation: Simulation) -> dict[str, Any]:
+    """What a policy of this task sees and does, as JSON: the contract that a transfer compares."""
+    task, action = simulation.task, simulation.action_space
+    return {
+        "name": task.name,
+        "reference": task.reference,
+        "options": task.options,
+        "control_dt": simulation.dt,
+        "observation_terms": [asdict(term) for term in simulation.observation_terms],
+        "observation_space": _shape(simulation.observation_space),
+        "action_space": _shape(action) | {"low": action.low.tolist(), "high": action.high.tolist()},
+    }
+
+
+def spaces_of(task_info: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
+    """The observation and action spaces of a task.json."""
+    observation, action = task_info["observation_space"], task_info["action_space"]
+    kind = np.dtype(action["dtype"]).type
+    low, high = np.array(action["low"], kind), np.array(action["high"], kind)
+    shape = tuple(observation["shape"])
+    return (
+        spaces.Box(-np.inf, np.inf, shape, np.dtype(observation["dtype"]).type),
+        spaces.Box(low, high, dtype=kind),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python, the platform and the packages that a result depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _shape(space: spaces.Box) -> dict[str, Any]:
+    return {"shape": list(space.shape), "dtype": str(space.dtype)}
