@@ -1,0 +1,94 @@
+"""One suite for every YAML file of domains beside a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain, domain_names, load_domain, load_domains, task_domains
+from sim2real.registry import load_task, task_names
+from sim2real.simulation import Simulation
+
+ALWAYS = {"nominal", "randomized", "mild", "medium", "hard"}
+DOMAINS = [(task, domain) for task in task_names() for domain in domain_names(task)]
+
+every_task = pytest.mark.parametrize("task", task_names())
+every_domain = pytest.mark.parametrize(("task", "domain"), DOMAINS)
+
+
+def trajectory(task: str, domain: Domain | None) -> np.ndarray:
+    """Observations of 50 control steps from one push on every joint; (steps, n, k)."""
+    simulation = Simulation(task, domain, num_envs=2, seed=1, threads=1)
+    rng = np.random.default_rng(0)
+    push = rng.uniform(-0.5, 0.5, simulation.qvel.shape)
+    simulation.write_state(simulation.qpos.copy(), simulation.qvel + push)
+    space = simulation.action_space
+    actions = rng.uniform(space.low, space.high, (50, 2, *space.shape)).astype(np.float32)
+    return np.stack([simulation.advance(action).observation for action in actions])
+
+
+def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain]]:
+    """The domain taken apart: one domain for each number that it draws, and each noise."""
+    for entry in domain.dynamics:
+        names = Simulation(task, Domain(dynamics=(entry,)), threads=1).context_names
+        for name in names:
+            _, _, element = name.partition(":")
+            part = entry.model_copy(update={"of": (element,)}) if element else entry
+            yield name, Domain(dynamics=(part,))
+    for entry in domain.actuation:
+        yield entry.label, Domain(actuation=(entry,))
+    for entry in domain.sensing:
+        yield f"noise of {', '.join(entry.of)}", Domain(sensing=(entry,))
+
+
+@every_task
+def test_the_usual_domains_are_there(task: str) -> None:
+    file = load_task(task).file.with_suffix(".yaml")
+    assert ALWAYS <= set(load_domains(file))
+    assert set(load_domains(file)) == set(domain_names(task))
+
+
+@every_domain
+def test_it_says_in_plain_words_what_it_is_about(task: str, domain: str) -> None:
+    about = load_domain(task, domain).about
+    assert about.endswith(".")
+    assert len(about.split()) >= 5
+
+
+@every_domain
+def test_it_fits_its_task(task: str, domain: str) -> None:
+    simulation = Simulation(task, domain, num_envs=2, threads=1)
+    assert np.isfinite(simulation.context).all()
+    bound = load_domain(task, domain)
+    assert bool(simulation.context_names) == bool(bound.dynamics or bound.actuation)
+
+
+@every_task
+def test_only_the_source_varies(task: str) -> None:
+    domains = task_domains(load_task(task))
+    assert not domains["nominal"].describe()
+    assert not domains["randomized"].is_constant
+    for name in ("mild", "medium", "hard"):
+        assert domains[name].is_constant
+        assert domains[name].describe()
+    assert len({tuple(domain.describe()) for domain in domains.values()}) == len(domains)
+
+
+@every_domain
+def test_every_parameter_moves_the_trajectory(task: str, domain: str) -> None:
+    nominal = trajectory(task, None)
+    for name, alone in single_parameters(task, load_domain(task, domain)):
+        moved = np.abs(trajectory(task, alone) - nominal).max()
+        assert moved > 1e-3, f"{name} does nothing"
+
+
+@every_domain
+def test_random_actions_stay_stable(task: str, domain: str) -> None:
+    simulation = Simulation(task, domain, num_envs=8, seed=2, threads=1)
+    rng = np.random.default_rng(0)
+    space = simulation.action_space
+    for _ in range(150):
+        actions = rng.uniform(space.low, space.high, (8, *space.shape)).astype(np.float32)
+        assert not simulation.step(actions).unstable.any()
