@@ -6,6 +6,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("MUJOCO_GL", "egl")  # tests may import mujoco before sim2real
 os.environ.setdefault("COLUMNS", "160")  # rich and tyro wrap their tables to it
 os.environ.setdefault("NO_COLOR", "1")
 

@@ -56,7 +56,10 @@ def _timestep(parameter: Dynamics, nominal: float) -> float:
     if not isinstance(distribution, Constant):
         raise UserError("opt.timestep must be a constant: all worlds take the same number of steps")
     value = distribution.value
-    return {"scale": nominal * value, "add": nominal + value, "set": value}[operation]
+    timestep = {"scale": nominal * value, "add": nominal + value, "set": value}[operation]
+    if timestep <= 0:
+        raise UserError(f"opt.timestep must be greater than 0 s, got {timestep:g}")
+    return timestep
 
 
 def bind(

@@ -139,8 +139,9 @@ class Simulation:
         self.ctrl[:] = given
         unstable = self._step_physics(active)
         self._steps += 1 if active is None else active
-        terms = self.task.reward(self, given)
-        failed = self.task.failed(self)
+        # copied: a task may return views of the state, which the resets will overwrite
+        terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
+        failed = np.array(self.task.failed(self))
         truncated = self._steps >= self.episode_steps
         observation = self._observe(self._all)
         unstable |= ~np.isfinite(observation).all(axis=1)
@@ -284,7 +285,7 @@ class Simulation:
 
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:
-            self.__dict__[name] = self._batch.bind(name)
+            self.__dict__[name] = self._bound(name)
             return self.__dict__[name]
         if name in _VIEWS:
             return functools.partial(self._view, name)
@@ -295,6 +296,16 @@ class Simulation:
             getattr(self, name)[...] = value
         else:
             object.__setattr__(self, name, value)
+
+    def _bound(self, name: str) -> NDArray[Any]:
+        """A field of the batch; one that the batch has not yet filled is computed first."""
+        bound = len(self._batch._bound)
+        values: NDArray[Any] = self._batch.bind(name)
+        if len(self._batch._bound) > bound:
+            state = self._batch.state.copy()
+            self._batch.forward()
+            self._batch.state[:] = state  # the forward pass moves the warm start
+        return values
 
     def _view(self, kind: str, name: str) -> Any:
         if (kind, name) not in self._views:

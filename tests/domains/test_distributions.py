@@ -1,0 +1,68 @@
+"""Distributions against scipy and against their plain form."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from sim2real.domains.distributions import parse_distribution, plain_distribution
+
+U = np.linspace(0.0, 1.0, 101)[:-1]
+INNER = U[1:]
+
+
+@pytest.mark.parametrize(
+    ("data", "reference"),
+    [
+        ({"uniform": [2.0, 5.0]}, scipy.stats.uniform(2.0, 3.0)),
+        ({"log_uniform": [0.5, 2.0]}, scipy.stats.loguniform(0.5, 2.0)),
+        ({"normal": [1.0, 0.3]}, scipy.stats.norm(1.0, 0.3)),
+        (
+            {"truncated_normal": [1.0, 0.3, 0.8, 1.5]},
+            scipy.stats.truncnorm(-0.2 / 0.3, 0.5 / 0.3, 1.0, 0.3),
+        ),
+    ],
+)
+def test_quantiles_equal_scipy(data, reference):
+    distribution = parse_distribution(data)
+    np.testing.assert_allclose(distribution.quantile(INNER), reference.ppf(INNER), rtol=1e-9)
+    low, high = distribution.support
+    np.testing.assert_allclose([low, high], reference.support(), rtol=1e-12)
+    assert plain_distribution(distribution) == data
+
+
+def test_a_number_is_a_constant():
+    distribution = parse_distribution(1.4)
+    assert np.all(distribution.quantile(U) == 1.4)
+    assert plain_distribution(distribution) == 1.4
+
+
+def test_choice_takes_each_value_in_an_equal_share():
+    values = parse_distribution({"choice": [3.0, 1.0, 2.0]}).quantile(np.array([0.0, 0.34, 0.99]))
+    assert values.tolist() == [3.0, 1.0, 2.0]
+
+
+def test_normal_is_finite_at_probability_zero():
+    assert np.isfinite(parse_distribution({"normal": [0.0, 1.0]}).quantile(np.zeros(1))).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"uniform": [2.0, 1.0]}, r"inverted; did you mean \[1, 2\]"),
+        ({"uniform": [1.0]}, "takes 2 numbers, got 1"),
+        ({"unifrom": [1.0, 2.0]}, "did you mean 'uniform'"),
+        ({"uniform": [0.0, float("nan")]}, "finite"),
+        ({"log_uniform": [0.0, 1.0]}, "positive"),
+        ({"normal": [0.0, -1.0]}, "negative"),
+        ({"truncated_normal": [5.0, 1.0, 0.0, 1.0]}, "mean 5"),
+        ({"choice": []}, "at least one"),
+        (float("inf"), "finite"),
+        ("1.0", "expected a number"),
+        (True, "expected a number"),
+        ({"uniform": 3}, "takes a list"),
+        ({"uniform": [1, 2], "normal": [0, 1]}, "one distribution"),
+    ],
+)
+def test_bad_data_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        parse_distribution(data)
