@@ -24,7 +24,9 @@ NEVER_MOVE = {"pusher": {19, 20, 21, 22}}
 
 every_task = pytest.mark.parametrize("name", TASKS)
 every_variant = pytest.mark.parametrize(
-    ("name", "options"), WITH_OPTIONS, ids=[f"{name}{len(given) or ''}" for name, given in WITH_OPTIONS]
+    ("name", "options"),
+    WITH_OPTIONS,
+    ids=[f"{name}{len(given) or ''}" for name, given in WITH_OPTIONS],
 )
 
 
