@@ -31,44 +31,6 @@ _BAD = [
 _VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
 
 
-@dataclass(frozen=True)
-class Episode:
-    """One episode that ended: its `index`, the `world` that ran it, and what came of it.
-
-    `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn.
-    """
-
-    index: int
-    world: int
-    total: float
-    length: int
-    failed: bool
-    truncated: bool
-    unstable: bool
-    terms: dict[str, float]
-    context: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What one control step gave, for n worlds, m of which ended an episode.
-
-    Shapes: observation (n, k); reward, terminated, truncated, unstable (n,); terms (n,) each;
-    ended (m,) ids; final_observation (m, k); episodes m. Where worlds were reset, `observation`
-    belongs to the new episode and `final_observation` to the end of the old one.
-    """
-
-    observation: Array
-    reward: Array
-    terms: dict[str, Array]
-    terminated: BoolArray
-    truncated: BoolArray
-    unstable: BoolArray
-    ended: IntArray
-    final_observation: Array
-    episodes: tuple[Episode, ...]
-
-
 class Simulation:
     """`num_envs` worlds of `task` in `domain`, on `threads` native threads (0: all processors).
 
@@ -220,19 +182,6 @@ class Simulation:
         """The index of each world's present episode, (n,)."""
         return self._episodes.copy()
 
-    def expanded(self, field: str) -> NDArray[Any] | None:
-        """A model field's values in each world, (n, ...), read-only; None where all share it."""
-        values: NDArray[Any] | None = self._batch.expanded(field)
-        return values
-
-    def world_model(self, world: int) -> mujoco.MjModel:
-        """A copy of the model that one world runs on."""
-        return self._batch.get_model(world)
-
-    def world_data(self, world: int, data: mujoco.MjData | None = None) -> mujoco.MjData:
-        """One world's state, in `data` or a new MjData; run `mj_forward` for derived fields."""
-        return self._batch.get_data(world, data)
-
     def write_state(self, qpos: ArrayLike, qvel: ArrayLike, ids: ArrayLike | None = None) -> Array:
         """Put worlds into states (m, nq), (m, nv) and compute what follows; return observations."""
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
@@ -280,37 +229,6 @@ class Simulation:
         self._batch.state[:] = snapshot["state"]
         self._batch.warning[:] = snapshot["warning"]
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
-
-    # -- the world, as a task sees it --------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        if name in mujoco.batch.DATA_FIELDS:
-            self.__dict__[name] = self._bound(name)
-            return self.__dict__[name]
-        if name in _VIEWS:
-            return functools.partial(self._view, name)
-        raise AttributeError(f"a world has no {name!r}; its fields are those of MuJoCo's MjData")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in mujoco.batch.DATA_FIELDS:
-            getattr(self, name)[...] = value
-        else:
-            object.__setattr__(self, name, value)
-
-    def _bound(self, name: str) -> NDArray[Any]:
-        """A field of the batch; one that the batch has not yet filled is computed first."""
-        bound = len(self._batch._bound)
-        values: NDArray[Any] = self._batch.bind(name)
-        if len(self._batch._bound) > bound:
-            state = self._batch.state.copy()
-            self._batch.forward()
-            self._batch.state[:] = state  # the forward pass moves the warm start
-        return values
-
-    def _view(self, kind: str, name: str) -> Any:
-        if (kind, name) not in self._views:
-            self._views[kind, name] = getattr(self._batch, kind)(name)
-        return self._views[kind, name]
 
     # -- parts of a step ---------------------------------------------------------------------
 
@@ -389,68 +307,8 @@ class Simulation:
 
     # -- set-up ------------------------------------------------------------------------------
 
-    def _try_task(self) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
-        """Call the task once, so that every field it reads is bound, and check what it returns."""
-        self._remember()
-        self.task.observe(self)
-        action = np.zeros((self.num_envs, self.model.nu), dtype=np.float32)
-        rewards = self.task.reward(self, action)
-        failed = self.task.failed(self)
-        self._batch.forward()
-        observation = self.task.observe(self)
-        _check_terms(self.task, "observe", observation, self.num_envs, 2)
-        _check_terms(self.task, "reward", rewards, self.num_envs, 1)
-        _check_terms(self.task, "failed", {"failed": failed}, self.num_envs, 1)
-        for name in self.task.units:
-            if name not in observation:
-                raise unknown(f"unit of task {self.task.name!r}", name, observation)
-        terms = tuple(
-            ObservationTerm(name, values.shape[1], self.task.units.get(name, ""))
-            for name, values in observation.items()
-        )
-        return terms, tuple(rewards)
-
     def _stage_after_step(self) -> int:
         """Forward stages to compute at the new state: none if the task reads the state alone."""
         if self.task.derived_fields == "lagged" or not self._batch._bound:
             return int(mujoco.mjtStage.mjSTAGE_NONE)
         return int(mujoco.mjtStage.mjSTAGE_VEL)
-
-
-def _with_observation(transition: Transition, observation: Array) -> Transition:
-    values = {name: getattr(transition, name) for name in Transition.__dataclass_fields__}
-    return Transition(**(values | {"observation": observation}))
-
-
-def _action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
-    unlimited = [model.actuator(i).name or f"#{i}" for i in np.flatnonzero(~_limited(model))]
-    if model.nu == 0 or unlimited:
-        which = ", ".join(unlimited) or "there is none"
-        raise UserError(f"task {task.name!r}: every actuator needs a ctrlrange ({which})")
-    low, high = model.actuator_ctrlrange.astype(np.float32).T
-    return gymnasium.spaces.Box(low, high, dtype=np.float32)
-
-
-def _observation_space(size: int) -> gymnasium.spaces.Box:
-    """Any finite observation: what is not finite ends the episode as unstable."""
-    largest = float(np.finfo(np.float32).max)
-    return gymnasium.spaces.Box(-largest, largest, (size,), np.float64)
-
-
-def _limited(model: mujoco.MjModel) -> BoolArray:
-    return np.asarray(model.actuator_ctrllimited).astype(bool)
-
-
-def _check_terms(
-    task: Task, method: str, terms: Mapping[str, Any], num_envs: int, ndim: int
-) -> None:
-    for name, values in terms.items():
-        shape = np.shape(values)
-        if len(shape) != ndim or shape[0] != num_envs:
-            expected = "(n,)" if ndim == 1 else "(n, k)"
-            raise UserError(
-                f"task {task.name!r}: {method}: {name} must be {expected} with n = {num_envs} "
-                f"worlds, got {shape}"
-            )
-    if not terms:
-        raise UserError(f"task {task.name!r}: {method} returned no terms")
