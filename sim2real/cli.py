@@ -45,7 +45,7 @@ class Training(Command):
     seed: int = 0
     """Seed of everything that is drawn."""
     out: Path | None = None
-    """New run folder; by default runs/TASK, or a name beside the source's."""
+    """New run folder; by default a telling name under runs/."""
     num_envs: int | None = None
     """Worlds stepped together; by default the recipe's."""
     set: Pairs = ()
@@ -89,7 +89,7 @@ class Pretrain(Training):
             self.domain,
             algorithm=self.algorithm,
             steps=self.steps,
-            out=self.out or Path("runs") / task.name,
+            out=self.out,
             checkpoint_every=self.checkpoint_every,
             target=self.target,
             pictures_every=self.pictures_every,
@@ -181,7 +181,7 @@ class Evaluate(Command):
 
     def run(self) -> Outcome:
         """Call `sim2real.evaluate`."""
-        from sim2real.evaluation.rollout import evaluate, save_rows
+        from sim2real.evaluation.rollout import by_domain, evaluate, save_rows
 
         policy, task, folder = self._load()
         rows = evaluate(
@@ -200,7 +200,7 @@ class Evaluate(Command):
             "task": task.reference,
             "episodes": self.episodes,
             "seed": self.seed,
-            "domains": [summary(domain, rows) for domain in self.domains],
+            "domains": [summary(name, own, self.seed) for name, own in by_domain(rows).items()],
         }
         shown = table(f"{self.policy} on {task.name}", data["domains"])
         return Outcome(data, [shown], folder / "evaluation.json")

@@ -15,6 +15,7 @@ from sim2real.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from sim2real.evaluation.rollout import Row
     from sim2real.training.run import Run
 
 
@@ -63,32 +64,30 @@ def trained(run: Run) -> Outcome:
         "task": config.task,
         "domain": config.domain,
         "algorithm": config.algorithm,
-        "steps": config.steps,
+        "steps": run.step,
         "seed": config.seed,
     }
     rows = [{"what": name, "value": value} for name, value in data.items()]
     return Outcome(data, [table("run", rows)], run.path / "report" / f"{config.kind}.json")
 
 
-def summary(domain: str, rows: Sequence[Any]) -> dict[str, Any]:
-    """One line of an evaluation: mean return with its 95 % interval, length, failures."""
-    from scipy.stats import bootstrap
+def summary(domain: str, rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    """One line of an evaluation: mean return with its 95 % interval, mean length, failures."""
+    import numpy as np
 
-    own = [row for row in rows if row.domain == domain]
-    totals = [row.total for row in own]
-    mean = sum(totals) / len(own)
-    low = high = mean
-    if len(set(totals)) > 1:
-        interval = bootstrap((totals,), lambda x, axis: x.mean(axis), rng=0).confidence_interval
-        low, high = float(interval.low), float(interval.high)
+    from sim2real.evaluation.statistics import bootstrap
+
+    totals = np.array([[row.total for row in rows]])
+    rng = np.random.default_rng(seed)
+    mean = bootstrap(lambda sample: sample.mean(axis=-1), [totals], rng)
     return {
         "domain": domain,
-        "mean_return": mean,
-        "low": low,
-        "high": high,
-        "length": sum(row.length for row in own) / len(own),
-        "failed": sum(row.failed for row in own) / len(own),
-        "unstable": sum(row.unstable for row in own),
+        "mean_return": mean.value,
+        "low": mean.low,
+        "high": mean.high,
+        "mean_length": sum(row.length for row in rows) / len(rows),
+        "failed": sum(row.failed for row in rows),
+        "unstable": sum(row.unstable for row in rows),
     }
 
 
