@@ -23,7 +23,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.files import write_text
 from sim2real.registry import load_task
-from sim2real.simulation.simulation import Episode, Simulation
+from sim2real.simulation import Episode, Simulation
 from sim2real.task import Array, Task
 
 MOST_WORLDS = 128

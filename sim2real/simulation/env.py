@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
+from sim2real.simulation import Simulation, Transition
 from sim2real.simulation.rendering import Renderer
-from sim2real.simulation.simulation import Simulation, Transition
 from sim2real.task import Task
 
 Observation = NDArray[np.float64]

@@ -42,7 +42,7 @@ class Renderer:
 
     def frame(self, world: int = 0) -> NDArray[np.uint8]:
         """The picture of one world as it stands, (height, width, 3)."""
-        self._simulation._batch.get_model(world, self._model)
+        self._simulation.world_model(world, self._model)
         self._simulation.world_data(world, self._data)
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, self._camera)

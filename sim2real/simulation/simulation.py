@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import logging
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import gymnasium.spaces
 import mujoco
-import mujoco.batch
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, bind, load_domain, prepare
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError
 from sim2real.registry import load_task
+from sim2real.simulation.contract import action_space, observation_space, try_task
+from sim2real.simulation.episode import Episode, Transition
 from sim2real.simulation.randomness import CONTEXT, START, EpisodeGenerators, RowRng
 from sim2real.simulation.sensing import BLOCK, NoiseBlocks
-from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, whole_steps
-
-_log = logging.getLogger("sim2real.mujoco")
-_BAD = [
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-]
-_VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
+from sim2real.simulation.world import World
+from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
 
-class Simulation:
+class Simulation(World):
     """`num_envs` worlds of `task` in `domain`, on `threads` native threads (0: all processors).
 
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
@@ -52,20 +44,15 @@ class Simulation:
             raise UserError(f"num_envs must be at least 1, got {num_envs}")
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
-        self.num_envs = num_envs
-        self.model = prepare(self.task, self.domain)
+        super().__init__(prepare(self.task, self.domain), num_envs, threads)
         self.substeps = whole_steps(self.task.control_dt, self.model.opt.timestep, "control_dt")
         self.dt: float = self.model.opt.timestep * self.substeps
         self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
-        self.action_space = _action_space(self.task, self.model)
-        self._batch = mujoco.batch.Batch(self.model, num_envs, threads)
-        self._all = np.arange(num_envs)
-        self._views: dict[tuple[str, str], Any] = {}
-        self.previous: dict[str, NDArray[Any]] = {}
-        self.observation_terms, self._term_names = self._try_task()
+        self.observation_terms, self._term_names = try_task(self.task, self)
         self._stage = self._stage_after_step()
         size = sum(term.size for term in self.observation_terms)
-        self.observation_space = _observation_space(size)
+        self.observation_space = observation_space(size)
+        self.action_space = action_space(self.task, self.model)
         self._plan = bind(self.domain, self.task, self.model, self.observation_terms)
         self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
@@ -89,7 +76,7 @@ class Simulation:
             return transition
         observation = transition.observation.copy()
         observation[transition.ended] = self.reset(transition.ended)
-        return _with_observation(transition, observation)
+        return dataclasses.replace(transition, observation=observation)
 
     def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
         """As `step`, but without the resets: what ended stays at its end.
@@ -99,7 +86,7 @@ class Simulation:
         """
         given = self._checked(action)
         self.ctrl[:] = given
-        unstable = self._step_physics(active)
+        unstable = self.step_physics(self.substeps, self._stage, active)
         self._steps += 1 if active is None else active
         # copied: a task may return views of the state, which the resets will overwrite
         terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
@@ -245,22 +232,6 @@ class Simulation:
             )
         return given
 
-    def _step_physics(self, active: BoolArray | None) -> BoolArray:
-        """Step the active worlds (None: all); return which became unstable, (n,)."""
-        before = self._batch.warning[:, _BAD, 1].sum(axis=1)
-        failing: IntArray = self._all[:0]
-        handler = mujoco.get_mju_user_warning()
-        mujoco.set_mju_user_warning(_log.debug)
-        try:
-            self._batch.step(active, nstep=self.substeps, stage=self._stage)
-        except mujoco.batch.SimulationError as error:
-            failing = error.ids
-        finally:
-            mujoco.set_mju_user_warning(handler)
-        unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
-        unstable[failing] = True
-        return unstable
-
     def _observe(self, ids: IntArray) -> Array:
         """Observations of the worlds `ids` as the sensors give them, (len(ids), k)."""
         truth = np.concatenate(list(self.task.observe(self).values()), axis=1)
@@ -309,6 +280,6 @@ class Simulation:
 
     def _stage_after_step(self) -> int:
         """Forward stages to compute at the new state: none if the task reads the state alone."""
-        if self.task.derived_fields == "lagged" or not self._batch._bound:
+        if self.task.derived_fields == "lagged" or not self.reads_derived_fields:
             return int(mujoco.mjtStage.mjSTAGE_NONE)
         return int(mujoco.mjtStage.mjSTAGE_VEL)

@@ -14,8 +14,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sim2real.domains import Domain
+from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.rendering import Renderer
-from sim2real.simulation.simulation import Episode, Simulation
 from sim2real.task import Task
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
+from sim2real.simulation import Episode, Simulation, Transition
 from sim2real.simulation.rendering import Renderer
-from sim2real.simulation.simulation import Episode, Simulation, Transition
 from sim2real.task import Task
 
 Observations = NDArray[np.float64]

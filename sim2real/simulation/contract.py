@@ -1,0 +1,67 @@
+"""What a task promises, checked once when a simulation of it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium.spaces
+import mujoco
+import numpy as np
+
+from sim2real.errors import UserError, unknown
+from sim2real.simulation.world import World
+from sim2real.task import ObservationTerm, Task
+
+
+def action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
+    """The control ranges of the actuators; UserError if one has none."""
+    limited = np.asarray(model.actuator_ctrllimited).astype(bool)
+    unlimited = [model.actuator(i).name or f"#{i}" for i in np.flatnonzero(~limited)]
+    if model.nu == 0 or unlimited:
+        which = ", ".join(unlimited) or "there is none"
+        raise UserError(f"task {task.name!r}: every actuator needs a ctrlrange ({which})")
+    low, high = model.actuator_ctrlrange.astype(np.float32).T
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+def observation_space(size: int) -> gymnasium.spaces.Box:
+    """Any finite observation: what is not finite ends the episode as unstable."""
+    largest = float(np.finfo(np.float32).max)
+    return gymnasium.spaces.Box(-largest, largest, (size,), np.float64)
+
+
+def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
+    """Call every method that a control step calls; return the terms of observation and reward.
+
+    All fields that the task reads are bound by that. Raises UserError for a broken promise.
+    """
+    world.previous = {name: getattr(world, name).copy() for name in task.remembers}
+    observation = task.observe(world)
+    rewards = task.reward(world, np.zeros((world.num_envs, world.model.nu), dtype=np.float32))
+    _check_terms(task, "observe", observation, world.num_envs, 2)
+    _check_terms(task, "reward", rewards, world.num_envs, 1)
+    _check_terms(task, "failed", {"failed": task.failed(world)}, world.num_envs, 1)
+    for name in task.units:
+        if name not in observation:
+            raise unknown(f"unit of task {task.name!r}", name, observation)
+    terms = tuple(
+        ObservationTerm(name, values.shape[1], task.units.get(name, ""))
+        for name, values in observation.items()
+    )
+    return terms, tuple(rewards)
+
+
+def _check_terms(
+    task: Task, method: str, terms: Mapping[str, Any], num_envs: int, ndim: int
+) -> None:
+    for name, values in terms.items():
+        shape = np.shape(values)
+        if len(shape) != ndim or shape[0] != num_envs:
+            expected = "(n,)" if ndim == 1 else "(n, k)"
+            raise UserError(
+                f"task {task.name!r}: {method}: {name} must be {expected} with n = {num_envs} "
+                f"worlds, got {shape}"
+            )
+    if not terms:
+        raise UserError(f"task {task.name!r}: {method} returned no terms")

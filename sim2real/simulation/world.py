@@ -1,0 +1,105 @@
+"""The world as a task sees it: MuJoCo's fields, the worlds first."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.task import BoolArray, IntArray
+
+_log = logging.getLogger("sim2real.mujoco")
+_BAD = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
+_VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
+
+
+class World:
+    """n worlds of one model on a batch.
+
+    MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
+    are named views. `previous` holds copies of fields from before the control step.
+    """
+
+    def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
+        self.model = model
+        self.num_envs = num_envs
+        self.previous: dict[str, NDArray[Any]] = {}
+        self._batch = mujoco.batch.Batch(model, num_envs, threads)
+        self._all = np.arange(num_envs)
+        self._views: dict[tuple[str, str], Any] = {}
+
+    def expanded(self, field: str) -> NDArray[Any] | None:
+        """A model field's values in each world, (n, ...), read-only; None where all share it."""
+        values: NDArray[Any] | None = self._batch.expanded(field)
+        return values
+
+    def world_model(self, world: int, model: mujoco.MjModel | None = None) -> mujoco.MjModel:
+        """A copy, in `model` or a new MjModel, of the model that one world runs on."""
+        return self._batch.get_model(world, model)
+
+    def world_data(self, world: int, data: mujoco.MjData | None = None) -> mujoco.MjData:
+        """One world's state, in `data` or a new MjData; run `mj_forward` for derived fields."""
+        return self._batch.get_data(world, data)
+
+    @property
+    def reads_derived_fields(self) -> bool:
+        """Whether any field was asked for that is not part of the state."""
+        return bool(self._batch._bound)
+
+    def step_physics(self, substeps: int, stage: int, active: BoolArray | None) -> BoolArray:
+        """Take `substeps` in the worlds that are `active` (None: all); compute up to `stage`.
+
+        Returns which worlds became unstable, (n,): those in which MuJoCo warned of a bad state or
+        raised. The warnings themselves go to the logger "sim2real.mujoco", not to the terminal.
+        """
+        before = self._batch.warning[:, _BAD, 1].sum(axis=1)
+        failing: IntArray = self._all[:0]
+        handler = mujoco.get_mju_user_warning()
+        mujoco.set_mju_user_warning(_log.debug)
+        try:
+            self._batch.step(active, substeps, stage)
+        except mujoco.batch.SimulationError as error:
+            failing = error.ids
+        finally:
+            mujoco.set_mju_user_warning(handler)
+        unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
+        unstable[failing] = True
+        return unstable
+
+    def __getattr__(self, name: str) -> Any:
+        if name in mujoco.batch.DATA_FIELDS:
+            self.__dict__[name] = self._bound(name)
+            return self.__dict__[name]
+        if name in _VIEWS:
+            return functools.partial(self._view, name)
+        raise AttributeError(f"a world has no {name!r}; its fields are those of MuJoCo's MjData")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in mujoco.batch.DATA_FIELDS:
+            getattr(self, name)[...] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def _bound(self, name: str) -> NDArray[Any]:
+        """A field of the batch; one that the batch has not yet filled is computed first."""
+        bound = len(self._batch._bound)
+        values: NDArray[Any] = self._batch.bind(name)
+        if len(self._batch._bound) > bound:
+            state = self._batch.state.copy()
+            self._batch.forward()
+            self._batch.state[:] = state  # the forward pass moves the warm start
+        return values
+
+    def _view(self, kind: str, name: str) -> Any:
+        if (kind, name) not in self._views:
+            self._views[kind, name] = getattr(self._batch, kind)(name)
+        return self._views[kind, name]
