@@ -254,7 +254,7 @@ class Resume(Command):
 class List(Command):
     """Show the tasks and their domains, the algorithms and the methods."""
 
-    task: Positional[str] | None = None
+    task: Positional[str | None] = None
     """Tell only this task's domains, in words."""
 
     def run(self) -> Outcome:
@@ -295,7 +295,7 @@ class Doctor(Command):
 
         found = doctor()
         versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-        rows = [{"what": name, "found": value} for name, value in found.items()]
+        rows = [{"what": k.replace("_", " "), "found": v} for k, v in found.items()]
         rows[0]["found"] = versions
         return Outcome(found, [table("doctor", rows)])
 
@@ -326,14 +326,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _execute(command)
     except UserError as error:
-        return fail(str(error), 2)
+        return fail(f"error: {error}", 2)
     except KeyboardInterrupt as error:
-        return fail(f"interrupted {error}".rstrip(), 130)
+        how = str(error) or "`sim2real resume RUN` goes on from the last checkpoint"
+        return fail(f"interrupted: {how}", 130)
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
         where = f" {error.filename}" if error.filename else ""
-        return fail(f"cannot write{where}: {error.strerror}; what was saved before is whole", 1)
+        reason = f"cannot write{where}: {error.strerror}"
+        return fail(f"error: {reason}; what was saved before is whole", 1)
     return 0
 
 
@@ -356,7 +358,7 @@ def _execute(command: Command) -> None:
 
 def fail(message: str, code: int) -> int:
     """Say what is wrong on one line of standard error."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(" ".join(message.split()), file=sys.stderr)
     return code
 
 

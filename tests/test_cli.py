@@ -1,0 +1,165 @@
+"""The commands, in process: what they print, write and return."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim2real import cli
+from sim2real.evaluation.rollout import load_rows
+from sim2real.output import pairs
+
+SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]
+
+
+def sim2real(*words: object) -> int:
+    return cli.main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert sim2real("pretrain", "cartpole", "--steps", 256, "--out", path, *SMALL) == 0
+    return path
+
+
+def test_pretrain_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    words = ["pretrain", "cartpole", "--steps", 128, "--seed", 3, "--out", out, "--json", *SMALL]
+    assert sim2real(*words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "report" / "pretrain.json").read_text())
+    assert printed | {"run": ""} == {
+        "run": "",
+        "kind": "pretrain",
+        "task": "cartpole",
+        "domain": "randomized",
+        "algorithm": "ppo",
+        "steps": 128,
+        "seed": 3,
+    }
+
+
+@pytest.mark.parametrize("verb", ["transfer", "distill"])
+def test_transfer_verbs(
+    verb: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "moved"
+    words = [verb, run, "--domain", "hard", "--budget", 128, "--num-envs", 4, "--out", out]
+    assert sim2real(*words, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "report" / f"{verb}.json").read_text())
+    assert printed["kind"] == verb
+    assert printed["domain"] == "hard"
+    assert printed["steps"] <= 128
+
+
+def test_evaluate_tells_each_domain_and_episode(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", run, "--domains", "nominal", "hard", "--episodes", 3]
+    assert sim2real(*words) == 0
+    table = capsys.readouterr().out
+    data = json.loads((run / "report" / "evaluation.json").read_text())
+    rows = load_rows(run / "report" / "evaluation.jsonl")
+    assert [domain["domain"] for domain in data["domains"]] == ["nominal", "hard"]
+    assert [(row.domain, row.episode) for row in rows] == [
+        (domain, episode) for domain in ("nominal", "hard") for episode in range(3)
+    ]
+    for told in data["domains"]:
+        own = [row.total for row in rows if row.domain == told["domain"]]
+        assert told["mean_return"] == pytest.approx(sum(own) / 3)
+        assert told["low"] <= told["mean_return"] <= told["high"]
+        assert f"{told['mean_return']:,.2f}" in table
+
+
+def test_evaluate_takes_a_foreign_zip(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from stable_baselines3 import PPO
+
+    from sim2real.simulation.vec_env import make_vec_env
+
+    PPO("MlpPolicy", make_vec_env("cartpole", num_envs=2), n_steps=8, batch_size=16).save(
+        tmp_path / "theirs.zip"
+    )
+    words = ["evaluate", tmp_path / "theirs.zip", "--task", "cartpole", "--episodes", 2]
+    assert sim2real(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["domains"][0]["domain"] == "nominal"
+    assert (tmp_path / "theirs" / "evaluation.json").exists()
+    assert sim2real(*words[:2]) == 2
+    assert "add --task NAME" in capsys.readouterr().err
+
+
+def test_resume_of_a_finished_run_changes_nothing(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted((run / "checkpoints").iterdir())
+    assert sim2real("resume", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 256
+    assert sorted((run / "checkpoints").iterdir()) == before
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim2real("list", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {"task": "hopper", "domain": "heavy-slippery"}.items() <= next(
+        row for row in data["tasks"] if row["domain"] == "heavy-slippery"
+    ).items()
+    assert data["algorithms"] == ["ppo", "sac", "td3"]
+    assert {"fine_tune", "freeze", "distill"} <= set(data["methods"])
+    assert sim2real("list", "cartpole") == 0
+    assert "sticky rail" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim2real("doctor", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["versions"]["mujoco"] == "4.0.0"
+    assert found["hopper_steps_per_second"] > 100
+    assert found["cores"] >= 1
+    assert sim2real("doctor") == 0
+    assert "steps per second" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in cli.VERBS)])
+def test_help_explains_every_option(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        sim2real(*verb, "--help")
+    assert "usage: sim2real" in capsys.readouterr().out
+
+
+def test_pairs_are_yaml() -> None:
+    given = ["rate=3e-4", "net-arch=64x64", "layers=[8, 8]", "kl=null", "on=true", "n=5"]
+    expected: dict[str, Any] = {
+        "rate": 3e-4,
+        "net_arch": "64x64",
+        "layers": [8, 8],
+        "kl": None,
+        "on": True,
+        "n": 5,
+    }
+    assert pairs(given) == expected
+
+
+def test_ctrl_c_tells_how_to_resume(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["pretrain", "cartpole", "--steps", "100000000", "--out", str(out), *SMALL]
+    command = [sys.executable, "-m", "sim2real.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while not (out / "checkpoints" / "000000000").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err.decode()
+    assert f"resume with: sim2real resume {out}" in err.decode()
+    assert "Traceback" not in err.decode()

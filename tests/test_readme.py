@@ -1,0 +1,112 @@
+"""Every example of the README, the tutorial and the how-tos is run, with small numbers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sim2real import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {  # what takes minutes in a document takes a moment here
+    r"--steps \d+": "--steps 4096",
+    r"--checkpoint-every \d+": "--checkpoint-every 2048",
+    r"--budget \d+": "--budget 2048",
+    r"--episodes \d+": "--episodes 2",
+    r"\bsteps=[\d_]+": "steps=4096",
+    r"\bbudget=[\d_]+": "budget=2048",
+    r"\bepisodes=\d+": "episodes=2",
+    r"learn\([\d_]+\)": "learn(4096)",
+}
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [code for found, code in BLOCK.findall(text) if found == language]
+
+
+def section(title: str) -> str:
+    """The part of the README under a heading."""
+    (text,) = re.findall(
+        rf"^## {title}\n(.*?)(?=^## |\Z)",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    return str(text)
+
+
+def small(code: str) -> str:
+    for pattern, replacement in SMALL.items():
+        code = re.sub(pattern, replacement, code)
+    return code
+
+
+def run_commands(text: str) -> None:
+    """Run the `sim2real ...` lines of a document in order; studies have a test of their own."""
+    for block in blocks(text, "sh"):
+        for line in small(block).splitlines():
+            if line.startswith("sim2real ") and not line.startswith("sim2real study"):
+                assert cli.main(shlex.split(line, comments=True)[1:]) == 0, line
+
+
+def run_python(text: str) -> None:
+    for block in blocks(text, "python"):
+        exec(compile(small(block), "document", "exec"), {"__name__": "document"})
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_command_line() -> None:
+    run_commands(section("From the command line"))
+
+
+def test_python() -> None:
+    run_python(section("From Python"))
+
+
+def test_your_own_robot(tmp_path: Path) -> None:
+    text = section("Your own robot")
+    (robot,), (worlds,) = blocks(text, "python"), blocks(text, "yaml")
+    assert len(robot.splitlines()) <= 16
+    (tmp_path / "my_robot.py").write_text(robot)
+    (tmp_path / "my_robot.yaml").write_text(worlds)
+    shutil.copy(ROOT / "envs" / "cartpole.xml", tmp_path / "my_robot.xml")
+    run_commands(text)
+
+
+def test_tutorial() -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    commands, python = text.split("## In Python")
+    run_commands(commands)
+    shutil.rmtree("runs")
+    run_python(python)
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "howto").glob("*.md")), ids=lambda p: p.stem
+)
+def test_how_to(page: Path) -> None:
+    run_python(page.read_text())
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_commands_named_in_the_makefile_exist() -> None:
+    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "howto" / "benchmark.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
