@@ -1,0 +1,71 @@
+"""Files are whole or absent."""
+
+import errno
+import os
+
+import pytest
+
+from sim2real import files
+from sim2real.errors import UserError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(path, {"a": 2})
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_nan_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_appears_whole(tmp_path):
+    with files.new_folder(tmp_path / "run") as folder:
+        (folder / "inner").mkdir()
+        files.write_text(folder / "inner" / "a.txt", "ä")
+        assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run" / "inner" / "a.txt").read_text() == "ä"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_failed_new_folder_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="half way"),
+        files.new_folder(tmp_path / "run") as folder,
+    ):
+        files.write_text(folder / "a.txt", "a")
+        raise RuntimeError("half way")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="exists already"), files.new_folder(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(("read", "text"), [(files.read_json, '{"a": '), (files.read_yaml, "a: [")])
+def test_broken_and_missing_files_are_told_in_one_line(read, text, tmp_path):
+    path = tmp_path / "broken"
+    with pytest.raises(UserError, match="does not exist"):
+        read(path)
+    path.write_text(text)
+    with pytest.raises(UserError, match="is not valid") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path):
+    path = tmp_path / "empty"
+    path.touch()
+    # the digest of no bytes, FIPS 180-4 test vector
+    assert files.sha256(path).startswith("e3b0c44298fc1c149afbf4c8996fb924")

@@ -1,0 +1,86 @@
+"""A task is found by name, by path and by "module:Class"; everything else is told what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from sim2real.envs.hopper import Hopper
+from sim2real.errors import UserError
+from sim2real.registry import gymnasium_ids, load_task, task_names
+
+SLIDER = Path(__file__).parent / "robots" / "slider.py"
+
+
+def test_a_shipped_task_is_found_by_name_class_and_module():
+    for reference in ("hopper", Hopper, "sim2real.envs.hopper:Hopper"):
+        task = load_task(reference)
+        assert isinstance(task, Hopper)
+        assert task.reference == "hopper"
+
+
+def test_a_file_is_found_from_any_folder_and_imported_once(monkeypatch, tmp_path):
+    monkeypatch.chdir(SLIDER.parent)
+    task = load_task("slider.py")
+    assert (task.name, task.reference) == ("slider", str(SLIDER))
+    monkeypatch.chdir(tmp_path)
+    assert type(load_task(task.reference)) is type(task)
+
+
+def test_a_task_object_is_itself():
+    task = load_task("hopper")
+    assert load_task(task) is task
+    with pytest.raises(UserError, match="too late"):
+        load_task(task, contact_forces=True)
+
+
+def test_ids_follow_the_names():
+    ids = gymnasium_ids()
+    assert ids["sim2real/HalfCheetah-v0"] == "half_cheetah"
+    assert ids["sim2real/Walker2d-v0"] == "walker2d"
+    assert list(ids.values()) == task_names()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("hoper", "unknown task 'hoper'; did you mean 'hopper'"),
+        ("nowhere/robot.py", "robot.py does not exist"),
+        ("nowhere.at.all:Robot", "No module named"),
+        ("sim2real.envs.hopper:Hoper", "did you mean 'Hopper'"),
+    ],
+)
+def test_unknown_references_are_refused(reference, message):
+    with pytest.raises(UserError, match=message):
+        load_task(reference)
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(UserError, match=r"unknown option of task 'Ant' 'contact_force'; did you"):
+        load_task("ant", contact_force=True)
+    with pytest.raises(UserError, match="allowed: none"):
+        load_task("hopper", wings=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\n", "must define one Task, it defines none"),
+        (SLIDER.read_text() + "\nclass Second(Slider): ...\n", "it defines Slider, Second"),
+    ],
+)
+def test_a_file_must_define_one_task(source, message, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(UserError, match=message):
+        load_task(str(path))
+
+
+def test_a_missing_or_broken_model_is_told(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SLIDER.read_text())
+    with pytest.raises(UserError, match=r"mine\.xml does not exist"):
+        load_task(str(path)).compile()
+    (tmp_path / "mine.xml").write_text("<mujoco><worldbody><bdy/></worldbody></mujoco>")
+    with pytest.raises(UserError, match=r"mine\.xml is not valid.*bdy") as caught:
+        load_task(str(path)).compile()
+    assert "\n" not in str(caught.value)
