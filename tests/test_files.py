@@ -39,12 +39,13 @@ def test_a_new_folder_appears_whole(tmp_path):
 
 
 def test_a_failed_new_folder_leaves_nothing(tmp_path):
-    with (
-        pytest.raises(RuntimeError, match="half way"),
-        files.new_folder(tmp_path / "run") as folder,
-    ):
-        files.write_text(folder / "a.txt", "a")
-        raise RuntimeError("half way")
+    def fail_half_way():
+        with files.new_folder(tmp_path / "run") as folder:
+            files.write_text(folder / "a.txt", "a")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
     assert list(tmp_path.iterdir()) == []
 
 
