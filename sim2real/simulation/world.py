@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from typing import Any
 
 import mujoco
@@ -11,6 +12,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
+from sim2real.errors import UserError
 from sim2real.task import BoolArray, IntArray
 
 _log = logging.getLogger("sim2real.mujoco")
@@ -20,6 +22,14 @@ _BAD = [
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
 _VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
+
+
+def default_threads() -> int:
+    """Native threads where none are asked for: $SIM2REAL_THREADS, or 0 for all processors."""
+    given = os.environ.get("SIM2REAL_THREADS", "0")
+    if not given.isdecimal():
+        raise UserError(f"SIM2REAL_THREADS must be a whole number, 0 for all, got {given!r}")
+    return int(given)
 
 
 class World:
@@ -33,7 +43,7 @@ class World:
         self.model = model
         self.num_envs = num_envs
         self.previous: dict[str, NDArray[Any]] = {}
-        self._batch = mujoco.batch.Batch(model, num_envs, threads)
+        self._batch = mujoco.batch.Batch(model, num_envs, threads or default_threads())
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
 
