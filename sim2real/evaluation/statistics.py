@@ -105,6 +105,23 @@ def paired_difference(
     return bootstrap(lambda sample: sample.mean(axis=-1), [difference], rng, resamples, level)
 
 
+def unpaired_difference(
+    first: Floats,
+    second: Floats,
+    rng: np.random.Generator,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Interval:
+    """Mean of `first`, (n,), minus mean of `second`, (m,), each resampled on its own."""
+    draws = []
+    for sample in (np.asarray(first, dtype=float), np.asarray(second, dtype=float)):
+        drawn = rng.integers(len(sample), size=(resamples, len(sample)))
+        draws.append(sample[drawn].mean(axis=1))
+    value = float(np.mean(first) - np.mean(second))
+    return _percentiles(value, draws[0] - draws[1], level, "episodes")
+
+
 def bootstrap(
     statistic: Callable[..., Floats],
     samples: Sequence[Floats],

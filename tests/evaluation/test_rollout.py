@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import by_domain, evaluate, load_rows, returns, save_rows
-from sim2real.simulation.simulation import Simulation
+from sim2real.simulation import Simulation
 
 
 class Linear:

@@ -1,0 +1,168 @@
+"""The gap while something runs: a Gymnasium wrapper and a stable-baselines3 callback.
+
+Here the gap is in returns, source minus target, as no oracle is at hand; it is above zero where
+the policy does worse in the target. With the same task in both domains the unit is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.evaluation.rollout import Row, evaluate, returns
+from sim2real.evaluation.statistics import Interval, unpaired_difference
+from sim2real.files import write_json
+from sim2real.registry import load_task
+from sim2real.task import Task
+
+
+class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Records the returns of a target environment and their gap to those of the source.
+
+    `source` are returns in the source (or rows of `evaluate`). At the end of each episode,
+    `info["gap"]` is {"return", "episodes", "gap", "low", "high"}: the mean return in the source
+    minus the mean of the last `window` episodes here, with its 95 % bootstrap interval.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        source: Iterable[float | Row],
+        window: int = 100,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(env)
+        self.source = np.array([one.total if isinstance(one, Row) else one for one in source])
+        if not self.source.size or not np.isfinite(self.source).all():
+            raise UserError("the source needs one return at least, all of them finite")
+        self.returns: list[float] = []
+        """The returns of the episodes that have ended, in their order."""
+        self._recent: deque[float] = deque(maxlen=window)
+        self._rng = np.random.default_rng(seed)
+        self._total = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; one that has not ended is not recorded."""
+        self._total = 0.0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One control step; at the end of an episode `info["gap"]` is there."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        self._total += float(reward)
+        if terminated or truncated:
+            self.returns.append(self._total)
+            self._recent.append(self._total)
+            info = info | {"gap": self._gap()}
+        return observation, reward, terminated, truncated, info
+
+    def _gap(self) -> dict[str, float]:
+        gap = unpaired_difference(self.source, np.array(self._recent), self._rng, resamples=500)
+        own = {"return": self._total, "episodes": len(self.returns)}
+        return own | {"gap": gap.value, "low": gap.low, "high": gap.high}
+
+
+@dataclasses.dataclass(frozen=True)
+class GapPoint:
+    """The mean returns at one moment of a training, and the gap between them."""
+
+    steps: int
+    source_return: float
+    target_return: float
+    gap: Interval
+
+
+class GapCallback(BaseCallback):
+    """Evaluates the policy in source and target every `every` control steps of a training.
+
+    Logs gap/source_return, gap/target_return and gap/gap, which TensorBoard shows; with `run`
+    writes every point, with the gap's 95 % interval, to <run>/report/gap.json. The evaluations
+    run beside the training, in simulations of their own, on the same episodes each time.
+    """
+
+    def __init__(
+        self,
+        task: str | Task,
+        source: str | Domain,
+        target: str | Domain,
+        every: int,
+        *,
+        episodes: int = 20,
+        seed: int = 0,
+        run: Path | str | None = None,
+    ) -> None:
+        super().__init__()
+        if every < 1:
+            raise UserError(f"every must be at least 1 control step, got {every}")
+        self._task = load_task(task)
+        self._domains = [load_domain(self._task, domain) for domain in (source, target)]
+        self._every, self._episodes, self._seed = every, episodes, seed
+        self._file = None if run is None else Path(run) / "report" / "gap.json"
+        self.points: list[GapPoint] = []
+        """What was measured so far."""
+
+    def state(self) -> dict[str, Any]:
+        """What was measured, for a checkpoint."""
+        return {"points": [dataclasses.asdict(point) for point in self.points]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.points = [
+            GapPoint(**point | {"gap": Interval(**point["gap"])}) for point in state["points"]
+        ]
+
+    def _on_training_start(self) -> None:
+        self._measure_if_due()
+
+    def _on_rollout_start(self) -> None:
+        self._measure_if_due()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        if not self.points or self.points[-1].steps < self.model.num_timesteps:
+            self._measure()
+
+    def _measure_if_due(self) -> None:
+        now = self.model.num_timesteps
+        if not self.points or now // self._every > self.points[-1].steps // self._every:
+            self._measure()
+
+    def _measure(self) -> None:
+        source, target = (
+            returns(
+                evaluate(
+                    self.model.policy,
+                    self._task,
+                    domain,
+                    episodes=self._episodes,
+                    seed=self._seed,
+                )
+            )
+            for domain in self._domains
+        )
+        gap = unpaired_difference(source, target, np.random.default_rng(self._seed))
+        point = GapPoint(self.model.num_timesteps, float(source.mean()), float(target.mean()), gap)
+        self.points.append(point)
+        self.logger.record("gap/source_return", point.source_return)
+        self.logger.record("gap/target_return", point.target_return)
+        self.logger.record("gap/gap", gap.value)
+        if self._file is not None:
+            write_json(self._file, self._report())
+
+    def _report(self) -> dict[str, Any]:
+        source, target = (domain.name for domain in self._domains)
+        about = {"task": self._task.name, "source": source, "target": target}
+        return about | {"episodes": self._episodes, "seed": self._seed, **self.state()}

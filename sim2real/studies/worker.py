@@ -1,0 +1,58 @@
+"""A worker of a study: `python -m sim2real.studies.worker MODULE:FUNCTION LOG`.
+
+Reads one cell a line from stdin and writes one outcome a line to stdout, both JSON. What the work
+prints goes to the log. When stdin is closed the process ends, whatever it is doing: whoever
+started it has gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sim2real.errors import UserError
+
+
+def main(function: str, log: str) -> None:
+    """Serve until stdin is closed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(waiting,), daemon=True).start()
+    answers = os.fdopen(os.dup(1), "w")
+    with open(log, "a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    module, _, name = function.partition(":")
+    work = getattr(importlib.import_module(module), name)
+    while True:
+        print(json.dumps(_outcome(work, json.loads(waiting.get()))), file=answers, flush=True)
+
+
+def _read(waiting: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        waiting.put(line)
+    os._exit(0)
+
+
+def _outcome(work: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any]) -> tuple[str, Any]:
+    """Status and detail: the result, the one line for a user, or the traceback."""
+    try:
+        return "done", work(given)
+    except UserError as error:
+        return "refused", str(error)
+    except KeyboardInterrupt:
+        return "interrupted", ""
+    except Exception:
+        return "failed", traceback.format_exc()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
