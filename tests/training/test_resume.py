@@ -56,7 +56,9 @@ def assert_equal(one: BaseAlgorithm, other: BaseAlgorithm) -> None:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_interrupted_equals_uninterrupted(name: str, build: Any, curves: Any, tmp_path: Path) -> None:
+def test_interrupted_equals_uninterrupted(
+    name: str, build: Any, curves: Any, tmp_path: Path
+) -> None:
     whole = build(name)
     train(whole, tmp_path / "whole")
 
