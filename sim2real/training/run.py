@@ -26,6 +26,7 @@ from sim2real import files
 from sim2real.config import Config, parse
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
+from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.task import Task
@@ -68,6 +69,8 @@ class RunConfig(Config):
     """The run that a transfer starts from."""
     curve: tuple[int, ...] | None = None
     """Target steps at which a transfer is evaluated."""
+    curve_episodes: Count = 20
+    """Episodes of each of these evaluations."""
 
     def parsed_recipe(self) -> AnyRecipe:
         """The recipe as a typed object."""

@@ -10,8 +10,6 @@ learned from them.
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +63,6 @@ class Meter:
         self.budget = budget
         self.control_dt = control_dt  # s
         self.usage = Usage()
-        self._started = time.monotonic()
 
     @property
     def remaining(self) -> int:
@@ -100,12 +97,10 @@ class Meter:
 
     def write(self, path: Path) -> None:
         """Write budget, usage and what remains to `path` as JSON."""
-        wall = round(time.monotonic() - self._started, 1)
         report = {
             "budget": self.budget.steps,
             "used": self.state(),
             "remaining": self.remaining,
-            "wall_seconds": wall,
             "evaluations_charged": False,
         }
         write_json(path, report)
@@ -143,17 +138,3 @@ class MeteredVecEnv(VecEnvWrapper):
 def _fell(info: Mapping[str, Any]) -> bool:
     """Whether an episode that ended was a failure and not merely out of time."""
     return bool(info.get("failed", not info.get("TimeLimit.truncated", False)))
-
-
-def rollout_length(remaining: int, longest: int) -> int:
-    """How long the next rollout is, so that equal rollouts use up the remaining steps exactly.
-
-    With r steps left (of every world) and rollouts of at most L, k = ceil(r / L) rollouts are
-    still needed and the next has ceil(r / k) steps: the lengths differ by one at most, instead of
-    a last rollout too short to learn from. Depends on `remaining` alone, so a resumed run cuts
-    its rollouts as one never interrupted.
-
-    >>> rollout_length(300, 128), rollout_length(200, 128), rollout_length(100, 128)
-    (100, 100, 100)
-    """
-    return math.ceil(remaining / math.ceil(remaining / longest)) if remaining > 0 else longest

@@ -133,8 +133,12 @@ class Manifest:
         }
 
     def print(self, console: Console) -> None:
-        """Print both tables; tensors of the same module and fate share a line."""
-        console.print(_contract_table(self.differences))
+        """Print both; tensors of the same module and fate share a line."""
+        if all(line.same for line in self.differences):
+            lines = ", ".join(f"{line.item} {line.target}" for line in self.differences)
+            console.print(f"[bold]Contract[/bold] no difference: {lines}", highlight=False)
+        else:
+            console.print(_contract_table(self.differences))
         console.print(_tensor_table(self.method, self.rows))
 
 

@@ -1,75 +1,93 @@
-"""When an SB3 algorithm collects and learns, given a budget: whole rollouts, critic warm-up.
+"""What may learn when: callbacks that hold tensors still at the boundaries of rollouts.
 
-Both are functions of `num_timesteps` alone, so a resumed run does what one never interrupted does.
+stable-baselines3 calls `on_rollout_end` before an update and `on_rollout_start` (or
+`on_training_end`) after it. Both callbacks depend on the number of steps alone, so a resumed run
+does what one never interrupted does.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
-from sim2real.transfer.budget import rollout_length
-from sim2real.transfer.tensors import actor_parameters
-
-
-def fit_rollouts(algorithm: Any, steps: int) -> None:
-    """Cut the rollouts so that they use up `steps` (all worlds together) and not one more."""
-    collect = algorithm.collect_rollouts
-
-    def length(longest: int) -> int:
-        left = (steps - algorithm.num_timesteps) // algorithm.n_envs
-        return rollout_length(left, longest)
-
-    def collect_on_policy(env: Any, callback: Any, buffer: Any, n_rollout_steps: int) -> Any:
-        buffer.buffer_size = length(n_rollout_steps)
-        return collect(env, callback, buffer, buffer.buffer_size)
-
-    def collect_off_policy(*args: Any, train_freq: TrainFreq, **kwargs: Any) -> Any:
-        fitted = TrainFreq(length(train_freq.frequency), train_freq.unit)
-        return collect(*args, train_freq=fitted, **kwargs)
-
-    on_policy = isinstance(algorithm, OnPolicyAlgorithm)
-    algorithm.collect_rollouts = collect_on_policy if on_policy else collect_off_policy
+from sim2real.policies.tensors import actor_parameters, named_tensors
 
 
-def warm_up_critic(algorithm: Any, steps: int) -> None:
-    """Update the critic alone until `steps` control steps are done; then actor and critic."""
-    train = algorithm.train
+class CriticWarmUp(BaseCallback):
+    """Update the critic alone until `steps` control steps are done; then actor and critic.
 
-    def staged(*args: Any, **kwargs: Any) -> None:
-        if algorithm.num_timesteps > steps:
-            train(*args, **kwargs)
-        else:
-            with held_actor(algorithm):
-                train(*args, **kwargs)
-
-    algorithm.train = staged
-
-
-@contextlib.contextmanager
-def held_actor(algorithm: Any) -> Iterator[None]:
-    """Within the block, neither the actor nor SAC's entropy coefficient is updated.
-
-    The coefficient must rest too: while the actor cannot answer, its loss has a constant sign and
-    would drive it off.
+    SAC's entropy coefficient rests with the actor: while the actor cannot answer, the
+    coefficient's loss has a constant sign and would drive it off.
     """
-    learning = [tensor for tensor in actor_parameters(algorithm.policy) if tensor.requires_grad]
-    coefficient = getattr(algorithm, "ent_coef_optimizer", None)
-    for tensor in learning:
-        tensor.requires_grad_(False)
-        tensor.grad = None  # an optimizer steps on gradients that are left over
-    if coefficient is not None:
-        algorithm.ent_coef_tensor = torch.exp(algorithm.log_ent_coef.detach())
-        algorithm.ent_coef_optimizer = None
-    try:
-        yield
-    finally:
-        for tensor in learning:
-            tensor.requires_grad_(True)
-        if coefficient is not None:
-            algorithm.ent_coef_optimizer = coefficient
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+        self._held: list[Tensor] = []
+        self._coefficient: Any = None
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self.model.num_timesteps <= self._steps:
+            self._hold(self.model)
+
+    def _on_rollout_start(self) -> None:
+        self._release(self.model)
+
+    def _on_training_end(self) -> None:
+        self._release(self.model)
+
+    def _hold(self, algorithm: Any) -> None:
+        self._held = [each for each in actor_parameters(algorithm.policy) if each.requires_grad]
+        for parameter in self._held:
+            parameter.requires_grad_(False)
+            parameter.grad = None  # an optimizer steps on gradients that are left over
+        self._coefficient = getattr(algorithm, "ent_coef_optimizer", None)
+        if self._coefficient is not None:  # SAC then reads the constant instead
+            algorithm.ent_coef_tensor = torch.exp(algorithm.log_ent_coef.detach())
+            algorithm.ent_coef_optimizer = None
+
+    def _release(self, algorithm: Any) -> None:
+        for parameter in self._held:
+            parameter.requires_grad_(True)
+        self._held = []
+        if self._coefficient is not None:
+            algorithm.ent_coef_optimizer, self._coefficient = self._coefficient, None
+
+
+class KeepFrozen(BaseCallback):
+    """Put the tensors `names` back, to the last bit, after every update.
+
+    Without a gradient and an optimizer two things still move a tensor: observation statistics
+    take in what was observed, and the averaging of target networks rounds: in floating point
+    a * (1 - tau) + a * tau is not always a.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+        self._constants: list[Tensor] = []
+
+    def _tensors(self) -> list[Tensor]:
+        tensors = named_tensors(self.model.policy)
+        return [tensors[name] for name in self._names]
+
+    def _init_callback(self) -> None:
+        self._constants = [tensor.detach().clone() for tensor in self._tensors()]
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        with torch.no_grad():
+            for tensor, constant in zip(self._tensors(), self._constants, strict=True):
+                tensor.copy_(constant)
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()

@@ -9,7 +9,7 @@ import pytest
 
 from sim2real.errors import UserError
 from sim2real.files import read_json
-from sim2real.transfer.budget import Budget, BudgetExceeded, Meter, MeteredVecEnv, rollout_length
+from sim2real.transfer.budget import Budget, BudgetExceeded, Meter, MeteredVecEnv
 
 
 def metered(env: Any, steps: int) -> MeteredVecEnv:
@@ -61,13 +61,3 @@ def test_meter_continues_and_reports(tmp_path: Path) -> None:
     assert report["used"] == {"steps": 50, "resets": 3, "falls": 1, "seconds": 2.5}
     assert (report["budget"], report["remaining"]) == (100, 50)
     assert report["evaluations_charged"] is False
-
-
-@pytest.mark.parametrize(("total", "longest"), [(1, 8), (8, 8), (9, 8), (3125, 128), (53, 7)])
-def test_rollouts_use_up_everything_in_equal_parts(total: int, longest: int) -> None:
-    lengths: list[int] = []
-    while sum(lengths) < total:
-        lengths.append(rollout_length(total - sum(lengths), longest))
-    assert sum(lengths) == total
-    assert max(lengths) <= longest
-    assert max(lengths) - min(lengths) <= 1

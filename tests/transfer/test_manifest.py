@@ -62,7 +62,22 @@ def test_manifest_is_printed_and_is_json() -> None:
     manifest.print(Console(file=out, width=120))
     text = out.getvalue()
     assert "weight [4, 3], bias [4]" in text
-    assert all(word in text for word in ("frozen", "copied", "adapted", "control step", "same"))
+    assert all(
+        word in text for word in ("frozen", "copied", "adapted", "control step", "no difference")
+    )
     assert manifest.frozen == ("actor.0.weight", "actor.0.bias")
     data = json.loads(json.dumps(manifest.to_json()))
     assert data["tensors"][3] == {"tensor": "log_std", "shape": [2], "action": "adapted"}
+
+
+def test_a_difference_is_shown_side_by_side() -> None:
+    out = io.StringIO()
+    lines = compare(CONTRACT, replace(CONTRACT, control_dt=0.1))
+    Manifest("scratch", lines, ()).print(Console(file=out, width=120))
+    row = next(line for line in out.getvalue().splitlines() if "control step" in line)
+    assert [part.strip() for part in row.strip("│").split("│")] == [
+        "control step",
+        "0.05 s",
+        "0.1 s",
+        "differs",
+    ]

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor, nn
 
 from sim2real.errors import UserError
 
 _TARGETS = {"actor": "actor_target", "critic": "critic_target"}
-_CRITIC = ("mlp_extractor.value_net.", "value_net.", "vf_features_extractor.")
+_PPO_CRITIC = ("mlp_extractor.value_net.", "value_net.", "vf_features_extractor.")
 
 
 def named_tensors(policy: nn.Module) -> dict[str, Tensor]:
@@ -63,13 +62,21 @@ def copy_tensors(source: nn.Module, target: nn.Module, names: Iterable[str]) -> 
             places[name].copy_(values[name])
 
 
+def is_critic(policy: BasePolicy, name: str) -> bool:
+    """Whether the tensor `name` is a weight of a critic; its observation statistics are not."""
+    if "features_extractor." in name:
+        return False
+    on_policy = isinstance(policy, ActorCriticPolicy)
+    return name.startswith(_PPO_CRITIC if on_policy else "critic")
+
+
 def actor_parameters(policy: BasePolicy) -> list[nn.Parameter]:
     """The parameters that decide the action: all that are not the critic's or a target's."""
-    if isinstance(policy, ActorCriticPolicy):
-        named = policy.named_parameters()
-        return [parameter for name, parameter in named if not name.startswith(_CRITIC)]
-    actor = getattr(policy, "actor")  # noqa: B009  (SACPolicy and TD3Policy share no base)
-    return list(actor.parameters())
+    return [
+        parameter
+        for name, parameter in policy.named_parameters()
+        if not is_critic(policy, name) and not name.startswith("actor_target.")
+    ]
 
 
 def optimizer_owners(policy: BasePolicy) -> dict[str, Any]:
@@ -104,35 +111,3 @@ def renew_optimizer(name: str, owner: Any) -> None:
     if not parameters:
         raise UserError(f"nothing is left to learn in the {name}: every tensor of it is frozen")
     owner.optimizer = type(old)(parameters, **old.defaults)
-
-
-def hold_bitwise(algorithm: BaseAlgorithm, names: Sequence[str]) -> None:
-    """Put the tensors `names` back, to the last bit, after each update of `algorithm`.
-
-    A frozen tensor has no gradient, but SB3's averaging of target networks rounds: a * (1 - tau) +
-    a * tau is not always a.
-    """
-    constants = {name: tensor.detach().clone() for name, tensor in _select(algorithm, names)}
-
-    def put_back() -> None:
-        with torch.no_grad():
-            for name, tensor in _select(algorithm, names):
-                tensor.copy_(constants[name])
-
-    after_each_update(algorithm, put_back)
-
-
-def _select(algorithm: BaseAlgorithm, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    tensors = named_tensors(algorithm.policy)
-    return ((name, tensors[name]) for name in names)
-
-
-def after_each_update(algorithm: Any, action: Callable[[], None]) -> None:
-    """Call `action` whenever `algorithm.train` has run."""
-    train = algorithm.train
-
-    def train_and_act(*args: Any, **kwargs: Any) -> None:
-        train(*args, **kwargs)
-        action()
-
-    algorithm.train = train_and_act

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sim2real.errors import UserError
-from sim2real.transfer.tensors import (
+from sim2real.policies.tensors import (
+    actor_parameters,
     copy_tensors,
     freeze_tensors,
-    hold_bitwise,
     match,
     named_tensors,
     optimizer_owners,
 )
+from sim2real.simulation.vec_env import make_vec_env
+from sim2real.training.recipe import build_algorithm, load_recipe
+
+SMALL: dict[str, Any] = {"net_arch": (8, 8), "batch_size": 16}
+
+
+def build(algorithm: str, seed: int = 0, **options: Any) -> Any:
+    recipe = load_recipe(algorithm, None, {**SMALL, **options})
+    return build_algorithm(recipe, make_vec_env("cartpole", num_envs=2), seed)
+
 
 FIRST_LAYERS = {
     "ppo": ["mlp_extractor.*_net.0.*", "*running_*"],
@@ -23,10 +33,8 @@ FIRST_LAYERS = {
 }
 
 
-def test_a_tensor_is_found_under_all_its_names(
-    build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    policy = build("ppo", counting(2)).policy
+def test_a_tensor_is_found_under_all_its_names() -> None:
+    policy = build("ppo").policy
     found = match(policy, ["features_extractor.normalizer.running_mean"])
     assert found == (
         "features_extractor.normalizer.running_mean",
@@ -35,10 +43,8 @@ def test_a_tensor_is_found_under_all_its_names(
     )
 
 
-def test_target_networks_follow_their_source(
-    build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    policy = build("td3", counting(2)).policy
+def test_target_networks_follow_their_source() -> None:
+    policy = build("td3").policy
     assert match(policy, ["actor.mu.0.weight", "critic.qf1.0.bias"]) == (
         "actor.mu.0.weight",
         "actor_target.mu.0.weight",
@@ -47,46 +53,22 @@ def test_target_networks_follow_their_source(
     )
 
 
-def test_a_pattern_that_matches_nothing(
-    build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    policy = build("ppo", counting(2)).policy
+def test_a_pattern_that_matches_nothing() -> None:
+    policy = build("ppo").policy
     message = r"no tensor is named like 'mlp_extractor.policy_nets.0\*'; nearest: mlp_extr.*policy"
     with pytest.raises(UserError, match=message):
         match(policy, ["mlp_extractor.policy_nets.0*"])
 
 
-def test_everything_frozen_is_refused(
-    build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    policy = build("sac", counting(2)).policy
+def test_everything_frozen_is_refused() -> None:
+    policy = build("sac").policy
     with pytest.raises(UserError, match="nothing is left to learn in the actor"):
         freeze_tensors(policy, match(policy, ["actor.*"]))
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
-def test_frozen_tensors_stay_to_the_last_bit(
-    algorithm: str, build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    learner = build(algorithm, counting(4), learning_rate=0.01)
-    learner.learn(32)  # optimizers have momentum, target networks differ from their source
-    policy = learner.policy
-    names = match(policy, FIRST_LAYERS[algorithm])
-    freeze_tensors(policy, names)
-    hold_bitwise(learner, names)
-    tensors = named_tensors(policy)
-    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-    learner.learn(64)
-    moved = {name for name, tensor in tensors.items() if not torch.equal(before[name], tensor)}
-    learnt = {name for name, tensor in tensors.items() if isinstance(tensor, torch.nn.Parameter)}
-    assert moved == learnt - set(names)
-
-
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
-def test_frozen_tensors_leave_the_optimizer(
-    algorithm: str, build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    learner = build(algorithm, counting(4), learning_rate=0.01)
+def test_frozen_tensors_leave_the_optimizer(algorithm: str) -> None:
+    learner = build(algorithm, learning_rate=0.01)
     policy = learner.policy
     options = policy.optimizer.defaults if algorithm == "ppo" else policy.actor.optimizer.defaults
     names = match(policy, FIRST_LAYERS[algorithm])
@@ -101,14 +83,29 @@ def test_frozen_tensors_leave_the_optimizer(
     assert not any(tensors[name].requires_grad for name in names)
 
 
-def test_copy_takes_the_named_tensors_alone(
-    build: Callable[..., Any], counting: Callable[..., Any]
-) -> None:
-    source = build("sac", counting(2), seed=1).policy
-    target = build("sac", counting(2), seed=2).policy
+def test_copy_takes_the_named_tensors_alone() -> None:
+    source = build("sac", seed=1).policy
+    target = build("sac", seed=2).policy
     before = {name: tensor.clone() for name, tensor in named_tensors(target).items()}
     copy_tensors(source, target, ["actor.mu.weight"])
     for name, tensor in named_tensors(target).items():
         changed = not torch.equal(before[name], tensor)
         assert changed == (name == "actor.mu.weight")
     assert torch.equal(target.actor.mu.weight, source.actor.mu.weight)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_actor_parameters_are_those_that_decide_the_action(algorithm: str) -> None:
+    policy = build(algorithm).policy
+
+    def action() -> Any:
+        torch.manual_seed(0)
+        return policy.predict(np.ones((1, 5)), deterministic=False)[0]
+
+    actor = {id(parameter) for parameter in actor_parameters(policy)}
+    for name, parameter in policy.named_parameters():
+        before = action()
+        with torch.no_grad():
+            parameter.add_(0.05)
+        changed = bool((action() != before).any())
+        assert changed == (id(parameter) in actor), name

@@ -1,0 +1,228 @@
+"""Transfer a run into a target domain within a budget, and resume what was stopped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sim2real.config import parse
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.files import new_folder, write_json
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.simulation.vec_env import SimVecEnv
+from sim2real.task import ObservationTerm, Task
+from sim2real.training import checkpoint as checkpoints
+from sim2real.training.loop import learn
+from sim2real.training.pretrain import register_resumer
+from sim2real.training.recipe import AnyRecipe
+from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, spaces_of
+from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
+from sim2real.transfer.curve import Curve, schedule
+from sim2real.transfer.manifest import Contract, Manifest, compare, require_fit
+from sim2real.transfer.method import Prepared, TransferMethod, describe_method, load_method
+
+SOURCE = "source"
+"""Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
+CURVE_EPISODES = 20
+
+
+def transfer(
+    run: Run | Path | str,
+    domain: str | Domain,
+    *,
+    method: str | Mapping[str, Any] | TransferMethod = "fine_tune",
+    budget: int,
+    seed: int = 0,
+    out: Path | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    num_envs: int | None = None,
+    curve: int | Iterable[int] | None = None,
+    curve_episodes: int = CURVE_EPISODES,
+    checkpoint_every: int | None = None,
+    task: str | Task | None = None,
+    progress: bool = True,
+) -> Run:
+    """Move a run's policy into `domain`, using at most `budget` control steps of it.
+
+    `method` is a name of `METHODS`, "module:Class", or a mapping with "name"; `options` are the
+    method's. The new run is in `out`, by default beside the source. `curve` are target steps at
+    which the policy is evaluated in the target (0 and the end are added), or the number of equal
+    parts; the evaluations of `curve_episodes` episodes are not charged to the budget and stand in
+    report/curve.json, what was used of the budget in report/budget.json, the fate of every tensor
+    in report/manifest.json. `task` is the task of the target, by default that of the run.
+
+    Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
+    terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
+    `resume(out)` goes on.
+    """
+    source = run if isinstance(run, Run) else load_run(run)
+    worlds = {} if num_envs is None else {"num_envs": num_envs}
+    chosen = load_method(method, {**(options or {}), **worlds} or None)
+    loaded = source.config.load_task() if task is None else load_task(task)
+    target = load_domain(loaded, domain)
+    allowance = Budget(budget)
+    recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
+    allowance.usable(recipe.num_envs)
+    folder = Path(out or f"{source.path}-{chosen.name}-{target.name}-{seed}")
+    if folder.exists():
+        raise UserError(f"{folder} exists already; choose another name or remove it")
+    asked = {
+        "kind": "distill" if chosen.name == "distill" else "transfer",
+        "task": loaded.reference,
+        "task_options": loaded.options,
+        "algorithm": recipe.algorithm,
+        "recipe": recipe.model_dump(mode="json"),
+        "domain": target.name,
+        "steps": budget,
+        "seed": seed,
+        "num_envs": recipe.num_envs,
+        "checkpoint_every": checkpoint_every,
+        "method": describe_method(chosen),
+        "source": str(source.path.resolve()),
+        "curve": schedule(curve, budget) if curve is not None else None,
+        "curve_episodes": curve_episodes,
+    }
+    config = parse(RunConfig, asked, "transfer")
+    started = _Start(config, chosen, recipe, source, loaded, target)
+    try:
+        if progress:
+            started.manifest.print(Console(stderr=True))
+        frozen = config.model_copy(update={"frozen": started.manifest.frozen})
+        create_run(folder, frozen, loaded, {target.name: target})
+        _keep_source(source, folder / SOURCE)
+        write_json(folder / "report" / "manifest.json", started.manifest.to_json())
+        started.learn(folder, progress)
+    finally:
+        started.env.close()
+    return load_run(folder)
+
+
+def distill(
+    run: Run | Path | str,
+    domain: str | Domain,
+    *,
+    student: str | Iterable[int] = "small",
+    budget: int,
+    options: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> Run:
+    """Train a student of size `student` to act in `domain` as the run's policy does.
+
+    `student` is "small" (32x32), "same", or the sizes of the hidden layers. All else as in
+    `transfer`, of which this is the method "distill".
+    """
+    size = student if isinstance(student, str) else tuple(student)
+    merged = {"student": size, **(options or {})}
+    return transfer(run, domain, method="distill", budget=budget, options=merged, **others)
+
+
+def resume_transfer(path: Path, progress: bool) -> Run:
+    """Continue a transfer from its last good checkpoint; a finished one is returned as it is."""
+    config, _, domains = read_parts(path)
+    if config.method is None:
+        raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
+    started = _Start(
+        config,
+        load_method(config.method),
+        config.parsed_recipe(),
+        load_run(path / SOURCE),
+        config.load_task(),
+        domains[config.domain],
+    )
+    try:
+        if checkpoints.steps(path):
+            checkpoint = checkpoints.read_checkpoint(path)
+            checkpoints.restore(started.prepared.algorithm, checkpoint)
+            checkpoints.discard_after(path, checkpoint.step)
+        started.learn(path, progress)
+    finally:
+        started.env.close()
+    return load_run(path)
+
+
+register_resumer("transfer", resume_transfer)
+register_resumer("distill", resume_transfer)
+
+
+class _Start:
+    """A transfer before its first step: the metered target and the learner."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        method: TransferMethod,
+        recipe: AnyRecipe,
+        source: Run,
+        task: Task,
+        domain: Domain,
+    ) -> None:
+        self.config, self.task, self.domain = config, task, domain
+        simulation = Simulation(task, domain, config.num_envs, config.seed)
+        differences = compare(contract_of_run(source), contract_of(simulation))
+        require_fit(differences)
+        budget = Budget(config.steps)
+        self.meter = Meter(budget, simulation.dt)
+        self.env = MeteredVecEnv(SimVecEnv(simulation), self.meter)
+        self.prepared: Prepared = method.prepare(source, recipe, self.env, budget, config.seed)
+        self.manifest = Manifest(method.name, differences, self.prepared.rows)
+
+    def learn(self, path: Path, progress: bool) -> None:
+        """Train to the end of the budget, or until Ctrl-C; writes what was used either way."""
+        curve = Curve(
+            self.config.curve or (),
+            self.task,
+            self.domain,
+            seed=self.config.seed,
+            episodes=self.config.curve_episodes,
+            path=path / "report" / "curve.json",
+        )
+        title = f"{self.manifest.method} {self.task.name} in {self.domain.name}"
+        try:
+            learn(
+                self.prepared.algorithm,
+                path,
+                self.config.steps,
+                callbacks=[*self.prepared.callbacks, *([curve] if self.config.curve else [])],
+                checkpoint_every=self.config.checkpoint_every,
+                progress=progress,
+                title=title,
+                hyperparameters={
+                    "task": self.task.name,
+                    "domain": self.domain.name,
+                    "method": self.manifest.method,
+                    "budget": self.config.steps,
+                    "seed": self.config.seed,
+                    **self.config.recipe,
+                },
+            )
+        finally:
+            self.meter.write(path / "report" / "budget.json")
+
+
+def contract_of(simulation: Simulation) -> Contract:
+    """What a policy of this simulation sees and does."""
+    return Contract.of(simulation.observation_terms, simulation.action_space, simulation.dt)
+
+
+def contract_of_run(run: Run) -> Contract:
+    """What the policy of a run saw and did, from its task.json."""
+    terms = [ObservationTerm(**term) for term in run.task_info["observation_terms"]]
+    _, action_space = spaces_of(run.task_info)
+    return Contract.of(terms, action_space, run.task_info["control_dt"])
+
+
+def _keep_source(source: Run, folder: Path) -> None:
+    """Copy what the transfer starts from: the configuration and the weights, not the training."""
+    with new_folder(folder) as copy:
+        for name in ("config.yaml", "task.json", "domains.yaml", "versions.json"):
+            shutil.copyfile(source.path / name, copy / name)
+        saved = source.checkpoint
+        kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
+        state = {"spaces": saved.state["spaces"]}
+        checkpoints.write_checkpoint(copy, saved.step, saved.policy, kept, state)

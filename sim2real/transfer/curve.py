@@ -1,0 +1,111 @@
+"""The learning curve of a transfer: evaluations in the target at given target steps.
+
+They run in simulations of their own, on their own episodes, and are not charged to the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sim2real.domains import Domain
+from sim2real.errors import UserError
+from sim2real.evaluation.rollout import evaluate
+from sim2real.files import write_json
+from sim2real.task import Task
+
+SEED = 1_000_003
+"""Added to a run's seed: the curve is measured on episodes that were not learned from."""
+
+
+def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
+    """When to evaluate: at these target steps, 0 and the end included; a number: so many parts.
+
+    >>> schedule(4, 100), schedule([30], 100), schedule(None, 100)
+    ((0, 25, 50, 75, 100), (0, 30, 100), ())
+    """
+    if points is None:
+        return ()
+    if isinstance(points, int):
+        points = [part * steps // points for part in range(points + 1)] if points > 0 else [points]
+    wanted = sorted({0, *points, steps})
+    if wanted[0] < 0 or wanted[-1] > steps:
+        raise UserError(
+            f"the curve asks for {wanted[0]} to {wanted[-1]} steps; allowed: 0 to {steps}"
+        )
+    return tuple(wanted)
+
+
+class Curve(BaseCallback):
+    """Evaluate at the first boundary of rollouts at or after each scheduled step."""
+
+    def __init__(
+        self,
+        points: Sequence[int],
+        task: Task,
+        domain: Domain,
+        *,
+        seed: int,
+        episodes: int,
+        path: Path,
+    ) -> None:
+        super().__init__()
+        self._points = tuple(points)
+        self._task, self._domain = task, domain
+        self._seed, self._episodes, self._path = seed + SEED, episodes, path
+        self.rows: list[dict[str, Any]] = []
+
+    def state(self) -> dict[str, Any]:
+        """The rows so far, for a checkpoint."""
+        return {"rows": self.rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from the rows of a checkpoint."""
+        self.rows = list(state["rows"])
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        now = self.model.num_timesteps
+        measured = self.rows[-1]["steps"] if self.rows else -1
+        if any(measured < point <= now for point in self._points):
+            self._measure(now)
+
+    def _on_training_end(self) -> None:
+        if not self.rows or self.rows[-1]["steps"] != self.model.num_timesteps:
+            self._measure(self.model.num_timesteps)
+
+    def _measure(self, now: int) -> None:
+        rows = evaluate(
+            self.model.policy,
+            self._task,
+            self._domain,
+            episodes=self._episodes,
+            seed=self._seed,
+        )
+        totals = [row.total for row in rows]
+        self.rows.append(
+            {
+                "steps": now,
+                "mean": sum(totals) / len(totals),
+                "totals": totals,
+                "failed": sum(row.failed for row in rows),
+            }
+        )
+        self.logger.record("target/return", self.rows[-1]["mean"])
+        self.write()
+
+    def write(self) -> None:
+        """Write the rows to the run's report/curve.json."""
+        measured = {
+            "domain": self._domain.name,
+            "seed": self._seed,
+            "episodes": self._episodes,
+            "charged_to_budget": False,
+            "rows": self.rows,
+        }
+        write_json(self._path, measured)

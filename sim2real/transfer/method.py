@@ -1,0 +1,151 @@
+"""What a transfer method is, and where to find them.
+
+A method says how it would learn in the target (a recipe) and prepares the learner: which tensors
+it takes along, what rests when. The rest, folder, budget, training loop, curve, is the same for
+all and lives in `api.py`. A method of your own is a file like `scratch.py`, given to `transfer` as
+"module:Class".
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import Field
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from sim2real.config import Config, parse
+from sim2real.errors import UserError, unknown
+from sim2real.policies.tensors import named_tensors
+from sim2real.training.recipe import AnyRecipe, parse_recipe
+from sim2real.training.run import Run
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.manifest import Action, Row
+
+METHODS = {
+    "fine_tune": "sim2real.transfer.fine_tune:FineTune",
+    "freeze": "sim2real.transfer.freeze:Freeze",
+    "distill": "sim2real.transfer.distill:Distill",
+    "scratch": "sim2real.transfer.scratch:Scratch",
+}
+"""The methods that are shipped, by name."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256},
+    "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
+    "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
+}
+"""Rollouts in a target: smaller than in pretraining, because steps are dear and updates are not."""
+
+RANDOM_SHARE = 20
+"""A learner without experience spends at most a 20th of its budget on random actions."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A learner that is ready to start in the target.
+
+    `algorithm` has SB3's `learn`; `rows` tell the fate of every tensor of its policy;
+    `callbacks` keep at rest what must rest.
+    """
+
+    algorithm: BaseAlgorithm
+    rows: tuple[Row, ...]
+    callbacks: tuple[BaseCallback, ...] = ()
+
+
+@runtime_checkable
+class TransferMethod(Protocol):
+    """Given what was learned in the source, learn in the target within a budget."""
+
+    name: ClassVar[str]
+
+    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
+        """The recipe to learn with in the target, made from the one of the source."""
+
+    def prepare(
+        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
+    ) -> Prepared:
+        """The learner on `env`, the metered target, and what becomes of each tensor."""
+
+
+class Options(Config):
+    """What every method lets its user choose."""
+
+    num_envs: int | None = None
+    """Worlds of the target stepped together; by default those of SIZES."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """Options of the algorithm's recipe to learn with in the target, by name."""
+
+    def resized(self, source: AnyRecipe, **changes: Any) -> AnyRecipe:
+        """The recipe of the source with rollouts for a target, `changes`, then the user's."""
+        worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
+        sizes = SIZES[source.algorithm]
+        merged = {**source.model_dump(), **sizes, **changes, **self.recipe, **worlds}
+        return parse_recipe(source.algorithm, merged)
+
+
+def with_random_start(source: AnyRecipe, budget: Budget) -> dict[str, Any]:
+    """How many random actions a learner begins with that has nothing to begin with."""
+    if source.algorithm == "ppo":
+        return {}
+    return {"learning_starts": min(source.learning_starts, budget.steps // RANDOM_SHARE)}
+
+
+def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row, ...]:
+    """One row for each tensor of the policy, and SAC's entropy coefficient; fresh by default."""
+    tensors = named_tensors(algorithm.policy)
+    coefficient = getattr(algorithm, "log_ent_coef", None)
+    if coefficient is not None:
+        tensors["log_ent_coef"] = coefficient
+    return tuple(
+        Row(name, tuple(np.shape(tensor.detach())), fates.get(name, "fresh"))
+        for name, tensor in tensors.items()
+    )
+
+
+def load_method(
+    method: str | Mapping[str, Any] | TransferMethod, options: Mapping[str, Any] | None = None
+) -> TransferMethod:
+    """A method by name, by "module:Class", or from {"name": ..., option: value}.
+
+    Raises UserError for an unknown method or option, and for a value that is not allowed.
+    """
+    if isinstance(method, Mapping):
+        given = {key: value for key, value in method.items() if key != "name"}
+        return load_method(str(method.get("name", "")), {**given, **(options or {})})
+    if not isinstance(method, str):
+        if options:
+            raise UserError("the method is made already; its options come too late")
+        return method
+    made = parse(_find(method), options or {}, f"method {method!r}")
+    if not isinstance(made, TransferMethod):
+        raise UserError(f"{method} has no name, target_recipe and prepare: it is no method")
+    return made
+
+
+def describe_method(method: TransferMethod) -> dict[str, Any]:
+    """A method as JSON, from which `load_method` makes it again."""
+    if not isinstance(method, Config):
+        raise UserError(f"method {method.name!r} must be a Config, so that a run can be resumed")
+    shipped = METHODS.get(method.name, "").endswith(f":{type(method).__name__}")
+    place = f"{type(method).__module__}:{type(method).__name__}"
+    return {"name": method.name if shipped else place, **method.model_dump(mode="json")}
+
+
+def _find(reference: str) -> type[Config]:
+    if reference not in METHODS and ":" not in reference:
+        raise unknown("method", reference, METHODS)
+    module, _, name = METHODS.get(reference, reference).partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"method {reference!r}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise UserError(f"method {reference!r} must be a class derived from Config")
+    return found
