@@ -8,12 +8,13 @@ follows from their shapes, and the activation from the readable text beside the 
 from __future__ import annotations
 
 import json
-import pickle
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -94,18 +95,20 @@ def _read(path: Path) -> tuple[Weights, str]:
     if not path.is_file():
         raise UserError(f"{path} does not exist")
     try:
-        _, parameters, _ = load_from_zip_file(path, load_data=False, device="cpu")
+        with warnings.catch_warnings(action="ignore"):  # of an old or odd file
+            _, parameters, _ = load_from_zip_file(path, load_data=False, device="cpu")
         with zipfile.ZipFile(path) as archive:
             named = "data" in archive.namelist()
             text = archive.read("data").decode(errors="replace") if named else ""
     except (ValueError, RuntimeError, EOFError, OSError, KeyError) as error:
         raise _broken(path, error) from None
-    except (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
+    except (UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
         raise _broken(path, error) from None
     weights: Any = parameters.get("policy")
     tensors = isinstance(weights, Mapping) and all(isinstance(w, Tensor) for w in weights.values())
     if not tensors:
-        raise UserError(f"{path} holds no weights of a policy")
+        # A zip that was cut off may still open as one of the zips within it
+        raise _broken(path, ValueError("it holds no weights of a policy"))
     return weights, text
 
 
