@@ -1,0 +1,132 @@
+"""A person's view: TensorBoard's curves and animated rollout, and the report, in a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sim2real.training.pretrain import pretrain
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver"
+)
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1600",
+]
+PATIENCE = 60.0  # s
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("browser") / "run"
+    pretrain("cartpole", steps=4096, out=path, target="hard", pictures_every=2048, progress=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tensorboard(run: Path) -> Iterator[str]:
+    """The address at which TensorBoard serves the run."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run)]
+    command += ["--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = ""
+        for line in process.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+                address = found[0]
+                break
+        assert address
+        yield address
+        process.terminate()
+
+
+WALK = """
+const found = [];
+(function walk(root) {
+  for (const node of root.querySelectorAll('*')) {
+    if (node.matches(arguments[1])) found.push(node);
+    if (node.shadowRoot) walk(node.shadowRoot, arguments[1]);
+  }
+})(document, arguments[0]);
+return found;
+"""
+
+
+def elements(browser: Any, selector: str) -> list[Any]:
+    """Elements that match, inside web components too."""
+    return list(browser.execute_script(WALK, selector))
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.5)
+    raise AssertionError("waited in vain")
+
+
+def test_curves(browser: Any, tensorboard: str) -> None:
+    browser.get("about:blank")
+    browser.get(f"{tensorboard}#scalars")
+    wait_for(lambda: elements(browser, "tf-scalar-card"))
+    drawn = wait_for(lambda: [element.text for element in elements(browser, "tf-card-heading")])
+    assert any("return" in heading for heading in drawn)
+    assert any("reward/upright" in heading for heading in drawn)
+    assert elements(browser, "vz-line-chart2")
+
+
+def test_rollout_is_animated(browser: Any, tensorboard: str) -> None:
+    browser.get("about:blank")
+    browser.get(f"{tensorboard}#images")
+    source = wait_for(
+        lambda: [
+            address
+            for image in elements(browser, "img")
+            if "individualImage" in (address := image.get_attribute("src") or "")
+        ]
+    )[0]
+    script = """
+    const done = arguments[1];
+    fetch(arguments[0]).then(r => r.arrayBuffer()).then(b => done(
+      btoa(Array.from(new Uint8Array(b), c => String.fromCharCode(c)).join(''))));
+    """
+    data = base64.b64decode(browser.execute_async_script(script, source))
+    assert data.startswith(b"GIF89a")
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.n_frames > 10
+        assert picture.width > picture.height  # source and target side by side
