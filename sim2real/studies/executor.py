@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -96,7 +96,7 @@ def run_cells(
     logs: Path,
     done: Sequence[str] = (),
     tick: Callable[[Sequence[Cell]], None] = lambda running: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run `cells` on `workers` processes; yields each outcome as it comes.
 
     `work` is "module:function", from a cell's work to its result, both JSON. A cell starts when

@@ -7,8 +7,7 @@ it is made again.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,8 @@ from sim2real.files import read_json, write_json
 class Cell:
     """One piece of work of a study: its readable id and the digest of what it depends on.
 
-    `needs` are the ids of the cells whose results it starts from; `steps` are control steps, for
-    telling how much is left.
+    `work` is what a worker is given, as JSON. `needs` are the ids of the cells it starts from;
+    `steps` is its effort in control steps, for telling how much is left.
     """
 
     id: str
@@ -35,12 +34,8 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of its files: the id, made fit for a path, and the start of the key."""
-        return f"{self.id.replace('/', '-')}-{self.key[:10]}"
-
-
-def digest(content: Any) -> str:
-    """The hexadecimal digest of JSON content, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        readable = re.sub(r"[^\w.-]+", "-", self.id)
+        return f"{readable}-{self.key[:10]}"
 
 
 class Ledger:

@@ -1,0 +1,111 @@
+"""What a study is asked: one YAML file, checked before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from sim2real.config import Config, parse
+from sim2real.errors import UserError
+from sim2real.files import read_yaml
+
+Count = Annotated[int, Field(ge=1)]
+SCRATCH = "scratch"
+"""The baseline method, learning in the target alone; part of every study."""
+
+
+class Source(Config):
+    """Where the policies come from: one pretraining a seed."""
+
+    domain: str = "randomized"
+    algorithm: str = "ppo"
+    steps: Count
+    """Control steps of each pretraining."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the recipe, by name."""
+
+
+class Oracle(Config):
+    """The reference of each target: trained in the target itself, without a budget."""
+
+    steps: Count
+    seed: Annotated[int, Field(ge=0)] = 0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StudyConfig(Config):
+    """Methods x targets x seeds, each with the same budget of target steps."""
+
+    name: str = "study"
+    about: str = ""
+    task: str
+    """Name, file or "module:Class" of the task."""
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    source: Source
+    targets: tuple[str, ...] = Field(min_length=1)
+    """Names of the task's domains, or "file.yaml:name"."""
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Label -> options; `name` among them is the method, by default the label is its name."""
+    budget: Count
+    """Control steps of the target that each method may use."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
+    episodes: Count = 20
+    """Episodes of every evaluation."""
+    evaluations: int | tuple[int, ...] = 5
+    """Target steps at which to evaluate, 0 and the budget always; a number: so many equal parts."""
+    oracle: Oracle
+    out: str | None = None
+    """Folder of the study; by default runs/<name>."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        """Names, or {label: options}, in a list; from scratch is always the last."""
+        if not isinstance(value, list | tuple):
+            return value
+        labelled: dict[str, Any] = {}
+        for entry in value:
+            one = {entry: {}} if isinstance(entry, str) else entry
+            if not isinstance(one, Mapping) or len(one) != 1:
+                raise ValueError("a method is a name or {label: {option: value}}")
+            ((label, options),) = one.items()
+            if label in labelled:
+                raise ValueError(f"method {label!r} is there twice; give one another label")
+            labelled[label] = options or {}
+        return {**labelled, SCRATCH: labelled.pop(SCRATCH, {})}
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        """A number n stands for the seeds 0 to n - 1."""
+        return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("targets", "seeds")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each may be there once, got {list(value)}")
+        return value
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's runs, ledger and report are."""
+        return Path(self.out or f"runs/{self.name}").expanduser()
+
+    def method(self, label: str) -> dict[str, Any]:
+        """What `load_method` takes for the method of that label."""
+        return {"name": label, **self.methods[label]}
+
+
+def load_study(path: Path | str) -> StudyConfig:
+    """The study in a YAML file; UserError tells every problem with its key and the nearest match.
+
+    Its name is by default the file's.
+    """
+    data = read_yaml(Path(path))
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected keys and values, got {type(data).__name__}")
+    return parse(StudyConfig, {"name": Path(path).stem, **data}, str(path))

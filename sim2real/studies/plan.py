@@ -1,0 +1,153 @@
+"""The cells of a study, with every name looked up and checked before anything is run.
+
+pretrain/seed-0                   one policy a seed, in the source
+evaluate/hard/seed-0              that policy as it is, in the source and in each target
+transfer/fine_tune/hard/seed-0    a method within the budget, with its learning curve
+oracle/hard                       the reference that is trained in the target itself,
+evaluate/hard/oracle              and what it reaches there
+evaluate/hard/random              what uniform actions reach in a domain
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.evaluation.references import content_key
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.studies.config import StudyConfig
+from sim2real.studies.ledger import Cell
+from sim2real.training.recipe import load_recipe, parse_recipe
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.curve import SEED, schedule
+from sim2real.transfer.method import describe_method, load_method
+
+EVALUATION_COST = 0.3
+"""Time of a control step in an evaluation, of one in training; for telling how much is left."""
+
+
+class Plan:
+    """A checked study. Raises UserError for whatever is unknown or impossible."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.task = load_task(config.task, **config.task_options)
+        self.source = load_domain(self.task, config.source.domain)
+        self.targets = [load_domain(self.task, target) for target in config.targets]
+        self.domains = [self.source, *self.targets]
+        names = [domain.name for domain in self.domains]
+        if len(set(names)) != len(names):
+            raise UserError(f"source and targets need different names, got {', '.join(names)}")
+        worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
+        self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
+        self.points = schedule(config.evaluations, config.budget)
+        self.cells: dict[str, Cell] = {}
+        self._add_all(self._recipe(), self._recipe(**config.oracle.options))
+
+    def pretrained(self, domain: Domain, seed: int) -> Cell:
+        """The cell that evaluates the pretrained policy of a seed in a domain."""
+        return self.cells[f"evaluate/{domain.name}/seed-{seed}"]
+
+    def reference(self, kind: str, domain: Domain) -> Cell:
+        """The cell that evaluates a reference, `random` or `oracle`, in a domain."""
+        return self.cells[f"evaluate/{domain.name}/{kind}"]
+
+    def transferred(self, label: str, target: Domain, seed: int) -> Cell:
+        """The cell of a method in a target from the policy of a seed."""
+        return self.cells[f"transfer/{label}/{target.name}/seed-{seed}"]
+
+    def _recipe(self, **options: Any) -> dict[str, Any]:
+        source = self.config.source
+        merged = {**source.options, **options}
+        recipe = load_recipe(source.algorithm, self.task.name, merged)
+        return recipe.model_dump(mode="json")
+
+    def _add_all(self, recipe: Mapping[str, Any], oracle_recipe: Mapping[str, Any]) -> None:
+        config = self.config
+        methods = {label: self._method(label, recipe) for label in config.methods}
+        for domain in self.domains:
+            self._evaluate(domain, "random", SEED)
+        for target in self.targets:
+            oracle = config.oracle
+            name = f"oracle/{target.name}"
+            trained = self._train(name, target, oracle_recipe, oracle.steps, oracle.seed)
+            self._evaluate(target, "oracle", SEED + oracle.seed, trained)
+        for seed in config.seeds:
+            name = f"pretrain/seed-{seed}"
+            policy = self._train(name, self.source, recipe, config.source.steps, seed)
+            for domain in self.domains:  # on the episodes that `transfer` draws its curve on
+                self._evaluate(domain, f"seed-{seed}", SEED + seed, policy)
+            for label, method in methods.items():
+                for target in self.targets:
+                    name = f"transfer/{label}/{target.name}/seed-{seed}"
+                    self._transfer(name, target, method, seed, policy)
+
+    def _method(self, label: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The method of a label, checked against the budget, as JSON."""
+        method = load_method(self.config.method(label))
+        budget = Budget(self.config.budget)
+        parsed = parse_recipe(self.config.source.algorithm, recipe)
+        budget.usable(method.target_recipe(parsed, budget).num_envs)
+        return describe_method(method)
+
+    def _train(
+        self, name: str, domain: Domain, recipe: Mapping[str, Any], steps: int, seed: int
+    ) -> Cell:
+        kind = name.partition("/")[0]
+        return self._add(kind, name, domain, steps, recipe=recipe, steps=steps, seed=seed)
+
+    def _evaluate(self, domain: Domain, who: str, seed: int, trained: Cell | None = None) -> Cell:
+        name = f"evaluate/{domain.name}/{who}"
+        kind = "evaluate" if trained else "random"
+        content = {"episodes": self.config.episodes, "seed": seed}
+        return self._add(kind, name, domain, self._evaluation, trained, **content)
+
+    def _transfer(
+        self, name: str, target: Domain, method: Mapping[str, Any], seed: int, policy: Cell
+    ) -> Cell:
+        config = self.config
+        return self._add(
+            "transfer",
+            name,
+            target,
+            config.budget + len(self.points) * self._evaluation,
+            policy,
+            method=method,
+            budget=config.budget,
+            points=list(self.points),
+            episodes=config.episodes,
+            seed=seed,
+        )
+
+    def _add(
+        self,
+        kind: str,
+        name: str,
+        domain: Domain,
+        effort: float,
+        trained: Cell | None = None,
+        **content: Any,
+    ) -> Cell:
+        """Enter a cell; its key comes from `content`, the task, the domain and what it starts from.
+
+        Where things lie (the run's folder, the folder of the policy) does not count.
+        """
+        source = trained.key if trained else None
+        key = content_key(self.task, domain, kind=kind, source=source, **content)
+        cell = Cell(name, key, {}, (trained.id,) if trained else (), round(effort))
+        work = {
+            "kind": kind,
+            "key": key,
+            "task": self.task.reference,
+            "task_options": self.task.options,
+            "domain": {"name": domain.name, **domain.plain()},
+            **content,
+            "run": str(self.config.folder / "runs" / cell.name),
+            "source": trained.work["run"] if trained else None,
+        }
+        self.cells[name] = dataclasses.replace(cell, work=work)
+        return self.cells[name]

@@ -1,0 +1,192 @@
+"""A study from its file to its report; started again, it goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sim2real.domains import Domain
+from sim2real.errors import UserError
+from sim2real.evaluation.report import write_report
+from sim2real.files import write_text
+from sim2real.studies.config import StudyConfig, load_study
+from sim2real.studies.executor import Outcome, run_cells
+from sim2real.studies.ledger import Cell, Ledger
+from sim2real.studies.plan import Plan
+from sim2real.studies.progress import Board
+from sim2real.studies.summary import Measured, Results, Target, check_references, summarize
+from sim2real.training.run import versions
+
+
+class CellsFailed(RuntimeError):
+    """Cells that failed, each with its id and traceback; what is done is kept."""
+
+
+def study(
+    config: StudyConfig | Path | str,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Run a study on `workers` processes (by default one a processor); returns its report.
+
+    `config` is the study or its YAML file. Writes report/index.html, report.md and report.json
+    into the study's folder. What is done already, with the same content, is not done again.
+
+    Raises UserError for what is unknown or impossible, before anything is run; CellsFailed, with
+    ids and tracebacks, when everything else is done; KeyboardInterrupt after a first Ctrl-C, when
+    the trainings are saved and the same call goes on.
+    """
+    asked = config if isinstance(config, StudyConfig) else load_study(config)
+    plan = Plan(asked)
+    started = time.monotonic()
+    with _alone(asked.folder):
+        write_text(asked.folder / "study.yaml", _dump(asked))
+        ledger = Ledger(asked.folder / "cells")
+        _work_off(plan, ledger, workers or os.cpu_count() or 1, progress)
+        report = _describe(plan) | summarize(_results(plan, ledger))
+        report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
+        write_report(asked.folder / "report", report)
+    return report
+
+
+def _work_off(plan: Plan, ledger: Ledger, workers: int, progress: bool) -> None:
+    """Do what is not done; raise for what failed."""
+    cells = sorted(plan.cells.values(), key=lambda cell: -cell.steps)
+    done = [cell for cell in cells if ledger.is_done(cell)]
+    left = [cell for cell in cells if cell not in done]
+    board = Board(plan.config.name, cells, done, workers) if progress else None
+    if board is not None and done:
+        board.line(f"{len(done)} of {len(cells)} were done before")
+    outcomes = run_cells(
+        left,
+        "sim2real.studies.work:run_cell",
+        workers=min(workers, len(left)),
+        logs=plan.config.folder / "logs",
+        done=[cell.id for cell in done],
+        tick=board.tick if board is not None else lambda running: None,
+    )
+    problems: list[Outcome] = []
+    try:
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                if outcome.status == "done":
+                    ledger.write(outcome.cell, outcome.detail)
+                    _check(plan, ledger)
+                else:
+                    problems.append(outcome)
+                if board is not None:
+                    board.ended(outcome)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{plan.config.name}: saved; started again, it goes on") from None
+    finally:
+        if board is not None:
+            board.close()
+    _raise(problems)
+
+
+def _check(plan: Plan, ledger: Ledger) -> None:
+    """Stop as soon as it is known that an oracle is no better than random actions."""
+    for target in plan.targets:
+        pair = [plan.reference(kind, target) for kind in ("random", "oracle")]
+        if all(ledger.is_done(cell) for cell in pair):
+            random, oracle = (_totals(ledger, [cell])[0] for cell in pair)
+            check_references(target.name, random, oracle)
+
+
+def _raise(problems: Sequence[Outcome]) -> None:
+    if not problems:
+        return
+    if all(problem.status == "refused" for problem in problems):
+        raise UserError("; ".join(f"{one.cell.id}: {one.detail}" for one in problems))
+    raise CellsFailed("\n".join(f"{one.cell.id} {one.status}: {one.detail}" for one in problems))
+
+
+def _results(plan: Plan, ledger: Ledger) -> Results:
+    """What the finished cells measured."""
+    seeds = plan.config.seeds
+    return Results(
+        source_random=_totals(ledger, [plan.reference("random", plan.source)])[0],
+        source=_totals(ledger, [plan.pretrained(plan.source, seed) for seed in seeds]),
+        targets={
+            target.name: Target(
+                random=_totals(ledger, [plan.reference("random", target)])[0],
+                oracle=_totals(ledger, [plan.reference("oracle", target)])[0],
+                zero_shot=_totals(ledger, [plan.pretrained(target, seed) for seed in seeds]),
+                methods={
+                    label: _measured(
+                        ledger, [plan.transferred(label, target, seed) for seed in seeds]
+                    )
+                    for label in plan.config.methods
+                },
+            )
+            for target in plan.targets
+        },
+    )
+
+
+def _totals(ledger: Ledger, cells: Sequence[Cell]) -> Any:
+    """(cells, episodes) returns."""
+    return np.array([ledger.read(cell)["totals"] for cell in cells], dtype=float)
+
+
+def _measured(ledger: Ledger, cells: Sequence[Cell]) -> Measured:
+    results = [ledger.read(cell) for cell in cells]
+    return Measured(
+        steps=tuple(results[0]["steps"]),
+        returns=np.array([result["totals"] for result in results], dtype=float),
+        used=tuple(result["used"] for result in results),
+    )
+
+
+def _describe(plan: Plan) -> dict[str, Any]:
+    """What the report tells beside the numbers."""
+    config = plan.config
+    return {
+        "format": 1,
+        "name": config.name,
+        "about": config.about,
+        "task": plan.task.name,
+        "budget": config.budget,
+        "seeds": list(config.seeds),
+        "episodes": config.episodes,
+        "domains": {domain.name: _words(domain) for domain in plan.domains},
+        "source_name": plan.source.name,
+        "made": {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "config": _dump(config),
+            "versions": versions(),
+            "oracle_steps": config.oracle.steps,
+            "source_steps": config.source.steps,
+            "algorithm": config.source.algorithm,
+        },
+    }
+
+
+def _words(domain: Domain) -> dict[str, Any]:
+    return {"about": domain.about, "parameters": domain.describe()}
+
+
+def _dump(config: StudyConfig) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the study's folder; UserError if another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is running this study") from None
+        yield

@@ -1,0 +1,126 @@
+"""What a worker does for each kind of cell: plain data in, the result as JSON out.
+
+A cell that was stopped goes on from the checkpoint in its run folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sim2real.config import parse
+from sim2real.domains import Domain
+from sim2real.evaluation.references import cache_folder, cached, random_rows
+from sim2real.evaluation.rollout import Row, evaluate, returns
+from sim2real.files import new_folder, read_json
+from sim2real.registry import load_task
+from sim2real.task import Task
+from sim2real.training.pretrain import pretrain, resume
+from sim2real.training.run import load_run
+from sim2real.transfer.api import transfer
+
+Result = dict[str, Any]
+
+
+def run_cell(work: Mapping[str, Any]) -> Result:
+    """Do the work of one cell."""
+    task = load_task(work["task"], **work["task_options"])
+    return KINDS[work["kind"]](work, task, parse(Domain, work["domain"], "domain"))
+
+
+def _pretrain(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """A training run, in the study's folder."""
+    folder = Path(work["run"])
+    if folder.is_dir():
+        run = resume(folder, progress=False)
+    else:
+        recipe = dict(work["recipe"])
+        run = pretrain(
+            task,
+            domain,
+            algorithm=recipe.pop("algorithm"),
+            steps=work["steps"],
+            seed=work["seed"],
+            out=folder,
+            options=recipe,
+            pictures_every=0,
+            progress=False,
+        )
+    return {"run": str(folder), "steps": run.step}
+
+
+def _oracle(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """As `_pretrain`, but trained once only: a copy is kept in the user's cache."""
+    folder = Path(work["run"])
+    entry = cache_folder() / "oracle" / work["key"]
+    if entry.is_dir() and not folder.is_dir():
+        with new_folder(folder) as copy:
+            shutil.copytree(entry, copy, dirs_exist_ok=True)
+    result = _pretrain(work, task, domain)
+
+    def keep(copy: Path) -> None:
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+
+    cached("oracle", work["key"], keep)
+    return result
+
+
+def _random(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """Returns of uniform actions."""
+    return _measured(random_rows(task, domain, episodes=work["episodes"], seed=work["seed"]))
+
+
+def _evaluate(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """Returns of a trained policy as it is."""
+    policy = load_run(work["source"]).policy
+    rows = evaluate(policy, task, domain, episodes=work["episodes"], seed=work["seed"])
+    return _measured(rows)
+
+
+def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """A method within the budget: its learning curve and what it used."""
+    folder = Path(work["run"])
+    if folder.is_dir():
+        resume(folder, progress=False)
+    else:
+        transfer(
+            work["source"],
+            domain,
+            method=work["method"],
+            budget=work["budget"],
+            seed=work["seed"],
+            out=folder,
+            curve=work["points"],
+            curve_episodes=work["episodes"],
+            task=task,
+            progress=False,
+        )
+    curve = read_json(folder / "report" / "curve.json")["rows"]
+    return {
+        "run": str(folder),
+        "steps": [row["steps"] for row in curve],
+        "totals": [row["totals"] for row in curve],
+        "failed": [row["failed"] for row in curve],
+        "used": read_json(folder / "report" / "budget.json")["used"],
+    }
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Task, Domain], Result]] = {
+    "pretrain": _pretrain,
+    "oracle": _oracle,
+    "random": _random,
+    "evaluate": _evaluate,
+    "transfer": _transfer,
+}
+
+
+def _measured(rows: tuple[Row, ...]) -> Result:
+    """The rows of one domain as a cell keeps them, in the order of the episodes."""
+    return {
+        "totals": returns(rows).tolist(),
+        "lengths": [row.length for row in rows],
+        "failed": sum(row.failed for row in rows),
+        "unstable": sum(row.unstable for row in rows),
+    }
