@@ -117,6 +117,7 @@ class Run:
         observation_space, action_space = spaces_of(self.task_info)
         algorithm = build_offline(self.config.parsed_recipe(), observation_space, action_space)
         load_policy(algorithm, self.checkpoint.policy, self.checkpoint.state["spaces"])
+        freeze_tensors(algorithm.policy, self.config.frozen)
         algorithm.policy.set_training_mode(False)
         return algorithm
 

@@ -59,7 +59,7 @@ def test_manifest_is_printed_and_is_json() -> None:
     )
     manifest = Manifest("freeze", compare(CONTRACT, CONTRACT), rows)
     out = io.StringIO()
-    manifest.print(Console(file=out, width=120))
+    manifest.print(Console(file=out, width=400))
     text = out.getvalue()
     assert "weight [4, 3], bias [4]" in text
     assert all(

@@ -1,0 +1,215 @@
+"""One suite for every transfer method with every algorithm; a new method writes no test here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sim2real.policies.tensors import named_tensors, optimizer_owners
+from sim2real.simulation.vec_env import SimVecEnv
+from sim2real.training.checkpoint import read_checkpoint, steps
+from sim2real.training.pretrain import pretrain, resume
+from sim2real.training.recipe import ALGORITHMS
+from sim2real.training.run import Run, load_run
+from sim2real.transfer.api import transfer
+from sim2real.transfer.method import METHODS
+
+SOURCE: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},
+    "sac": {"learning_starts": 40, "batch_size": 16},
+    "td3": {"learning_starts": 40, "batch_size": 16},
+}
+TARGET: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 16, "batch_size": 32},
+    "sac": {"batch_size": 16},
+    "td3": {"batch_size": 16},
+}
+OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
+BUDGET, WORLDS = 150, 4  # 150 pays 37 steps of 4 worlds, and 2 are left over
+
+Case = tuple[str, str]
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A tiny pretrained run of every algorithm."""
+    folder = tmp_path_factory.mktemp("sources")
+    return {
+        algorithm: pretrain(
+            "cartpole",
+            "randomized",
+            algorithm=algorithm,
+            steps=160,
+            num_envs=WORLDS,
+            out=folder / algorithm,
+            options={"net_arch": [6, 5], **SOURCE[algorithm]},
+            progress=False,
+        )
+        for algorithm in ALGORITHMS
+    }
+
+
+def move(source: Run, method: str, out: Path, **others: Any) -> Run:
+    options = {"recipe": TARGET[source.config.algorithm], **OPTIONS.get(method, {})}
+    return transfer(
+        source,
+        "hard",
+        method=method,
+        budget=BUDGET,
+        num_envs=WORLDS,
+        out=out,
+        options=options,
+        checkpoint_every=40,
+        progress=False,
+        **others,
+    )
+
+
+@pytest.fixture(scope="session")
+def moved(
+    sources: dict[str, Run], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Case], tuple[Run, int]]:
+    """The run of a case, made once, and how many control steps its simulation really made."""
+    made: dict[Case, tuple[Run, int]] = {}
+    folder = tmp_path_factory.mktemp("moved")
+
+    def get(case: Case) -> tuple[Run, int]:
+        if case not in made:
+            method, algorithm = case
+            count = 0
+            step_wait = SimVecEnv.step_wait
+
+            def counted(env: SimVecEnv) -> Any:
+                nonlocal count
+                count += env.num_envs
+                return step_wait(env)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(SimVecEnv, "step_wait", counted)
+                out = folder / f"{method}-{algorithm}"
+                run = move(sources[algorithm], method, out, curve=2, curve_episodes=2)
+            made[case] = run, count
+        return made[case]
+
+    return get
+
+
+CASES = [(method, algorithm) for method in METHODS for algorithm in ALGORITHMS]
+pytestmark = pytest.mark.parametrize("case", CASES, ids="-".join)
+
+
+def report(run: Run, name: str) -> Any:
+    return json.loads((run.path / "report" / f"{name}.json").read_text())
+
+
+def fates(run: Run) -> dict[str, str]:
+    return {row["tensor"]: row["action"] for row in report(run, "manifest")["tensors"]}
+
+
+def equal(left: Any, right: Any) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_the_budget_is_used_and_not_exceeded(case: Case, moved: Callable[..., Any]) -> None:
+    run, stepped = moved(case)
+    used = report(run, "budget")
+    assert stepped == used["used"]["steps"] == run.step == 148
+    assert (used["budget"], used["remaining"]) == (150, 2)
+    assert used["used"]["resets"] >= WORLDS
+    assert used["used"]["seconds"] == pytest.approx(148 * run.task.control_dt)
+
+
+def test_the_manifest_has_every_tensor_once(case: Case, moved: Callable[..., Any]) -> None:
+    run, _ = moved(case)
+    tensors = [row["tensor"] for row in report(run, "manifest")["tensors"]]
+    expected = set(named_tensors(run.policy)) | ({"log_ent_coef"} if case[1] == "sac" else set())
+    assert len(tensors) == len(set(tensors))
+    assert set(tensors) == expected
+    frozen = tuple(name for name, fate in fates(run).items() if fate == "frozen")
+    assert run.config.frozen == frozen
+    assert bool(frozen) == (case[0] in ("freeze", "distill"))
+
+
+def test_tensors_start_and_stay_as_the_manifest_says(
+    case: Case, moved: Callable[..., Any], sources: dict[str, Run]
+) -> None:
+    run, _ = moved(case)
+    source = sources[case[1]].checkpoint.policy
+    first, last = read_checkpoint(run.path, 0).policy, run.checkpoint.policy
+    for name, fate in fates(run).items():
+        if name == "log_ent_coef":
+            continue
+        if fate in ("copied", "frozen"):
+            assert torch.equal(first[name], source[name]), name
+        if fate == "frozen":
+            for step in steps(run.path):
+                assert torch.equal(read_checkpoint(run.path, step).policy[name], source[name]), name
+    assert not equal(first, last)
+
+
+def test_frozen_tensors_are_frozen_again_when_loaded(case: Case, moved: Callable[..., Any]) -> None:
+    run, _ = moved(case)
+    policy = load_run(run.path).policy
+    tensors = named_tensors(policy)
+    frozen = {id(tensors[name]) for name in run.config.frozen}
+    assert not any(tensors[name].requires_grad for name in run.config.frozen)
+    for owner in optimizer_owners(policy).values():
+        learning = {id(p) for group in owner.optimizer.param_groups for p in group["params"]}
+        assert learning
+        assert not learning & frozen
+
+
+def test_the_run_predicts(case: Case, moved: Callable[..., Any]) -> None:
+    run, _ = moved(case)
+    size = run.task_info["observation_space"]["shape"][0]
+    actions, _ = run.policy.predict(np.zeros((3, size)), deterministic=True)
+    assert actions.shape == (3, 1)
+    assert np.isfinite(actions).all()
+    assert run.config.kind == ("distill" if case[0] == "distill" else "transfer")
+    assert run.algorithm.policy.observation_space.shape == (size,)
+
+
+def test_the_curve_goes_from_the_start_to_the_end(case: Case, moved: Callable[..., Any]) -> None:
+    run, _ = moved(case)
+    curve = report(run, "curve")
+    at = [row["steps"] for row in curve["rows"]]
+    assert at == sorted(at)
+    assert (at[0], at[-1], len(at)) == (0, 148, 3)
+    assert all(len(row["totals"]) == 2 for row in curve["rows"])
+    assert curve["charged_to_budget"] is False
+
+
+def test_same_seed_same_result_and_a_resumed_run_equals_it(
+    case: Case, moved: Callable[..., Any], sources: dict[str, Run], tmp_path: Path
+) -> None:
+    run, _ = moved(case)
+    method, algorithm = case
+    again = move(sources[algorithm], method, tmp_path / "again", curve=2, curve_episodes=2)
+    assert equal(again.checkpoint.policy, run.checkpoint.policy)
+    middle = steps(again.path)[len(steps(again.path)) // 2]
+    for step in steps(again.path):
+        if step > middle:
+            shutil.rmtree(again.path / "checkpoints" / f"{step:09d}")
+    for left_over in (again.path / "report").glob("*.json"):
+        left_over.unlink() if left_over.name != "manifest.json" else None
+    assert 0 < middle < run.step
+    resumed = resume(again.path, progress=False)
+    assert equal(resumed.checkpoint.policy, run.checkpoint.policy)
+    assert equal(resumed.checkpoint.training, run.checkpoint.training)
+    for name in ("budget", "curve"):
+        assert report(resumed, name) == report(run, name)
+
+
+def test_another_seed_gives_another_result(
+    case: Case, moved: Callable[..., Any], sources: dict[str, Run], tmp_path: Path
+) -> None:
+    run, _ = moved(case)
+    other = move(sources[case[1]], case[0], tmp_path / "other", seed=1)
+    assert not equal(other.checkpoint.policy, run.checkpoint.policy)
