@@ -154,7 +154,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _label(name: str) -> str:
-    return "from scratch" if name == SCRATCH else name.replace("_", " ")
+    return "from scratch" if name == SCRATCH else name.replace("_", "-")
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sim2real.errors import UserError
+from sim2real.studies.config import StudyConfig, load_study
+from sim2real.studies.plan import Plan
+
+SMALL: dict[str, Any] = {
+    "task": "inverted_pendulum",
+    "source": {"steps": 4096},
+    "targets": ["medium", "hard"],
+    "methods": ["fine_tune"],
+    "budget": 2048,
+    "seeds": 2,
+    "oracle": {"steps": 4096},
+}
+ROOT = Path(__file__).parents[2]
+
+
+def made(tmp_path: Path, **changes: Any) -> StudyConfig:
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(SMALL | {"out": str(tmp_path / "out")} | changes))
+    return load_study(file)
+
+
+def test_defaults_and_short_forms(tmp_path: Path) -> None:
+    config = made(tmp_path, methods=["fine_tune", {"slow": {"name": "fine_tune", "warm_up": 0.5}}])
+    assert config.name == "small"
+    assert config.seeds == (0, 1)
+    assert list(config.methods) == ["fine_tune", "slow", "scratch"]  # the baseline is always there
+    assert config.method("slow") == {"name": "fine_tune", "warm_up": 0.5}
+    assert config.method("scratch") == {"name": "scratch"}
+    assert StudyConfig(**config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"bugdet": 5}, "unknown key 'bugdet'; did you mean 'budget'"),
+        ({"source": {"steps": 5, "domian": "x"}}, "source.domian: .*did you mean 'domain'"),
+        ({"budget": 0}, "budget: .*got 0"),
+        ({"budget": float("nan")}, "budget: .*got nan"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "each may be there once"),
+        ({"targets": ["hard", "hard"]}, "each may be there once"),
+        ({"methods": ["freeze", "freeze"]}, "'freeze' is there twice"),
+        ({"methods": [["freeze"]]}, "a method is a name or"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(UserError, match=match) as caught:
+        made(tmp_path, **changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"task": "inverted_pendulun"}, "unknown task .*did you mean 'inverted_pendulum'"),
+        ({"targets": ["hrad"]}, "unknown domain .*did you mean 'hard'"),
+        ({"methods": ["fine_tun"]}, "unknown method 'fine_tun'; did you mean 'fine_tune'"),
+        ({"methods": [{"fine_tune": {"warmup": 0.1}}]}, "unknown key 'warmup'; did you mean 'war"),
+        ({"source": {"steps": 9, "algorithm": "pppo"}}, "unknown algorithm 'pppo'"),
+        ({"source": {"steps": 9, "options": {"gama": 1}}}, "unknown ppo option 'gama'"),
+        ({"source": {"steps": 9, "domain": "hard"}}, "need different names"),
+        ({"evaluations": [4000]}, "allowed: 0 to 2048"),
+        ({"budget": 3}, "a budget of 3 steps does not pay"),
+    ],
+)
+def test_impossible_studies_are_refused_before_anything_is_run(
+    tmp_path: Path, changes: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(UserError, match=match):
+        Plan(made(tmp_path, **changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:
+    plan = Plan(made(tmp_path))
+    kinds = [cell.work["kind"] for cell in plan.cells.values()]
+    count = {kind: kinds.count(kind) for kind in kinds}
+    # 2 seeds; source and 2 targets; fine_tune and scratch; an oracle a target
+    assert count == {
+        "pretrain": 2,
+        "evaluate": 2 * 3 + 2,
+        "transfer": 2 * 2 * 2,
+        "oracle": 2,
+        "random": 3,
+    }
+    assert len({cell.key for cell in plan.cells.values()}) == len(kinds)
+    assert plan.transferred("fine_tune", plan.targets[1], 1).needs == ("pretrain/seed-1",)
+
+
+def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
+    def keys(**changes: Any) -> dict[str, str]:
+        return {cell.id: cell.key for cell in Plan(made(tmp_path, **changes)).cells.values()}
+
+    def changed(**changes: Any) -> set[str]:
+        """The kinds of cells with another key than before."""
+        after = keys(**changes)
+        return {name.split("/")[0] for name, key in before.items() if after[name] != key}
+
+    before = keys()
+    assert changed(out=str(tmp_path / "elsewhere"), about="words", seeds=3) == set()
+    assert changed(budget=4096) == {"transfer"}
+    assert changed(episodes=7) == {"evaluate", "transfer"}
+    assert changed(oracle={"steps": 8192}) == {"oracle", "evaluate"}
+    assert changed(source={"steps": 8192}) == {"pretrain", "evaluate", "transfer"}
+    assert changed(methods=[{"fine_tune": {"warm_up": 0.3}}]) == {"transfer"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda f: f.name)
+def test_the_shipped_studies_can_be_planned(file: Path) -> None:
+    assert Plan(load_study(file)).cells
