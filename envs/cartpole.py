@@ -29,8 +29,8 @@ class Cartpole(Task):
     | 3     | velocity | cart                                | m/s   |
     | 4     | velocity | angle rate of the pole              | rad/s |
 
-    Reward: 1 upright, 0 hanging, minus a little for places off the middle and for effort. It fails
-    at the end of the rail.
+    Reward: 1 upright, 0 hanging, minus a little for places off the middle, for spinning (which
+    would earn half of the reward) and for effort. It fails at the end of the rail.
     """
 
     control_dt, episode_s = 0.02, 10.0  # s
@@ -50,6 +50,7 @@ class Cartpole(Task):
         return {
             "upright": (1 + np.cos(angle)) / 2,
             "middle": -0.1 * (cart / RAIL) ** 2,
+            "spin": -0.005 * world.qvel[:, 1] ** 2,
             "effort": -0.01 * action[:, 0] ** 2,
         }
 

@@ -57,7 +57,7 @@ def test_the_reward_tells_how_far_up_the_pole_is(angle: float, upright: float) -
     terms = simulation.task.reward(simulation, np.zeros((1, 1), dtype=np.float32))
     assert terms["upright"] == pytest.approx(upright)
     assert terms["middle"] == pytest.approx(0.0)
-    assert terms["effort"] == pytest.approx(0.0)
+    assert terms["spin"] == terms["effort"] == pytest.approx(0.0)
 
 
 def test_it_fails_at_either_end_of_the_rail() -> None:
