@@ -98,11 +98,15 @@ class EqualRollouts(BaseCallback):
     def _on_step(self) -> bool:
         return True
 
+    def _on_rollout_start(self) -> None:
+        self._fit_buffer()
+
     def _on_rollout_end(self) -> None:
         self._cut()
 
     def _on_training_end(self) -> None:
         self._set(self._longest)
+        self._fit_buffer()
 
     def _cut(self) -> None:
         remaining = (self._steps - self.model.num_timesteps) // self.model.n_envs
@@ -112,10 +116,18 @@ class EqualRollouts(BaseCallback):
     def _set(self, length: int) -> None:
         algorithm = cast(Any, self.model)
         if isinstance(algorithm, OnPolicyAlgorithm):
-            # The buffer takes its new size when the next rollout resets it
-            algorithm.n_steps = algorithm.rollout_buffer.buffer_size = length
+            algorithm.n_steps = length
         else:
             algorithm.train_freq = TrainFreq(length, algorithm.train_freq.unit)
+
+    def _fit_buffer(self) -> None:
+        """Size PPO's buffer for the rollout to come; not before, as the update reads its size."""
+        algorithm = cast(Any, self.model)
+        if isinstance(algorithm, OnPolicyAlgorithm):
+            buffer = algorithm.rollout_buffer
+            if buffer.buffer_size != algorithm.n_steps:
+                buffer.buffer_size = algorithm.n_steps
+                buffer.reset()
 
 
 class Checkpoints(BaseCallback):
