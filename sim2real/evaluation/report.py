@@ -6,6 +6,7 @@ are rounded, put into tables and drawn.
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +72,8 @@ def curves_svg(name: str, target: Mapping[str, Any]) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    title = html.escape(f"score in {name}")
+    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
 def _draw(axes: Axes, target: Mapping[str, Any]) -> None:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import html.parser
+import json
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim2real.evaluation.report import curves_svg, write_report
+
+
+def interval(value: float | None, width: float = 0.1) -> dict[str, Any]:
+    if value is None:
+        return {"value": None, "low": None, "high": None, "resampled": "seeds"}
+    return {"value": value, "low": value - width, "high": value + width, "resampled": "seeds"}
+
+
+def method(after: float, *, baseline: bool = False) -> dict[str, Any]:
+    scores = [0.1, after / 2, after]
+    own: dict[str, Any] = {
+        "return_after": 1234.5,
+        "score_before": interval(0.1),
+        "score_after": interval(after),
+        "gap_closed": interval(None if baseline else 0.5),
+        "area": interval(0.3),
+        "asymptote": after,
+        "steps_to_threshold": None if after < 0.3 else 700.0,
+        "curve": {
+            "steps": [0, 500, 1000],
+            "score": scores,
+            "low": [score - 0.1 for score in scores],
+            "high": [score + 0.1 for score in scores],
+        },
+        "used": {"steps": 1000.0},
+    }
+    if not baseline:
+        own |= {"jump_start": interval(-0.02), "difference": interval(0.3), "verdict": "ahead"}
+    return own
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    target = {
+        "random_return": -100.0,
+        "oracle_return": 3000.0,
+        "zero_shot_return": 400.0,
+        "zero_shot_score": interval(0.16),
+        "zero_shot_gap": interval(0.84),
+        "threshold": 0.3,
+        "methods": {"fine_tune": method(0.6), "scratch": method(0.3, baseline=True)},
+    }
+    return {
+        "format": 1,
+        "name": "try <b>",
+        "about": "A study & its report.",
+        "task": "half_cheetah",
+        "budget": 1000,
+        "seeds": [0, 1],
+        "episodes": 20,
+        "source_name": "randomized",
+        "domains": {
+            name: {"about": f"About {name}.", "parameters": ["body_mass × 1.4"]}
+            for name in ("randomized", "hard", "windy")
+        },
+        "source": {
+            "random_return": -100.0,
+            "pretrained_return": 2000.0,
+            "score": interval(1.0),
+        },
+        "targets": {"hard": target, "windy": target},
+        "overall": {"fine_tune": interval(0.6), "scratch": interval(0.3)},
+        "made": {
+            "date": "2026-01-31",
+            "config": "task: half_cheetah\n",
+            "versions": {"python": "3.11.7"},
+            "oracle_steps": 500000,
+            "source_steps": 300000,
+            "algorithm": "ppo",
+        },
+    }
+
+
+class Outline(html.parser.HTMLParser):
+    """Tags, texts and addresses of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+
+def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report)
+    page = (tmp_path / "index.html").read_text()
+    outline = Outline(page)
+    assert outline.tags.count("svg") == 2
+    assert outline.tags.count("table") == 3  # one over all targets, one a target
+    assert not {"script", "link", "img"} & set(outline.tags)
+    assert all(address.startswith("#") for address in outline.addresses)
+
+
+def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report)
+    page = (tmp_path / "index.html").read_text()
+    assert "try &lt;b&gt;" in page
+    assert "A study &amp; its report." in page
+    for text in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "not determined", "1,234", "3,000"):
+        assert text in page, text
+    for text in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "fewer than five"):
+        assert text in page, text
+    assert "budget: fine-tune" in page
+
+
+def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report)
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    text = (tmp_path / "report.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1  # every row has every column
+    assert any("fine-tune" in row and "0.60 (0.50 to 0.70)" in row for row in rows)
+
+
+def test_one_seed_is_told(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report | {"seeds": [0]})
+    assert "come from its episodes" in (tmp_path / "index.html").read_text()
+
+
+def test_the_figure_is_whole_and_the_same_again(report: dict[str, Any]) -> None:
+    target = report["targets"]["hard"]
+    svg = curves_svg("hard", target)
+    assert svg == curves_svg("hard", target)
+    root = xml.etree.ElementTree.fromstring(svg)
+    texts = {element.text for element in root.iter() if element.tag.endswith("text")}
+    assert {"fine-tune", "from scratch", "oracle", "random", "score"} <= texts
+
+
+def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
+    svg = curves_svg('a"b<c&d', report["targets"]["hard"])
+    assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'score in a"b<c&d'
