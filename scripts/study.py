@@ -8,7 +8,9 @@ import sim2real as s2r
 
 
 def main(file: tyro.conf.Positional[Path]):
-    print(s2r.study(file))
+    for name, target in s2r.study(file)["targets"].items():
+        for label, method in target["methods"].items():
+            print(f"{label} in {name}: score {method['score_after']['value']:.2f}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from tyro.conf import Positional, arg
 
 from sim2real.errors import UserError
 from sim2real.files import write_json
-from sim2real.output import Outcome, pairs, summary, table, trained
+from sim2real.output import Outcome, compared, pairs, summary, table, trained
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
@@ -228,12 +228,20 @@ class Study(Command):
 
     file: Positional[Path]
     """The study's YAML file."""
+    workers: int | None = None
+    """Processes; by default one a processor."""
 
     def run(self) -> Outcome:
         """Call `sim2real.study`."""
-        from sim2real.studies.study import study
+        from sim2real.studies.config import load_study
+        from sim2real.studies.study import CellsFailed, study
 
-        return Outcome(study(self.file), [])
+        asked = load_study(self.file)
+        try:
+            report = study(asked, workers=self.workers, progress=not self.json)
+        except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
+            sys.exit(f"error: {error}")
+        return Outcome(report, [compared(report)], page=asked.folder / "report" / "index.html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +310,7 @@ class Doctor(Command):
 
 # -- entry -------------------------------------------------------------------------------------
 
-VERBS: dict[str, type[Command]] = {
+VERBS: dict[str, Callable[..., Command]] = {
     "pretrain": Pretrain,
     "transfer": Transfer,
     "distill": Distill,
@@ -352,8 +360,8 @@ def _execute(command: Command) -> None:
         return
     for shown in outcome.tables:
         Console().print(shown)
-    if outcome.file is not None:
-        print(f"written to {outcome.file}")
+    for written in filter(None, (outcome.file, outcome.page)):
+        print(f"written to {written}")
 
 
 def fail(message: str, code: int) -> int:

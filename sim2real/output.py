@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ class Outcome:
     data: Any
     tables: list[Table]
     file: Path | None = None
+    page: Path | None = None
+    """A page for people that was written."""
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:
@@ -99,3 +101,43 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         shown.add_row(*[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row.values()])
     return shown
+
+
+def compared(report: Mapping[str, Any]) -> Table:
+    """A study's report as one table: how much of the gap each method closed in each target."""
+    rows = []
+    for name, target in report["targets"].items():
+        score = target["zero_shot_score"]
+        rows.append(
+            {
+                "target": name,
+                "method": "zero-shot",
+                "return": target["zero_shot_return"],
+                "score": _interval(score),
+                "gap_closed": "",
+                "ahead_of_scratch": "",
+            }
+        )
+        for label, method in target["methods"].items():
+            rows.append(
+                {
+                    "target": "",
+                    "method": label,
+                    "return": method["return_after"],
+                    "score": _interval(method["score_after"]),
+                    "gap_closed": _interval(method["gap_closed"]),
+                    "ahead_of_scratch": _interval(method.get("difference")),
+                }
+            )
+        rows.append(rows[-1] | {"method": "oracle", "return": target["oracle_return"]})
+        rows[-1] |= {"score": "1.00", "gap_closed": "", "ahead_of_scratch": ""}
+    return table(f"{report['name']}: scores with 95 % intervals", rows)
+
+
+def _interval(found: Mapping[str, Any] | None) -> str:
+    """0.42 (0.31 .. 0.55); nothing where there is no value."""
+    if found is None or found["value"] is None:
+        return ""
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.2f}"
+    return f"{found['value']:.2f} ({found['low']:.2f} .. {found['high']:.2f})"
