@@ -37,7 +37,12 @@ class InvertedDoublePendulum(GymnasiumTask):
     model = gymnasium_asset("inverted_double_pendulum.xml")
     control_dt, episode_s = 0.05, 50.0
     units: ClassVar = {"position": "m", "velocity": "m/s, rad/s", "constraint_force": "N"}
-    camera: ClassVar = {"distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
+    camera: ClassVar = {
+        "lookat": [0.0, 0.0, 0.4],
+        "distance": 3.5,
+        "elevation": -5.0,
+        "azimuth": 90.0,
+    }
     start_noise = 0.1
     start_velocity = "normal"
 
