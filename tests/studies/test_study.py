@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from sim2real.errors import UserError
+from sim2real.studies.study import CellsFailed, study
+from sim2real.training.run import load_run
+
+TINY: dict[str, Any] = {
+    "task": "inverted_pendulum",
+    "source": {"steps": 4096, "options": {"num_envs": 16}},
+    "targets": ["medium"],
+    "methods": ["fine_tune"],
+    "budget": 2048,
+    "seeds": 2,
+    "episodes": 3,
+    "evaluations": 2,
+    "oracle": {"steps": 12288},
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
+
+
+def write(tmp_path: Path, **changes: Any) -> Path:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY | {"out": str(tmp_path / "out")} | changes))
+    return file
+
+
+def entries(tmp_path: Path) -> dict[str, int]:
+    """When each entry of the ledger was written."""
+    return {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out/cells").iterdir()}
+
+
+def test_a_study_from_file_to_report_and_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = study(write(tmp_path), workers=2)
+    out = tmp_path / "out"
+    assert "of 14" in capfd.readouterr().err
+    assert json.loads((out / "report/report.json").read_text()) == report
+    assert (out / "report/index.html").is_file()
+    methods = report["targets"]["medium"]["methods"]
+    assert set(methods) == {"fine_tune", "scratch"}
+    assert methods["fine_tune"]["curve"]["steps"] == [0, 1024, 2048]
+    assert methods["scratch"]["used"]["steps"] == 2048  # equal budgets, used up and not exceeded
+    before = report["targets"]["medium"]["zero_shot_score"]["value"]
+    # fine-tuning starts with the very policy and episodes that gave the zero-shot score
+    assert methods["fine_tune"]["score_before"]["value"] == pytest.approx(before)
+    assert len(list((out / "runs").iterdir())) == 2 + 2 * 2 + 1
+    assert load_run(next((out / "runs").glob("transfer-fine_tune*"))).config.steps == 2048
+
+    done = entries(tmp_path)
+    again = study(write(tmp_path), workers=2)
+    assert entries(tmp_path) == done
+    assert again["targets"] == report["targets"]
+
+    # another target, more seeds or other words need no more than what is new
+    study(write(tmp_path, targets=["medium", "mild"], about="more"), workers=2, progress=False)
+    after = entries(tmp_path)
+    assert done.items() <= after.items()
+    assert {name.split("-")[0] for name in after.keys() - done.keys()} == {
+        "evaluate",
+        "oracle",
+        "transfer",
+    }
+
+    # the oracle of another study with the same target comes from the cache
+    kept = {path.name for path in (tmp_path / "cache/oracle").iterdir()}
+    study(write(tmp_path, out=str(tmp_path / "other"), seeds=1), workers=1, progress=False)
+    assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
+
+
+def test_a_failing_cell_is_named_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, seeds=1)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("SIM2REAL_CACHE", str(blocked))
+    with pytest.raises(
+        CellsFailed, match=r"(?s)oracle/medium failed: Traceback.*blocked"
+    ) as caught:
+        study(file, workers=2, progress=False)
+    assert "evaluate/medium/random failed" in str(caught.value)
+    kept = entries(tmp_path)
+    assert any(name.startswith("transfer-fine_tune") for name in kept)
+    monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
+    study(file, workers=2, progress=False)
+    assert kept.items() <= entries(tmp_path).items()
+
+
+def test_a_study_that_runs_already_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is running this study"):
+            study(write(tmp_path))
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_the_study_goes_on(tmp_path: Path) -> None:
+    """Stopped in the middle of the pretraining: its checkpoint is there and is gone on from."""
+    file = write(tmp_path, source={"steps": 400_000}, seeds=1)
+    script = "import sys; from sim2real.cli import main; sys.exit(main(['study', sys.argv[1]]))"
+    command = [sys.executable, "-c", script, str(file)]
+    runs = tmp_path / "out" / "runs"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(runs.glob("pretrain-*/checkpoints/0*[1-9]*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "started again, it goes on" in errors
+    (run,) = runs.glob("pretrain-*")
+    stopped = load_run(run).step
+    assert 0 < stopped < 400_000
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not any(
+        "sim2real.studies.worker" in one and str(tmp_path) in str(one) for one in commands
+    )
+    report = study(write(tmp_path, source={"steps": 400_000}, seeds=1), progress=False)
+    assert load_run(run).step == 400_000
+    assert report["targets"]["medium"]["methods"]["fine_tune"]["score_after"]
