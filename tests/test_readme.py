@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sim2real import cli
 
@@ -46,10 +47,10 @@ def small(code: str) -> str:
 
 
 def run_commands(text: str) -> None:
-    """Run the `sim2real ...` lines of a document in order; studies have a test of their own."""
+    """Run the `sim2real ...` lines of a document in order."""
     for block in blocks(text, "sh"):
         for line in small(block).splitlines():
-            if line.startswith("sim2real ") and not line.startswith("sim2real study"):
+            if line.startswith("sim2real "):
                 assert cli.main(shlex.split(line, comments=True)[1:]) == 0, line
 
 
@@ -60,11 +61,18 @@ def run_python(text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is here but the demo's study, made small."""
     monkeypatch.chdir(tmp_path)
+    study = yaml.safe_load((ROOT / "studies" / "demo.yaml").read_text())
+    study |= {"budget": 1024, "seeds": 1, "episodes": 2, "evaluations": [512]}
+    study["source"]["steps"] = study["oracle"]["steps"] = 4096
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "demo.yaml").write_text(yaml.safe_dump(study))
 
 
-def test_command_line() -> None:
+def test_command_line(tmp_path: Path) -> None:
     run_commands(section("From the command line"))
+    assert (tmp_path / "runs" / "demo" / "report" / "index.html").exists()
 
 
 def test_python() -> None:
