@@ -30,7 +30,9 @@ def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
     if points is None:
         return ()
     if isinstance(points, int):
-        points = [part * steps // points for part in range(points + 1)] if points > 0 else [points]
+        if points < 1:
+            raise UserError(f"the curve has {points} parts; allowed: 1 and more, or target steps")
+        points = [part * steps // points for part in range(points + 1)]
     wanted = sorted({0, *points, steps})
     if wanted[0] < 0 or wanted[-1] > steps:
         raise UserError(

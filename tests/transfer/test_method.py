@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from sim2real.errors import UserError
+from sim2real.training.recipe import ALGORITHMS, load_recipe
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.distill import Distill
+from sim2real.transfer.fine_tune import FineTune
+from sim2real.transfer.freeze import Freeze
+from sim2real.transfer.method import METHODS, Options, describe_method, load_method
+from sim2real.transfer.scratch import Scratch
+
+
+class Mine(Scratch):
+    """A method of a user."""
+
+    name: ClassVar[str] = "mine"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_described_method_is_made_again(name: str) -> None:
+    method = load_method(name, {"num_envs": 3})
+    assert method.name == name
+    described = describe_method(method)
+    assert described["name"] == name
+    assert load_method(described) == method
+
+
+def test_a_method_of_ones_own() -> None:
+    assert describe_method(Mine())["name"] == f"{__name__}:Mine"
+    assert load_method(Mine()) == Mine()
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("fine_tun", {}, "unknown method 'fine_tun'; did you mean 'fine_tune'"),
+        ("nowhere:Method", {}, "method 'nowhere:Method': No module named 'nowhere'"),
+        ("sim2real.transfer.budget:Meter", {}, "must be a class derived from Config"),
+        ("sim2real.transfer.method:Options", {}, "it is no method"),
+        ("fine_tune", {"warmup": 0.1}, "unknown key 'warmup'; did you mean 'warm_up'"),
+        ("fine_tune", {"learning_rate_factor": 0}, "learning_rate_factor: .*greater than 0"),
+        ("fine_tune", {"log_std": float("nan")}, "log_std: .*finite"),
+        ("distill", {"student": "tiny"}, "student"),
+        ("distill", {"loss": "sampled"}, "loss"),
+        ({"name": "scratch", "num_envs": "many"}, {}, "num_envs"),
+        ({}, {}, "unknown method ''"),
+        (Scratch(), {"num_envs": 2}, "made already"),
+    ],
+)
+def test_bad_methods_are_refused(method: Any, options: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_method(method, options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_users_recipe_wins() -> None:
+    source = load_recipe("ppo")
+    budget = Budget(1000)
+    recipe = FineTune(num_envs=3, recipe={"n_steps": 7}).target_recipe(source, budget)
+    assert (recipe.num_envs, recipe.n_steps) == (3, 7)  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="unknown ppo option 'n_step'; did you mean 'n_steps'"):
+        Options(recipe={"n_step": 7}).resized(source)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_recipes_in_the_target(algorithm: str) -> None:
+    source, budget = load_recipe(algorithm), Budget(10_000)
+    scratch = Scratch().target_recipe(source, budget)
+    tuned = FineTune(learning_rate_factor=0.25).target_recipe(source, budget)
+    assert scratch.learning_rate == source.learning_rate
+    assert tuned.learning_rate == pytest.approx(0.25 * source.learning_rate)
+    assert scratch.num_envs == tuned.num_envs == Freeze().target_recipe(source, budget).num_envs
+    if algorithm != "ppo":
+        assert tuned.learning_starts == 0  # type: ignore[union-attr]
+        assert scratch.learning_starts == 500  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("student", "layers"), [("small", (32, 32)), ("same", (64, 64)), ((8,), (8,)), ("9x7", (9, 7))]
+)
+def test_sizes_of_students(student: Any, layers: tuple[int, ...]) -> None:
+    method = load_method("distill", {"student": student})
+    assert isinstance(method, Distill)
+    assert method.target_recipe(load_recipe("ppo"), Budget(1000)).net_arch == layers
