@@ -19,6 +19,7 @@ from sim2real.simulation.vec_env import SimVecEnv
 from sim2real.task import ObservationTerm, Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.loop import learn
+from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
 from sim2real.training.recipe import AnyRecipe
 from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, spaces_of
@@ -45,6 +46,7 @@ def transfer(
     curve: int | Iterable[int] | None = None,
     curve_episodes: int = CURVE_EPISODES,
     checkpoint_every: int | None = None,
+    pictures_every: int = 0,
     task: str | Task | None = None,
     progress: bool = True,
 ) -> Run:
@@ -55,7 +57,8 @@ def transfer(
     which the policy is evaluated in the target (0 and the end are added), or the number of equal
     parts; the evaluations of `curve_episodes` episodes are not charged to the budget and stand in
     report/curve.json, what was used of the budget in report/budget.json, the fate of every tensor
-    in report/manifest.json. `task` is the task of the target, by default that of the run.
+    in report/manifest.json. `pictures_every` are control steps between two animated pictures of
+    the policy in the target (0 for none). `task` is the task of the target, by default the run's.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
@@ -83,6 +86,7 @@ def transfer(
         "seed": seed,
         "num_envs": recipe.num_envs,
         "checkpoint_every": checkpoint_every,
+        "pictures_every": pictures_every,
         "method": describe_method(chosen),
         "source": str(source.path.resolve()),
         "curve": schedule(curve, budget) if curve is not None else None,
@@ -182,13 +186,18 @@ class _Start:
             episodes=self.config.curve_episodes,
             path=path / "report" / "curve.json",
         )
+        callbacks = [*self.prepared.callbacks]
+        if self.config.curve:
+            callbacks.append(curve)
+        if self.config.pictures_every:
+            callbacks.append(Pictures(self.task, [self.domain], self.config.pictures_every))
         title = f"{self.manifest.method} {self.task.name} in {self.domain.name}"
         try:
             learn(
                 self.prepared.algorithm,
                 path,
                 self.config.steps,
-                callbacks=[*self.prepared.callbacks, *([curve] if self.config.curve else [])],
+                callbacks=callbacks,
                 checkpoint_every=self.config.checkpoint_every,
                 progress=progress,
                 title=title,

@@ -24,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -140,8 +141,10 @@ class Distillation(OffPolicyAlgorithm):
         if not isinstance(self.policy, ActorCriticPolicy):
             self.actor = cast(Any, self.policy).actor
             self.critic = cast(Any, self.policy).critic
+        # Half the memory, nothing lost: a policy casts what it observes to float32 first
+        seen = spaces.Box(-np.inf, np.inf, self.observation_space.shape, np.float32)
         self.replay_buffer = ReplayBuffer(
-            self.buffer_size, self.observation_space, self.action_space, "cpu", self.n_envs
+            self.buffer_size, seen, self.action_space, "cpu", self.n_envs
         )
 
     def _sample_action(
