@@ -62,7 +62,7 @@ class Distill(Options):
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     rollout: Count = 64
     """Control steps of each world between two rounds of learning."""
-    updates: Count = 100
+    updates: Count = 50
     """Minibatches in a round."""
     batch_size: Count = 512
     """States in a minibatch, drawn from all that were seen."""

@@ -9,6 +9,7 @@ the weights: a policy whose inputs are scaled differently is another policy.
 
 During the first part of the budget (`warm_up`) the critic learns alone. The source's critic
 predicts the returns of another world; an actor that follows it at once unlearns what it knew.
+PPO starts with less exploration noise than a policy trained from scratch needs (`log_std`).
 Optimizers start afresh: the source's momentum points to the source's optimum. SAC and TD3 begin
 with an empty replay buffer and collect with the policy itself, not with random actions.
 
@@ -24,6 +25,7 @@ import torch
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
 from sim2real.policies.tensors import copy_tensors, is_critic, named_tensors
 from sim2real.training.recipe import AnyRecipe, build_algorithm
@@ -39,14 +41,14 @@ class FineTune(Options):
 
     name: ClassVar[str] = "fine_tune"
 
-    learning_rate_factor: Annotated[float, Field(gt=0.0, le=10.0)] = 0.3
+    learning_rate_factor: Annotated[float, Field(gt=0.0, le=10.0)] = 0.7
     """Times the source recipe's learning rate."""
-    warm_up: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    warm_up: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     """Part of the budget during which the critic learns alone."""
     critic: Literal["copied", "fresh"] = "copied"
     """Whether the critic starts from the source's or anew."""
-    log_std: float | None = None
-    """PPO: start with this log standard deviation where the source's is larger."""
+    log_std: float | None = -1.0
+    """PPO: explore with at most this log standard deviation at the start; None: the source's."""
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with a smaller learning rate and rollouts for a target."""
@@ -76,11 +78,17 @@ class FineTune(Options):
         fates: dict[str, Action] = dict.fromkeys(names, "copied")
         if copy_entropy_coefficient(source, algorithm):
             fates["log_ent_coef"] = "copied"
-        if self.log_std is not None and "log_std" in fates:
-            with torch.no_grad():
-                named_tensors(policy)["log_std"].clamp_(max=self.log_std)
+        if "log_std" in fates and self._quieten(named_tensors(policy)["log_std"]):
             fates["log_std"] = "adapted"
         return fates
+
+    def _quieten(self, log_std: Tensor) -> bool:
+        """Clip PPO's exploration noise in place; whether that changed it."""
+        if self.log_std is None or not bool((log_std > self.log_std).any()):
+            return False
+        with torch.no_grad():
+            log_std.clamp_(max=self.log_std)
+        return True
 
 
 def copy_entropy_coefficient(source: Run, algorithm: Any) -> bool:
