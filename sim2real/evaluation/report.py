@@ -160,15 +160,21 @@ def _label(name: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+    return "–" if value is None else _minus(f"{value:.2f}")
 
 
 def _whole(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}".replace("-", "−")
+    return "–" if value is None else _minus(f"{value:,.0f}")
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %".replace("-", "−")
+    return "–" if value is None else f"{_minus(f'{100 * value:.0f}')} %"
+
+
+def _minus(number: str) -> str:
+    """With a minus sign, which what is rounded to zero has not."""
+    digits = number.removeprefix("-")
+    return f"−{digits}" if number != digits and digits.strip("0.,") else digits
 
 
 def _range(interval: Mapping[str, Any]) -> str:

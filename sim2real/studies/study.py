@@ -52,11 +52,18 @@ def study(
     with _alone(asked.folder):
         write_text(asked.folder / "study.yaml", _dump(asked))
         ledger = Ledger(asked.folder / "cells")
-        _work_off(plan, ledger, workers or os.cpu_count() or 1, progress)
+        _work_off(plan, ledger, workers or _processors(), progress)
         report = _describe(plan) | summarize(_results(plan, ledger))
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
         write_report(asked.folder / "report", report)
     return report
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _work_off(plan: Plan, ledger: Ledger, workers: int, progress: bool) -> None:
