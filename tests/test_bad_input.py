@@ -96,7 +96,7 @@ DYNAMICS = "windy:\n  dynamics:\n    - {}\n"
         ("{field: body_mass, scale: -1}", "-1"),
         ("{field: body_mass, scale: {normal: [1, 0.1]}}", "truncated_normal"),
         ("{field: body_mass, scale: 2, add: 1}", "exactly one of scale, add, set"),
-        ("{field: body_mass, scale: 2, shard: true}", "unknown key 'shard'; did you mean 'shared'?"),
+        ("{field: body_mass, scale: 2, shard: on}", "unknown key 'shard'; did you mean 'shared'?"),
         ("{field: geom_friction, component: slidding, scale: 2}", "did you mean 'sliding'?"),
         ("{field: body_mass", "is not valid YAML"),
     ],
