@@ -142,7 +142,7 @@ def _run(
     started = np.ones(simulation.num_envs, dtype=bool)
     active, following, state = started.copy(), simulation.num_envs, None
     while active.any():
-        action, state = _act(policy, observation, state, started, deterministic)
+        action, state = _act(policy, observation, state, started, active, deterministic)
         transition = simulation.advance(action, active)
         yield from transition.episodes
         observation, started = transition.observation, np.zeros_like(active)
@@ -156,18 +156,26 @@ def _run(
 
 
 def _act(
-    policy: Policy, observation: Array, state: Any, started: NDArray[np.bool_], deterministic: bool
+    policy: Policy,
+    observation: Array,
+    state: Any,
+    started: NDArray[np.bool_],
+    active: NDArray[np.bool_],
+    deterministic: bool,
 ) -> tuple[NDArray[Any], Any]:
-    """Actions (n, nu); the policy sees NARROWEST_BATCH rows at least, the last one repeated."""
-    count = len(observation)
-    missing = max(0, NARROWEST_BATCH - count)
-    if missing:
-        observation = np.pad(observation, [(0, missing), (0, 0)], mode="edge")
-        started = np.pad(started, (0, missing), mode="edge")
+    """Actions (n, nu) and the policy's state; what is not active gets zeros where it can.
+
+    A policy without a state is asked for the active worlds only, one with a state always for all;
+    either gets NARROWEST_BATCH rows at least, the last one repeated.
+    """
+    rows = np.flatnonzero(active) if state is None else np.arange(len(active))
+    rows = np.pad(rows, (0, max(0, NARROWEST_BATCH - len(rows))), mode="edge")
     action, state = policy.predict(
-        observation, state=state, episode_start=started, deterministic=deterministic
+        observation[rows], state=state, episode_start=started[rows], deterministic=deterministic
     )
-    return action[:count], state
+    actions = np.zeros((len(active), *action.shape[1:]), action.dtype)
+    actions[rows] = action
+    return actions, state
 
 
 def _check_spaces(policy: Policy, simulation: Simulation) -> None:
