@@ -28,6 +28,8 @@ from sim2real.errors import UserError
 from sim2real.training import state as training_state
 
 FORMAT = 1
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a file size that is used up."""
 POLICY, TRAINING, STATE, MANIFEST = (
     "policy.safetensors",
     "training.safetensors",
@@ -71,7 +73,7 @@ def write_checkpoint(
             entries = {name: _entry(folder / name) for name in contents}
             files.write_json(folder / MANIFEST, {"format": FORMAT, "step": step, "files": entries})
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         raise disk_full(run, error) from None
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import sys
 import threading
@@ -79,7 +78,7 @@ def learn(
                 steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
             )
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in checkpoints.FULL:
             raise
         raise checkpoints.disk_full(run, error) from None
     finally:

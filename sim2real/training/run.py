@@ -130,17 +130,25 @@ class Run:
 def create_run(
     path: Path | str, config: RunConfig, task: Task, domains: Mapping[str, Domain]
 ) -> Path:
-    """Make the folder of a run that has not begun. Raises UserError if `path` exists."""
+    """Make the folder of a run that has not begun.
+
+    Raises UserError if `path` exists and when the disk is full.
+    """
     path = Path(path)
     simulation = Simulation(task, domains[config.domain], num_envs=1, threads=1)
     plain = config.model_dump(mode="json")
-    with files.new_folder(path) as folder:
-        files.write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
-        files.write_json(folder / "task.json", describe_task(simulation))
-        files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
-        files.write_json(folder / "versions.json", versions())
-        for name in FOLDERS:
-            (folder / name).mkdir()
+    try:
+        with files.new_folder(path) as folder:
+            files.write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+            files.write_json(folder / "task.json", describe_task(simulation))
+            files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
+            files.write_json(folder / "versions.json", versions())
+            for name in FOLDERS:
+                (folder / name).mkdir()
+    except OSError as error:
+        if error.errno not in checkpoints.FULL:
+            raise
+        raise UserError(f"{path}: {error.strerror}; nothing was written") from None
     return path
 
 

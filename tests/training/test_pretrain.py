@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 import yaml
 
 import sim2real
+from sim2real import files
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
@@ -181,6 +183,18 @@ def test_existing_folder_is_refused_and_untouched(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists already"):
         small("ppo", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_full_disk_at_the_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left on device; nothing was written"):
+        small("ppo", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -56,18 +56,19 @@ def assert_equal(one: BaseAlgorithm, other: BaseAlgorithm) -> None:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_interrupted_equals_uninterrupted(
-    name: str, build: Any, curves: Any, tmp_path: Path
+    name: str, schedule: str, build: Any, curves: Any, tmp_path: Path
 ) -> None:
-    whole = build(name)
+    whole = build(name, lr_schedule=schedule)
     train(whole, tmp_path / "whole")
 
-    stopped = build(name)
+    stopped = build(name, lr_schedule=schedule)
     with pytest.raises(Interrupted, match=r"stopped at step \d+; resume with: sim2real resume"):
         train(stopped, tmp_path / "parts", InterruptAt(1100))
     checkpoint = read_checkpoint(tmp_path / "parts")
     assert 1100 <= checkpoint.step < 1400
-    resumed = build(name, seed=7)  # everything must come from the checkpoint
+    resumed = build(name, lr_schedule=schedule, seed=7)  # everything must come from the checkpoint
     restore(resumed, checkpoint)
     train(resumed, tmp_path / "parts")
 
