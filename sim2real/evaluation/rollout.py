@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def evaluate(
         worlds = min(num_envs or MOST_WORLDS, episodes)
         simulation = Simulation(loaded, domain, worlds, seed, threads)
         _check_spaces(policy, simulation)
-        with _reproducible(deterministic, seed):
+        with _one_thread(), _reproducible(deterministic, seed):
             ended = sorted(_run(policy, simulation, episodes, deterministic), key=_index)
         rows.extend(_row(domain.name, seed, episode) for episode in ended)
     return tuple(rows)
@@ -188,6 +189,21 @@ def _check_spaces(policy: Policy, simulation: Simulation) -> None:
                 f"the policy's {name} has the shape {given}, "
                 f"but task {simulation.task.name!r} has {expected}"
             )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread, if there is torch: more would only wait, and take the worlds' processors."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
