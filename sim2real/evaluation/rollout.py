@@ -193,7 +193,7 @@ def _check_spaces(policy: Policy, simulation: Simulation) -> None:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One torch thread, if there is torch: more would only wait, and take the worlds' processors."""
+    """One torch thread, if there is torch: more only wait, and take the worlds their processors."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
