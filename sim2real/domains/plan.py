@@ -5,6 +5,7 @@ Every value is computed from the nominal model, never from the last draw.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,17 +75,32 @@ class Plan:
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""
         draws = np.empty_like(uniforms)
-        for column, distribution in enumerate(self.distributions):
-            draws[:, column] = distribution.quantile(uniforms[:, column])
+        for distribution, columns in self._columns.items():
+            draws[:, columns] = distribution.quantile(uniforms[:, columns])
         return draws
+
+    @functools.cached_property
+    def _columns(self) -> dict[Distribution, slice | list[int]]:
+        """The context entries of each distribution, so that each is evaluated once."""
+        columns: dict[Distribution, list[int]] = {}
+        for column, distribution in enumerate(self.distributions):
+            columns.setdefault(distribution, []).append(column)
+        return {distribution: _as_slice(found) for distribution, found in columns.items()}
 
     def apply(self, batch: Batch, ids: NDArray[np.integer], draws: Array) -> None:
         """Write the models of the worlds `ids`, for the draws (m, context).
 
         Derived constants (subtree masses, inverse weights, ...) are recomputed where needed.
         """
+        rows = ids[:, None]
         for write in self.writes:
             array = batch.expand(write.array).reshape(batch.nsim, -1)
-            array[ids[:, None], write.columns] = write.values(draws)
+            array[rows, write.columns] = write.values(draws)
         if self.sets_constants:
             batch.set_const(ids)
+
+
+def _as_slice(columns: list[int]) -> slice | list[int]:
+    """Neighbouring columns as a slice, which NumPy reads and writes without a copy."""
+    first, last = columns[0], columns[-1]
+    return slice(first, last + 1) if last - first + 1 == len(columns) else columns

@@ -33,16 +33,19 @@ class NoiseBlocks:
         self, generators: EpisodeGenerators, ids: IntArray, episodes: IntArray, steps: IntArray
     ) -> None:
         """Draw the blocks that the worlds `ids` are in."""
-        for world, episode, step in zip(
-            ids.tolist(), episodes[ids].tolist(), steps[ids].tolist(), strict=True
-        ):
-            uniforms = generators.at(episode, SENSING, step // BLOCK).random(self._values.shape[1:])
-            start = 0
-            for noise in self._noises:
-                stop = start + len(noise.columns)
-                block = noise.distribution.quantile(uniforms[:, start:stop])
-                self._values[world, :, start:stop] = block
-                start = stop
+        if not len(ids):
+            return
+        blocks = zip(episodes[ids].tolist(), (steps[ids] // BLOCK).tolist(), strict=True)
+        size = self._values.shape[1:]
+        uniforms = np.array(
+            [generators.at(episode, SENSING, block).random(size) for episode, block in blocks]
+        )
+        start = 0
+        for noise in self._noises:
+            stop = start + len(noise.columns)
+            values = noise.distribution.quantile(uniforms[:, :, start:stop])
+            self._values[ids, :, start:stop] = values
+            start = stop
 
     def add(self, observation: Array, ids: IntArray, steps: IntArray) -> None:
         """Add the noise of the present step to the rows of `observation`, those of worlds `ids`."""

@@ -128,7 +128,7 @@ class Simulation(World):
         self._steps[worlds] = 0
         self._total[worlds] = 0.0
         self._term_sums[worlds] = 0.0
-        self._batch.reset(worlds, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self.reset_state(worlds)
         self._draw_contexts(worlds)
         indices = self._episodes[worlds].tolist()
         self.task.start(self, worlds, RowRng(self._generators, indices, START))

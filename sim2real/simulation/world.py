@@ -44,6 +44,8 @@ class World:
         self.num_envs = num_envs
         self.previous: dict[str, NDArray[Any]] = {}
         self._batch = mujoco.batch.Batch(model, num_envs, threads or default_threads())
+        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._defaults = self._batch.state[0].copy()
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
 
@@ -84,6 +86,13 @@ class World:
         unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
         unstable[failing] = True
         return unstable
+
+    def reset_state(self, ids: IntArray) -> None:
+        """Put the worlds `ids` into the model's default state; nothing is computed from it yet.
+
+        That is `Batch.reset` without the call: what it leaves is the same for every world.
+        """
+        self._batch.state[ids] = self._defaults
 
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:
