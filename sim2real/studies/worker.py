@@ -8,6 +8,7 @@ started it has gone.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import queue
@@ -30,6 +31,8 @@ def main(function: str, log: str) -> None:
     with open(log, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the process may end without flushing
     module, _, name = function.partition(":")
     work = getattr(importlib.import_module(module), name)
     while True:
