@@ -45,7 +45,7 @@ class HalfCheetah(GymnasiumTask):
     control_dt, episode_s = 0.05, 50.0
     units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
     remembers = ("qpos",)
-    camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
+    camera: ClassVar = {"trackbodyid": 1, "distance": 3.0, "elevation": -10.0, "azimuth": 90.0}
     start_noise = 0.1
     start_velocity = "normal"
 

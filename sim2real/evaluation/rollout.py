@@ -94,7 +94,7 @@ def evaluate(
         worlds = min(num_envs or MOST_WORLDS, episodes)
         simulation = Simulation(loaded, domain, worlds, seed, threads)
         _check_spaces(policy, simulation)
-        with _one_thread(), _reproducible(deterministic, seed):
+        with one_thread(), _reproducible(deterministic, seed):
             ended = sorted(_run(policy, simulation, episodes, deterministic), key=_index)
         rows.extend(_row(domain.name, seed, episode) for episode in ended)
     return tuple(rows)
@@ -192,7 +192,7 @@ def _check_spaces(policy: Policy, simulation: Simulation) -> None:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One torch thread, if there is torch: more only wait, and take the worlds their processors."""
     torch = sys.modules.get("torch")
     if torch is None:

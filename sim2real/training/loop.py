@@ -11,12 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real import files
 from sim2real.errors import UserError
+from sim2real.evaluation.rollout import one_thread
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.callbacks import (
     Checkpoints,
@@ -73,7 +73,7 @@ def learn(
     saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
     order = [NormalizerUpdate(), EqualRollouts(steps), *callbacks, board, *shown, saving]
     try:
-        with _one_thread(), _interruptible(interrupt):
+        with one_thread(), _interruptible(interrupt):
             algorithm.learn(
                 steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
             )
@@ -97,17 +97,6 @@ def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) 
     for callback in callbacks:
         if isinstance(callback, Stateful) and type(callback).__name__ in saved:
             callback.restore(saved[type(callback).__name__])
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """One Torch thread: quicker for small networks, and the same sums on every machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
