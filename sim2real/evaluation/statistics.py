@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Resampled = Literal["seeds", "episodes", "seeds and episodes"]
 
 RESAMPLES = 2000

@@ -48,7 +48,6 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.width, self.height = width, height
         self._viewer: Any = None
         self._data: mujoco.MjData | None = None
-        self._fresh = True
 
     @property
     def dt(self) -> float:
@@ -83,14 +82,10 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start the next episode; with `seed`, the first one of that seed."""
         super().reset(seed=seed)
-        if seed is not None:
-            self.simulation.reseed(seed)
-        if seed is not None or not self._fresh:
-            self.simulation.reset()
-        self._fresh = False
+        observation = self.simulation.restart(seed)[0]
         if self.render_mode == "human":
             self.render()
-        return self.simulation.observation[0], {"context": dict(self.simulation.contexts()[0])}
+        return observation, {"context": dict(self.simulation.contexts()[0])}
 
     def step(
         self, action: NDArray[np.float32]

@@ -61,6 +61,7 @@ class Simulation(World):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._total = np.zeros(num_envs)
         self._term_sums = np.zeros((num_envs, len(self._term_names)))
+        self._begun = False
         self.reseed(seed)
         self.reset()
 
@@ -138,6 +139,19 @@ class Simulation(World):
         self._observation[worlds] = observation
         self._remember()
         return observation
+
+    def restart(self, seed: int | None = None) -> Array:
+        """Start the next episode of every world; with `seed`, the first ones of that seed.
+
+        A simulation that was just made stands at its first episodes already, and the first call
+        without a seed leaves it there. Returns the observations, (n, k).
+        """
+        if seed is not None:
+            self.reseed(seed)
+        if seed is not None or self._begun:
+            self.reset()
+        self._begun = True
+        return self.observation
 
     def reseed(self, seed: int) -> None:
         """Draw from `seed` from now on, counting episodes from the first; follow with `reset`."""

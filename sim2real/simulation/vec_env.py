@@ -33,7 +33,6 @@ class SimVecEnv(VecEnv):
         self._started = time.time()
         self._actions: NDArray[Any] = np.zeros((0, 0))
         self._ended: tuple[Episode, ...] = ()
-        self._fresh = True
         super().__init__(simulation.num_envs, simulation.observation_space, simulation.action_space)
 
     def episodes(self) -> tuple[Episode, ...]:
@@ -42,16 +41,11 @@ class SimVecEnv(VecEnv):
 
     def reset(self) -> NDArray[np.float64]:
         """Start the next episode of every world, the first ones of the seed given to `seed`."""
-        seeds = [seed for seed in self._seeds if seed is not None]
-        if seeds:
-            self.simulation.reseed(seeds[0])
-        if seeds or not self._fresh:
-            self.simulation.reset()
-        self._fresh = False
+        observation = self.simulation.restart(self._seeds[0])
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{"context": context} for context in self.simulation.contexts()]
-        return self.simulation.observation
+        return observation
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions (n, nu) for `step_wait`."""

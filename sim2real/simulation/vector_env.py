@@ -57,19 +57,13 @@ class Sim2RealVectorEnv(
         self.metadata = {**type(self).metadata, "render_fps": round(1 / self.simulation.dt)}
         self.width, self.height = width, height
         self._renderer: Renderer | None = None
-        self._fresh = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
         """Start the next episode of every world; with `seed`, the first ones of that seed."""
         super().reset(seed=seed)
-        if seed is not None:
-            self.simulation.reseed(seed)
-        if seed is not None or not self._fresh:
-            self.simulation.reset()
-        self._fresh = False
-        return self.simulation.observation, self._context_info()
+        return self.simulation.restart(seed), self._context_info()
 
     def step(
         self, actions: NDArray[np.float32]
