@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import Config
-from sim2real.domains.distributions import Distribution, DistributionField
+from sim2real.domains.distributions import Constant, Distribution, DistributionField
 from sim2real.domains.fields import FIELDS
 from sim2real.errors import unknown
 
@@ -166,3 +166,10 @@ class Domain(Config):
         """The plain data of the YAML form, without the name."""
         data = self.model_dump(exclude={"name"}, exclude_defaults=True, mode="json")
         return {key: value for key, value in data.items() if value}
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every episode has the same dynamics and actuation."""
+        distributions = [parameter.operation[1] for parameter in self.dynamics]
+        distributions += [parameter.distribution for parameter in self.actuation]
+        return all(isinstance(distribution, Constant) for distribution in distributions)

@@ -36,6 +36,11 @@ def test_a_domain_is_found_beside_the_task_and_by_file():
     assert load_domain("hopper", f"{Path(SLIDER).with_suffix('.yaml')}:heavy") == beside
 
 
+def test_constant_domains_are_known():
+    assert load_domain(SLIDER, "heavy").is_constant
+    assert not load_domain(SLIDER, "drawn").is_constant
+
+
 def test_a_domain_says_itself_in_words():
     assert load_domain(SLIDER, "drawn").describe() == [
         "body_mass × 0.5 to 2",
