@@ -1,7 +1,9 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
-from sim2real.domains.binding import bind, prepare
-from sim2real.domains.domain import Actuation, Domain, Dynamics, Sensing
+from sim2real.domains.actuation import Actuation
+from sim2real.domains.binding import Subject, bind, prepare
+from sim2real.domains.domain import Domain
+from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.library import (
     domain_names,
     dump_domains,
@@ -10,6 +12,7 @@ from sim2real.domains.library import (
     task_domains,
 )
 from sim2real.domains.plan import Plan
+from sim2real.domains.sensing import Sensing
 
 __all__ = [
     "Actuation",
@@ -17,6 +20,7 @@ __all__ = [
     "Dynamics",
     "Plan",
     "Sensing",
+    "Subject",
     "bind",
     "domain_names",
     "dump_domains",

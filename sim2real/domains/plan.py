@@ -13,7 +13,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from sim2real.domains.distributions import Distribution
-from sim2real.domains.domain import Operation
+from sim2real.domains.dynamics import Operation
 from sim2real.task import Array
 
 

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.domains import Domain, bind, load_domain, prepare
+from sim2real.domains import Domain, Subject, bind, load_domain, prepare
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.contract import action_space, observation_space, try_task
@@ -53,7 +53,8 @@ class Simulation(World):
         size = sum(term.size for term in self.observation_terms)
         self.observation_space = observation_space(size)
         self.action_space = action_space(self.task, self.model)
-        self._plan = bind(self.domain, self.task, self.model, self.observation_terms)
+        subject = Subject(self.task.name, self.observation_terms, self.dt, self.task.episode_s)
+        self._plan = bind(self.domain, self.model, subject)
         self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
         self.context = np.zeros((num_envs, len(self._plan.names)))
