@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, PlainSerializer
-from scipy.special import ndtr, ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
 from sim2real.errors import unknown
 
@@ -187,30 +187,100 @@ class Choice:
         return " or ".join(f"{value:g}" for value in self.values)
 
 
+@dataclass(frozen=True)
+class Beta:
+    """Beta with the shapes `a` and `b`, stretched from [0, 1] to [low, high]."""
+
+    a: float
+    b: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _ordered(self.low, self.high)
+        if not (self.a > 0 and self.b > 0):
+            raise ValueError(f"a beta's shapes must be positive, got {self.a:g} and {self.b:g}")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The two ends."""
+        return self.low, self.high
+
+    def quantile(self, u: Array) -> Array:
+        """The inverse regularized incomplete beta function, stretched."""
+        value: Array = self.low + (self.high - self.low) * betaincinv(self.a, self.b, u)
+        return value
+
+    def words(self) -> str:
+        """The range and the shapes."""
+        return f"{self.low:g} to {self.high:g} (beta {self.a:g}, {self.b:g})"
+
+
+@dataclass(frozen=True)
+class Within:
+    """The part of `base` that `share`, a distribution on [0, 1], draws of its probability.
+
+    With v drawn from `share` the value is `base.quantile(v)`: a share uniform on [0, 1] leaves
+    `base` as it is, one uniform on [0.25, 0.75] gives its middle half, and all others weigh it.
+    """
+
+    base: Distribution
+    share: Distribution
+
+    def __post_init__(self) -> None:
+        if isinstance(self.base, Choice):
+            raise ValueError("the values of a choice have no order, of which to take a part")
+        low, high = self.share.support
+        if low < 0 or high > 1:
+            raise ValueError(f"a share must lie within 0 to 1, got {self.share.words()}")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The base's quantiles at the ends of the share."""
+        low, high = np.clip(self.base.quantile(np.array(self.share.support)), *self.base.support)
+        return float(low), float(high)
+
+    def quantile(self, u: Array) -> Array:
+        """The base's quantiles at the share's."""
+        return self.base.quantile(self.share.quantile(u))
+
+    def words(self) -> str:
+        """The base, and the part of it."""
+        return f"{self.base.words()}, of which {self.share.words()}"
+
+
 _FORMS: dict[str, tuple[type, int]] = {
     "uniform": (Uniform, 2),
     "log_uniform": (LogUniform, 2),
     "normal": (Normal, 2),
     "truncated_normal": (TruncatedNormal, 4),
+    "beta": (Beta, 4),
 }
+_NAMES = (*_FORMS, "choice", "within")
 
 
 def parse_distribution(data: Any) -> Distribution:
-    """A distribution from plain data: a number, or {name: [numbers]}.
+    """A distribution from plain data: a number, {name: [numbers]}, or {within: [base, share]}.
 
     Raises ValueError (UserError for an unknown name) telling what is wrong.
     """
-    if isinstance(data, (Constant, Uniform, LogUniform, Normal, TruncatedNormal, Choice)):
+    if isinstance(
+        data, (Constant, Uniform, LogUniform, Normal, TruncatedNormal, Beta, Choice, Within)
+    ):
         return data
     if not isinstance(data, dict):
         return Constant(_number(data))
     if len(data) != 1:
         raise ValueError(f"expected one distribution, got {data!r}")
     name, values = next(iter(data.items()))
-    if name not in (*_FORMS, "choice"):
-        raise unknown("distribution", name, (*_FORMS, "choice"))
+    if name not in _NAMES:
+        raise unknown("distribution", name, _NAMES)
     if not isinstance(values, (list, tuple)):
         raise ValueError(f"{name} takes a list of numbers, got {values!r}")
+    if name == "within":
+        if len(values) != 2:
+            raise ValueError(f"within takes two distributions, got {len(values)}")
+        return Within(*(parse_distribution(value) for value in values))
     numbers = tuple(_number(value) for value in values)
     if name == "choice":
         return Choice(numbers)
@@ -227,6 +297,13 @@ def plain_distribution(distribution: Any) -> Any:
         return distribution.value
     if isinstance(distribution, Choice):
         return {"choice": list(distribution.values)}
+    if isinstance(distribution, Within):
+        return {
+            "within": [
+                plain_distribution(distribution.base),
+                plain_distribution(distribution.share),
+            ]
+        }
     name = next(name for name, (form, _) in _FORMS.items() if isinstance(distribution, form))
     return {name: list(astuple(distribution))}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, Subject, bind, load_domain, prepare
+from sim2real.domains.distributions import Distribution
 from sim2real.errors import UserError
 from sim2real.registry import load_task
+from sim2real.simulation.context import ContextDraws, changed_by
 from sim2real.simulation.contract import action_space, observation_space, try_task
 from sim2real.simulation.episode import Episode, Transition
-from sim2real.simulation.randomness import CONTEXT, START, EpisodeGenerators, RowRng
+from sim2real.simulation.randomness import START, EpisodeGenerators, RowRng
 from sim2real.simulation.sensing import BLOCK, NoiseBlocks
 from sim2real.simulation.world import World
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
@@ -55,6 +57,7 @@ class Simulation(World):
         self.action_space = action_space(self.task, self.model)
         subject = Subject(self.task.name, self.observation_terms, self.dt, self.task.episode_s)
         self._plan = bind(self.domain, self.model, subject)
+        self._draws = ContextDraws(self._plan)
         self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
         self.context = np.zeros((num_envs, len(self._plan.names)))
@@ -163,6 +166,25 @@ class Simulation(World):
         self._episodes = self._all - self.num_envs
         self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
 
+    def redistribute(
+        self,
+        distributions: Mapping[str, Distribution],
+        ends: Sequence[tuple[str, str]] = (),
+        probability: float = 0.0,
+    ) -> None:
+        """From the next reset on, draw these context entries from other distributions.
+
+        The rest, and all for an empty mapping, are drawn from the domain's own, whose supports are
+        the outer limits. With `probability` an episode takes one of `ends`, pairs of a name and
+        "low" or "high": that entry stands at this end of its support.
+        Raises UserError for an unknown name and for a support beyond the domain's.
+        """
+        self._draws = ContextDraws(self._plan, distributions, ends, probability)
+
+    def ends_of(self, episodes: Sequence[int]) -> IntArray:
+        """Which of the ends given to `redistribute` these episodes take, (m,); -1 for none."""
+        return self._draws.ends_of(self._generators, episodes)
+
     # -- what can be read --------------------------------------------------------------------
 
     @property
@@ -208,6 +230,8 @@ class Simulation(World):
             "total": self._total.copy(),
             "term_sums": self._term_sums.copy(),
             "observation": self._observation.copy(),
+            "context": self.context.copy(),
+            "distributions": self._draws.to_array(),
         } | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
@@ -217,14 +241,17 @@ class Simulation(World):
         """
         own = self.snapshot()
         for name, values in own.items():
+            if name == "distributions" and name in snapshot:
+                continue  # of any length
             if name not in snapshot or snapshot[name].shape != values.shape:
                 got = snapshot[name].shape if name in snapshot else "nothing"
                 raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
+        self._draws = changed_by(snapshot["distributions"], self._plan)
         self.reseed(int(snapshot["seed"]))
         for name in ("episodes", "steps", "total", "term_sums", "observation"):
             getattr(self, f"_{name}")[...] = snapshot[name]
         self._batch.state[:] = snapshot["state"]
-        self._draw_contexts(self._all)
+        self._set_contexts(self._all, snapshot["context"])
         if self._noise:
             self._noise.refill(self._generators, self._all, self._episodes, self._steps)
         self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
@@ -258,16 +285,15 @@ class Simulation(World):
         return observation
 
     def _draw_contexts(self, ids: IntArray) -> None:
+        if self._plan.names:
+            draws = self._draws.draw(self._generators, self._episodes[ids].tolist())
+            self._set_contexts(ids, draws)
+
+    def _set_contexts(self, ids: IntArray, draws: Array) -> None:
+        """Give the worlds `ids` the contexts `draws`, (m, context)."""
         names = self._plan.names
         if not names:
             return
-        uniforms = np.stack(
-            [
-                self._generators.at(episode, CONTEXT, 0).random(len(names))
-                for episode in self._episodes[ids].tolist()
-            ]
-        )
-        draws = self._plan.draw(uniforms)
         self.context[ids] = draws
         for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
             self._contexts[world] = dict(zip(names, row, strict=True))

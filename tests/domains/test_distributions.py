@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sim2real.domains.distributions import parse_distribution, plain_distribution
+from sim2real.domains.distributions import (
+    Uniform,
+    Within,
+    parse_distribution,
+    plain_distribution,
+)
 
 U = np.linspace(0.0, 1.0, 101)[:-1]
 INNER = U[1:]
@@ -20,6 +25,7 @@ INNER = U[1:]
             {"truncated_normal": [1.0, 0.3, 0.8, 1.5]},
             scipy.stats.truncnorm(-0.2 / 0.3, 0.5 / 0.3, 1.0, 0.3),
         ),
+        ({"beta": [2.0, 5.0, -1.0, 3.0]}, scipy.stats.beta(2.0, 5.0, -1.0, 4.0)),
     ],
 )
 def test_quantiles_equal_scipy(data, reference):
@@ -41,6 +47,18 @@ def test_choice_takes_each_value_in_an_equal_share():
     assert values.tolist() == [3.0, 1.0, 2.0]
 
 
+def test_a_part_of_a_distribution_is_drawn_through_its_share():
+    data = {"within": [{"log_uniform": [0.25, 4.0]}, {"uniform": [0.25, 0.75]}]}
+    part = parse_distribution(data)
+    assert plain_distribution(part) == data
+    reference = scipy.stats.loguniform(0.5, 2.0)  # the middle half, in the logarithm
+    np.testing.assert_allclose(part.quantile(INNER), reference.ppf(INNER), rtol=1e-9)
+    np.testing.assert_allclose(part.support, (0.5, 2.0))
+    whole = Within(Uniform(0.1, 0.3), Uniform(0.0, 1.0))
+    np.testing.assert_array_equal(whole.quantile(U), Uniform(0.1, 0.3).quantile(U))
+    assert whole.support == (0.1, 0.3)
+
+
 def test_normal_is_finite_at_probability_zero():
     assert np.isfinite(parse_distribution({"normal": [0.0, 1.0]}).quantile(np.zeros(1))).all()
 
@@ -56,6 +74,10 @@ def test_normal_is_finite_at_probability_zero():
         ({"normal": [0.0, -1.0]}, "negative"),
         ({"truncated_normal": [5.0, 1.0, 0.0, 1.0]}, "mean 5"),
         ({"choice": []}, "at least one"),
+        ({"beta": [0.0, 1.0, 0.0, 1.0]}, "shapes must be positive, got 0 and 1"),
+        ({"within": [{"choice": [1, 2]}, {"uniform": [0, 1]}]}, "no order"),
+        ({"within": [1.0, {"uniform": [0, 2]}]}, "within 0 to 1, got 0 to 2"),
+        ({"within": [1.0]}, "takes two distributions, got 1"),
         (float("inf"), "finite"),
         ("1.0", "expected a number"),
         (True, "expected a number"),
