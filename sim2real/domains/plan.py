@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
@@ -98,6 +99,25 @@ class Plan:
             array[rows, write.columns] = write.values(draws)
         if self.sets_constants:
             batch.set_const(ids)
+
+    def apply_model(self, model: mujoco.MjModel, data: mujoco.MjData, draws: Array) -> None:
+        """As `apply`, on one model, for the draws (context,); `data` is scratch space of `model`.
+
+        Every entry is computed from the nominal model, so nothing is left of earlier draws.
+        """
+        for write in self.writes:
+            entries = write.values(draws[None])[0]
+            if write.array.startswith("opt."):
+                name = write.array.removeprefix("opt.")
+                kind = type(getattr(model.opt, name))
+                if kind is np.ndarray:
+                    getattr(model.opt, name)[write.columns] = entries
+                else:
+                    setattr(model.opt, name, kind(entries[0]))
+            else:
+                getattr(model, write.array).reshape(-1)[write.columns] = entries
+        if self.sets_constants:
+            mujoco.mj_setConst(model, data)
 
 
 def _as_slice(columns: list[int]) -> slice | list[int]:
