@@ -1,0 +1,82 @@
+"""What every part of the benchmark shares: its sizes, and how a contestant is timed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Part = Literal["stepping", "ppo", "evaluation"]
+Measure = Callable[[], tuple[int, float]]  # one slice of a contestant: control steps, seconds
+Contestants = Mapping[str, contextlib.AbstractContextManager[Measure]]
+TASK, GYMNASIUM_ID = "hopper", "Hopper-v5"
+BARE, OURS, SB3_PPO, SB3_EVALUATION = "bare batch loop", "our VecEnv", "SB3 PPO", "SB3 evaluation"
+OUR_PPO, OUR_EVALUATION = "our PPO", "our evaluation"
+DOMAINS = ("nominal", "randomized", "mild", "medium", "hard")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is measured: sizes, and how many rounds of it."""
+
+    parts: tuple[Part, ...] = ("stepping", "ppo", "evaluation")
+    """Which parts to run."""
+    rounds: int = 5
+    """Interleaved rounds; the ratios are told as median and range over them."""
+    seconds: float = 2.0
+    """Time that a stepping contestant has in one round, in s."""
+    slices: int = 8
+    """Into how many turns that time is cut; a neighbour's load then falls on every contestant."""
+    num_envs: int = 64
+    """Worlds of the batched contestants."""
+    processes: int = 8
+    """Environments of DummyVecEnv, SubprocVecEnv and AsyncVectorEnv."""
+    ppo_steps: int = 12_288
+    """Control steps of one round of PPO; a multiple of n_steps * num_envs."""
+    episodes: int = 100
+    """Episodes per domain of one round of our evaluation."""
+    policy: Path | None = None
+    """A hopper run whose policy is evaluated; by default an untrained one, which falls early."""
+    seed: int = 0
+    """Seed of actions, simulations and policies."""
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def timed(
+    step: Callable[[Any], object], num_envs: int, size: int, config: BenchmarkConfig
+) -> Measure:
+    """Call `step` for one slice of the contestant's time, after a warm-up."""
+    rng = np.random.default_rng(config.seed)
+    actions = rng.uniform(-1.0, 1.0, (256, num_envs, size)).astype(np.float32)
+
+    def measure() -> tuple[int, float]:
+        for action in actions[:4]:
+            step(action)
+        count, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < config.seconds / config.slices:
+            step(actions[count % len(actions)])
+            count += 1
+        return count * num_envs, elapsed
+
+    return measure
+
+
+def gymnasium_vec_env(config: BenchmarkConfig, kind: Literal["dummy", "subproc"]) -> Any:
+    """Gymnasium's own environments in one of SB3's VecEnvs."""
+    from stable_baselines3.common.env_util import make_vec_env as sb3_make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+    vec_env_class = DummyVecEnv if kind == "dummy" else SubprocVecEnv
+    return sb3_make_vec_env(
+        GYMNASIUM_ID, config.processes, seed=config.seed, vec_env_cls=vec_env_class
+    )

@@ -1,0 +1,76 @@
+"""Contestants that train PPO end to end."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sim2real.benchmark.core import (
+    OUR_PPO,
+    SB3_PPO,
+    TASK,
+    BenchmarkConfig,
+    Contestants,
+    Measure,
+    gymnasium_vec_env,
+)
+
+
+def ppo(config: BenchmarkConfig) -> Contestants:
+    """PPO end to end with the same hyperparameters and the same size of rollout."""
+    return {OUR_PPO: _our_ppo(config), SB3_PPO: _sb3_ppo(config)}
+
+
+@contextlib.contextmanager
+def _our_ppo(config: BenchmarkConfig) -> Iterator[Measure]:
+    """`pretrain` as a user calls it: randomization, statistics, logging and checkpoint included."""
+    from sim2real.training.pretrain import pretrain
+
+    def measure() -> tuple[int, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            pretrain(
+                TASK,
+                "randomized",
+                steps=config.ppo_steps,
+                num_envs=config.num_envs,
+                seed=config.seed,
+                out=Path(folder) / "run",
+                progress=False,
+            )
+            return config.ppo_steps, time.perf_counter() - start
+
+    yield measure
+
+
+@contextlib.contextmanager
+def _sb3_ppo(config: BenchmarkConfig) -> Iterator[Measure]:
+    """Stable-Baselines3's PPO on SubprocVecEnv; only `learn` is timed, not the start of workers."""
+    env = gymnasium_vec_env(config, "subproc")
+
+    def measure() -> tuple[int, float]:
+        algorithm = same_ppo(config, env)
+        start = time.perf_counter()
+        algorithm.learn(config.ppo_steps)
+        return algorithm.num_timesteps, time.perf_counter() - start
+
+    yield measure
+    env.close()
+
+
+def same_ppo(config: BenchmarkConfig, env: Any) -> Any:
+    """SB3's PPO with the hyperparameters of our recipe, on `env`.
+
+    The rollout keeps its number of transitions: fewer environments take more steps each.
+    """
+    from sim2real.training.recipe import PPORecipe, build_algorithm, load_recipe
+
+    recipe = load_recipe("ppo", TASK)
+    assert isinstance(recipe, PPORecipe)
+    steps = max(recipe.n_steps * config.num_envs // env.num_envs, 2)
+    same = recipe.model_copy(update={"n_steps": steps, "normalize_observations": False})
+    return build_algorithm(same, env, config.seed)
