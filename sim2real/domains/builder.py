@@ -91,7 +91,7 @@ class Builder:
         names = [label] if shared else [f"{label}:{name}" if name else label for name in elements]
         for name in names:
             if name in self.names:
-                raise self._error(label, f"{name!r} is drawn twice; give one of them a 'name'")
+                raise self.error(label, f"{name!r} is drawn twice; give one of them a 'name'")
         first = len(self.names)
         self.names += names
         self.distributions += [distribution] * len(names)
@@ -102,7 +102,7 @@ class Builder:
     ) -> list[int]:
         if component is None and entry.components and operation != "scale":
             allowed = ", ".join(entry.components)
-            raise self._error(entry.name, f"{operation!r} needs a component: {allowed}")
+            raise self.error(entry.name, f"{operation!r} needs a component: {allowed}")
         return component_columns(entry, component, width)
 
     def _rows(
@@ -113,7 +113,7 @@ class Builder:
         try:
             rows = element_rows(self.model, entry, of)
         except UserError as error:
-            raise self._error(label, str(error)) from None
+            raise self.error(label, str(error)) from None
         idle = {
             name
             for name, places in rows.items()
@@ -123,7 +123,7 @@ class Builder:
             reason = "it is 0, so a scale has no effect; use add or set"
             if entry.name == "jnt_range":
                 reason = "the joint has no limits"
-            raise self._error(label, f"{', '.join(sorted(idle)) or entry.name}: {reason}")
+            raise self.error(label, f"{', '.join(sorted(idle)) or entry.name}: {reason}")
         return {name: places for name, places in rows.items() if name not in idle}
 
     def _acts(
@@ -155,7 +155,7 @@ class Builder:
         too_low = lowest <= entry.at_least if entry.open_bound else lowest < entry.at_least
         if too_low and np.isfinite(entry.at_least):
             bound = "greater than" if entry.open_bound else "at least"
-            raise self._error(
+            raise self.error(
                 label,
                 f"{operation}: {distribution.words()} reaches {lowest:g}; {entry.name} must be "
                 f"{bound} {entry.at_least:g}"
@@ -174,7 +174,7 @@ class Builder:
         for column in columns:
             owner = self._taken.setdefault((array, column), label)
             if owner != label or columns.count(column) > 1:
-                raise self._error(label, f"changes the same entry of {array} as {owner!r}")
+                raise self.error(label, f"changes the same entry of {array} as {owner!r}")
         self.writes.append(
             Write(
                 array,
@@ -216,7 +216,7 @@ class Builder:
             return
         leader = np.array([nominal[row, 0] for row, _, _ in places])
         if np.any(leader == 0):
-            raise self._error(label, f"{operation} needs a nominal value other than 0; use scale")
+            raise self.error(label, f"{operation} needs a nominal value other than 0; use scale")
         self._write(follower, places, values, operation, label)
         write = self.writes.pop()
         self.writes.append(
@@ -225,5 +225,6 @@ class Builder:
             )
         )
 
-    def _error(self, label: str, problem: str) -> UserError:
+    def error(self, label: str, problem: str) -> UserError:
+        """The error of a parameter, with the domain named."""
         return UserError(f"domain {self.domain.name!r}: {label}: {problem}")
