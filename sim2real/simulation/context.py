@@ -89,7 +89,7 @@ def changed_by(array: ArrayLike, plan: Plan) -> ContextDraws:
         data: Any = json.loads(np.asarray(array, dtype=np.uint8).tobytes())
         changed = {name: parse_distribution(one) for name, one in data["distributions"].items()}
         return ContextDraws(plan, changed, data["ends"], data["probability"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"snapshot: distributions do not fit the domain: {error}") from None
 
 

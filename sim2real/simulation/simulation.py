@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.domains import Domain, Subject, bind, load_domain, prepare
+from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare
 from sim2real.domains.distributions import Distribution
 from sim2real.errors import UserError
 from sim2real.registry import load_task
@@ -186,6 +186,11 @@ class Simulation(World):
         return self._draws.ends_of(self._generators, episodes)
 
     # -- what can be read --------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """The domain, bound to the model."""
+        return self._plan
 
     @property
     def context_names(self) -> tuple[str, ...]:
