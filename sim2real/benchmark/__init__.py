@@ -26,6 +26,7 @@ from sim2real.benchmark.core import (
     cores,
 )
 from sim2real.benchmark.evaluation import evaluation
+from sim2real.benchmark.randomization import TASKS, nominal_name, randomization, randomized_name
 from sim2real.benchmark.stepping import stepping
 from sim2real.benchmark.training import ppo
 from sim2real.doctor import versions
@@ -48,14 +49,19 @@ class Ratio:
 def benchmark(config: BenchmarkConfig | None = None, tell: Callable[[str], None] = print) -> Any:
     """Run the benchmark; return settings, machine, steps per second by round, and ratios."""
     config = config or BenchmarkConfig()
-    parts = {"stepping": stepping, "ppo": ppo, "evaluation": evaluation}
+    parts = {
+        "stepping": stepping,
+        "randomization": randomization,
+        "ppo": ppo,
+        "evaluation": evaluation,
+    }
     rates: dict[str, list[float]] = {}
     for part in config.parts:
         with contextlib.ExitStack() as stack:
             contestants = {
                 name: stack.enter_context(manager) for name, manager in parts[part](config).items()
             }
-            slices = config.slices if part == "stepping" else 1
+            slices = config.slices if part in ("stepping", "randomization") else 1
             _interleave(contestants, config.rounds, slices, rates, tell)
     return {
         "config": asdict(config) | {"policy": str(config.policy) if config.policy else None},
@@ -99,6 +105,7 @@ def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
         (OURS, ("DummyVecEnv", "SubprocVecEnv"), 3.0),
         (OURS, ("AsyncVectorEnv",), 3.0),
         (OURS, ("EnvPool",), 0.95),
+        *((randomized_name(task), (nominal_name(task),), 0.90) for task in TASKS),
         (OUR_PPO, (SB3_PPO,), 2.5),
         (OUR_EVALUATION, (SB3_EVALUATION,), 5.0),
     ]
@@ -116,7 +123,7 @@ def tables(result: Any) -> list[Any]:
     """Rich tables of a benchmark's result: steps per second, and ratios with their range."""
     from rich.table import Table
 
-    rates = Table("contestant", "median", "range", title="steps/s on Hopper")
+    rates = Table("contestant", "median", "range", title="steps/s, on Hopper where no task is told")
     for name, values in result["steps_per_second"].items():
         span = f"{min(values):,.0f} .. {max(values):,.0f}"
         rates.add_row(name, f"{statistics.median(values):,.0f}", span)

@@ -1,8 +1,11 @@
-"""What a study is asked: one YAML file, checked before anything is run."""
+"""What a study is asked: one YAML file, checked before anything is run.
+
+A study compares methods of transfer; one with `pretrainings` compares ways to pretrain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,46 +39,21 @@ class Oracle(Config):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class StudyConfig(Config):
-    """Methods x targets x seeds, each with the same budget of target steps."""
+class Table(Config):
+    """What every study has: its name, its task, the domains it looks at, and how often."""
 
     name: str = "study"
     about: str = ""
     task: str
     """Name, file or "module:Class" of the task."""
     task_options: dict[str, Any] = Field(default_factory=dict)
-    source: Source
     targets: tuple[str, ...] = Field(min_length=1)
     """Names of the task's domains, or "file.yaml:name"."""
-    methods: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Label -> options; `name` among them is the method, by default the label is its name."""
-    budget: Count
-    """Control steps of the target that each method may use."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     episodes: Count = 20
     """Episodes of every evaluation."""
-    evaluations: int | tuple[int, ...] = 5
-    """Target steps at which to evaluate, 0 and the budget always; a number: so many equal parts."""
-    oracle: Oracle
     out: str | None = None
     """Folder of the study; by default runs/<name>."""
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _labelled(cls, value: Any) -> Any:
-        """Names, or {label: options}, in a list; from scratch is always the last."""
-        if not isinstance(value, list | tuple):
-            return value
-        labelled: dict[str, Any] = {}
-        for entry in value:
-            one = {entry: {}} if isinstance(entry, str) else entry
-            if not isinstance(one, Mapping) or len(one) != 1:
-                raise ValueError("a method is a name or {label: {option: value}}")
-            ((label, options),) = one.items()
-            if label in labelled:
-                raise ValueError(f"method {label!r} is there twice; give one another label")
-            labelled[label] = options or {}
-        return {**labelled, SCRATCH: labelled.pop(SCRATCH, {})}
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -95,12 +73,77 @@ class StudyConfig(Config):
         """Where the study's runs, ledger and report are."""
         return Path(self.out or f"runs/{self.name}").expanduser()
 
+
+class StudyConfig(Table):
+    """Methods x targets x seeds, each with the same budget of target steps."""
+
+    source: Source
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Label -> options; `name` among them is the method, by default the label is its name."""
+    budget: Count
+    """Control steps of the target that each method may use."""
+    evaluations: int | tuple[int, ...] = 5
+    """Target steps at which to evaluate, 0 and the budget always; a number: so many equal parts."""
+    oracle: Oracle
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        """Names, or {label: options}, in a list; from scratch is always the last."""
+        if not isinstance(value, list | tuple):
+            return value
+        named = labelled(value, "method")
+        return {**named, SCRATCH: named.pop(SCRATCH, {})}
+
     def method(self, label: str) -> dict[str, Any]:
         """What `load_method` takes for the method of that label."""
         return {"name": label, **self.methods[label]}
 
 
-def load_study(path: Path | str) -> StudyConfig:
+class Pretraining(Config):
+    """One way to pretrain: what differs from the study's own."""
+
+    domain: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the recipe, by name."""
+    randomization: dict[str, Any] | None = None
+    """How the domain's ranges are drawn from, as `pretrain` takes it; None: as they are."""
+
+
+class ComparisonConfig(Table):
+    """Pretrainings x targets x seeds at equal steps, each policy evaluated as it is."""
+
+    domain: str = "randomized"
+    algorithm: str = "ppo"
+    steps: Count
+    """Control steps of every pretraining."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the recipe that all share, by name."""
+    pretrainings: dict[str, Pretraining] = Field(min_length=1)
+    """Label -> what differs; the others are compared with the first."""
+
+    @field_validator("pretrainings", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        """Labels, or {label: what differs}, in a list."""
+        return labelled(value, "pretraining") if isinstance(value, list | tuple) else value
+
+
+def labelled(entries: Sequence[Any], kind: str) -> dict[str, Any]:
+    """Entries that are a label or {label: options} as one table. ValueError for anything else."""
+    table: dict[str, Any] = {}
+    for entry in entries:
+        one = {entry: {}} if isinstance(entry, str) else entry
+        if not isinstance(one, Mapping) or len(one) != 1:
+            raise ValueError(f"a {kind} is a name or {{label: {{option: value}}}}")
+        ((label, options),) = one.items()
+        if label in table:
+            raise ValueError(f"{kind} {label!r} is there twice; give one another label")
+        table[label] = options or {}
+    return table
+
+
+def load_study(path: Path | str) -> StudyConfig | ComparisonConfig:
     """The study in a YAML file; UserError tells every problem with its key and the nearest match.
 
     Its name is by default the file's.
@@ -108,4 +151,7 @@ def load_study(path: Path | str) -> StudyConfig:
     data = read_yaml(Path(path))
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected keys and values, got {type(data).__name__}")
-    return parse(StudyConfig, {"name": Path(path).stem, **data}, str(path))
+    named = {"name": Path(path).stem, **data}
+    if "pretrainings" in data:
+        return parse(ComparisonConfig, named, str(path))
+    return parse(StudyConfig, named, str(path))

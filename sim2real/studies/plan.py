@@ -10,24 +10,20 @@ evaluate/hard/random              what uniform actions reach in a domain
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.evaluation.references import content_key
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
+from sim2real.studies.cells import EVALUATION_COST, Cells
 from sim2real.studies.config import StudyConfig
 from sim2real.studies.ledger import Cell
 from sim2real.training.recipe import load_recipe, parse_recipe
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.curve import SEED, schedule
 from sim2real.transfer.method import describe_method, load_method
-
-EVALUATION_COST = 0.3
-"""Time of a control step in an evaluation, of one in training; for telling how much is left."""
 
 
 class Plan:
@@ -45,7 +41,8 @@ class Plan:
         worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
         self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
         self.points = schedule(config.evaluations, config.budget)
-        self.cells: dict[str, Cell] = {}
+        self._cells = Cells(self.task, config.folder)
+        self.cells = self._cells.by_name
         self._add_all(self._recipe(), self._recipe(**config.oracle.options))
 
     def pretrained(self, domain: Domain, seed: int) -> Cell:
@@ -98,19 +95,19 @@ class Plan:
         self, name: str, domain: Domain, recipe: Mapping[str, Any], steps: int, seed: int
     ) -> Cell:
         kind = name.partition("/")[0]
-        return self._add(kind, name, domain, steps, recipe=recipe, steps=steps, seed=seed)
+        return self._cells.add(kind, name, domain, steps, recipe=recipe, steps=steps, seed=seed)
 
     def _evaluate(self, domain: Domain, who: str, seed: int, trained: Cell | None = None) -> Cell:
         name = f"evaluate/{domain.name}/{who}"
         kind = "evaluate" if trained else "random"
         content = {"episodes": self.config.episodes, "seed": seed}
-        return self._add(kind, name, domain, self._evaluation, trained, **content)
+        return self._cells.add(kind, name, domain, self._evaluation, trained, **content)
 
     def _transfer(
         self, name: str, target: Domain, method: Mapping[str, Any], seed: int, policy: Cell
     ) -> Cell:
         config = self.config
-        return self._add(
+        return self._cells.add(
             "transfer",
             name,
             target,
@@ -122,32 +119,3 @@ class Plan:
             episodes=config.episodes,
             seed=seed,
         )
-
-    def _add(
-        self,
-        kind: str,
-        name: str,
-        domain: Domain,
-        effort: float,
-        trained: Cell | None = None,
-        **content: Any,
-    ) -> Cell:
-        """Enter a cell; its key comes from `content`, the task, the domain and what it starts from.
-
-        Where things lie (the run's folder, the folder of the policy) does not count.
-        """
-        source = trained.key if trained else None
-        key = content_key(self.task, domain, kind=kind, source=source, **content)
-        cell = Cell(name, key, {}, (trained.id,) if trained else (), round(effort))
-        work = {
-            "kind": kind,
-            "key": key,
-            "task": self.task.reference,
-            "task_options": self.task.options,
-            "domain": {"name": domain.name, **domain.plain()},
-            **content,
-            "run": str(self.config.folder / "runs" / cell.name),
-            "source": trained.work["run"] if trained else None,
-        }
-        self.cells[name] = dataclasses.replace(cell, work=work)
-        return self.cells[name]

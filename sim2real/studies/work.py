@@ -45,6 +45,7 @@ def _pretrain(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
             seed=work["seed"],
             out=folder,
             options=recipe,
+            **work.get("more", {}),
             pictures_every=0,
             progress=False,
         )

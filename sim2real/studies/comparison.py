@@ -1,0 +1,100 @@
+"""Ways to pretrain, compared at equal steps: each policy as it is, in the source and the targets.
+
+pretrain/adr/seed-0               one policy a way and seed
+evaluate/hard/adr/seed-0          that policy as it is, in a domain
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.evaluation.statistics import paired_difference, stratified_bootstrap
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.studies.cells import EVALUATION_COST, Cells
+from sim2real.studies.config import ComparisonConfig, Pretraining
+from sim2real.studies.ledger import Cell
+from sim2real.training.recipe import load_recipe
+from sim2real.transfer.curve import SEED
+
+Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
+
+
+class ComparisonPlan:
+    """A checked comparison. Raises UserError for whatever is unknown or impossible."""
+
+    def __init__(self, config: ComparisonConfig) -> None:
+        self.config = config
+        self.task = load_task(config.task, **config.task_options)
+        self.source = load_domain(self.task, config.domain)
+        self.targets = [load_domain(self.task, target) for target in config.targets]
+        self.domains = [self.source, *self.targets]
+        names = [domain.name for domain in self.domains]
+        if len(set(names)) != len(names):
+            raise UserError(f"source and targets need different names, got {', '.join(names)}")
+        worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
+        self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
+        self._cells = Cells(self.task, config.folder)
+        self.cells = self._cells.by_name
+        for label, way in config.pretrainings.items():
+            self._add(label, way)
+
+    def evaluated(self, label: str, domain: Domain, seed: int) -> Cell:
+        """The cell that evaluates the policy of a way and seed in a domain."""
+        return self.cells[f"evaluate/{domain.name}/{label}/seed-{seed}"]
+
+    def _add(self, label: str, way: Pretraining) -> None:
+        config = self.config
+        domain = self.source if way.domain is None else load_domain(self.task, way.domain)
+        options = {**config.options, **way.options}
+        recipe = load_recipe(config.algorithm, self.task.name, options).model_dump(mode="json")
+        more = {} if way.randomization is None else {"more": {"randomization": way.randomization}}
+        for seed in config.seeds:
+            trained = self._cells.add(
+                "pretrain",
+                f"pretrain/{label}/seed-{seed}",
+                domain,
+                config.steps,
+                recipe=recipe,
+                steps=config.steps,
+                seed=seed,
+                **more,
+            )
+            for world in self.domains:
+                self._cells.add(
+                    "evaluate",
+                    f"evaluate/{world.name}/{label}/seed-{seed}",
+                    world,
+                    self._evaluation,
+                    trained,
+                    episodes=config.episodes,
+                    seed=SEED + seed,
+                )
+
+
+def summarize_comparison(returns: Returns, seed: int = 0) -> dict[str, Any]:
+    """The numbers of the report, from returns[domain][label], each (seeds, episodes).
+
+    The return of a way is the interquartile mean over the seeds with its bootstrap interval; its
+    difference from the first way is paired by seed and episode.
+    """
+    rng = np.random.default_rng(seed)
+    return {
+        name: {
+            label: asdict(stratified_bootstrap([values], rng))
+            | {
+                "difference": None
+                if label == next(iter(ways))
+                else asdict(paired_difference(values, next(iter(ways.values())), rng))
+            }
+            for label, values in ways.items()
+        }
+        for name, ways in returns.items()
+    }
