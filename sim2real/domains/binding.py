@@ -13,6 +13,8 @@ from sim2real.domains.distributions import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.fields import STRENGTH
+from sim2real.domains.forces import bind_disturbances
+from sim2real.domains.ground import add_ground
 from sim2real.domains.plan import Noise, Plan
 from sim2real.errors import UserError, unknown
 from sim2real.task import ObservationTerm, Task, whole_steps
@@ -40,6 +42,7 @@ def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
     if longest > 0:
         for actuator in spec.actuators:
             actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
+    add_ground(spec, domain)
     model = spec.compile()
     whole_steps(task.control_dt, model.opt.timestep, f"task {task.name!r}: the control step")
     return model
@@ -89,6 +92,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
             )
         else:
             builder.delay(entry.of, entry.distribution, entry.is_shared, entry.label)
+    pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     arrays = [write.array for write in builder.writes]
     inputs = mujoco.MjModel._setconst_inputs
     return Plan(
@@ -97,6 +101,8 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         writes=tuple(builder.writes),
         noises=_noises(domain, subject),
         sets_constants=any(array in inputs for array in arrays),
+        pushes=pushes,
+        forces=forces,
     )
 
 

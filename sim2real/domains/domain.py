@@ -1,4 +1,4 @@
-"""A domain: a named distribution over dynamics, actuation and sensing, as plain data."""
+"""A domain: a named distribution over dynamics, signals and disturbances, as plain data."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 from sim2real.config import Config
 from sim2real.domains.actuation import Actuation
 from sim2real.domains.distributions import Constant
+from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.sensing import Sensing
 
 
 class Domain(Config):
-    """What the world is like: a distribution over dynamics, actuation and sensing.
+    """What the world is like: a distribution over dynamics, actuation, sensing and disturbances.
 
     Plain data in, as in the YAML files: `Domain(dynamics=[{"field": "body_mass", "scale": 1.4}])`.
     """
@@ -22,11 +23,12 @@ class Domain(Config):
     dynamics: tuple[Dynamics, ...] = ()
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
+    disturbances: tuple[Disturbance, ...] = ()
 
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""
-        parameters: tuple[Dynamics | Actuation | Sensing, ...]
-        parameters = (*self.dynamics, *self.actuation, *self.sensing)
+        parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]
+        parameters = (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
         return [parameter.words() for parameter in parameters]
 
     def plain(self) -> dict[str, Any]:
@@ -39,4 +41,5 @@ class Domain(Config):
         """Whether every episode has the same dynamics and actuation."""
         distributions = [parameter.operation[1] for parameter in self.dynamics]
         distributions += [parameter.distribution for parameter in self.actuation]
+        distributions += [one.distribution for one in self.disturbances if one.kind != "push"]
         return all(isinstance(distribution, Constant) for distribution in distributions)

@@ -13,6 +13,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from sim2real.domains.acting import Force, Push
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.dynamics import Operation
 from sim2real.task import Array
@@ -72,6 +73,8 @@ class Plan:
     writes: tuple[Write, ...]
     noises: tuple[Noise, ...]
     sets_constants: bool
+    pushes: tuple[Push, ...] = ()
+    forces: tuple[Force, ...] = ()
 
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CONTEXT, START, SENSING = 1, 2, 3
-"""Streams: the context of an episode, its start state, its sensor noise."""
+CONTEXT, START, SENSING, DISTURBANCE = 1, 2, 3, 4
+"""Streams: the context of an episode, its start state, its sensor noise, its pushes."""
 
 
 class EpisodeGenerators:

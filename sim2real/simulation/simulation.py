@@ -18,6 +18,7 @@ from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.context import ContextDraws, changed_by
 from sim2real.simulation.contract import action_space, observation_space, try_task
+from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Episode, Transition
 from sim2real.simulation.randomness import START, EpisodeGenerators, RowRng
 from sim2real.simulation.sensing import BLOCK, NoiseBlocks
@@ -60,6 +61,7 @@ class Simulation(World):
         self._draws = ContextDraws(self._plan)
         self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
+        self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -91,6 +93,8 @@ class Simulation(World):
         """
         given = self._checked(action)
         self.ctrl[:] = given
+        if self._disturbances:
+            self._disturbances.write(self.xfrc_applied, self._episodes, self._steps)
         unstable = self.step_physics(self.substeps, self._stage, active)
         self._steps += 1 if active is None else active
         # copied: a task may return views of the state, which the resets will overwrite
@@ -137,6 +141,7 @@ class Simulation(World):
         self._draw_contexts(worlds)
         indices = self._episodes[worlds].tolist()
         self.task.start(self, worlds, RowRng(self._generators, indices, START))
+        self._disturb_anew(worlds)
         self._batch.forward(worlds)
         observation = self._observe(worlds)
         self._observation = self._observation.copy()
@@ -259,6 +264,7 @@ class Simulation(World):
         self._set_contexts(self._all, snapshot["context"])
         if self._noise:
             self._noise.refill(self._generators, self._all, self._episodes, self._steps)
+        self._disturb_anew(self._all)
         self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
         self._batch.state[:] = snapshot["state"]
         self._batch.warning[:] = snapshot["warning"]
@@ -303,6 +309,13 @@ class Simulation(World):
         for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
             self._contexts[world] = dict(zip(names, row, strict=True))
         self._plan.apply(self._batch, ids, draws)
+
+    def _disturb_anew(self, ids: IntArray) -> None:
+        """Take up what disturbs the present episodes of the worlds `ids`."""
+        if self._disturbances:
+            self._disturbances.begin(
+                self._generators, self.xfrc_applied, ids, self._episodes, self._steps, self.context
+            )
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}

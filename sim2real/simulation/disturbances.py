@@ -1,0 +1,106 @@
+"""Pushes and constant forces, written into every world's `xfrc_applied` at each control step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim2real.domains.acting import Push
+from sim2real.domains.plan import Plan
+from sim2real.simulation.randomness import DISTURBANCE, EpisodeGenerators
+from sim2real.task import Array, IntArray
+
+BLOCK = 8
+"""Pushes that are drawn at once, so that hardly any step loops over the worlds."""
+
+
+class Disturbances:
+    """The forces of a `plan` on the bodies of `num_envs` worlds.
+
+    A push is its impulse as a constant force over one control step, at the body's centre of mass,
+    in the world's frame. The interval between two pushes is rounded to control steps, at least one.
+    What acts at a step depends on the episode and the step alone: there is nothing to save.
+    """
+
+    def __init__(self, plan: Plan, num_envs: int, control_dt: float) -> None:
+        self._plan = plan
+        self._generators = EpisodeGenerators(0)
+        self._all = np.arange(num_envs)
+        self._dt = control_dt
+        acting = [*plan.pushes, *plan.forces]
+        bodies = [entry.bodies for entry in acting]
+        self._bodies = np.unique(np.concatenate(bodies or [np.zeros(0, dtype=np.intp)]))
+        self._constant = np.zeros((num_envs, len(self._bodies), 3))
+        shape = (num_envs, len(plan.pushes), BLOCK)
+        self._due = np.zeros(shape, dtype=np.int64)  # control step of each push
+        self._body = np.zeros(shape, dtype=np.intp)  # index into self._bodies
+        self._force = np.zeros((*shape, 3))  # N
+        self._block = np.zeros(shape[:2], dtype=np.int64)
+
+    def __bool__(self) -> bool:
+        return len(self._bodies) > 0
+
+    def begin(
+        self,
+        generators: EpisodeGenerators,
+        xfrc: Array,
+        ids: IntArray,
+        episodes: IntArray,
+        steps: IntArray,
+        context: Array,
+    ) -> None:
+        """Take up the episodes of the worlds `ids` at the control steps where they are.
+
+        `xfrc` (n, bodies, 6), `episodes` and `steps` (n,) and `context` (n, entries) are those of
+        all worlds. Constant forces are written at once.
+        """
+        self._generators = generators
+        self._constant[ids] = 0.0
+        for force in self._plan.forces:
+            places = np.searchsorted(self._bodies, force.bodies)
+            self._constant[ids[:, None], places, force.axis] += context[ids][:, force.sources]
+        xfrc[ids[:, None], self._bodies, :3] = self._constant[ids]
+        self._block[ids] = -1
+        self._due[ids] = -1
+        self._catch_up(ids, episodes, steps)
+
+    def write(self, xfrc: Array, episodes: IntArray, steps: IntArray) -> None:
+        """Write what acts at the control steps `steps` (n,) into `xfrc` (n, bodies, 6)."""
+        xfrc[:, self._bodies, :3] = self._constant
+        if not self._plan.pushes:
+            return
+        self._catch_up(self._all, episodes, steps)
+        worlds, pushes, which = np.nonzero(self._due == steps[:, None, None])
+        if len(worlds):
+            bodies = self._bodies[self._body[worlds, pushes, which]]
+            np.add.at(xfrc[..., :3], (worlds, bodies), self._force[worlds, pushes, which])
+
+    def _catch_up(self, ids: IntArray, episodes: IntArray, steps: IntArray) -> None:
+        """Draw the next block wherever all pushes of the present one are over."""
+        for column, push in enumerate(self._plan.pushes):
+            late = ids
+            while len(late := late[self._due[late, column, -1] < steps[late]]):
+                self._draw(push, column, late, episodes)
+
+    def _draw(self, push: Push, column: int, ids: IntArray, episodes: IntArray) -> None:
+        """Draw the next block of one push in the worlds `ids`."""
+        self._block[ids, column] += 1
+        blocks = self._block[ids, column] * len(self._plan.pushes) + column
+        keys = zip(episodes[ids].tolist(), blocks.tolist(), strict=True)
+        uniforms = np.array(
+            [
+                self._generators.at(episode, DISTURBANCE, block).random((4, BLOCK))
+                for episode, block in keys
+            ]
+        )
+        gaps = np.maximum(np.rint(push.every.quantile(uniforms[:, 0]) / self._dt), 1)
+        last = np.maximum(self._due[ids, column, -1], 0)  # the first interval starts at step 0
+        self._due[ids, column] = last[:, None] + np.cumsum(gaps, axis=1)
+        size = push.impulse.quantile(uniforms[:, 1]) / self._dt
+        angle = 2 * np.pi * uniforms[:, 2]
+        zero = np.zeros_like(size)
+        towards = [size * np.cos(angle), size * np.sin(angle), zero]
+        if push.axis is not None:
+            towards = [size if axis == push.axis else zero for axis in range(3)]
+        self._force[ids, column] = np.stack(towards, axis=-1)
+        struck = push.bodies[(uniforms[:, 3] * len(push.bodies)).astype(np.intp)]
+        self._body[ids, column] = np.searchsorted(self._bodies, struck)
