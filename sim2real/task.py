@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -21,11 +22,22 @@ IntArray = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class ObservationTerm:
-    """One named block of the observation: its size and, where it has one, its unit."""
+    """One named block of the observation: its size and, where it has one, its unit.
+
+    A robot's policy sees the group "policy"; what is "privileged" only a simulator knows, and
+    follows after it. `columns` names the numbers of a term, where they have names.
+    """
 
     name: str
     size: int
     unit: str = ""
+    group: Literal["policy", "privileged"] = "policy"
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> ObservationTerm:
+        """A term from plain data, as `dataclasses.asdict` and JSON give it."""
+        return cls(**{**data, "columns": tuple(data.get("columns", ()))})
 
 
 class Rng(Protocol):
@@ -67,7 +79,7 @@ class Task:
     episode_s: ClassVar[float]
     """Time limit in s, a multiple of the control step."""
     units: ClassVar[dict[str, str]] = {}
-    """Unit of each observation term that has one."""
+    """Unit of each observation or privileged term that has one."""
     remembers: ClassVar[tuple[str, ...]] = ()
     """MjData fields whose values before the control step the reward needs."""
     derived_fields: ClassVar[Literal["current", "lagged"]] = "current"
@@ -90,6 +102,14 @@ class Task:
     def observe(self, world: Any) -> dict[str, Array]:
         """Named terms, each (n, k); the observation is their concatenation in this order."""
         raise NotImplementedError("def observe(self, world) -> dict[str, (n, k) array]")
+
+    def privileged(self, world: Any) -> dict[str, Array]:
+        """Named terms, each (n, k), that a critic or a teacher may see besides. By default none.
+
+        They follow the observation where privileged observations are asked for, before the
+        observation without imperfections and the context, which are there for every task.
+        """
+        return {}
 
     def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
         """Named terms, each (n,); the reward is their sum, left to right; each is logged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import gymnasium.spaces
@@ -42,14 +42,43 @@ def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tup
     _check_terms(task, "observe", observation, world.num_envs, 2)
     _check_terms(task, "reward", rewards, world.num_envs, 1)
     _check_terms(task, "failed", {"failed": task.failed(world)}, world.num_envs, 1)
-    for name in task.units:
-        if name not in observation:
-            raise unknown(f"unit of task {task.name!r}", name, observation)
+    if type(task).privileged is Task.privileged:
+        _check_units(task, observation)
     terms = tuple(
         ObservationTerm(name, values.shape[1], task.units.get(name, ""))
         for name, values in observation.items()
     )
     return terms, tuple(rewards)
+
+
+def privileged_terms(
+    task: Task, world: World, policy_terms: Sequence[ObservationTerm], reserved: Sequence[str]
+) -> tuple[ObservationTerm, ...]:
+    """Call `task.privileged`; return its terms. Raises UserError for a broken promise.
+
+    No term may have the name of one of the policy's or a `reserved` one.
+    """
+    found = task.privileged(world)
+    taken = [term.name for term in policy_terms]
+    for name in [name for name in taken if name in reserved] or found:
+        if name in (*taken, *reserved):
+            raise UserError(
+                f"task {task.name!r}: privileged: no term may have the name {name!r}; "
+                f"taken are {', '.join(dict.fromkeys([*taken, *reserved]))}"
+            )
+    if found:
+        _check_terms(task, "privileged", found, world.num_envs, 2)
+    _check_units(task, [*taken, *found])
+    return tuple(
+        ObservationTerm(name, values.shape[1], task.units.get(name, ""), "privileged")
+        for name, values in found.items()
+    )
+
+
+def _check_units(task: Task, terms: Collection[str]) -> None:
+    for name in task.units:
+        if name not in terms:
+            raise unknown(f"unit of task {task.name!r}", name, terms)
 
 
 def _check_terms(

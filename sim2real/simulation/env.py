@@ -36,11 +36,14 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         width: int = 480,
         height: int = 480,
+        privileged: bool = False,
         **options: Any,
     ) -> None:
         if render_mode not in (None, *type(self).metadata["render_modes"]):
             raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
-        self.simulation = Simulation(load_task(task, **options), domain, threads=1)
+        self.simulation = Simulation(
+            load_task(task, **options), domain, threads=1, privileged=privileged
+        )
         self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
         self.action_space = self.simulation.action_space  # type: ignore[assignment]
         self.render_mode = render_mode

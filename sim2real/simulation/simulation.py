@@ -20,6 +20,7 @@ from sim2real.simulation.context import ContextDraws, changed_by
 from sim2real.simulation.contract import action_space, observation_space, try_task
 from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Episode, Transition
+from sim2real.simulation.privileged import Privileged
 from sim2real.simulation.randomness import START, EpisodeGenerators, RowRng
 from sim2real.simulation.sensing import BLOCK, NoiseBlocks
 from sim2real.simulation.world import World
@@ -31,6 +32,8 @@ class Simulation(World):
 
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
     (n, nq)), state fields may be written, `joint(name)` and its like are named views.
+    With `privileged` an observation goes on, behind the policy's columns, with what only a
+    simulator knows (see `simulation.privileged`); `observation_terms` tells which column is what.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone.
     """
@@ -42,6 +45,7 @@ class Simulation(World):
         num_envs: int = 1,
         seed: int = 0,
         threads: int = 0,
+        privileged: bool = False,
     ) -> None:
         if num_envs < 1:
             raise UserError(f"num_envs must be at least 1, got {num_envs}")
@@ -51,13 +55,16 @@ class Simulation(World):
         self.substeps = whole_steps(self.task.control_dt, self.model.opt.timestep, "control_dt")
         self.dt: float = self.model.opt.timestep * self.substeps
         self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
-        self.observation_terms, self._term_names = try_task(self.task, self)
+        self.policy_terms, self._term_names = try_task(self.task, self)
+        self._privileged = Privileged(self.task, self, self.policy_terms) if privileged else None
         self._stage = self._stage_after_step()
+        self.action_space = action_space(self.task, self.model)
+        subject = Subject(self.task.name, self.policy_terms, self.dt, self.task.episode_s)
+        self._plan = bind(self.domain, self.model, subject)
+        extra = self._privileged.terms(self._plan.names) if self._privileged else ()
+        self.observation_terms = (*self.policy_terms, *extra)
         size = sum(term.size for term in self.observation_terms)
         self.observation_space = observation_space(size)
-        self.action_space = action_space(self.task, self.model)
-        subject = Subject(self.task.name, self.observation_terms, self.dt, self.task.episode_s)
-        self._plan = bind(self.domain, self.model, subject)
         self._draws = ContextDraws(self._plan)
         self._observation: Array = np.zeros((num_envs, size))
         self._noise = NoiseBlocks(self._plan.noises, num_envs)
@@ -288,11 +295,14 @@ class Simulation(World):
     def _observe(self, ids: IntArray) -> Array:
         """Observations of the worlds `ids` as the sensors give them, (len(ids), k)."""
         truth = np.concatenate(list(self.task.observe(self).values()), axis=1)
-        observation = truth if ids is self._all else truth[ids]
+        truth = truth if ids is self._all else truth[ids]
+        observation = truth.copy() if self._privileged else truth
         if self._noise:
             due = ids[self._steps[ids] % BLOCK == 0]
             self._noise.refill(self._generators, due, self._episodes, self._steps)
             self._noise.add(observation, ids, self._steps)
+        if self._privileged:
+            return self._privileged.append(observation, truth, self.context[ids], ids)
         return observation
 
     def _draw_contexts(self, ids: IntArray) -> None:

@@ -126,6 +126,7 @@ def make_vec_env(
     num_envs: int = 64,
     seed: int = 0,
     threads: int = 0,
+    privileged: bool = False,
 ) -> SimVecEnv:
-    """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`."""
-    return SimVecEnv(Simulation(task, domain, num_envs, seed, threads))
+    """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`; arguments as for Simulation."""
+    return SimVecEnv(Simulation(task, domain, num_envs, seed, threads, privileged))

@@ -43,11 +43,14 @@ class Sim2RealVectorEnv(
         threads: int = 0,
         width: int = 480,
         height: int = 480,
+        privileged: bool = False,
         **options: Any,
     ) -> None:
         if render_mode not in (None, *type(self).metadata["render_modes"]):
             raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
-        self.simulation = Simulation(load_task(task, **options), domain, num_envs, threads=threads)
+        self.simulation = Simulation(
+            load_task(task, **options), domain, num_envs, threads=threads, privileged=privileged
+        )
         self.num_envs = num_envs
         self.single_observation_space = self.simulation.observation_space
         self.single_action_space = self.simulation.action_space
