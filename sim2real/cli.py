@@ -20,7 +20,7 @@ from tyro.conf import Positional, arg
 
 from sim2real.errors import UserError
 from sim2real.files import write_json
-from sim2real.output import Outcome, compared, pairs, summary, table, trained
+from sim2real.output import Outcome, compared, pairs, pretrainings, summary, table, trained
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
@@ -224,7 +224,7 @@ class Evaluate(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Command):
-    """Run a study: methods x targets x seeds on equal budgets, and one report."""
+    """Run a study: methods (or pretrainings) x targets x seeds on equal budgets, one report."""
 
     file: Positional[Path]
     """The study's YAML file."""
@@ -241,7 +241,8 @@ class Study(Command):
             report = study(asked, workers=self.workers, progress=not self.json)
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
             sys.exit(f"error: {error}")
-        return Outcome(report, [compared(report)], page=asked.folder / "report" / "index.html")
+        shown = pretrainings(report) if "returns" in report else compared(report)
+        return Outcome(report, [shown], page=asked.folder / "report" / "index.html")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,10 +134,26 @@ def compared(report: Mapping[str, Any]) -> Table:
     return table(f"{report['name']}: scores with 95 % intervals", rows)
 
 
-def _interval(found: Mapping[str, Any] | None) -> str:
+def pretrainings(report: Mapping[str, Any]) -> Table:
+    """A comparison's report as one table: what each pretraining reached in each domain."""
+    rows = [
+        {
+            "domain": name if label == report["first"] else "",
+            "pretraining": label,
+            "return": _interval(way, 0),
+            f"against {report['first']}": _interval(way["difference"], 0),
+        }
+        for name, ways in report["returns"].items()
+        for label, way in ways.items()
+    ]
+    return table(f"{report['name']}: returns with 95 % intervals", rows)
+
+
+def _interval(found: Mapping[str, Any] | None, digits: int = 2) -> str:
     """0.42 (0.31 .. 0.55); nothing where there is no value."""
     if found is None or found["value"] is None:
         return ""
-    if found["low"] is None or found["high"] is None:
-        return f"{found['value']:.2f}"
-    return f"{found['value']:.2f} ({found['low']:.2f} .. {found['high']:.2f})"
+    value, low, high = (found[name] for name in ("value", "low", "high"))
+    if low is None or high is None:
+        return f"{value:,.{digits}f}"
+    return f"{value:,.{digits}f} ({low:,.{digits}f} .. {high:,.{digits}f})"

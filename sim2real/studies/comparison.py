@@ -55,7 +55,9 @@ class ComparisonPlan:
         domain = self.source if way.domain is None else load_domain(self.task, way.domain)
         options = {**config.options, **way.options}
         recipe = load_recipe(config.algorithm, self.task.name, options).model_dump(mode="json")
-        more = {} if way.randomization is None else {"more": {"randomization": way.randomization}}
+        more: dict[str, Any] = {}
+        if way.randomization is not None:
+            more["more"] = {"randomization": way.randomization}
         for seed in config.seeds:
             trained = self._cells.add(
                 "pretrain",
@@ -98,3 +100,17 @@ def summarize_comparison(returns: Returns, seed: int = 0) -> dict[str, Any]:
         }
         for name, ways in returns.items()
     }
+
+
+def comparison_notes(seeds: int) -> list[str]:
+    """What a reader must know to trust the intervals."""
+    notes = [
+        "Every pretraining had the same number of control steps in its source domain, and its "
+        "policies met the same episodes.",
+        f"Returns are interquartile means over {seeds} seed{'s' if seeds > 1 else ''} with 95 % "
+        "bootstrap intervals; differences are paired by seed and episode, their intervals resample "
+        "the seeds and then the episodes within each.",
+    ]
+    if seeds < 5:
+        notes.append("With fewer than five seeds such intervals are narrower than they should be.")
+    return notes

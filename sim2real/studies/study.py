@@ -16,9 +16,11 @@ import yaml
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
+from sim2real.evaluation.comparison import write_comparison
 from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
-from sim2real.studies.config import StudyConfig, load_study
+from sim2real.studies.comparison import ComparisonPlan, comparison_notes, summarize_comparison
+from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.plan import Plan
@@ -26,13 +28,15 @@ from sim2real.studies.progress import Board
 from sim2real.studies.summary import Measured, Results, Target, check_references, summarize
 from sim2real.training.run import versions
 
+AnyPlan = Plan | ComparisonPlan
+
 
 class CellsFailed(RuntimeError):
     """Cells that failed, each with its id and traceback; what is done is kept."""
 
 
 def study(
-    config: StudyConfig | Path | str,
+    config: StudyConfig | ComparisonConfig | Path | str,
     *,
     workers: int | None = None,
     progress: bool = True,
@@ -46,16 +50,17 @@ def study(
     ids and tracebacks, when everything else is done; KeyboardInterrupt after a first Ctrl-C, when
     the trainings are saved and the same call goes on.
     """
-    asked = config if isinstance(config, StudyConfig) else load_study(config)
-    plan = Plan(asked)
+    asked = load_study(config) if isinstance(config, Path | str) else config
+    plan = Plan(asked) if isinstance(asked, StudyConfig) else ComparisonPlan(asked)
     started = time.monotonic()
     with _alone(asked.folder):
         write_text(asked.folder / "study.yaml", _dump(asked))
         ledger = Ledger(asked.folder / "cells")
         _work_off(plan, ledger, workers or _processors(), progress)
-        report = _describe(plan) | summarize(_results(plan, ledger))
+        report = _report(plan, ledger)
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
-        write_report(asked.folder / "report", report)
+        write = write_report if isinstance(plan, Plan) else write_comparison
+        write(asked.folder / "report", report)
     return report
 
 
@@ -66,7 +71,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _work_off(plan: Plan, ledger: Ledger, workers: int, progress: bool) -> None:
+def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> None:
     """Do what is not done; raise for what failed."""
     cells = sorted(plan.cells.values(), key=lambda cell: -cell.steps)
     done = [cell for cell in cells if ledger.is_done(cell)]
@@ -88,7 +93,8 @@ def _work_off(plan: Plan, ledger: Ledger, workers: int, progress: bool) -> None:
             for outcome in outcomes:
                 if outcome.status == "done":
                     ledger.write(outcome.cell, outcome.detail)
-                    _check(plan, ledger)
+                    if isinstance(plan, Plan):
+                        _check(plan, ledger)
                 else:
                     problems.append(outcome)
                 if board is not None:
@@ -155,27 +161,56 @@ def _measured(ledger: Ledger, cells: Sequence[Cell]) -> Measured:
     )
 
 
-def _describe(plan: Plan) -> dict[str, Any]:
+def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
+    """All that the report tells: what was asked, and the numbers."""
+    if isinstance(plan, ComparisonPlan):
+        return _describe(plan) | _compare(plan, ledger)
+    report = _describe(plan) | {"budget": plan.config.budget} | summarize(_results(plan, ledger))
+    report["made"] |= {
+        "oracle_steps": plan.config.oracle.steps,
+        "source_steps": plan.config.source.steps,
+        "algorithm": plan.config.source.algorithm,
+    }
+    return report
+
+
+def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
+    """What the policies of a comparison reached in each domain."""
+    labels, seeds = list(plan.config.pretrainings), plan.config.seeds
+    returns = {
+        domain.name: {
+            label: _totals(ledger, [plan.evaluated(label, domain, seed) for seed in seeds])
+            for label in labels
+        }
+        for domain in plan.domains
+    }
+    return {
+        "first": labels[0],
+        "returns": summarize_comparison(returns),
+        "notes": comparison_notes(len(seeds)),
+    }
+
+
+def _describe(plan: AnyPlan) -> dict[str, Any]:
     """What the report tells beside the numbers."""
     config = plan.config
+    made: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "config": _dump(config),
+        "versions": versions(),
+    }
+    if isinstance(config, ComparisonConfig):
+        made |= {"steps": config.steps, "algorithm": config.algorithm}
     return {
         "format": 1,
         "name": config.name,
         "about": config.about,
         "task": plan.task.name,
-        "budget": config.budget,
         "seeds": list(config.seeds),
         "episodes": config.episodes,
         "domains": {domain.name: _words(domain) for domain in plan.domains},
         "source_name": plan.source.name,
-        "made": {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "config": _dump(config),
-            "versions": versions(),
-            "oracle_steps": config.oracle.steps,
-            "source_steps": config.source.steps,
-            "algorithm": config.source.algorithm,
-        },
+        "made": made,
     }
 
 
@@ -183,7 +218,7 @@ def _words(domain: Domain) -> dict[str, Any]:
     return {"about": domain.about, "parameters": domain.describe()}
 
 
-def _dump(config: StudyConfig) -> str:
+def _dump(config: StudyConfig | ComparisonConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

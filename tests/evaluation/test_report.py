@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sim2real.evaluation.report import _number, curves_svg, write_report
+from sim2real.evaluation.page import number
+from sim2real.evaluation.report import curves_svg, write_report
 
 
 def interval(value: float | None, width: float = 0.1) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
     [(None, "–"), (-0.004, "0.00"), (-0.006, "−0.01"), (1.0, "1.00"), (-10.0, "−10.00")],
 )
 def test_numbers_have_no_negative_zero(value: float | None, text: str) -> None:
-    assert _number(value) == text
+    assert number(value) == text
 
 
 def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path) -> None:

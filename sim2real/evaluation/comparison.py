@@ -1,0 +1,61 @@
+"""The report of a comparison of pretrainings: web page, Markdown, JSON. It computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from sim2real.evaluation.page import COLOURS, GREY, INK, MARKERS, RULE, label, render, svg
+from sim2real.files import write_json, write_text
+
+
+def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write index.html, report.md and report.json into `folder`."""
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.md", render("comparison.md", report=report))
+    page = render("comparison.html", report=report, figure=returns_svg(report["returns"]))
+    write_text(folder / "index.html", page)
+
+
+def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return with its interval, a row a domain and a mark a pretraining, as an SVG element."""
+    ways = next(iter(returns.values()))
+    height = 1.1 + len(returns) * (0.35 + 0.17 * len(ways))
+    return svg("return by domain", lambda axes: _draw(axes, returns), (7.6, height))
+
+
+def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
+    labels = list(next(iter(returns.values())))
+    step = 0.7 / len(labels)
+    for index, name in enumerate(labels):
+        found = [ways[name] for ways in returns.values()]
+        middle = [one["value"] for one in found]
+        reach = [
+            [one["value"] - one["low"] for one in found],
+            [one["high"] - one["value"] for one in found],
+        ]
+        axes.errorbar(
+            middle,
+            [row + (index - (len(labels) - 1) / 2) * step for row in range(len(returns))],
+            xerr=reach,
+            fmt=MARKERS[index % len(MARKERS)],
+            color=COLOURS[index % len(COLOURS)],
+            markersize=5,
+            elinewidth=1.6,
+            label=label(name),
+        )
+    for row in range(1, len(returns)):
+        axes.axhline(row - 0.5, color=RULE, linewidth=0.8)
+    axes.set_yticks(range(len(returns)), list(returns), color=INK)
+    axes.set_ylim(len(returns) - 0.5, -0.5)
+    axes.set_xlabel("return", color=INK)
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)

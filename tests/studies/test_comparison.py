@@ -1,0 +1,82 @@
+"""Comparisons of ways to pretrain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sim2real.cli import main
+from sim2real.errors import UserError
+from sim2real.evaluation.statistics import iqm
+from sim2real.studies.comparison import summarize_comparison
+from sim2real.studies.config import ComparisonConfig, load_study
+from sim2real.studies.study import study
+
+TINY: dict[str, Any] = {
+    "about": "Which way to learn is better.",
+    "task": "inverted_pendulum",
+    "steps": 2048,
+    "options": {"num_envs": 16},
+    "pretrainings": ["uniform", {"narrow": {"domain": "nominal"}}],
+    "targets": ["medium"],
+    "seeds": 2,
+    "episodes": 3,
+}
+
+
+def write(tmp_path: Path, **changes: Any) -> Path:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY | {"out": str(tmp_path / "out")} | changes))
+    return file
+
+
+def test_a_comparison_from_file_to_report_and_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path)
+    report = study(file, workers=2, progress=False)
+    out = tmp_path / "out"
+    assert json.loads((out / "report/report.json").read_text()) == report
+    assert list(report["returns"]) == ["randomized", "medium"]
+    for ways in report["returns"].values():
+        assert ways["uniform"]["difference"] is None
+        assert ways["narrow"]["low"] <= ways["narrow"]["value"] <= ways["narrow"]["high"]
+    page = (out / "report/index.html").read_text()
+    assert "<svg" in page
+    assert "| medium | uniform |" in (out / "report/report.md").read_text()
+    before = {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
+    assert len(before) == 2 * 2 * (1 + 2)
+    main(["study", str(file)])  # nothing is left to do
+    assert "narrow" in capsys.readouterr().out
+    assert before == {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
+
+
+def test_returns_and_their_paired_differences() -> None:
+    first = np.arange(12.0).reshape(3, 4)
+    found = summarize_comparison({"hard": {"a": first, "b": first + 7.0}})["hard"]
+    assert found["a"]["value"] == pytest.approx(float(iqm(first.mean(axis=1))))
+    assert found["a"]["difference"] is None
+    difference = found["b"]["difference"]
+    assert [difference[key] for key in ("value", "low", "high")] == pytest.approx([7.0] * 3)
+
+
+def test_what_is_wrong_is_told_before_anything_is_run(tmp_path: Path) -> None:
+    for changes, problem in (
+        ({"pretrainings": ["a", "a"]}, "pretraining 'a' is there twice"),
+        ({"pretrainings": [{"a": {"domian": "x"}}]}, "domain"),
+        ({"pretrainings": [{"a": {"domain": "nominl"}}]}, "nominal"),
+        ({"targets": ["randomized"]}, "different names"),
+        ({"methods": ["fine_tune"]}, "methods"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            study(write(tmp_path, **changes), progress=False)
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_the_kind_of_study_is_seen_from_its_keys(tmp_path: Path) -> None:
+    assert isinstance(load_study(write(tmp_path)), ComparisonConfig)
