@@ -7,7 +7,8 @@ depth and the shape of its floor from the pool.
 A floor lies between the plane and `depth` m below it, and never above: a robot that starts on the
 plane never starts inside the ground. It is level where the robot stands in its default pose, and
 reaches 64 wavelengths from there (512 if the robot moves in x alone). Its name, friction, solver
-parameters and contact dimension are those of the plane.
+parameters and contact dimension are those of the plane; that a foot touches several facets where
+it touched one plane makes the contact a little stiffer.
 """
 
 from __future__ import annotations
@@ -188,6 +189,7 @@ def _surfaces(
     places = _in_floor_frame(data, floor, touching)[:, :2]
     centre = (places.min(axis=0) + places.max(axis=0)) / 2
     radius = (np.linalg.norm(places - centre, axis=1) + model.geom_rbound[touching]).max()
+    radius += 2 * cell  # whole cells under the robot are level
     across = np.zeros(rows) if planar else y - centre[1]
     away = np.clip((np.hypot(x - centre[0], across[:, None]) - radius) / wavelength, 0.0, 1.0)
     surfaces = []

@@ -1,0 +1,69 @@
+"""Every kind of disturbance on every task to which it applies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain
+from sim2real.registry import load_task, task_names
+from sim2real.simulation import Simulation
+
+STANDING = ("ant", "half_cheetah", "hopper", "humanoid", "walker2d")
+KINDS: dict[str, dict[str, Any]] = {
+    "push": {"push": 1.0, "every": {"uniform": [0.1, 0.2]}},
+    "force": {"force": 1.0, "direction": "x"},
+    "slope": {"slope": 0.1},
+    "bumps": {"bumps": {"uniform": [0.02, 0.05]}},
+}
+
+
+def applies(kind: str, task: str) -> bool:
+    if kind == "bumps":
+        return task in STANDING
+    return kind != "slope" or bool(load_task(task).compile().opt.gravity.any())
+
+
+PAIRS = [(kind, task) for kind in KINDS for task in task_names() if applies(kind, task)]
+
+
+def trajectory(task: str, domain: Domain | None) -> np.ndarray:
+    simulation = Simulation(task, domain, num_envs=3, seed=1, threads=1)
+    rng = np.random.default_rng(0)
+    space = simulation.action_space
+    actions = rng.uniform(space.low, space.high, (40, 3, *space.shape))
+    return np.stack([simulation.advance(action).observation for action in actions])
+
+
+def one(kind: str, task: str, **changes: Any) -> Domain:
+    of = {"of": load_task(task).compile().body(1).name} if kind in ("push", "force") else {}
+    return Domain(disturbances=[{**KINDS[kind], **of, **changes}])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("kind", "task"), PAIRS)
+def test_it_moves_the_trajectory(kind: str, task: str) -> None:
+    moved = trajectory(task, one(kind, task))
+    assert np.isfinite(moved).all()
+    difference = np.abs(moved - trajectory(task, None)).max(axis=(0, 2))
+    assert (difference > 1e-3).all()
+
+
+@pytest.mark.parametrize(("kind", "task"), PAIRS)
+def test_nothing_of_it_changes_no_bit(kind: str, task: str) -> None:
+    nothing = trajectory(task, one(kind, task, **{kind: 0.0}))
+    np.testing.assert_array_equal(nothing, trajectory(task, None))
+
+
+@pytest.mark.parametrize(("kind", "task"), PAIRS)
+def test_a_thousand_draws_stay_in_range(kind: str, task: str) -> None:
+    if kind == "push":  # drawn within the episode: see the tests of the simulation
+        return
+    low, high = 0.5 * 0.05, 0.05
+    changes = {kind: {"uniform": [low, high]}}
+    simulation = Simulation(task, one(kind, task, **changes), num_envs=50, threads=1)
+    for _ in range(20):
+        drawn = simulation.context[:, 0]
+        assert low <= drawn.min() <= drawn.max() <= high
+        simulation.reset()
