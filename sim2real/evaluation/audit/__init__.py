@@ -1,0 +1,6 @@
+"""The audit of a domain: every parameter acts, and no world is broken."""
+
+from sim2real.evaluation.audit.auditor import Auditor, audit, audits
+from sim2real.evaluation.audit.findings import AuditReport, Curve, End, Finding
+
+__all__ = ["AuditReport", "Auditor", "Curve", "End", "Finding", "audit", "audits"]

@@ -1,0 +1,206 @@
+"""The audit: does every parameter of a domain do what it says, and is every world sound?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mujoco
+import mujoco.batch
+
+from sim2real.domains import Domain, load_domain
+from sim2real.evaluation.audit.curves import best_curve
+from sim2real.evaluation.audit.effects import Effect
+from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
+from sim2real.evaluation.audit.judge import (
+    changed_friction,
+    model_finding,
+    problems,
+    together_finding,
+)
+from sim2real.evaluation.audit.motions import WORLDS, Rollout
+from sim2real.evaluation.audit.parts import Part, bare, parts
+from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
+from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
+from sim2real.registry import load_task
+from sim2real.task import Task
+
+CLEAR = 10.0
+"""Multiples of numerical noise from which on a difference is one."""
+FAINT = 1e-6
+"""Relative change below which an effect is remarkable for being so small."""
+_REFUSED = (ValueError, mujoco.FatalError, mujoco.batch.SimulationError)
+
+
+def audit(
+    task: str | Task, domain: str | Domain | None = None, *, waived: Sequence[str] = ()
+) -> AuditReport:
+    """Probe every parameter of `domain` at both ends of its range, all else nominal.
+
+    The errors of the parameters `waived` do not count. Raises UserError for a domain that cannot
+    be bound to the task at all, and for a waived parameter that it does not have.
+    """
+    return audits(task, [domain], waived=waived)[0]
+
+
+def audits(
+    task: str | Task, domains: Sequence[str | Domain | None], *, waived: Sequence[str] = ()
+) -> list[AuditReport]:
+    """As `audit`, for several domains of one task; one of them must have each waived parameter."""
+    auditor = Auditor(task)
+    reports = [auditor.audit(domain) for domain in domains]
+    check_waived(reports, waived)
+    return [report.waive(waived) for report in reports]
+
+
+class Auditor:
+    """Audits domains of one task; what is nominal is probed once for all of them."""
+
+    def __init__(self, task: str | Task) -> None:
+        self.task = load_task(task)
+        self._references: list[tuple[Domain, Reference]] = []
+
+    def audit(self, domain: str | Domain | None = None) -> AuditReport:
+        """As the function `audit`."""
+        started = time.perf_counter()
+        asked = load_domain(self.task, domain)
+        together = Rollout(self.task, asked, 2 * WORLDS)  # refuses what cannot be bound
+        reference = self._nominal(asked)
+        base = reference.base
+        shaken = changed_friction(base.model, together.simulation.world_model(0))
+        findings = [
+            model_finding(base),
+            *(self._examine(reference, part, shaken) for part in parts(self.task, asked)),
+            together_finding(base, together),
+        ]
+        shown = tuple(one for one in findings if one.ends or one.errors or one.warnings)
+        return AuditReport(self.task.name, asked.name, shown, time.perf_counter() - started)
+
+    def _nominal(self, domain: Domain) -> Reference:
+        """The reference of the domain's model without parameters."""
+        base = bare(domain).model_copy(update={"name": "nominal", "about": ""})
+        for known, reference in self._references:
+            if known == base:
+                return reference
+        self._references.append((base, make_reference(self.task, base)))
+        return self._references[-1][1]
+
+    def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
+        """One parameter; `shaken` are the geoms whose friction the domain changes."""
+        probed, errors = self._probe_ends(reference, part)
+        ends = [_end(one, reference.effects(one.probed)) for one in probed]
+        warnings: list[str] = []
+        if not errors:
+            errors, warnings = self._judge(reference, part, probed, ends, shaken)
+        motions = {one.name: one.probed.motion for one in probed}
+        base = reference.base
+        return Finding(
+            part.name,
+            part.entry.words(),
+            tuple(ends),
+            tuple(errors),
+            tuple(warnings),
+            curve=best_curve(part.section, base.motion, motions, base.rollout.simulation),
+        )
+
+    def _probe_ends(self, reference: Reference, part: Part) -> tuple[list[_Probe], list[str]]:
+        """The probes at each end, and what is wrong there."""
+        probed, errors = [], []
+        for name, value in part.ends():
+            place = _place(name, value)
+            try:
+                found = probe(self.task, part.alone(value), reference)
+            except _REFUSED as error:
+                errors.append(f"{place}refused: {' '.join(str(error).split())}")
+                continue
+            probed.append(_Probe(name, value, found))
+            errors += [place + problem for problem in problems(reference.base, found)]
+        return probed, errors
+
+    def _judge(
+        self,
+        reference: Reference,
+        part: Part,
+        probed: Sequence[_Probe],
+        ends: Sequence[End],
+        shaken: frozenset[int],
+    ) -> tuple[list[str], list[str]]:
+        """Errors and warnings about what the parameter does, where every world is sound."""
+        base = reference.base
+        cases = [
+            Case(part, base.model, one.probed.model, base.forces, one.probed.forces)
+            for one in probed
+        ]
+        hidden = [why_friction_hidden(case, shaken) for case in cases]
+        if all(hidden):
+            return [f"no contact uses the friction asked for: {hidden[0]}"], []
+        warnings = [
+            f"{_place(one.name, one.value)}no contact uses the friction asked for: {reason}"
+            for one, reason in zip(probed, hidden, strict=True)
+            if reason
+        ]
+        if any(end.times_noise > CLEAR for end in ends):
+            if max(max(end.changes.values()) for end in ends) < FAINT:
+                warnings.append("changes nothing by more than a millionth of what is measured")
+            return [], warnings
+        steps = self._acts_later(reference, part, probed)
+        if steps:
+            seconds = steps * base.rollout.simulation.dt
+            return [], [*warnings, f"acts only in longer motions, of {seconds:.3g} s"]
+        if self._acts_in_company(part):
+            return [], [*warnings, "acts only together with other parameters of the domain"]
+        return [f"has no effect: {why_nothing(cases[-1])}"], warnings
+
+    def _acts_later(self, reference: Reference, part: Part, probed: Sequence[_Probe]) -> int:
+        """Control steps after which an effect shows, looking ever further; 0 if none does."""
+        steps = len(reference.base.motion.qpos)
+        episode = reference.base.rollout.simulation.episode_steps
+        last = min(4 * steps, episode) if part.section == "dynamics" else episode
+        while steps < last:
+            steps = min(2 * steps, last)
+            if any(_is_clear(reference.effects(one.probed, steps)) for one in probed):
+                return steps
+        return 0
+
+    def _acts_in_company(self, part: Part) -> bool:
+        """Whether it acts when the domain's other parameters are at their ends."""
+        for end in (0, 1):
+            without = part.in_company(end, None, absent=True)
+            if without == bare(part.domain):
+                return False
+            try:
+                reference = make_reference(self.task, without)
+                for _, value in part.ends():
+                    company = probe(self.task, part.in_company(end, value), reference)
+                    if _is_clear(reference.effects(company)):
+                        return True
+            except _REFUSED:  # the others' own problems are told with them
+                continue
+        return False
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What was probed at one end."""
+
+    name: str
+    value: float | None
+    probed: Probed
+
+
+def _end(one: _Probe, effects: dict[str, Effect]) -> End:
+    changes = {name: effects[name].change for name in PROBES}
+    times_noise = max(effect.times_noise for effect in effects.values())
+    return End(one.name, one.value, changes, times_noise)
+
+
+def _is_clear(effects: dict[str, Effect]) -> bool:
+    return any(effect.times_noise > CLEAR for effect in effects.values())
+
+
+def _place(name: str, value: float | None) -> str:
+    """Where in the range something happens."""
+    if value is None:
+        return ""
+    return f"at {value:g}: " if name == "value" else f"at its {name} end, {value:g}: "

@@ -1,0 +1,71 @@
+"""The one quantity that shows best what a parameter does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+from sim2real.evaluation.audit.findings import Curve
+from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion
+from sim2real.simulation import Simulation
+from sim2real.task import Array
+
+_SHOWN = {"sensing": "observation", "actuation": "force"}
+
+
+def best_curve(
+    section: str, nominal: Motion, ends: Mapping[str, Motion], simulation: Simulation
+) -> Curve | None:
+    """The coordinate, force or observation that the ends move farthest from the nominal world.
+
+    `nominal` and `ends` have the same control steps; None without ends. What is not sound is not
+    drawn (NaN).
+    """
+    if not ends:
+        return None
+    field = _SHOWN.get(section, "qpos")
+    if field == "force" and all(_same(getattr(one, field), nominal.force) for one in ends.values()):
+        field = "qpos"
+    values = {name: _sound(one, field) for name, one in ends.items()}
+    base = _sound(nominal, field)
+    scale = np.nanstd(base, axis=0) + 1e-3 * np.nanstd(base) + 1e-12
+    moved = [np.nan_to_num(np.abs(one - base) / scale).mean(axis=0) for one in values.values()]
+    total = np.sum(moved, axis=0)
+    world, column = np.unravel_index(int(np.argmax(total)), total.shape)
+    lines = {name: one[:, world, column].tolist() for name, one in values.items()}
+    seconds = (np.arange(1, len(base) + 1) * simulation.dt).tolist()
+    return Curve(
+        _name(simulation, field, int(column)),
+        COMMANDS[int(world) % WORLDS],
+        seconds,
+        {"nominal": base[:, world, column].tolist(), **lines},
+    )
+
+
+def _same(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and np.array_equal(one, other)
+
+
+def _sound(motion: Motion, field: str) -> Array:
+    values: Array = np.where(motion.sound[..., None], getattr(motion, field), np.nan)
+    return values
+
+
+def _name(simulation: Simulation, field: str, column: int) -> str:
+    model = simulation.model
+    if field == "observation":
+        for term in simulation.observation_terms:
+            if column < term.size:
+                return (
+                    f"observed {term.name} {column}" if term.size > 1 else f"observed {term.name}"
+                )
+            column -= term.size
+    if field == "force":
+        return f"force of {model.actuator(column).name or f'actuator {column}'}"
+    joint = int(np.searchsorted(model.jnt_qposadr, column, side="right")) - 1
+    name = model.joint(joint).name or f"joint {joint}"
+    offset = column - int(model.jnt_qposadr[joint])
+    several = model.jnt_type[joint] in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL)
+    return f"{name} {'xyzwijk'[offset] if several else ''}".strip()

@@ -1,0 +1,106 @@
+"""How far a probe is from the nominal one, and how much of that is numerical noise.
+
+The noise is that of a twin of the nominal world which starts a rounding error beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim2real.evaluation.audit.motions import Motion
+from sim2real.evaluation.audit.states import Forces
+from sim2real.task import Array, BoolArray
+
+FLOOR = 1e-14
+"""Relative differences below this are rounding, whatever the twin says."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How far a probe is from the nominal one: relative to what it measures, and in multiples of
+    numerical noise."""
+
+    change: float
+    times_noise: float
+
+
+def state_effects(nominal: Forces, twin: Forces, changed: Forces) -> dict[str, Effect]:
+    """Largest relative change of accelerations and of actuator forces over the states."""
+    return {
+        "acceleration": _of_states(nominal.acceleration, twin.acceleration, changed.acceleration),
+        "force": _of_states(nominal.force, twin.force, changed.force),
+    }
+
+
+def _of_states(nominal: Array, twin: Array, changed: Array) -> Effect:
+    size = np.linalg.norm(nominal, axis=1)
+    size = np.maximum(size, 1e-3 * np.median(size) + 1e-12)
+    change = np.linalg.norm(changed - nominal, axis=1) / size
+    noise = np.linalg.norm(twin - nominal, axis=1) / size
+    return Effect(float(change.max()), float((change / np.maximum(noise, FLOOR)).max()))
+
+
+def motion_effects(nominal: Motion, twin: Motion, changed: Motion) -> dict[str, Effect]:
+    """Changes of the settled pose, the trajectory, the forces, the observation and the reward.
+
+    Compared are the control steps that were sound in both; in each quantity the world that
+    differs most counts.
+    """
+    sound = nominal.sound & changed.sound
+    moved = nominal.qpos - nominal.qpos[0]
+    pairs = {
+        "trajectory": (nominal.qpos, twin.qpos, changed.qpos, moved),
+        "force": (nominal.force, twin.force, changed.force, nominal.force),
+        "observation": (
+            nominal.observation,
+            twin.observation,
+            changed.observation,
+            nominal.observation,
+        ),
+        "reward": tuple(
+            values[..., None]
+            for values in (nominal.reward, twin.reward, changed.reward, nominal.reward)
+        ),
+    }
+    effects = {name: _of_motion(*four, sound) for name, four in pairs.items()}
+    effects["settled pose"] = _settled(nominal, changed, effects["trajectory"].times_noise)
+    return effects
+
+
+def _of_motion(
+    nominal: Array, twin: Array, changed: Array, scale: Array, sound: BoolArray
+) -> Effect:
+    """Root mean square difference, each quantity against the root mean square of its `scale`.
+
+    The noise k steps after the first difference is what the twin has k steps after its start.
+    """
+    size = np.sqrt(np.mean(np.square(scale), axis=(0, 1)))
+    size = np.maximum(size, 1e-3 * size.max(initial=0.0) + 1e-9)
+    difference = np.where(sound, _norms((changed - nominal) / size), 0.0)
+    noise = np.maximum.accumulate(_norms((twin - nominal) / size), axis=0)
+    times = 0.0
+    for world in range(difference.shape[1]):
+        onsets = np.flatnonzero(difference[:, world])
+        if len(onsets):
+            tail = difference[onsets[0] :, world]
+            times = max(times, float(np.max(tail / np.maximum(noise[: len(tail), world], FLOOR))))
+    change = np.sqrt(np.mean(np.square(difference), axis=0))
+    return Effect(float(change.max()), times)
+
+
+def _norms(values: Array) -> Array:
+    """Root mean square over the last axis."""
+    norms: Array = np.sqrt(np.mean(np.square(values), axis=-1))
+    return norms
+
+
+def _settled(nominal: Motion, changed: Motion, times_noise: float) -> Effect:
+    """The pose that the world without commands comes to, against how far it went."""
+    if not (nominal.sound[-1, 0] and changed.sound[-1, 0]):
+        return Effect(0.0, 0.0)
+    path = np.linalg.norm(nominal.qpos[:, 0] - nominal.qpos[0, 0], axis=1)
+    moved = np.linalg.norm(changed.qpos[-1, 0] - nominal.qpos[-1, 0])
+    change = float(moved / max(float(path.max()), 1e-6))
+    return Effect(change, times_noise if change else 0.0)

@@ -1,0 +1,83 @@
+"""What is wrong with a world, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+
+from sim2real.evaluation.audit.checks import impossible_values, stale_constants
+from sim2real.evaluation.audit.findings import Finding
+from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion, Rollout, usual_steps
+from sim2real.evaluation.audit.reasons import same_shapes
+from sim2real.evaluation.audit.worlds import Probed
+
+WILD = 1e3
+"""Times the nominal velocities that are an explosion, though MuJoCo may not say so."""
+MODEL, TOGETHER = "(model)", "(all together)"
+"""Findings that belong to no single parameter."""
+
+
+def problems(base: Probed, probed: Probed) -> Iterator[str]:
+    """What is wrong with a world that is not wrong with the base."""
+    known = set(impossible_values(base.model))
+    yield from (one for one in impossible_values(probed.model) if one not in known)
+    yield from _stale(base.model, probed.model)
+    if not np.isfinite(probed.forces.acceleration).all():
+        yield "accelerations are not finite"
+    yield from _explosions(base, probed)
+
+
+def model_finding(base: Probed) -> Finding:
+    """What is wrong before any parameter is changed."""
+    errors = [*impossible_values(base.model), *_stale(None, base.model)]
+    errors += _unsound(base.motion, base.rollout)
+    return Finding(MODEL, "the model as it is", errors=tuple(errors))
+
+
+def together_finding(base: Probed, rollout: Rollout) -> Finding:
+    """What is wrong with worlds in which everything is drawn at once."""
+    simulation = rollout.simulation
+    motion = rollout.upto(usual_steps(simulation))
+    errors = list(_stale(base.model, simulation.world_model(0)))
+    for problem in _unsound(motion, rollout) if base.motion.sound.all() else ():
+        _, world = np.argwhere(~motion.sound)[0]
+        draws = ", ".join(f"{k} {v:.3g}" for k, v in simulation.contexts()[world].items())
+        errors.append(f"{problem} with {draws}")
+    return Finding(TOGETHER, "worlds as they are drawn", errors=tuple(errors))
+
+
+def _stale(base: mujoco.MjModel | None, model: mujoco.MjModel) -> Iterator[str]:
+    stale = set(stale_constants(model)) - set(stale_constants(base) if base else ())
+    if stale:
+        yield f"constants derived from the model are stale: {', '.join(sorted(stale))}"
+
+
+def _explosions(base: Probed, probed: Probed) -> Iterator[str]:
+    news = [name for name in probed.motion.warnings if name not in base.motion.warnings]
+    told = f" (MuJoCo warns: {', '.join(news)})" if news else ""
+    if base.motion.sound.all() and not probed.motion.sound.all():
+        yield from (problem + told for problem in _unsound(probed.motion, probed.rollout))
+    elif news:
+        yield f"MuJoCo warns: {', '.join(news)}"
+    else:
+        fastest, usual = (np.abs(one.motion.qvel).max() for one in (probed, base))
+        if fastest > WILD * max(usual, 1.0):
+            yield f"the model explodes: velocities of {fastest:.2g}, nominally {usual:.2g}"
+
+
+def _unsound(motion: Motion, rollout: Rollout) -> Iterator[str]:
+    """When and under which commands the first world became unstable."""
+    if not motion.sound.all():
+        step, world = np.argwhere(~motion.sound)[0]
+        after = (step + 1) * rollout.simulation.dt
+        yield f"the model explodes after {after:.3g} s of {COMMANDS[world % WORLDS]}"
+
+
+def changed_friction(base: mujoco.MjModel, drawn: mujoco.MjModel) -> frozenset[int]:
+    """The geoms whose friction a domain changes."""
+    if not same_shapes(base, drawn):
+        return frozenset()
+    changed = (drawn.geom_friction != base.geom_friction).any(axis=1)
+    return frozenset(np.flatnonzero(changed).tolist())

@@ -1,0 +1,152 @@
+"""A domain taken apart: every number that it draws, alone and at the ends of its range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim2real.domains import Domain
+from sim2real.domains.distributions import Constant, Distribution
+from sim2real.errors import UserError
+from sim2real.simulation import Simulation
+from sim2real.task import Task
+
+SECTIONS = ("dynamics", "actuation", "sensing", "disturbances")
+TAIL = 0.01
+"""Where a range has no end, the quantiles TAIL and 1 - TAIL stand for its ends."""
+_KEPT = ("name", "about", "model")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One number that a domain draws for an episode, or one imperfection drawn at every step.
+
+    `domain` is where it comes from, entry `index` of `section`; `entry` is that entry, of the one
+    element where each has its own number; `others` is the entry without it, if anything is left.
+    `drawn` tells whether the number is part of the context.
+    """
+
+    name: str
+    domain: Domain
+    section: str
+    index: int
+    entry: Any
+    others: Any | None
+    drawn: bool
+
+    @property
+    def distribution(self) -> Distribution:
+        """What the number is drawn from."""
+        return distribution_of(self.entry)
+
+    @property
+    def kind(self) -> str:
+        """The field, or the kind of imperfection."""
+        return str(getattr(self.entry, "field", None) or _drawn_field(self.entry))
+
+    @property
+    def operation(self) -> str:
+        """`scale`, `add`, `set`, or the kind of imperfection."""
+        return _drawn_field(self.entry)
+
+    def ends(self) -> list[tuple[str, float | None]]:
+        """Names and values of the ends; what is drawn at every step is probed as it is drawn."""
+        if not self.drawn:
+            return [("drawn", None)]
+        low, high = ends_of(self.distribution)
+        return [("value", low)] if low == high else [("low", low), ("high", high)]
+
+    def alone(self, value: float | None) -> Domain:
+        """A domain of nothing else, with the number at `value` (None: as it is drawn)."""
+        return bare(self.domain).model_copy(update={self.section: (self._at(value),)})
+
+    def in_company(self, end: int, value: float | None, absent: bool = False) -> Domain:
+        """The domain with all others at their low (0) or high (1) end, and this one at `value`."""
+        update = {}
+        for section in SECTIONS:
+            entries = []
+            for index, entry in enumerate(getattr(self.domain, section, ())):
+                mine = section == self.section and index == self.index
+                other = self.others if mine else entry
+                if other is not None:
+                    entries.append(at(other, ends_of(distribution_of(other))[end]))
+                if mine and not absent:
+                    entries.append(self._at(value))
+            if entries:
+                update[section] = tuple(entries)
+        return bare(self.domain).model_copy(update=update)
+
+    def _at(self, value: float | None) -> Any:
+        return self.entry if value is None else at(self.entry, value)
+
+
+def bare(domain: Domain) -> Domain:
+    """The domain without any parameter: its model as it is."""
+    kept = {name: getattr(domain, name) for name in _KEPT if name in Domain.model_fields}
+    return Domain(**kept)
+
+
+def distribution_of(entry: Any) -> Distribution:
+    """What an entry of any section draws."""
+    found: Distribution = getattr(entry, _drawn_field(entry))
+    return found
+
+
+def ends_of(distribution: Distribution) -> tuple[float, float]:
+    """The smallest and the largest value, or the outermost quantiles of what has no end."""
+    low, high = distribution.support
+    tails = distribution.quantile(np.array([TAIL, 1 - TAIL]))
+    return (
+        low if math.isfinite(low) else float(tails[0]),
+        high if math.isfinite(high) else float(tails[1]),
+    )
+
+
+def at(entry: Any, value: float) -> Any:
+    """The entry with a constant in place of its distribution."""
+    return entry.model_copy(update={_drawn_field(entry): Constant(value)})
+
+
+def _drawn_field(entry: Any) -> str:
+    """The key under which an entry holds its distribution."""
+    if hasattr(entry, "operation"):
+        return str(entry.operation[0])
+    return str(getattr(entry, "kind", "noise"))
+
+
+def parts(task: Task, domain: Domain) -> Iterator[Part]:
+    """Every number that `domain` draws, one after the other, then what it draws at each step."""
+    for section in SECTIONS:
+        for index, entry in enumerate(getattr(domain, section, ())):
+            yield from _entry_parts(task, domain, section, index, entry)
+
+
+def _entry_parts(
+    task: Task, domain: Domain, section: str, index: int, entry: Any
+) -> Iterator[Part]:
+    def names(candidate: Any) -> tuple[str, ...]:
+        alone = bare(domain).model_copy(update={section: (candidate,)})
+        return Simulation(task, alone, threads=1).context_names
+
+    own = names(entry)
+    label = getattr(entry, "label", "")
+    of = tuple(name.removeprefix(f"{label}:") for name in own if name.startswith(f"{label}:"))
+    if not own:
+        of = tuple(getattr(entry, "of", ()))
+    single = [entry.model_copy(update={"of": (element,)}) for element in of] if len(of) > 1 else []
+    try:
+        split = bool(single) and (not own or tuple(n for one in single for n in names(one)) == own)
+    except UserError:
+        split = False
+    if not split:
+        name = own[0] if len(own) == 1 else label or f"{_drawn_field(entry)} of {', '.join(of)}"
+        yield Part(name, domain, section, index, entry, None, bool(own))
+        return
+    for element, one in zip(of, single, strict=True):
+        rest = entry.model_copy(update={"of": tuple(other for other in of if other != element)})
+        kind = label or _drawn_field(entry)
+        yield Part(f"{kind}:{element}", domain, section, index, one, rest, bool(own))

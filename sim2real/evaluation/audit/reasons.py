@@ -1,0 +1,277 @@
+"""Why a parameter does nothing, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from sim2real.evaluation.audit.checks import array, differing
+from sim2real.evaluation.audit.parts import Part, ends_of
+from sim2real.evaluation.audit.states import Forces
+from sim2real.task import IntArray
+
+_FRICTION = {0: ("sliding", 0, 3), 1: ("torsional", 2, 4), 2: ("rolling", 3, 6)}
+"""Column of geom_friction -> its name, its place in a contact's friction, the condim it needs."""
+_IDENTITY = {"scale": 1.0, "strength": 1.0, "add": 0.0}
+_STILL = "in none of the states and motions probed does it change anything"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is known of a parameter at one end: the models without and with it, and its probes."""
+
+    part: Part
+    nominal: mujoco.MjModel
+    model: mujoco.MjModel
+    before: Forces
+    after: Forces
+
+    @property
+    def changed(self) -> list[str]:
+        """The model's arrays that it changes."""
+        if not same_shapes(self.nominal, self.model):
+            return []
+        return differing(self.nominal, self.model)
+
+
+def same_shapes(one: mujoco.MjModel, other: mujoco.MjModel) -> bool:
+    """Whether two models have the same elements."""
+    sizes = ("nbody", "ngeom", "njnt", "nv", "nq", "nu", "ntendon")
+    return all(getattr(one, size) == getattr(other, size) for size in sizes)
+
+
+def why_nothing(case: Case) -> str:
+    """The reason, as far as it can be found, for which a parameter has no effect."""
+    part, changed = case.part, case.changed
+    if _is_identity(part):
+        return f"{part.operation} {ends_of(part.distribution)[0]:g} leaves everything as it is"
+    if part.section == "dynamics" and not changed:
+        return "the values are the nominal ones"
+    if "geom_friction" in changed:
+        return _why_friction_unused(case)
+    if part.section != "dynamics":
+        return _of_signals(part)
+    for name, explain in _EXPLAINED:
+        if any(array_name.startswith(name) for array_name in changed):
+            reason = explain(case)
+            if reason:
+                return reason
+    return _STILL
+
+
+def _is_identity(part: Part) -> bool:
+    low, high = ends_of(part.distribution)
+    identity = _IDENTITY.get(part.operation, None if part.section == "dynamics" else 0.0)
+    return low == high == identity
+
+
+def _words(part: Part) -> str:
+    return part.distribution.words()
+
+
+def _of_signals(part: Part) -> str:
+    what = {
+        "actuation": "the forces of the actuators stay as they are",
+        "sensing": "the observation stays as it is",
+    }.get(part.section, "no motion changes")
+    limits = {
+        "saturation": "; nothing reaches the limit",
+        "rate_limit": "; nothing changes as fast as the limit",
+        "dead_zone": "; no command is as small",
+    }.get(part.operation, "")
+    return f"with {part.operation} {_words(part)} {what} for an episode{limits}"
+
+
+# -- friction ----------------------------------------------------------------------------------
+
+
+def why_friction_hidden(case: Case, others: frozenset[int]) -> str:
+    """The reason for which every contact that could use the friction asked for uses another.
+
+    Nothing if one does, or if none could. `others` are geoms whose friction the domain changes too:
+    what hides behind those is meant.
+    """
+    hidden = [
+        reason
+        for column in _changed_columns(case)
+        for could, reason in _unused(case, others, column)
+        if could
+    ]
+    return "" if "" in hidden else _most(hidden)
+
+
+def _why_friction_unused(case: Case) -> str:
+    """The reason for which no contact uses the friction, be it that there is none."""
+    found = [one for column in _changed_columns(case) for one in _unused(case, frozenset(), column)]
+    could = [reason for possible, reason in found if possible]
+    rows = np.flatnonzero((case.model.geom_friction != case.nominal.geom_friction).any(axis=1))
+    untouched = _why_untouched(case.model, frozenset(rows.tolist()))
+    return _most(could) or _most([reason for _, reason in found]) or untouched
+
+
+def _most(reasons: list[str]) -> str:
+    """The reason given most often; nothing if there is none."""
+    return max(sorted(set(reasons)), key=reasons.count) if reasons else ""
+
+
+def _changed_columns(case: Case) -> list[int]:
+    if not same_shapes(case.nominal, case.model):
+        return []
+    changed = case.model.geom_friction != case.nominal.geom_friction
+    return np.flatnonzero(changed.any(axis=0)).tolist()
+
+
+def _unused(case: Case, others: frozenset[int], column: int) -> Iterator[tuple[bool, str]]:
+    """For each contact of the geoms: whether it could use the friction, and why it does not ("" if
+    it does)."""
+    name, place, needed = _FRICTION[column]
+    model, contacts = case.model, case.after.contacts
+    changed = model.geom_friction[:, column] != case.nominal.geom_friction[:, column]
+    geoms = frozenset(np.flatnonzero(changed).tolist())
+    for row in np.flatnonzero(changed[contacts.geoms].any(axis=1)).tolist():
+        if contacts.dim[row] < needed:
+            yield False, _too_simple(name, int(contacts.dim[row]), needed)
+        else:
+            pair, used = contacts.geoms[row], float(contacts.friction[row, place])
+            yield True, _compare(model, pair, used, geoms, others, column)
+
+
+def _compare(
+    model: mujoco.MjModel,
+    pair: IntArray,
+    used: float,
+    geoms: frozenset[int],
+    others: frozenset[int],
+    column: int,
+) -> str:
+    """Why the contact of `pair` uses another friction than asked; nothing if it does not."""
+    friction = model.geom_friction[:, column]
+    asked = [int(geom) for geom in pair if int(geom) in geoms]
+    partner = [int(geom) for geom in pair if int(geom) not in geoms]
+    if any(np.isclose(used, friction[geom], rtol=1e-6, atol=2e-5) for geom in asked):
+        return ""
+    explicit = _has_pair(model, pair)
+    if partner and partner[0] in others and not explicit:
+        return ""
+    if explicit or not partner:
+        names = " and ".join(_geom(model, int(geom)) for geom in pair)
+        return f"the contact pair of {names} has its own friction, {_number(used)}"
+    own, its = friction[asked[0]], friction[partner[0]]
+    mine, other = _geom(model, asked[0]), _geom(model, partner[0])
+    asking = f"{mine} is asked to have {_number(own)}, but {other}'s friction {_number(its)}"
+    if model.geom_priority[partner[0]] > model.geom_priority[asked[0]]:
+        return f"{asking} has priority"
+    return f"{asking} is larger, and MuJoCo takes the maximum"
+
+
+def _number(value: float) -> str:
+    return str(round(float(value), 6))
+
+
+def _has_pair(model: mujoco.MjModel, pair: IntArray) -> bool:
+    both = sorted(int(geom) for geom in pair)
+    pairs = zip(model.pair_geom1.tolist(), model.pair_geom2.tolist(), strict=True)
+    return both in [sorted(one) for one in pairs]
+
+
+def _too_simple(name: str, dim: int, needed: int) -> str:
+    if dim == 1:
+        return "its contacts are without friction (condim 1)"
+    return f"its contacts have condim {dim}, and {name} friction needs {needed}"
+
+
+def _why_untouched(model: mujoco.MjModel, geoms: frozenset[int]) -> str:
+    names = ", ".join(_geom(model, geom) for geom in sorted(geoms))
+    rows = sorted(geoms)
+    if not (model.geom_contype[rows].any() or model.geom_conaffinity[rows].any()):
+        return f"{names} collides with nothing (contype and conaffinity are 0)"
+    return f"{names} touched nothing in any state probed"
+
+
+def _geom(model: mujoco.MjModel, geom: int) -> str:
+    return model.geom(geom).name or f"geom {geom}"
+
+
+# -- the rest of the model ---------------------------------------------------------------------
+
+
+def _no_contact(case: Case) -> str:
+    rows = _rows(case, "geom_")
+    if not len(rows):
+        return ""
+    if np.isin(case.after.contacts.geoms, rows).any():
+        return "its contacts take the value of the other geom or of a pair"
+    return _why_untouched(case.model, frozenset(rows.tolist()))
+
+
+def _limit(case: Case) -> str:
+    rows = _rows(case, "jnt_range")
+    if len(rows) and not case.model.jnt_limited[rows].all():
+        return "the joint has no limits"
+    return "the limit of the joint is never reached"
+
+
+def _solver(case: Case) -> str:
+    most = int(case.model.opt.iterations)
+    if case.before.iterations < most and case.part.kind == "opt.iterations":
+        return f"the solver needs at most {case.before.iterations} iterations in the states probed"
+    return ""
+
+
+def _wind(case: Case) -> str:
+    if case.model.opt.density == 0 and case.model.opt.viscosity == 0:
+        return "density and viscosity of the medium are 0, so that wind exerts no force"
+    return ""
+
+
+def _gravity(case: Case) -> str:
+    return "no joint lets anything move in that direction"
+
+
+def _body(case: Case) -> str:
+    rows = _rows(case, "body_")
+    if len(rows) and not case.model.body_weldid[rows].any():
+        return "the body is fixed to the world"
+    return "no joint of the body feels it"
+
+
+def _joint(case: Case) -> str:
+    return "the joint does not move, or nothing depends on it"
+
+
+def _force_range(case: Case) -> str:
+    rows = _rows(case, "actuator_forcerange")
+    if len(rows) and not case.model.actuator_forcelimited[rows].all():
+        return "the force of the actuator has no limits"
+    largest = np.max(np.abs(case.after.force[:, rows]), initial=0.0)
+    return f"the limit is never reached: the largest force is {largest:g}"
+
+
+def _rows(case: Case, prefix: str) -> IntArray:
+    """The elements whose entries changed in the first changed array of that prefix."""
+    for name in case.changed:
+        if name.startswith(prefix):
+            one, other = array(case.nominal, name), array(case.model, name)
+            changed = (one != other).reshape(len(one), -1).any(axis=1)
+            return np.flatnonzero(changed)
+    return np.zeros(0, dtype=int)
+
+
+_EXPLAINED = (
+    ("geom_sol", _no_contact),
+    ("geom_margin", _no_contact),
+    ("geom_gap", _no_contact),
+    ("jnt_range", _limit),
+    ("jnt_sol", _limit),
+    ("opt.iterations", _solver),
+    ("opt.tolerance", _solver),
+    ("opt.wind", _wind),
+    ("opt.gravity", _gravity),
+    ("actuator_forcerange", _force_range),
+    ("body_", _body),
+    ("dof_", _joint),
+    ("jnt_", _joint),
+)

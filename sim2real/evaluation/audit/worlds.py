@@ -1,0 +1,62 @@
+"""A world with all its probes, and the reference that it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+
+from sim2real.domains import Domain
+from sim2real.evaluation.audit.effects import Effect, motion_effects, state_effects
+from sim2real.evaluation.audit.motions import SEED, TWIN, Motion, Rollout, usual_steps
+from sim2real.evaluation.audit.states import Forces, States, make_states, probe_states, twin_states
+from sim2real.task import Task
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The worlds of one domain, all alike, with their probes."""
+
+    rollout: Rollout
+    model: mujoco.MjModel
+    motion: Motion
+    forces: Forces
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What worlds are compared with: the probes of a base world and of its twin."""
+
+    base: Probed
+    twin: Probed
+    states: States
+
+    def effects(self, probed: Probed, steps: int | None = None) -> dict[str, Effect]:
+        """Every probe of `probed` against the base, after `steps` (by default the usual ones)."""
+        three = (self.base, self.twin, probed)
+        motions = [one.rollout.upto(steps) if steps else one.motion for one in three]
+        moved = motion_effects(*motions)
+        forced = state_effects(*(one.forces for one in three))
+        stronger = max(moved["force"], forced["force"], key=lambda effect: effect.times_noise)
+        return moved | forced | {"force": stronger}
+
+
+def make_reference(task: Task, domain: Domain) -> Reference:
+    """The reference that a domain of constants makes."""
+    rollout = Rollout(task, domain)
+    model = rollout.simulation.world_model(0)
+    motion = rollout.upto(usual_steps(rollout.simulation))
+    states = make_states(model, motion.some_states(), rollout.start[0], SEED)
+    base = Probed(rollout, model, motion, probe_states(model, states))
+    beside = Rollout(task, domain, twin=TWIN)
+    forces = probe_states(model, twin_states(states, TWIN))
+    twin = Probed(beside, model, beside.upto(len(motion.qpos)), forces)
+    return Reference(base, twin, states)
+
+
+def probe(task: Task, domain: Domain, reference: Reference) -> Probed:
+    """The probes of a domain of constants, in the states and with the commands of `reference`."""
+    rollout = Rollout(task, domain)
+    model = rollout.simulation.world_model(0)
+    motion = rollout.upto(len(reference.base.motion.qpos))
+    return Probed(rollout, model, motion, probe_states(model, reference.states))
