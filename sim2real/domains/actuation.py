@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
-from pydantic import field_validator, model_validator
-
-from sim2real.config import Config
-from sim2real.domains.distributions import Distribution, DistributionField
-from sim2real.domains.words import names, sentence
+from sim2real.domains.distributions import DistributionField
+from sim2real.domains.imperfection import Imperfection
+from sim2real.domains.kinds import ACTUATION, Kind
 
 
-class Actuation(Config):
-    """One imperfection of the actuators: a `delay` in s or a factor on their `strength`.
+class Actuation(Imperfection):
+    """One imperfection of the actuators `of` (by default all), in units of the control signal.
 
-    A delay is one for all actuators unless `shared` is false; strength is one for each unless
-    `shared` is true.
+    A command passes them in the order of the fields.
     """
 
+    kinds: ClassVar[dict[str, Kind]] = ACTUATION
+    section: ClassVar[str] = "actuator"
+
+    repeat: DistributionField | None = None
+    """Control steps for which an action is repeated."""
+    dropped: DistributionField | None = None
+    """Probability a control step that a command is lost: the actuator gets 0, for `steps`."""
+    held: DistributionField | None = None
+    """Probability a control step that the last command stays, for `steps`."""
+    quantization: DistributionField | None = None
+    """Step between two commands."""
+    noise: DistributionField | None = None
+    """Added, drawn anew in each control step."""
+    saturation: DistributionField | None = None
+    """Fraction of the control range that is left, of both its ends."""
+    dead_zone: DistributionField | None = None
+    """Half width: a command is nearer to 0 by it, and smaller ones are 0."""
+    rate_limit: DistributionField | None = None
+    """Largest change in a second."""
+    lag: DistributionField | None = None
+    """Time constant in s of a first-order lag."""
+    backlash: DistributionField | None = None
+    """Width of the play."""
     delay: DistributionField | None = None
+    """Delay in s, of any fraction of a control step."""
     strength: DistributionField | None = None
-    of: tuple[str, ...] = ()
-    shared: bool | None = None
-    name: str | None = None
-
-    _one_name = field_validator("of", mode="before")(names)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Actuation:
-        if (self.delay is None) == (self.strength is None):
-            raise ValueError("needs exactly one of delay, strength")
-        if self.distribution.support[0] < 0 or self.distribution.support[1] == float("inf"):
-            raise ValueError(f"{self.kind} must be bounded and not negative")
-        return self
-
-    @property
-    def kind(self) -> Literal["delay", "strength"]:
-        """Which imperfection it is."""
-        return "delay" if self.delay is not None else "strength"
-
-    @property
-    def distribution(self) -> Distribution:
-        """What is drawn."""
-        chosen: Distribution = getattr(self, self.kind)
-        return chosen
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether one draw serves all actuators."""
-        return self.kind == "delay" if self.shared is None else self.shared
-
-    @property
-    def label(self) -> str:
-        """The name in the context, without the element."""
-        return self.name or self.kind
-
-    def words(self) -> str:
-        """The imperfection as a person says it."""
-        value = self.distribution.words()
-        amount = f"{value} s" if self.kind == "delay" else f"× {value}"
-        return sentence(f"actuator {self.kind}", self.of, self.is_shared, amount)
+    """Factor on the force, its limit included."""

@@ -6,17 +6,16 @@ import math
 from dataclasses import dataclass
 
 import mujoco
-import numpy as np
 
 from sim2real.domains.builder import Builder
 from sim2real.domains.distributions import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
-from sim2real.domains.fields import STRENGTH
 from sim2real.domains.forces import bind_disturbances
 from sim2real.domains.ground import add_ground
-from sim2real.domains.plan import Noise, Plan
-from sim2real.errors import UserError, unknown
+from sim2real.domains.plan import Plan
+from sim2real.domains.signals import bind_actuation, bind_sensing
+from sim2real.errors import UserError
 from sim2real.task import ObservationTerm, Task, whole_steps
 
 
@@ -30,10 +29,7 @@ def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
     for parameter in domain.dynamics:
         if parameter.field == "opt.timestep":
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
-    longest = max(
-        (entry.distribution.support[1] for entry in domain.actuation if entry.kind == "delay"),
-        default=0.0,
-    )
+    longest = max((entry.longest for entry in domain.actuation), default=0.0)
     if longest >= task.episode_s:
         raise UserError(
             f"domain {domain.name!r}: a delay of {longest:g} s is as long as an episode "
@@ -85,13 +81,10 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
             builder.draws(parameter.label, [""], parameter.operation[1], shared=True)
         else:
             builder.dynamics(parameter)
-    for entry in domain.actuation:
-        if entry.kind == "strength":
-            builder.model_field(
-                STRENGTH, entry.of, None, "scale", entry.distribution, entry.is_shared, entry.label
-            )
-        else:
-            builder.delay(entry.of, entry.distribution, entry.is_shared, entry.label)
+    actuation = bind_actuation(domain.actuation, builder, model, subject.episode_s)
+    sensing, reward = bind_sensing(
+        domain.sensing, builder, subject.name, subject.terms, subject.episode_s
+    )
     pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     arrays = [write.array for write in builder.writes]
     inputs = mujoco.MjModel._setconst_inputs
@@ -99,22 +92,10 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
         writes=tuple(builder.writes),
-        noises=_noises(domain, subject),
         sets_constants=any(array in inputs for array in arrays),
+        actuation=actuation,
+        sensing=sensing,
+        reward=reward,
         pushes=pushes,
         forces=forces,
     )
-
-
-def _noises(domain: Domain, subject: Subject) -> tuple[Noise, ...]:
-    sizes = {term.name: term.size for term in subject.terms}
-    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
-    noises = []
-    for entry in domain.sensing:
-        for name in entry.of:
-            if name not in sizes:
-                kind = f"observation term in domain {domain.name!r} of {subject.name!r}"
-                raise unknown(kind, name, sizes)
-            columns = np.arange(starts[name], starts[name] + sizes[name])
-            noises.append(Noise(columns, entry.noise))
-    return tuple(noises)

@@ -76,13 +76,17 @@ class Builder:
 
     def delay(
         self, of: Sequence[str], distribution: Distribution, shared: bool, label: str
-    ) -> None:
-        """The engine's own actuator delay, on the history buffers that `prepare` built in."""
+    ) -> list[int]:
+        """The engine's own actuator delay, on the history buffers that `prepare` built in.
+
+        Returns the context entry of each actuator.
+        """
         rows = element_rows(self.model, STRENGTH, of)
         sources = self.draws(label, list(rows), distribution, shared)
         places = [(rows[name][0], 0, source) for name, source in zip(rows, sources, strict=True)]
         nominal = nominal_array(self.model, "actuator_delay")
         self._write("actuator_delay", places, nominal, "set", label)
+        return sources
 
     def draws(
         self, label: str, elements: Sequence[str], distribution: Distribution, shared: bool

@@ -38,8 +38,9 @@ class Domain(Config):
 
     @property
     def is_constant(self) -> bool:
-        """Whether every episode has the same dynamics and actuation."""
+        """Whether every episode draws the same; what changes within an episode does not count."""
         distributions = [parameter.operation[1] for parameter in self.dynamics]
-        distributions += [parameter.distribution for parameter in self.actuation]
+        signals = (*self.actuation, *self.sensing)
+        distributions += [one.distribution for one in signals if one.kind.drawn == "episode"]
         distributions += [one.distribution for one in self.disturbances if one.kind != "push"]
         return all(isinstance(distribution, Constant) for distribution in distributions)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sim2real.domains.acting import Force, Push
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.dynamics import Operation
+from sim2real.domains.effects import Effect
 from sim2real.task import Array
 
 
@@ -54,14 +55,6 @@ class Proportional(Write):
 
 
 @dataclass(frozen=True)
-class Noise:
-    """White noise on some columns of the observation."""
-
-    columns: NDArray[np.intp]
-    distribution: Distribution
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything an episode needs of a domain, bound to one model.
 
@@ -71,8 +64,10 @@ class Plan:
     names: tuple[str, ...]
     distributions: tuple[Distribution, ...]
     writes: tuple[Write, ...]
-    noises: tuple[Noise, ...]
     sets_constants: bool
+    actuation: tuple[Effect, ...] = ()
+    sensing: tuple[Effect, ...] = ()
+    reward: tuple[Effect, ...] = ()
     pushes: tuple[Push, ...] = ()
     forces: tuple[Force, ...] = ()
 

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import ClassVar
 
-from sim2real.config import Config
+from pydantic import model_validator
+
 from sim2real.domains.distributions import DistributionField
-from sim2real.domains.words import names, sentence
+from sim2real.domains.imperfection import Imperfection
+from sim2real.domains.kinds import SENSING, Kind
 
 
-class Sensing(Config):
-    """One imperfection of an observation term: `noise`, drawn anew for each number and step."""
+class Sensing(Imperfection):
+    """One imperfection of the observation terms `of` (by default all), in units of the term.
 
-    noise: DistributionField
-    of: tuple[str, ...] = Field(min_length=1)
+    "term" is all its numbers, "term[2]" one of them. An observation passes them in the order of
+    the fields.
+    """
 
-    _one_name = field_validator("of", mode="before")(names)
+    kinds: ClassVar[dict[str, Kind]] = SENSING
+    section: ClassVar[str] = "sensor"
+    prefix: ClassVar[str] = "sensor_"
 
-    def words(self) -> str:
-        """The imperfection as a person says it."""
-        return sentence("sensor noise", self.of, False, f"+ {self.noise.words()}")
+    delay: DistributionField | None = None
+    """Delay in s, interpolated between control steps."""
+    scale: DistributionField | None = None
+    """Factor."""
+    bias: DistributionField | None = None
+    """Added, the same in the whole episode."""
+    drift: DistributionField | None = None
+    """Standard deviation, after a second, of a random walk from 0."""
+    noise: DistributionField | None = None
+    """Added, drawn anew for each number and control step."""
+    saturation: DistributionField | None = None
+    """Largest absolute value."""
+    quantization: DistributionField | None = None
+    """Step between two readings."""
+    stuck: DistributionField | None = None
+    """Probability a control step that a reading stays for the rest of the episode."""
+    dropped: DistributionField | None = None
+    """Probability a control step that a reading is lost: it is 0, for `steps`."""
+    held: DistributionField | None = None
+    """Probability a control step that the last reading stays, for `steps`."""
+    reward_delay: DistributionField | None = None
+    """Delay of the reward in s; what is outstanding is paid at the end of the episode."""
+
+    @model_validator(mode="after")
+    def _reward_has_no_terms(self) -> Sensing:
+        if self.reward_delay is not None and self.of:
+            raise ValueError("reward_delay is one for the reward; drop 'of'")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name in the context, without the element."""
+        return self.name or ("reward_delay" if self.reward_delay is not None else super().label)

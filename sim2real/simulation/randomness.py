@@ -8,13 +8,16 @@ block), so that any block can be drawn again without having drawn the ones befor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONTEXT, START, SENSING, DISTURBANCE = 1, 2, 3, 4
-"""Streams: the context of an episode, its start state, its sensor noise, its pushes."""
+from sim2real.task import IntArray
+
+CONTEXT, START, SENSING, DISTURBANCE, ACTUATION = 1, 2, 3, 4, 5
+"""Streams: the context of an episode, its start state, its sensors, its pushes, its actuators."""
 
 
 class EpisodeGenerators:
@@ -34,6 +37,15 @@ class EpisodeGenerators:
         state["buffer_pos"], state["has_uint32"] = 4, 0
         self._bits.state = state
         return self._generator
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where each of n worlds is: the index of its episode, and the control step in it, (n,)."""
+
+    generators: EpisodeGenerators
+    episodes: IntArray
+    steps: IntArray
 
 
 class RowRng:

@@ -20,9 +20,9 @@ from sim2real.simulation.context import ContextDraws, changed_by
 from sim2real.simulation.contract import action_space, observation_space, try_task
 from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Episode, Transition
+from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.privileged import Privileged
-from sim2real.simulation.randomness import START, EpisodeGenerators, RowRng
-from sim2real.simulation.sensing import BLOCK, NoiseBlocks
+from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
 from sim2real.simulation.world import World
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
@@ -67,7 +67,8 @@ class Simulation(World):
         self.observation_space = observation_space(size)
         self._draws = ContextDraws(self._plan)
         self._observation: Array = np.zeros((num_envs, size))
-        self._noise = NoiseBlocks(self._plan.noises, num_envs)
+        delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
+        self._imperfections = Imperfections(self._plan, num_envs, self.dt, delays)
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
@@ -99,7 +100,7 @@ class Simulation(World):
         and end means nothing, and they are not among `ended`.
         """
         given = self._checked(action)
-        self.ctrl[:] = given
+        self.ctrl[:] = self._imperfections.command(given, self._clock, active)
         if self._disturbances:
             self._disturbances.write(self.xfrc_applied, self._episodes, self._steps)
         unstable = self.step_physics(self.substeps, self._stage, active)
@@ -108,22 +109,29 @@ class Simulation(World):
         terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
         failed = np.array(self.task.failed(self))
         truncated = self._steps >= self.episode_steps
-        observation = self._observe(self._all)
+        truth = self._truth()
+        seen = self._imperfections.observe(truth, self._clock, active)
+        observation = self._with_privileged(seen, self._all)
         unstable |= ~np.isfinite(observation).all(axis=1)
+        if seen is not truth:
+            unstable |= ~np.isfinite(truth).all(axis=1)
+        kept = unstable if active is None else unstable | ~active
+        if kept.any():
+            observation[kept] = self._observation[kept]
         if unstable.any():
-            observation[unstable] = self._observation[unstable]
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         terminated = failed | unstable
         reward = functools.reduce(operator.add, terms.values()).astype(np.float64, copy=False)
         self._total += reward
+        over = terminated | truncated
+        paid = self._imperfections.pay(reward, over, self._clock, active)
         self._term_sums += np.stack(list(terms.values()), axis=1)
         self._observation = observation
         self._remember()
-        over = terminated | truncated
         ended = np.flatnonzero(over if active is None else over & active)
         return Transition(
             observation=observation,
-            reward=reward,
+            reward=paid,
             terms=terms,
             terminated=terminated,
             truncated=truncated,
@@ -150,7 +158,9 @@ class Simulation(World):
         self.task.start(self, worlds, RowRng(self._generators, indices, START))
         self._disturb_anew(worlds)
         self._batch.forward(worlds)
-        observation = self._observe(worlds)
+        truth = self._truth()[worlds]
+        seen = self._imperfections.begin(truth, self.model.nu, worlds, self._clock)
+        observation = self._with_privileged(seen, worlds)
         self._observation = self._observation.copy()
         self._observation[worlds] = observation
         self._remember()
@@ -224,12 +234,16 @@ class Simulation(World):
         return self._episodes.copy()
 
     def write_state(self, qpos: ArrayLike, qvel: ArrayLike, ids: ArrayLike | None = None) -> Array:
-        """Put worlds into states (m, nq), (m, nv) and compute what follows; return observations."""
+        """Put worlds into states (m, nq), (m, nv) and compute what follows; return observations.
+
+        What the sensors remember begins anew there.
+        """
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
         self.qpos[worlds] = qpos
         self.qvel[worlds] = qvel
         self._batch.forward(worlds)
-        observation = self._observe(worlds)
+        seen = self._imperfections.observe_first(self._truth()[worlds], worlds, self._clock)
+        observation = self._with_privileged(seen, worlds)
         self._observation[worlds] = observation
         self._remember()
         return observation
@@ -238,18 +252,22 @@ class Simulation(World):
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that the future depends on, as arrays by name."""
-        return {
-            "state": self._batch.state.copy(),
-            "warning": self._batch.warning.copy(),
-            "seed": np.array(self.seed, dtype=np.int64),
-            "episodes": self._episodes.copy(),
-            "steps": self._steps.copy(),
-            "total": self._total.copy(),
-            "term_sums": self._term_sums.copy(),
-            "observation": self._observation.copy(),
-            "context": self.context.copy(),
-            "distributions": self._draws.to_array(),
-        } | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
+        return (
+            {
+                "state": self._batch.state.copy(),
+                "warning": self._batch.warning.copy(),
+                "seed": np.array(self.seed, dtype=np.int64),
+                "episodes": self._episodes.copy(),
+                "steps": self._steps.copy(),
+                "total": self._total.copy(),
+                "term_sums": self._term_sums.copy(),
+                "observation": self._observation.copy(),
+                "context": self.context.copy(),
+                "distributions": self._draws.to_array(),
+            }
+            | self._imperfections.snapshot()
+            | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
+        )
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Continue, bit for bit, from a `snapshot` of a simulation with the same arguments.
@@ -269,8 +287,7 @@ class Simulation(World):
             getattr(self, f"_{name}")[...] = snapshot[name]
         self._batch.state[:] = snapshot["state"]
         self._set_contexts(self._all, snapshot["context"])
-        if self._noise:
-            self._noise.refill(self._generators, self._all, self._episodes, self._steps)
+        self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
         self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
         self._batch.state[:] = snapshot["state"]
@@ -292,18 +309,19 @@ class Simulation(World):
             )
         return given
 
-    def _observe(self, ids: IntArray) -> Array:
-        """Observations of the worlds `ids` as the sensors give them, (len(ids), k)."""
-        truth = np.concatenate(list(self.task.observe(self).values()), axis=1)
-        truth = truth if ids is self._all else truth[ids]
-        observation = truth.copy() if self._privileged else truth
-        if self._noise:
-            due = ids[self._steps[ids] % BLOCK == 0]
-            self._noise.refill(self._generators, due, self._episodes, self._steps)
-            self._noise.add(observation, ids, self._steps)
-        if self._privileged:
-            return self._privileged.append(observation, truth, self.context[ids], ids)
-        return observation
+    def _truth(self) -> Array:
+        """What perfect sensors would give, (n, k)."""
+        return np.concatenate(list(self.task.observe(self).values()), axis=1)
+
+    def _with_privileged(self, seen: Array, ids: IntArray) -> Array:
+        """What the worlds `ids` give to who learns: what is seen, and what is privileged."""
+        if self._privileged is None:
+            return seen
+        return self._privileged.append(seen, self._truth()[ids], self.context[ids], ids)
+
+    @property
+    def _clock(self) -> Clock:
+        return Clock(self._generators, self._episodes, self._steps)
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
@@ -319,6 +337,7 @@ class Simulation(World):
         for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
             self._contexts[world] = dict(zip(names, row, strict=True))
         self._plan.apply(self._batch, ids, draws)
+        self._imperfections.draw(ids, draws)
 
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""

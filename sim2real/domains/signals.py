@@ -1,0 +1,204 @@
+"""Imperfections bound to the numbers of a signal, each entry checked as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import mujoco
+import numpy as np
+
+from sim2real.domains.actuation import Actuation
+from sim2real.domains.builder import Builder
+from sim2real.domains.distributions import Distribution
+from sim2real.domains.effects import Effect
+from sim2real.domains.fields import STRENGTH, element_rows
+from sim2real.domains.imperfection import Imperfection
+from sim2real.domains.sensing import Sensing
+from sim2real.errors import UserError, unknown
+from sim2real.task import Array, IntArray, ObservationTerm
+
+
+def bind_actuation(
+    entries: Iterable[Actuation],
+    builder: Builder,
+    model: mujoco.MjModel,
+    episode_s: float,
+) -> tuple[Effect, ...]:
+    """The effects on the control signal (n, nu); strengths and delays become model writes.
+
+    Where the model has no history of an actuator's commands (a foreign model, which `prepare` has
+    not seen), its delay is an effect like the others. Raises UserError for unknown actuators, for
+    two entries of a kind on one actuator and for a delay as long as an episode.
+    """
+    effects = _Effects(builder, episode_s)
+    limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
+    for entry in entries:
+        try:
+            rows = element_rows(model, STRENGTH, entry.of)
+        except UserError as error:
+            raise effects.error(entry, str(error)) from None
+        elements = {name: np.array(places) for name, places in rows.items()}
+        effects.check(entry, elements)
+        if entry.strength is not None:
+            builder.model_field(
+                STRENGTH, entry.of, None, "scale", entry.strength, entry.is_shared, entry.label
+            )
+        elif entry.delay is not None and _has_history(model, elements):
+            drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
+            if entry.jitter is not None:
+                effects.add(entry, elements, limits, "jitter", drawn)
+        else:
+            effects.add(entry, elements, limits)
+    return tuple(effects.found)
+
+
+def bind_sensing(
+    entries: Iterable[Sensing],
+    builder: Builder,
+    subject: str,
+    terms: Sequence[ObservationTerm],
+    episode_s: float,
+) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+    """The effects on the observation (n, k), and those on the reward (n, 1).
+
+    Raises UserError for terms that the `subject` does not have, for two entries of a kind on one
+    number and for a delay as long as an episode.
+    """
+    sensing, reward = _Effects(builder, episode_s), _Effects(builder, episode_s)
+    limits = np.tile([-1.0, 1.0], (sum(term.size for term in terms), 1))
+    for entry in entries:
+        if entry.reward_delay is not None:
+            elements = {"": np.array([0])}
+            reward.check(entry, elements)
+            reward.add(entry, elements, limits, "delay")
+            continue
+        elements = _term_columns(terms, entry, builder.domain.name, subject)
+        sensing.check(entry, elements)
+        if entry.kind.each == "number":
+            elements = _numbers(elements)
+        sensing.add(entry, elements, limits)
+    return tuple(sensing.found), tuple(reward.found)
+
+
+class _Effects:
+    """Collects the effects on one signal."""
+
+    def __init__(self, builder: Builder, episode_s: float) -> None:
+        self._builder = builder
+        self._episode_s = episode_s
+        self._taken: set[tuple[str, int]] = set()
+        self.found: list[Effect] = []
+
+    def check(self, entry: Imperfection, elements: Mapping[str, IntArray]) -> None:
+        """Refuse a second entry of a kind on one number, and an endless delay."""
+        if entry.longest >= self._episode_s:
+            problem = f"a delay of {entry.longest:g} s is as long as an episode"
+            raise self.error(entry, f"{problem} ({self._episode_s:g} s)")
+        for element, columns in elements.items():
+            places = {(entry.kind.name, column) for column in columns.tolist()}
+            if places & self._taken:
+                what = element or "the reward"
+                raise self.error(entry, f"{what} has two entries of the kind {entry.kind.name}")
+            self._taken |= places
+
+    def add(
+        self,
+        entry: Imperfection,
+        elements: Mapping[str, IntArray],
+        limits: Array,
+        kind: str = "",
+        drawn: Sequence[int] | None = None,
+    ) -> None:
+        """One effect on `elements`, name -> columns.
+
+        `limits` are those of the signal, (columns, 2); `kind` and `drawn` stand for the entry's
+        own kind and draws.
+        """
+        random = _random(entry)
+        in_step = entry.kind.drawn == "step"
+        if in_step and random is None:
+            return
+        if drawn is None and not in_step:
+            drawn = self._builder.draws(
+                entry.label, list(elements), entry.distribution, entry.is_shared
+            )
+        columns = np.concatenate(list(elements.values()))
+        sizes = [len(found) for found in elements.values()]
+        self.found.append(
+            Effect(
+                kind=kind or entry.kind.name,
+                columns=columns,
+                sources=np.repeat(drawn or np.zeros(len(sizes), int), sizes)[
+                    : None if drawn else 0
+                ],
+                lanes=_lanes(entry, sizes),
+                random=random,
+                low=limits[columns, 0],
+                high=limits[columns, 1],
+                longest=entry.longest,
+                steps=entry.steps,
+            )
+        )
+
+    def error(self, entry: Imperfection, problem: str) -> UserError:
+        """The error that names domain and entry."""
+        return UserError(f"domain {self._builder.domain.name!r}: {entry.label}: {problem}")
+
+
+def _random(entry: Imperfection) -> Distribution | None:
+    """What an entry draws in each control step; nothing where it is always 0."""
+    random = entry.kind.random
+    if entry.kind.drawn == "step":
+        random = entry.distribution
+    elif entry.kind.name == "delay":
+        random = entry.jitter
+    return None if random is None or random.support == (0.0, 0.0) else random
+
+
+def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
+    """One random number for all, for each element (a delay is one for a term), or each number."""
+    if entry.is_shared:
+        return np.zeros(sum(sizes), dtype=np.intp)
+    if entry.kind.name == "delay":
+        return np.repeat(np.arange(len(sizes)), sizes)
+    return np.arange(sum(sizes))
+
+
+def _has_history(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> bool:
+    rows = np.concatenate(list(elements.values()))
+    return bool((model.actuator_history[rows, 0] > 0).all())
+
+
+def _term_columns(
+    terms: Sequence[ObservationTerm], entry: Sensing, domain: str, subject: str
+) -> dict[str, IntArray]:
+    """Element name -> columns of the observation, for the terms that the entry names."""
+    ends = np.cumsum([term.size for term in terms])
+    columns = {
+        term.name: np.arange(end - term.size, end) for term, end in zip(terms, ends, strict=True)
+    }
+    singles = _numbers(columns)
+    chosen: dict[str, IntArray] = {}
+    for name in entry.of or ("*",):
+        if name in singles:
+            chosen[name] = singles[name]
+            continue
+        matches = [term for term in columns if term == name or fnmatchcase(term, name)]
+        if not matches:
+            raise unknown(
+                f"observation term of {subject!r} in domain {domain!r}, {entry.label}",
+                name,
+                columns,
+            )
+        chosen |= {term: columns[term] for term in matches}
+    return chosen
+
+
+def _numbers(elements: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Elements taken apart: "term[i]" for each number of a term that has several."""
+    return {
+        name if len(columns) == 1 else f"{name}[{i}]": columns[i : i + 1]
+        for name, columns in elements.items()
+        for i in range(len(columns))
+    }

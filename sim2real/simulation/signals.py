@@ -1,0 +1,220 @@
+"""A signal's way through its imperfections: from the policy to the actuators, from the state to the
+observation, and from the reward to the learner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sim2real.domains.distributions import Distribution, Uniform
+from sim2real.domains.effects import Effect
+from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.simulation import stages
+from sim2real.simulation.randomness import Clock
+from sim2real.simulation.stages import EngineJitter, Moment, Rows, Stage
+from sim2real.task import Array, BoolArray, IntArray
+
+BLOCK = 32
+"""Control steps whose random numbers are drawn at once, so that no step loops over the worlds."""
+
+_STAGES: dict[str, type[Stage]] = {
+    "repeat": stages.Repeat,
+    "dropped": stages.Dropped,
+    "held": stages.Held,
+    "stuck": stages.Stuck,
+    "quantization": stages.Quantization,
+    "noise": stages.Noise,
+    "saturation": stages.Saturation,
+    "dead_zone": stages.DeadZone,
+    "rate_limit": stages.RateLimit,
+    "lag": stages.Lag,
+    "backlash": stages.Backlash,
+    "delay": stages.Delay,
+    "scale": stages.Scale,
+    "bias": stages.Bias,
+    "drift": stages.Drift,
+    "jitter": stages.EngineJitter,
+}
+ACTUATION_ORDER = (*ACTUATION, "jitter")
+SENSING_ORDER = tuple(SENSING)
+
+
+class StepNumbers:
+    """Random numbers of every control step, drawn in blocks of `BLOCK` steps a world.
+
+    Those of control step s of an episode are in row s % BLOCK of the block s // BLOCK of the
+    `stream`, so they depend on the episode alone. Each lane has a place of its own in the block:
+    more lanes after it change nothing.
+    """
+
+    def __init__(self, lanes: Sequence[Distribution], num_envs: int, stream: int) -> None:
+        self._stream = stream
+        self._values = np.zeros((num_envs, BLOCK, len(lanes)))
+        self._lanes: dict[Distribution, stages.Columns] = {
+            one: stages.as_slice(np.array([k for k, other in enumerate(lanes) if other == one]))
+            for one in dict.fromkeys(lanes)
+            if one != Uniform(0.0, 1.0)
+        }
+
+    def refill(self, ids: IntArray, clock: Clock) -> None:
+        """Draw the blocks that the worlds `ids` are in."""
+        lanes = self._values.shape[2]
+        if not len(ids) or not lanes:
+            return
+        uniforms = np.empty((len(ids), lanes, BLOCK))
+        blocks = clock.steps[ids] // BLOCK
+        episodes = clock.episodes[ids]
+        for k, (episode, block) in enumerate(zip(episodes.tolist(), blocks.tolist(), strict=True)):
+            clock.generators.at(episode, self._stream, block).random(out=uniforms[k])
+        for distribution, columns in self._lanes.items():
+            uniforms[:, columns] = distribution.quantile(uniforms[:, columns])
+        self._values[ids] = uniforms.transpose(0, 2, 1)
+
+    def at(self, ids: IntArray, clock: Clock) -> Array:
+        """The numbers of the present control step, (m, lanes)."""
+        row = clock.steps[ids] % BLOCK
+        self.refill(ids[row == 0], clock)
+        numbers: Array = self._values[ids, row]
+        return numbers
+
+
+class SignalPath:
+    """The stages of one signal in n worlds, in the order of its kinds.
+
+    Made from the `effects` of a plan, which may be none. `delays` are the engine's own delays of
+    the signal, (n, columns), where a jitter changes them.
+    """
+
+    def __init__(
+        self,
+        effects: Sequence[Effect],
+        order: Sequence[str],
+        num_envs: int,
+        control_dt: float,
+        stream: int,
+        delays: Array | None = None,
+    ) -> None:
+        self._all = np.arange(num_envs)
+        lanes: list[Distribution] = []
+        places: dict[str, list[tuple[Effect, IntArray]]] = {}
+        for effect in effects:
+            first = 0 if effect.random is None else len(lanes)
+            places.setdefault(effect.kind, []).append((effect, first + effect.lanes))
+            if effect.random is not None:
+                lanes += [effect.random] * (int(effect.lanes.max()) + 1)
+        self._stages: dict[str, Stage] = {
+            kind: _STAGES[kind](
+                [effect for effect, _ in places[kind]],
+                np.concatenate([lane for _, lane in places[kind]]),
+                num_envs,
+                control_dt,
+            )
+            for kind in order
+            if kind in places
+        }
+        self._numbers = StepNumbers(lanes, num_envs, stream) if lanes else None
+        for stage in self._stages.values():
+            if isinstance(stage, EngineJitter) and delays is not None:
+                stage.delays = delays
+
+    def __bool__(self) -> bool:
+        return bool(self._stages)
+
+    def draw(self, ids: IntArray, context: Array) -> None:
+        """Take what the episodes of the worlds `ids` have drawn, (m, entries)."""
+        for stage in self._stages.values():
+            stage.draw(ids, context)
+
+    def rest(self, ids: IntArray, values: Array) -> None:
+        """Let the signal of the worlds `ids` have been `values`, (m, columns), always."""
+        for stage in self._stages.values():
+            stage.start(ids, values)
+
+    def begin(self, values: Array, ids: IntArray, clock: Clock) -> Array:
+        """As `rest`, and pass the first values (m, columns) of an episode; they are changed."""
+        if not self._stages:
+            return values
+        moment = self._moment(ids, ids, clock)
+        for stage in self._stages.values():
+            stage.start(ids, values)
+            stage.apply(values, moment)
+        return values
+
+    def apply(self, values: Array, clock: Clock, active: BoolArray | None = None) -> Array:
+        """Pass the present values (n, columns) of all worlds; new ones.
+
+        Worlds that are not `active` (n,) keep their memories, and their values as they are.
+        """
+        if not self._stages:
+            return values
+        passed = np.array(values, dtype=np.float64)
+        if active is None or active.all():
+            self._apply(passed, self._moment(slice(None), self._all, clock))
+            return passed
+        ids = np.flatnonzero(active)
+        if len(ids):
+            some = passed[ids]
+            self._apply(some, self._moment(ids, ids, clock))
+            passed[ids] = some
+        return passed
+
+    def _apply(self, values: Array, moment: Moment) -> None:
+        for stage in self._stages.values():
+            stage.apply(values, moment)
+
+    def _moment(self, rows: Rows, ids: IntArray, clock: Clock) -> Moment:
+        numbers = np.zeros((len(ids), 0)) if self._numbers is None else self._numbers.at(ids, clock)
+        return Moment(rows, ids, clock.steps[rows], numbers)
+
+    # -- all of it, to save and to restore ---------------------------------------------------
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of all memories, by name; what an episode has drawn is not among them."""
+        return {
+            f"{kind}.{name}": values.copy()
+            for kind, stage in self._stages.items()
+            for name, values in stage.memory.items()
+        }
+
+    def restore(self, memories: Mapping[str, Array], clock: Clock) -> None:
+        """Take up the `memories` of a snapshot at the control steps of the `clock`."""
+        for kind, stage in self._stages.items():
+            for name, values in stage.memory.items():
+                values[...] = memories[f"{kind}.{name}"]
+        if self._numbers is not None:
+            self._numbers.refill(self._all, clock)
+
+
+class LateRewards:
+    """Rewards that arrive late; what is outstanding at the end of an episode is paid with it."""
+
+    def __init__(self, path: SignalPath, num_envs: int) -> None:
+        self._path = path
+        self._owed = np.zeros(num_envs)
+
+    def begin(self, ids: IntArray) -> None:
+        """Nothing is owed at the start of an episode."""
+        if self._path:
+            self._owed[ids] = 0.0
+            self._path.rest(ids, np.zeros((len(ids), 1)))
+
+    def pay(
+        self, reward: Array, over: BoolArray, clock: Clock, active: BoolArray | None = None
+    ) -> Array:
+        """What arrives of the rewards, (n,); everything where the episode is `over`, (n,)."""
+        if not self._path:
+            return reward
+        owed = self._owed + reward
+        paid = np.where(over, owed, self._path.apply(reward[:, None], clock, active)[:, 0])
+        self._owed = owed - paid if active is None else np.where(active, owed - paid, self._owed)
+        return paid
+
+    def snapshot(self) -> dict[str, Array]:
+        """A copy of what is owed; the path has a snapshot of its own."""
+        return {"owed": self._owed.copy()} if self._path else {}
+
+    def restore(self, memories: Mapping[str, Array]) -> None:
+        """Owe what a snapshot says."""
+        if self._path:
+            self._owed[...] = memories["owed"]
