@@ -1,0 +1,21 @@
+"""Adaptive randomization: distributions that follow what the policy can do, as SB3 callbacks."""
+
+from sim2real.training.adaptive.adr import ADR
+from sim2real.training.adaptive.base import AdaptiveRandomization
+from sim2real.training.adaptive.curriculum import Curriculum
+from sim2real.training.adaptive.doraemon import DORAEMON
+from sim2real.training.adaptive.registry import (
+    RANDOMIZATIONS,
+    build_randomization,
+    load_randomization,
+)
+
+__all__ = [
+    "ADR",
+    "DORAEMON",
+    "RANDOMIZATIONS",
+    "AdaptiveRandomization",
+    "Curriculum",
+    "build_randomization",
+    "load_randomization",
+]
