@@ -89,7 +89,8 @@ class Auditor:
     def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
         """One parameter; `shaken` are the geoms whose friction the domain changes."""
         probed, errors = self._probe_ends(reference, part)
-        ends = [_end(one, reference.effects(one.probed)) for one in probed]
+        steps = self._steps_to_act(reference, part, probed)
+        ends = [_end(one, reference.effects(one.probed, steps)) for one in probed]
         warnings: list[str] = []
         if not errors:
             errors, warnings = self._judge(reference, part, probed, ends, shaken)
@@ -144,24 +145,21 @@ class Auditor:
             if max(max(end.changes.values()) for end in ends) < FAINT:
                 warnings.append("changes nothing by more than a millionth of what is measured")
             return [], warnings
-        steps = self._acts_later(reference, part, probed)
-        if steps:
-            seconds = steps * base.rollout.simulation.dt
-            return [], [*warnings, f"acts only in longer motions, of {seconds:.3g} s"]
         if self._acts_in_company(part):
             return [], [*warnings, "acts only together with other parameters of the domain"]
         return [f"has no effect: {why_nothing(cases[-1])}"], warnings
 
-    def _acts_later(self, reference: Reference, part: Part, probed: Sequence[_Probe]) -> int:
-        """Control steps after which an effect shows, looking ever further; 0 if none does."""
-        steps = len(reference.base.motion.qpos)
+    def _steps_to_act(self, reference: Reference, part: Part, probed: Sequence[_Probe]) -> int:
+        """Control steps until an effect shows: the usual ones, else looking ever further."""
+        usual = len(reference.base.motion.qpos)
         episode = reference.base.rollout.simulation.episode_steps
-        last = min(4 * steps, episode) if part.section == "dynamics" else episode
-        while steps < last:
+        last = min(4 * usual, episode) if part.section == "dynamics" else episode
+        steps = usual
+        while not any(_is_clear(reference.effects(one.probed, steps)) for one in probed):
+            if steps >= last:
+                return usual
             steps = min(2 * steps, last)
-            if any(_is_clear(reference.effects(one.probed, steps)) for one in probed):
-                return steps
-        return 0
+        return steps
 
     def _acts_in_company(self, part: Part) -> bool:
         """Whether it acts when the domain's other parameters are at their ends."""
@@ -173,7 +171,7 @@ class Auditor:
                 reference = make_reference(self.task, without)
                 for _, value in part.ends():
                     company = probe(self.task, part.in_company(end, value), reference)
-                    if _is_clear(reference.effects(company)):
+                    if _is_clear(reference.effects(company, len(company.motion.qpos))):
                         return True
             except _REFUSED:  # the others' own problems are told with them
                 continue

@@ -31,10 +31,10 @@ class Reference:
     twin: Probed
     states: States
 
-    def effects(self, probed: Probed, steps: int | None = None) -> dict[str, Effect]:
-        """Every probe of `probed` against the base, after `steps` (by default the usual ones)."""
+    def effects(self, probed: Probed, steps: int) -> dict[str, Effect]:
+        """Every probe of `probed` against the base, in motions of `steps` control steps."""
         three = (self.base, self.twin, probed)
-        motions = [one.rollout.upto(steps) if steps else one.motion for one in three]
+        motions = [one.rollout.upto(steps) for one in three]
         moved = motion_effects(*motions)
         forced = state_effects(*(one.forces for one in three))
         stronger = max(moved["force"], forced["force"], key=lambda effect: effect.times_noise)
