@@ -15,6 +15,7 @@ from sim2real.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from sim2real.evaluation.audit import AuditReport
     from sim2real.evaluation.rollout import Row
     from sim2real.training.run import Run
 
@@ -27,7 +28,9 @@ class Outcome:
     tables: list[Table]
     file: Path | None = None
     page: Path | None = None
-    """A page for people that was written."""
+    """A page or picture for people that was written."""
+    code: int = 0
+    """Exit code of the command."""
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:
@@ -101,6 +104,42 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         shown.add_row(*[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row.values()])
     return shown
+
+
+def audited(report: AuditReport) -> list[Table]:
+    """An audit as a table of effects, the ends side by side, and one of what was found."""
+    probes = ("acceleration", "settled pose", "trajectory", "force", "observation")
+    effects = [
+        {
+            "parameter": finding.parameter,
+            "at": " | ".join(_end(end.value) for end in finding.ends),
+            **{name: " | ".join(map(_percent, finding.change(name))) for name in probes},
+            "x_noise": " | ".join(f"{end.times_noise:.0e}" for end in finding.ends),
+            "verdict": finding.verdict,
+        }
+        for finding in report.findings
+        if finding.ends
+    ]
+    said = [
+        {"verdict": finding.verdict, "parameter": finding.parameter, "what": what}
+        for finding in report.findings
+        for what in (*finding.errors, *finding.warnings)
+    ]
+    title = f"{report.task} in {report.domain}: change against nominal, {report.seconds:.1f} s"
+    tables = [table(title, effects)] if effects else []
+    verdict = f"{len(report.errors)} errors" if report.errors else "passed"
+    last = said or [{"verdict": verdict, "what": "every parameter acts, every world is sound"}]
+    return [*tables, table(f"{report.task} in {report.domain}: {verdict}", last)]
+
+
+def _end(value: float | None) -> str:
+    return "drawn" if value is None else f"{value:.3g}"
+
+
+def _percent(change: float) -> str:
+    if change == 0:
+        return "–"
+    return f"{100 * change:.{3 if change > 1 else 2}g} %" if change < 10 else "> 1000 %"
 
 
 def compared(report: Mapping[str, Any]) -> Table:

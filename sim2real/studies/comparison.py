@@ -46,6 +46,16 @@ class ComparisonPlan:
         for label, way in config.pretrainings.items():
             self._add(label, way)
 
+    @property
+    def worlds(self) -> list[Domain]:
+        """Every domain that is trained or evaluated in."""
+        own = [
+            load_domain(self.task, way.domain)
+            for way in self.config.pretrainings.values()
+            if way.domain is not None
+        ]
+        return [*self.domains, *(domain for domain in own if domain not in self.domains)]
+
     def evaluated(self, label: str, domain: Domain, seed: int) -> Cell:
         """The cell that evaluates the policy of a way and seed in a domain."""
         return self.cells[f"evaluate/{domain.name}/{label}/seed-{seed}"]

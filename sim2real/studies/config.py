@@ -52,6 +52,8 @@ class Table(Config):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     episodes: Count = 20
     """Episodes of every evaluation."""
+    audit: bool | tuple[str, ...] = True
+    """Whether the domains are audited first; or the names of parameters whose errors are waived."""
     out: str | None = None
     """Folder of the study; by default runs/<name>."""
 

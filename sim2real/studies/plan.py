@@ -45,6 +45,11 @@ class Plan:
         self.cells = self._cells.by_name
         self._add_all(self._recipe(), self._recipe(**config.oracle.options))
 
+    @property
+    def worlds(self) -> list[Domain]:
+        """Every domain that is trained or evaluated in."""
+        return self.domains
+
     def pretrained(self, domain: Domain, seed: int) -> Cell:
         """The cell that evaluates the pretrained policy of a seed in a domain."""
         return self.cells[f"evaluate/{domain.name}/seed-{seed}"]

@@ -19,6 +19,7 @@ from sim2real.errors import UserError
 from sim2real.evaluation.comparison import write_comparison
 from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
+from sim2real.studies.audit import audit_domains
 from sim2real.studies.comparison import ComparisonPlan, comparison_notes, summarize_comparison
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executor import Outcome, run_cells
@@ -46,9 +47,10 @@ def study(
     `config` is the study or its YAML file. Writes report/index.html, report.md and report.json
     into the study's folder. What is done already, with the same content, is not done again.
 
-    Raises UserError for what is unknown or impossible, before anything is run; CellsFailed, with
-    ids and tracebacks, when everything else is done; KeyboardInterrupt after a first Ctrl-C, when
-    the trainings are saved and the same call goes on.
+    Raises UserError for what is unknown or impossible, and for domains that do not pass their audit
+    (AuditFailed), before anything is run; CellsFailed, with ids and tracebacks, when everything
+    else is done; KeyboardInterrupt after a first Ctrl-C, when the trainings are saved and the same
+    call goes on.
     """
     asked = load_study(config) if isinstance(config, Path | str) else config
     plan = Plan(asked) if isinstance(asked, StudyConfig) else ComparisonPlan(asked)
@@ -56,6 +58,8 @@ def study(
     with _alone(asked.folder):
         write_text(asked.folder / "study.yaml", _dump(asked))
         ledger = Ledger(asked.folder / "cells")
+        if not all(ledger.is_done(cell) for cell in plan.cells.values()):
+            audit_domains(asked, plan.task, plan.worlds)
         _work_off(plan, ledger, workers or _processors(), progress)
         report = _report(plan, ledger)
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}

@@ -49,6 +49,14 @@ class Part:
         return str(getattr(self.entry, "field", None) or _drawn_field(self.entry))
 
     @property
+    def identity(self) -> float | None:
+        """The value that leaves everything as it is, if there is one."""
+        if hasattr(self.entry, "operation"):
+            return {"scale": 1.0, "add": 0.0}.get(self.operation)
+        identity: float | None = getattr(self.entry.kind, "identity", 0.0)
+        return identity
+
+    @property
     def operation(self) -> str:
         """`scale`, `add`, `set`, or the kind of imperfection."""
         return _drawn_field(self.entry)
@@ -115,7 +123,7 @@ def _drawn_field(entry: Any) -> str:
     """The key under which an entry holds its distribution."""
     if hasattr(entry, "operation"):
         return str(entry.operation[0])
-    return str(getattr(entry, "kind", "noise"))
+    return str(getattr(entry.kind, "name", entry.kind))
 
 
 def parts(task: Task, domain: Domain) -> Iterator[Part]:

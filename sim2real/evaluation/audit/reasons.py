@@ -15,7 +15,6 @@ from sim2real.task import IntArray
 
 _FRICTION = {0: ("sliding", 0, 3), 1: ("torsional", 2, 4), 2: ("rolling", 3, 6)}
 """Column of geom_friction -> its name, its place in a contact's friction, the condim it needs."""
-_IDENTITY = {"scale": 1.0, "strength": 1.0, "add": 0.0}
 _STILL = "in none of the states and motions probed does it change anything"
 
 
@@ -64,8 +63,7 @@ def why_nothing(case: Case) -> str:
 
 def _is_identity(part: Part) -> bool:
     low, high = ends_of(part.distribution)
-    identity = _IDENTITY.get(part.operation, None if part.section == "dynamics" else 0.0)
-    return low == high == identity
+    return low == high == part.identity
 
 
 def _words(part: Part) -> str:

@@ -1,0 +1,82 @@
+"""A picture of an audit: what every parameter does to the motion at both ends of its range."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sim2real.evaluation.audit.findings import AuditReport, Finding
+from sim2real.files import write_bytes
+
+INK, GREY, RULE, ALARM = "#1a1a1a", "#6b6b6b", "#d9d9d9", "#b00020"
+LINES = {
+    "low": ("#0072b2", "-"),
+    "high": ("#d55e00", "-"),
+    "value": ("#d55e00", "-"),
+    "drawn": ("#009e73", "-"),
+}
+"""Colours told apart with every common kind of colour blindness; after Okabe & Ito (2008)."""
+COLUMNS = 3
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": GREY,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+}
+
+
+def write_picture(path: Path, report: AuditReport) -> None:
+    """Write `report` as a PNG: a panel a parameter, the nominal world grey and dashed."""
+    shown = [finding for finding in report.findings if finding.curve is not None]
+    rows = max(1, -(-len(shown) // COLUMNS))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.1 * COLUMNS, 2.6 * rows + 0.7), layout="constrained", dpi=110)
+        verdict = "passed" if report.passed else f"{len(report.errors)} errors"
+        figure.suptitle(f"Audit of {report.task} in {report.domain}: {verdict}", fontsize=13)
+        panels = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+        for axes, finding in zip(panels, shown, strict=False):
+            _draw(axes, finding)
+        for axes in panels[len(shown) :]:
+            axes.set_axis_off()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
+
+
+def _draw(axes: Axes, finding: Finding) -> None:
+    curve = finding.curve
+    assert curve is not None
+    values = {end.name: end.value for end in finding.ends}
+    for name, line in curve.lines.items():
+        colour, style = LINES.get(name, (GREY, "--"))
+        value = values.get(name)
+        label = name if value is None else f"{name} {value:.3g}"
+        front = 3 if name == "nominal" else 2
+        axes.plot(
+            curve.seconds, line, style, color=colour, linewidth=1.5, label=label, zorder=front
+        )
+    bad = finding.verdict in ("error", "waived")
+    axes.set_title(finding.parameter, loc="left", fontsize=10, pad=17, color=ALARM if bad else INK)
+    said = [*finding.errors, *finding.warnings]
+    if said:
+        text = textwrap.fill(said[0], 52, max_lines=4)
+        colour = ALARM if bad else INK
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        place = {"transform": axes.transAxes, "va": "top", "zorder": 4}
+        axes.text(0.03, 0.95, text, fontsize=8, color=colour, bbox=box, **place)
+    axes.set_ylabel(curve.quantity, fontsize=8)
+    axes.set_xlabel(f"time in s, {curve.command}", fontsize=8)
+    axes.margins(x=0.0)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.99), "borderaxespad": 0.1}
+    axes.legend(frameon=False, fontsize=7.5, ncols=3, handlelength=1.5, **place)

@@ -1,0 +1,49 @@
+"""A study audits its domains before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sim2real.domains import Domain
+from sim2real.errors import UserError
+from sim2real.evaluation.audit import AuditReport, audits
+from sim2real.files import write_json
+from sim2real.output import audited
+from sim2real.studies.config import Table
+from sim2real.task import Task
+
+
+class AuditFailed(UserError):
+    """Domains of a study in which something is wrong; `reports` tell what."""
+
+    def __init__(self, message: str, reports: Sequence[AuditReport]) -> None:
+        super().__init__(message)
+        self.reports = tuple(reports)
+
+
+def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
+    """Audit `domains` unless the study says `audit: false`; write audit.json into its folder.
+
+    Raises AuditFailed, after the tables went to standard error, for errors that the study does not
+    waive by the parameter's name.
+    """
+    if config.audit is False:
+        return
+    waived = () if config.audit is True else config.audit
+    reports = audits(task, domains, waived=waived)
+    write_json(config.folder / "audit.json", [report.plain() for report in reports])
+    wrong = [report for report in reports if not report.passed]
+    if not wrong:
+        return
+    console = Console(stderr=True)
+    for report in wrong:
+        for shown in audited(report):
+            console.print(shown)
+    problems = "; ".join(f"{report.domain}: {error}" for report in wrong for error in report.errors)
+    raise AuditFailed(
+        f"the audit of the study's domains found errors: {problems} (waive a parameter with "
+        "'audit: [its name]', all of it with 'audit: false')",
+        wrong,
+    )
