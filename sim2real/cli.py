@@ -75,6 +75,10 @@ class Pretrain(Training):
     """Control steps between checkpoints; there is always one at the end."""
     target: str | None = None
     """A domain to show in the pictures beside the source."""
+    randomization: str = "uniform"
+    """uniform, or what lets the domain follow the policy: adr, doraemon or curriculum."""
+    randomization_options: Pairs = ()
+    """Options of the randomization, such as high=600."""
     pictures_every: int | None = None
     """Control steps between pictures of the policy."""
 
@@ -92,6 +96,7 @@ class Pretrain(Training):
             out=self.out,
             checkpoint_every=self.checkpoint_every,
             target=self.target,
+            randomization={"name": self.randomization, **pairs(self.randomization_options)},
             pictures_every=self.pictures_every,
             **self.common(),
         )
@@ -288,10 +293,12 @@ class List(Command):
 
 
 def _kinds() -> dict[str, list[str]]:
+    from sim2real.training.adaptive import RANDOMIZATIONS
     from sim2real.training.recipe import ALGORITHMS
     from sim2real.transfer.method import METHODS
 
-    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)}
+    randomizations = {"randomizations": list(RANDOMIZATIONS)}
+    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)} | randomizations
 
 
 @dataclass(frozen=True, kw_only=True)

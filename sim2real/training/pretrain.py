@@ -13,9 +13,11 @@ from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.registry import load_task
+from sim2real.simulation import Simulation
 from sim2real.simulation.vec_env import make_vec_env
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
+from sim2real.training.adaptive import build_randomization, load_randomization
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.recipe import build_algorithm, load_recipe
@@ -43,6 +45,7 @@ def pretrain(
     options: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
     target: str | Domain | None = None,
+    randomization: str | Mapping[str, Any] | None = None,
     pictures_every: int | None = None,
     progress: bool = True,
 ) -> Run:
@@ -53,6 +56,8 @@ def pretrain(
     recipe by name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
     trainings of 100,000 steps and more, five pictures (0 for none), with `target` beside it.
+    `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
+    "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
     Raises UserError for anything unknown or impossible and if `out` exists, and Interrupted after
     a first Ctrl-C, when all is saved and `resume(out)` goes on.
@@ -72,6 +77,7 @@ def pretrain(
         "recipe": recipe.model_dump(mode="json"),
         "domain": source.name,
         "target": None if target is None else list(domains)[-1],
+        "randomization": _checked_randomization(randomization, loaded, source),
         "steps": whole(steps, recipe.num_envs),
         "seed": seed,
         "num_envs": recipe.num_envs,
@@ -114,15 +120,19 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
         checkpoint = checkpoints.read_checkpoint(path)
         checkpoints.restore(algorithm, checkpoint)
         checkpoints.discard_after(path, checkpoint.step)
+    adaptive = build_randomization(config.randomization)
+    if adaptive is not None:
+        adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
     shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
     described = {"task": task.name, "domain": config.domain, "steps": config.steps}
+    described["randomization"] = adaptive.name if adaptive else "uniform"
     try:
         learn(
             algorithm,
             path,
             config.steps,
-            callbacks=pictures,
+            callbacks=[*([adaptive] if adaptive else []), *pictures],
             checkpoint_every=config.checkpoint_every,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
@@ -133,6 +143,17 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
     if progress:
         print(f"run: {path}", file=sys.stderr)
     return load_run(path)
+
+
+def _checked_randomization(
+    asked: str | Mapping[str, Any] | None, task: Task, domain: Domain
+) -> dict[str, Any] | None:
+    """Every option of it; UserError for what is unknown, and for a domain it cannot adapt."""
+    resolved = load_randomization(asked, task.name)
+    adaptive = build_randomization(resolved)
+    if adaptive is not None:
+        adaptive.attach(Simulation(task, domain, threads=1))
+    return resolved
 
 
 def _pictures_every(steps: int) -> int:

@@ -54,6 +54,8 @@ class RunConfig(Config):
     """Name in domains.yaml of the domain that is learned in."""
     target: str | None = None
     """Name in domains.yaml of a domain to show beside it."""
+    randomization: dict[str, Any] | None = None
+    """How the domain's distributions follow the policy, every option; none: they stay."""
     steps: Count
     """Control steps, over all worlds."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
