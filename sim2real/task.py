@@ -143,17 +143,19 @@ class Task:
         """The MJCF file of the task."""
         return self.file.parent / (self.model or f"{self.name}.xml")
 
-    def spec(self) -> mujoco.MjSpec:
-        """The editable model with the task's own edits; UserError if the file is missing."""
-        if not self.model_file.is_file():
-            raise UserError(f"task {self.name!r}: the model {self.model_file} does not exist")
+    def spec(self, file: Path | None = None) -> mujoco.MjSpec:
+        """The editable model with the task's own edits, or another one from `file`.
+
+        Raises UserError if the file is missing or not valid.
+        """
+        path = file or self.model_file
+        if not path.is_file():
+            raise UserError(f"task {self.name!r}: the model {path} does not exist")
         try:
-            spec = mujoco.MjSpec.from_file(str(self.model_file))
+            spec = mujoco.MjSpec.from_file(str(path))
         except ValueError as error:
             reason = " ".join(str(error).split())
-            raise UserError(
-                f"task {self.name!r}: {self.model_file} is not valid: {reason}"
-            ) from None
+            raise UserError(f"task {self.name!r}: {path} is not valid: {reason}") from None
         self.edit(spec)
         return spec
 

@@ -1,7 +1,7 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
 from sim2real.domains.actuation import Actuation
-from sim2real.domains.binding import Subject, bind, prepare
+from sim2real.domains.binding import Subject, bind, prepare, prepared_spec
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.library import (
@@ -27,5 +27,6 @@ __all__ = [
     "load_domain",
     "load_domains",
     "prepare",
+    "prepared_spec",
     "task_domains",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -13,19 +14,29 @@ from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.forces import bind_disturbances
 from sim2real.domains.ground import add_ground
+from sim2real.domains.other_model import spec_of
 from sim2real.domains.plan import Plan
 from sim2real.domains.signals import bind_actuation, bind_sensing
+from sim2real.domains.writes import merged
 from sim2real.errors import UserError
 from sim2real.task import ObservationTerm, Task, whole_steps
 
 
 def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
-    """The nominal model of `task`, compiled with what `domain` needs built in.
+    """The nominal model of `task` in `domain`, compiled: that of `prepared_spec`."""
+    model = prepared_spec(task, domain).compile()
+    whole_steps(task.control_dt, model.opt.timestep, f"task {task.name!r}: the control step")
+    return model
 
-    A changed time step and the history buffers of delayed actuators cannot be given to a compiled
-    model. Raises UserError for an impossible time step or delay.
+
+def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
+    """The MJCF of `task`, or the one that `domain` names, with what `domain` needs built in.
+
+    A changed time step, the history buffers of delayed actuators and an uneven floor cannot be
+    given to a compiled model. Raises UserError for an impossible time step or delay, and a model
+    that the task does not fit.
     """
-    spec = task.spec()
+    spec = task.spec() if domain.model is None else spec_of(task, domain.model)
     for parameter in domain.dynamics:
         if parameter.field == "opt.timestep":
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
@@ -39,9 +50,7 @@ def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
         for actuator in spec.actuators:
             actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
     add_ground(spec, domain)
-    model = spec.compile()
-    whole_steps(task.control_dt, model.opt.timestep, f"task {task.name!r}: the control step")
-    return model
+    return spec
 
 
 def _timestep(parameter: Dynamics, nominal: float) -> float:
@@ -59,13 +68,17 @@ def _timestep(parameter: Dynamics, nominal: float) -> float:
 class Subject:
     """What a domain is bound to, besides the model: a task, or a foreign environment.
 
-    Times are in s; `terms` are the blocks of its observation.
+    Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
+    model was compiled from, which parameters of the geometry need.
     """
 
     name: str
     terms: tuple[ObservationTerm, ...]
     control_dt: float
     episode_s: float
+    commands: Mapping[str, tuple[float, float]] | None = None
+    """Names and limits of the numbers of an action that are not the controls of the actuators."""
+    spec: Callable[[], mujoco.MjSpec] | None = None
 
 
 def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
@@ -75,24 +88,24 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
     not have, values that the physics cannot have, parameters without effect, and two parameters
     that change the same entry.
     """
-    builder = Builder(domain, model)
-    for parameter in domain.dynamics:
-        if parameter.field == "opt.timestep":
-            builder.draws(parameter.label, [""], parameter.operation[1], shared=True)
-        else:
-            builder.dynamics(parameter)
-    actuation = bind_actuation(domain.actuation, builder, model, subject.episode_s)
+    builder = Builder(domain, model, subject.spec)
+    builder.dynamics(domain.dynamics)
+    actuation = bind_actuation(
+        domain.actuation, builder, model, subject.episode_s, subject.commands
+    )
     sensing, reward = bind_sensing(
         domain.sensing, builder, subject.name, subject.terms, subject.episode_s
     )
     pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
-    arrays = [write.array for write in builder.writes]
-    inputs = mujoco.MjModel._setconst_inputs
     return Plan(
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
-        writes=tuple(builder.writes),
-        sets_constants=any(array in inputs for array in arrays),
+        writes=tuple(merged(builder.writes)),
+        inertials=tuple(builder.inertials),
+        afterwards=tuple(builder.afterwards),
+        sets_constants=builder.sets_constants,
+        coupling=builder.coupling(),
+        pool=builder.pool,
         actuation=actuation,
         sensing=sensing,
         reward=reward,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sim2real.config import Config
 from sim2real.domains.actuation import Actuation
+from sim2real.domains.correlation import Correlated
 from sim2real.domains.distributions import Constant
 from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.dynamics import Dynamics
@@ -20,16 +21,21 @@ class Domain(Config):
 
     name: str = "custom"
     about: str = ""
+    model: str | None = None
+    """An MJCF file of its own, in place of the task's: a target that is another model."""
     dynamics: tuple[Dynamics, ...] = ()
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    correlated: tuple[Correlated, ...] = ()
 
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""
         parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]
         parameters = (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
-        return [parameter.words() for parameter in parameters]
+        words = [f"the model {self.model}"] if self.model else []
+        words += [parameter.words() for parameter in parameters]
+        return words + [correlated.words() for correlated in self.correlated]
 
     def plain(self) -> dict[str, Any]:
         """The plain data of the YAML form, without the name."""

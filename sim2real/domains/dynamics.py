@@ -30,6 +30,7 @@ class Dynamics(Config):
     set: DistributionField | None = None
     shared: bool = False
     name: str | None = None
+    group: str | None = None
 
     _one_name = field_validator("of", mode="before")(names)
 

@@ -12,7 +12,7 @@ from sim2real.domains.builder import Builder
 from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.fields import FIELDS, element_rows, nominal_array
 from sim2real.domains.ground import bind_bumps
-from sim2real.domains.plan import Write
+from sim2real.domains.writes import Write
 from sim2real.errors import UserError
 from sim2real.task import Array
 

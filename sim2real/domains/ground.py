@@ -25,7 +25,7 @@ from sim2real.domains.builder import Builder
 from sim2real.domains.distributions import Choice, Constant, Distribution
 from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.domain import Domain
-from sim2real.domains.plan import Write
+from sim2real.domains.writes import Write
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array
 

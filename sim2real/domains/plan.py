@@ -14,51 +14,21 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from sim2real.domains.acting import Force, Push
+from sim2real.domains.correlation import Coupling
 from sim2real.domains.distributions import Distribution
-from sim2real.domains.dynamics import Operation
 from sim2real.domains.effects import Effect
+from sim2real.domains.inertials import Inertials
+from sim2real.domains.variants import Pool
+from sim2real.domains.writes import Flat, Write
 from sim2real.task import Array
-
-
-@dataclass(frozen=True)
-class Write:
-    """Some entries of one model array: entry `columns[k]` follows draw `sources[k]`."""
-
-    array: str
-    columns: NDArray[np.intp]
-    sources: NDArray[np.intp]
-    nominal: Array
-    operation: Operation
-
-    def values(self, draws: Array) -> Array:
-        """New entries, (m, entries), for the draws (m, context)."""
-        drawn = draws[:, self.sources]
-        if self.operation == "scale":
-            return self.nominal * drawn
-        if self.operation == "set":
-            return drawn
-        # adding a zero would turn a nominal -0.0 into 0.0
-        return np.where(drawn == 0, self.nominal, self.nominal + drawn)
-
-
-@dataclass(frozen=True)
-class Proportional(Write):
-    """Entries that keep their ratio to a `leader` that is set or added to."""
-
-    leader: Array
-
-    def values(self, draws: Array) -> Array:
-        """nominal * (new leader / nominal leader)."""
-        drawn = draws[:, self.sources]
-        ratio = drawn / self.leader if self.operation == "set" else 1.0 + drawn / self.leader
-        return self.nominal * ratio
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything an episode needs of a domain, bound to one model.
 
-    `distributions[k]` is what context entry `names[k]` is drawn from.
+    `distributions[k]` is what context entry `names[k]` is drawn from. `writes` are applied first,
+    then `inertials`, then `afterwards`, whose base is what the others left.
     """
 
     names: tuple[str, ...]
@@ -70,13 +40,24 @@ class Plan:
     reward: tuple[Effect, ...] = ()
     pushes: tuple[Push, ...] = ()
     forces: tuple[Force, ...] = ()
+    inertials: tuple[Inertials, ...] = ()
+    afterwards: tuple[Write, ...] = ()
+    coupling: Coupling | None = None
+    pool: Pool | None = None
 
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""
-        draws = np.empty_like(uniforms)
+        coupled = uniforms if self.coupling is None else self.coupling.couple(uniforms)
+        draws = np.empty_like(coupled)
         for distribution, columns in self._columns.items():
-            draws[:, columns] = distribution.quantile(uniforms[:, columns])
+            draws[:, columns] = distribution.quantile(coupled[:, columns])
+        if self.pool is not None:
+            self.pool.choose(draws, uniforms, self.distributions)
         return draws
+
+    def settle(self, draws: Array) -> Array:
+        """As `draws`, (m, context), but the geometry is that of the nearest compiled variant."""
+        return draws if self.pool is None else self.pool.nearest(draws)
 
     @functools.cached_property
     def _columns(self) -> dict[Distribution, slice | list[int]]:
@@ -91,10 +72,7 @@ class Plan:
 
         Derived constants (subtree masses, inverse weights, ...) are recomputed where needed.
         """
-        rows = ids[:, None]
-        for write in self.writes:
-            array = batch.expand(write.array).reshape(batch.nsim, -1)
-            array[rows, write.columns] = write.values(draws)
+        self._write(lambda name: batch.expand(name).reshape(batch.nsim, -1), ids[:, None], draws)
         if self.sets_constants:
             batch.set_const(ids)
 
@@ -103,19 +81,32 @@ class Plan:
 
         Every entry is computed from the nominal model, so nothing is left of earlier draws.
         """
-        for write in self.writes:
-            entries = write.values(draws[None])[0]
-            if write.array.startswith("opt."):
-                name = write.array.removeprefix("opt.")
-                kind = type(getattr(model.opt, name))
-                if kind is np.ndarray:
-                    getattr(model.opt, name)[write.columns] = entries
-                else:
-                    setattr(model.opt, name, kind(entries[0]))
-            else:
-                getattr(model, write.array).reshape(-1)[write.columns] = entries
+        options: dict[str, Array] = {}
+
+        def flat(name: str) -> Array:
+            if not name.startswith("opt."):
+                array: Array = getattr(model, name).reshape(1, -1)
+                return array
+            value = getattr(model.opt, name.removeprefix("opt."))
+            if isinstance(value, np.ndarray):
+                return value.reshape(1, -1)
+            return options.setdefault(name, np.array([[value]]))
+
+        self._write(flat, np.zeros((1, 1), dtype=np.intp), draws[None])
+        for name, value in options.items():
+            setattr(model.opt, name.removeprefix("opt."), value[0, 0].item())
         if self.sets_constants:
             mujoco.mj_setConst(model, data)
+
+    def _write(self, flat: Flat, rows: NDArray[np.integer], draws: Array) -> None:
+        variant = None if self.pool is None else self.pool.index(draws)
+        for write in self.writes:
+            flat(write.array)[rows, write.columns] = write.varied(draws, variant)
+        for inertials in self.inertials:
+            inertials.apply(flat, rows, draws, variant)
+        for write in self.afterwards:
+            array = flat(write.array)
+            array[rows, write.columns] = write.changed(draws, array[rows, write.columns])
 
 
 def _as_slice(columns: list[int]) -> slice | list[int]:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare
+from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
 from sim2real.errors import UserError
 from sim2real.registry import load_task
@@ -59,7 +59,8 @@ class Simulation(World):
         self._privileged = Privileged(self.task, self, self.policy_terms) if privileged else None
         self._stage = self._stage_after_step()
         self.action_space = action_space(self.task, self.model)
-        subject = Subject(self.task.name, self.policy_terms, self.dt, self.task.episode_s)
+        spec = functools.partial(prepared_spec, self.task, self.domain)
+        subject = Subject(self.task.name, self.policy_terms, self.dt, self.task.episode_s, spec)
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)

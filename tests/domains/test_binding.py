@@ -60,7 +60,7 @@ def identities(task):
 @pytest.mark.parametrize("task", task_names())
 def test_identity_is_a_bitwise_no_op(task):
     domains = list(identities(task))
-    assert len(domains) >= len(FIELDS) - 1  # a task without joint limits has no jnt_range
+    assert len(domains) >= 30
     for domain in domains:
         simulation, plain = Simulation(task, domain), Simulation(task)
         assert changed(simulation.world_model(0), load_task(task).compile()) == set()

@@ -1,0 +1,64 @@
+"""What a row of a model must have for a change to it to act: the reason why not, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mujoco
+
+_PRIMITIVES = {
+    mujoco.mjtGeom.mjGEOM_SPHERE,
+    mujoco.mjtGeom.mjGEOM_CAPSULE,
+    mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    mujoco.mjtGeom.mjGEOM_CYLINDER,
+    mujoco.mjtGeom.mjGEOM_BOX,
+}
+_WHAT = {
+    "jnt_limited": "the joint has no limits",
+    "jnt_actfrclimited": "the joint has no limits of its actuator force",
+    "tendon_limited": "the tendon has no limits",
+    "actuator_forcelimited": "the actuator has no force limits; set its torque_limit",
+}
+
+
+def limited(flag: str) -> Callable[[mujoco.MjModel, int], str]:
+    """The row's `flag` must be on: limits that are off do nothing."""
+    return lambda model, row: "" if getattr(model, flag)[row] else _WHAT[flag]
+
+
+def nonzero(array: str) -> Callable[[mujoco.MjModel, int], str]:
+    """The row must not be 0: MuJoCo builds the quantity in where it compiles one."""
+    return lambda model, row: (
+        "" if getattr(model, array)[row] else "it is 0, and cannot be given at run time"
+    )
+
+
+def full_inertia(model: mujoco.MjModel, row: int) -> str:
+    """The body must move, and its mass matrix must not have been compiled as a diagonal."""
+    if model.body_weldid[row] == 0:
+        return "the body does not move"
+    if model.body_simple[row] == 1:
+        return (
+            "the body's mass matrix is compiled as a diagonal one; give it a second joint, or an "
+            "inertial frame that is not its own, in the MJCF"
+        )
+    return ""
+
+
+def primitive(model: mujoco.MjModel, row: int) -> str:
+    """The geom must have a shape of its own: not a plane, whose size is drawn only, nor a mesh."""
+    kind = mujoco.mjtGeom(int(model.geom_type[row]))
+    name = kind.name.removeprefix("mjGEOM_").lower()
+    return "" if kind in _PRIMITIVES else f"a {name} has a shape that all worlds share"
+
+
+def rotates(model: mujoco.MjModel, row: int) -> str:
+    """The joint must have an anchor that matters."""
+    turning = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_BALL))
+    return "" if model.jnt_type[row] in turning else "only hinges and balls turn about an anchor"
+
+
+def has_axis(model: mujoco.MjModel, row: int) -> str:
+    """The joint must have an axis."""
+    straight = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    return "" if model.jnt_type[row] in straight else "only hinges and slides have an axis"

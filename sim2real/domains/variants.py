@@ -1,0 +1,160 @@
+"""Geometry from a pool: variants of the model, compiled once, of which an episode draws one.
+
+Sizes, lengths and offsets decide what the compiler computes (masses, inertias, bounding volumes),
+so a model is compiled for each of a fixed number of points, spread evenly over the ranges by a
+Sobol sequence. What these models differ in is written per world, like every other parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from sim2real.domains.correlation import Coupling
+from sim2real.domains.distributions import Constant, Distribution
+from sim2real.domains.writes import Held
+from sim2real.errors import UserError
+from sim2real.task import Array
+
+VARIANTS = 64
+"""Models in a pool, where not all of its parameters are constants."""
+_SEED = 0  # of the Sobol sequence's scrambling: one pool for everybody
+_REFITTED = {"bvh_child", "bvh_nodeid", "bvh_depth"}
+"""The order of bounding volumes, any of which is right: `mj_setConst` fits them to it."""
+_COMPUTED = set(mujoco.MjModel._setconst_outputs) - set(mujoco.MjModel._setconst_inputs)
+"""What `mj_setConst` computes of the rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The points of a pool: variant v has `values[v]` (k,) in the context entries `columns` (k,).
+
+    One number of an episode, that of the first entry, says which of them it takes.
+    """
+
+    columns: NDArray[np.intp]
+    values: Array
+    distributions: tuple[Distribution, ...]
+
+    def choose(self, draws: Array, uniforms: Array, distributions: Sequence[Distribution]) -> None:
+        """Write variants into the draws (m, context), of those in the range of `distributions`."""
+        now = [distributions[column] for column in self.columns]
+        allowed = np.arange(len(self.values))
+        if tuple(now) != self.distributions:
+            inside = np.ones(len(self.values), dtype=bool)
+            for values, distribution in zip(self.values.T, now, strict=True):
+                low, high = distribution.support
+                inside &= (values >= low) & (values <= high)
+            if not inside.any():
+                draws[:] = self.nearest(draws)
+                return
+            allowed = allowed[inside]
+        index = (uniforms[:, self.columns[0]] * len(allowed)).astype(np.intp)
+        draws[:, self.columns] = self.values[allowed[index]]
+
+    def index(self, draws: Array) -> NDArray[np.intp]:
+        """The variant, (m,), that is nearest to each of the draws (m, context)."""
+        off = np.abs(draws[:, None, self.columns] - self.values) / self._spans
+        index: NDArray[np.intp] = off.sum(axis=-1).argmin(axis=1)
+        return index
+
+    def draws(self, size: int) -> Array:
+        """The points among the entries of a context of `size`, (variants, size); others are 0."""
+        draws = np.zeros((len(self.values), size))
+        draws[:, self.columns] = self.values
+        return draws
+
+    def nearest(self, draws: Array) -> Array:
+        """The draws with the geometry of the nearest variant."""
+        settled = draws.copy()
+        settled[:, self.columns] = self.values[self.index(draws)]
+        return settled
+
+    @property
+    def _spans(self) -> Array:
+        spans = np.ptp(self.values, axis=0)
+        return np.where(spans == 0, 1.0, spans)
+
+
+def spread(
+    columns: Sequence[int], distributions: Sequence[Distribution], coupling: Coupling | None
+) -> Pool:
+    """A pool of points for the context entries `columns`, of all `distributions`.
+
+    One point if all of them are constants. Raises UserError where a group or a correlation ties
+    some of them to other entries.
+    """
+    chosen = tuple(distributions[column] for column in columns)
+    places = np.array(columns, dtype=np.intp)
+    count = 1 if all(isinstance(one, Constant) for one in chosen) else VARIANTS
+    points = np.full((count, len(distributions)), 0.5)
+    points[:, places] = qmc.Sobol(len(columns), rng=_SEED).random(count)
+    if coupling is not None:
+        _check_apart(coupling, set(columns))
+        points = coupling.couple(points)
+    values = [one.quantile(points[:, c]) for one, c in zip(chosen, columns, strict=True)]
+    return Pool(places, np.stack(values, axis=1), chosen)
+
+
+def _check_apart(coupling: Coupling, geometry: set[int]) -> None:
+    ties = [set(copula.columns.tolist()) for copula in coupling.copulas]
+    ties += [set(tie) for tie in np.stack([coupling.leaders, coupling.followers], 1).tolist()]
+    if any(tie & geometry and tie - geometry for tie in ties):
+        raise UserError(
+            "geometry comes from a pool of models and cannot be tied to other parameters; "
+            "correlate or group parameters of the geometry among themselves"
+        )
+
+
+def compile_variants(
+    nominal: mujoco.MjModel, count: int, build: Callable[[int], mujoco.MjModel]
+) -> list[Held]:
+    """What each of `count` models differs in from the nominal one, as writes, (count, entries).
+
+    The models are built by `build` in threads, of which the compiler uses what the interpreter's
+    lock leaves it. Raises UserError where the models differ in what worlds share.
+    """
+    tables: dict[str, NDArray[np.float64]] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for index, model in enumerate(threads.map(build, range(count))):
+            for name, values in _differences(nominal, model).items():
+                own = _flat(nominal, name)
+                table = tables.setdefault(name, np.tile(own, (count, 1)))
+                table[index] = values
+            del model
+    writes = []
+    for name, table in tables.items():
+        if name in _COMPUTED:
+            continue
+        columns = np.flatnonzero((table != _flat(nominal, name)).any(axis=0))
+        values = table[:, columns] if count > 1 else table[0, columns]
+        writes.append(Held(name, columns, columns[:0], values, "set"))
+    return writes
+
+
+def _differences(nominal: mujoco.MjModel, model: mujoco.MjModel) -> dict[str, Array]:
+    """The arrays of `model` that differ from the nominal ones, flat; UserError where none may."""
+    changed = {}
+    for name in dir(nominal):
+        if name.startswith("_") or not isinstance(getattr(nominal, name), np.ndarray):
+            continue
+        own, other = getattr(nominal, name), getattr(model, name)
+        if name in _REFITTED and own.shape == other.shape:
+            continue
+        if own.shape != other.shape or not np.array_equal(own, other, equal_nan=True):
+            if name not in mujoco.batch.MODEL_FIELDS or own.shape != other.shape:
+                raise UserError(f"the geometry changes {name}, which all worlds share")
+            changed[name] = _flat(model, name)
+    return changed
+
+
+def _flat(model: mujoco.MjModel, name: str) -> NDArray[np.float64]:
+    return np.asarray(getattr(model, name), dtype=np.float64).reshape(-1)

@@ -1,0 +1,133 @@
+"""Some entries of one model array, and how they follow from the draws of an episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.domains.dynamics import Operation
+from sim2real.task import Array
+
+Flat = Callable[[str], Array]
+"""The values of a model array by name, (worlds, entries), to read and to write."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Some entries of one model array: entry `columns[k]` follows draw `sources[k]`.
+
+    `nominal` are their values in the nominal model, (entries,), or in each compiled variant of it,
+    (variants, entries).
+    """
+
+    array: str
+    columns: NDArray[np.intp]
+    sources: NDArray[np.intp]
+    nominal: Array
+    operation: Operation
+
+    def values(self, draws: Array) -> Array:
+        """New entries, (m, entries), for the draws (m, context)."""
+        return self.changed(draws, self.nominal)
+
+    def varied(self, draws: Array, variant: NDArray[np.intp] | None) -> Array:
+        """New entries where each row of the draws has its `variant` (m,) of the model."""
+        if variant is None or self.nominal.ndim == 1:
+            return self.values(draws)
+        return self.changed(draws, self.nominal[variant])
+
+    def changed(self, draws: Array, base: Array) -> Array:
+        """What the draws make of the entries `base`, (m, entries) or (entries,)."""
+        drawn = draws[:, self.sources]
+        if self.operation == "scale":
+            return base * drawn
+        if self.operation == "set":
+            return drawn
+        # adding a zero would turn a nominal -0.0 into 0.0
+        return np.where(drawn == 0, base, base + drawn)
+
+
+@dataclass(frozen=True)
+class Signed(Write):
+    """Entries that hold the quantity with the signs `signs`, (entries,), such as a bias of -kp."""
+
+    signs: Array
+
+    def changed(self, draws: Array, base: Array) -> Array:
+        """As of `Write`, of the quantity with its sign."""
+        drawn = draws[:, self.sources]
+        if self.operation == "scale":
+            return base * drawn
+        if self.operation == "set":
+            return self.signs * drawn
+        return np.where(drawn == 0, base, base + self.signs * drawn)
+
+
+@dataclass(frozen=True)
+class Proportional(Write):
+    """Entries that keep their ratio to a `leader` that is scaled, set or added to."""
+
+    leader: Array
+
+    def varied(self, draws: Array, variant: NDArray[np.intp] | None) -> Array:
+        """New entries, with the leader of each variant."""
+        if variant is None or (self.nominal.ndim == 1 and self.leader.ndim == 1):
+            return self.values(draws)
+        nominal = self.nominal if self.nominal.ndim == 1 else self.nominal[variant]
+        leader = self.leader if self.leader.ndim == 1 else self.leader[variant]
+        return self._at(nominal, self.ratio(draws, leader))
+
+    def changed(self, draws: Array, base: Array) -> Array:
+        """base * (new leader / nominal leader)."""
+        return self._at(base, self.ratio(draws, self.leader))
+
+    def ratio(self, draws: Array, leader: Array) -> Array:
+        """New leader / nominal leader."""
+        drawn: Array = draws[:, self.sources]
+        if self.operation == "scale":
+            return drawn
+        return drawn / leader if self.operation == "set" else 1.0 + drawn / leader
+
+    def _at(self, base: Array, ratio: Array) -> Array:
+        return base * ratio
+
+
+@dataclass(frozen=True)
+class Inverse(Proportional):
+    """Entries that keep their product with the leader."""
+
+    def _at(self, base: Array, ratio: Array) -> Array:
+        return base / ratio
+
+
+@dataclass(frozen=True)
+class Held(Write):
+    """Entries that no draw changes: those of the nominal model, or of each variant."""
+
+    def changed(self, draws: Array, base: Array) -> Array:
+        """The base itself."""
+        return base
+
+
+def merged(writes: Iterable[Write]) -> list[Write]:
+    """The same writes, in fewer: those of one kind to one array in one, where they first came."""
+    groups: dict[tuple[object, ...], list[Write]] = {}
+    for index, write in enumerate(writes):
+        known = type(write) in (Write, Signed, Proportional, Inverse, Held)
+        shapes = (write.nominal.ndim, getattr(write, "leader", write.nominal).ndim)
+        key = (type(write), write.array, write.operation, shapes) if known else (index,)
+        groups.setdefault(key, []).append(write)
+    return [group[0] if len(group) == 1 else _joined(group) for group in groups.values()]
+
+
+def _joined(group: list[Write]) -> Write:
+    parts = {
+        field.name: getattr(group[0], field.name)
+        if field.name in ("array", "operation")
+        else np.concatenate([getattr(write, field.name) for write in group], axis=-1)
+        for field in fields(group[0])
+    }
+    return type(group[0])(**parts)
