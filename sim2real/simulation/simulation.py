@@ -60,7 +60,8 @@ class Simulation(World):
         self._stage = self._stage_after_step()
         self.action_space = action_space(self.task, self.model)
         spec = functools.partial(prepared_spec, self.task, self.domain)
-        subject = Subject(self.task.name, self.policy_terms, self.dt, self.task.episode_s, spec)
+        terms, episode_s = self.policy_terms, self.task.episode_s
+        subject = Subject(self.task.name, terms, self.dt, episode_s, spec=spec)
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)
