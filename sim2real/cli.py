@@ -1,7 +1,8 @@
 """`sim2real <verb>`: every verb is the library's function of the same name, as a typed command.
 
 A command prints a table and writes the same as JSON beside it; `--json` prints the JSON instead.
-Exit codes: 0 done, 1 the machine refused (a full disk), 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 an audit found errors or the machine refused (a full disk), 2 bad input,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,29 +14,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.output import Outcome, compared, pairs, pretrainings, summary, table, trained
+from sim2real.verbs import Audit, Command, Doctor, Pairs
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """What every verb has."""
-
-    json: bool = False
-    """Print the machine-readable result in place of the table."""
-
-    def run(self) -> Outcome:
-        """Do it."""
-        raise NotImplementedError("def run(self) -> Outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,21 +290,6 @@ def _kinds() -> dict[str, list[str]]:
     return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)} | randomizations
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doctor(Command):
-    """Show versions, drawing, threads, disk, and how quick the physics is here."""
-
-    def run(self) -> Outcome:
-        """Call `sim2real.doctor.doctor`."""
-        from sim2real.doctor import doctor
-
-        found = doctor()
-        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-        rows = [{"what": k.replace("_", " "), "found": v} for k, v in found.items()]
-        rows[0]["found"] = versions
-        return Outcome(found, [table("doctor", rows)])
-
-
 # -- entry -------------------------------------------------------------------------------------
 
 VERBS: dict[str, Callable[..., Command]] = {
@@ -325,6 +299,7 @@ VERBS: dict[str, Callable[..., Command]] = {
     "evaluate": Evaluate,
     "study": Study,
     "resume": Resume,
+    "audit": Audit,
     "list": List,
     "doctor": Doctor,
 }
@@ -340,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     try:
-        _execute(command)
+        return _execute(command)
     except UserError as error:
         return fail(f"error: {error}", 2)
     except KeyboardInterrupt as error:
@@ -352,11 +327,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         reason = f"cannot write{where}: {error.strerror}"
         return fail(f"error: {reason}; what was saved before is whole", 1)
-    return 0
 
 
-def _execute(command: Command) -> None:
-    """Run the command with its standard output kept for the result."""
+def _execute(command: Command) -> int:
+    """Run the command with its standard output kept for the result; return the exit code."""
     from rich.console import Console
 
     with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):
@@ -365,11 +339,12 @@ def _execute(command: Command) -> None:
         write_json(outcome.file, outcome.data)
     if command.json:
         print(json.dumps(outcome.data, indent=2))
-        return
+        return outcome.code
     for shown in outcome.tables:
         Console().print(shown)
     for written in filter(None, (outcome.file, outcome.page)):
         print(f"written to {written}")
+    return outcome.code
 
 
 def fail(message: str, code: int) -> int:
