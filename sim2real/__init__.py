@@ -4,7 +4,7 @@ The public names are imported when they are first used, so that `import sim2real
 
 >>> import sim2real as s2r
 >>> sorted(s2r.__all__)[:4]
-['Domain', 'Run', 'Simulation', 'Task']
+['Domain', 'DomainWrapper', 'Run', 'Simulation']
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sim2real.evaluation.rollout import evaluate
     from sim2real.registry import load_task, task_names
     from sim2real.simulation import Simulation
+    from sim2real.simulation.domain_wrapper import DomainWrapper
     from sim2real.simulation.vec_env import make_vec_env
     from sim2real.studies.study import study
     from sim2real.task import Task
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOME = {  # public name -> module that defines it
     "Domain": "sim2real.domains",
+    "DomainWrapper": "sim2real.simulation.domain_wrapper",
     "Run": "sim2real.training.run",
     "Simulation": "sim2real.simulation",
     "Task": "sim2real.task",
@@ -52,6 +54,7 @@ _HOME = {  # public name -> module that defines it
 
 __all__ = [
     "Domain",
+    "DomainWrapper",
     "Run",
     "Simulation",
     "Task",
@@ -103,5 +106,14 @@ def _register() -> None:
             )
 
 
+def _mend() -> None:
+    """Mend gymnasium-robotics, where it was imported before this."""
+    if "gymnasium_robotics" in sys.modules:
+        from sim2real.compatibility import mend_gymnasium_robotics
+
+        mend_gymnasium_robotics()
+
+
 _prefer_egl()
 _register()
+_mend()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sim2real.benchmark.core import BenchmarkConfig, Contestants, Measure, timed
 from sim2real.domains import Domain
+from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
 
 TASKS = {"hopper": ("floor", "foot_geom"), "ant": ("floor", "*_geom")}
@@ -34,7 +35,7 @@ def randomization(config: BenchmarkConfig) -> Contestants:
 
 @contextlib.contextmanager
 def _vec_env(config: BenchmarkConfig, task: str, domain: Domain) -> Iterator[Measure]:
-    env = make_vec_env(task, domain, num_envs=config.num_envs, seed=config.seed)
+    env = make_vec_env(load_task(task), domain, num_envs=config.num_envs, seed=config.seed)
     env.reset()
     yield timed(env.step, config.num_envs, env.simulation.model.nu, config)
     env.close()

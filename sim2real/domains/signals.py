@@ -24,27 +24,36 @@ def bind_actuation(
     builder: Builder,
     model: mujoco.MjModel,
     episode_s: float,
+    commands: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[Effect, ...]:
     """The effects on the control signal (n, nu); strengths and delays become model writes.
 
-    Where the model has no history of an actuator's commands (a foreign model, which `prepare` has
-    not seen), its delay is an effect like the others. Raises UserError for unknown actuators, for
-    two entries of a kind on one actuator and for a delay as long as an episode.
+    `commands` are the names and limits of the numbers of a signal (n, k) that is not that of the
+    actuators, as of a foreign environment: its delays are effects like the others. Raises UserError
+    for unknown actuators or commands, for two entries of a kind on one of them and for a delay as
+    long as an episode.
     """
     effects = _Effects(builder, episode_s)
     limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
+    if commands is not None:
+        limits = np.array(list(commands.values())).reshape(-1, 2)
     for entry in entries:
         try:
-            rows = element_rows(model, STRENGTH, entry.of)
+            if commands is None or entry.strength is not None:
+                rows = element_rows(model, STRENGTH, entry.of)
+            else:
+                rows = _command_columns(commands, entry.of)
         except UserError as error:
             raise effects.error(entry, str(error)) from None
         elements = {name: np.array(places) for name, places in rows.items()}
         effects.check(entry, elements)
+        if entry.saturation is not None and not np.isfinite(limits).all():
+            raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.strength is not None:
             builder.model_field(
                 STRENGTH, entry.of, None, "scale", entry.strength, entry.is_shared, entry.label
             )
-        elif entry.delay is not None and _has_history(model, elements):
+        elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
             if entry.jitter is not None:
                 effects.add(entry, elements, limits, "jitter", drawn)
@@ -117,12 +126,12 @@ class _Effects:
         """
         random = _random(entry)
         in_step = entry.kind.drawn == "step"
-        if in_step and random is None:
-            return
         if drawn is None and not in_step:
             drawn = self._builder.draws(
                 entry.label, list(elements), entry.distribution, entry.is_shared
             )
+        if _is_idle(entry):
+            return
         columns = np.concatenate(list(elements.values()))
         sizes = [len(found) for found in elements.values()]
         self.found.append(
@@ -146,6 +155,13 @@ class _Effects:
         return UserError(f"domain {self._builder.domain.name!r}: {entry.label}: {problem}")
 
 
+def _is_idle(entry: Imperfection) -> bool:
+    """Whether an entry never does anything, so that it needs no stage."""
+    identity = 0.0 if entry.kind.drawn == "step" else entry.kind.identity
+    jitters = entry.jitter is not None and entry.jitter.support != (0.0, 0.0)
+    return entry.distribution.support == (identity, identity) and not jitters
+
+
 def _random(entry: Imperfection) -> Distribution | None:
     """What an entry draws in each control step; nothing where it is always 0."""
     random = entry.kind.random
@@ -163,6 +179,20 @@ def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
     if entry.kind.name == "delay":
         return np.repeat(np.arange(len(sizes)), sizes)
     return np.arange(sum(sizes))
+
+
+def _command_columns(commands: Iterable[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """Command name -> its place in the action, for those that `names` match; all without names."""
+    places = {command: [place] for place, command in enumerate(commands)}
+    if not places:
+        raise UserError("the action is no row of numbers (a Box), so nothing can befall it")
+    chosen: dict[str, list[int]] = {}
+    for name in names or ("*",):
+        matches = [one for one in places if one == name or fnmatchcase(one, name)]
+        if not matches:
+            raise unknown("number of the action", name, places)
+        chosen |= {one: places[one] for one in matches}
+    return chosen
 
 
 def _has_history(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> bool:

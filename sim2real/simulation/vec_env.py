@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
+import gymnasium
 import numpy as np
 from gymnasium import Wrapper
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sim2real.domains import Domain
+from sim2real.errors import UserError
 from sim2real.simulation import Episode, Simulation
+from sim2real.simulation.foreign import find_foreign, foreign_domain
 from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.workers import WorkerVecEnv
 from sim2real.task import Task
 
 
@@ -120,13 +125,47 @@ class SimVecEnv(VecEnv):
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
 
+@overload
 def make_vec_env(
-    task: str | Task,
+    task: Task,
     domain: str | Domain | None = None,
     num_envs: int = 64,
     seed: int = 0,
     threads: int = 0,
     privileged: bool = False,
-) -> SimVecEnv:
-    """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`; arguments as for Simulation."""
-    return SimVecEnv(Simulation(task, domain, num_envs, seed, threads, privileged))
+) -> SimVecEnv: ...
+
+
+@overload
+def make_vec_env(
+    task: str | EnvSpec | Callable[[], gymnasium.Env[Any, Any]],
+    domain: str | Domain | Mapping[str, Any] | None = None,
+    num_envs: int = 64,
+    seed: int = 0,
+    threads: int = 0,
+    privileged: bool = False,
+) -> SimVecEnv | WorkerVecEnv: ...
+
+
+def make_vec_env(
+    task: str | Task | EnvSpec | Callable[[], gymnasium.Env[Any, Any]],
+    domain: str | Domain | Mapping[str, Any] | None = None,
+    num_envs: int = 64,
+    seed: int = 0,
+    threads: int = 0,
+    privileged: bool = False,
+) -> SimVecEnv | WorkerVecEnv:
+    """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`.
+
+    A task of ours is one Simulation, whose arguments these are: a SimVecEnv. Anything else is a
+    foreign environment, in `threads` worker processes: a WorkerVecEnv, each environment in a
+    DomainWrapper. A foreign environment is meant by a Gymnasium id, an EnvSpec, a function that
+    makes one, or "module:function". Raises UserError for a name that is none of these.
+    """
+    foreign = find_foreign(task)
+    if foreign is None:
+        simulation = Simulation(task, domain, num_envs, seed, threads, privileged)  # type: ignore[arg-type]
+        return SimVecEnv(simulation)
+    if privileged:
+        raise UserError(f"{foreign.name} is a foreign environment: it has no privileged terms")
+    return WorkerVecEnv(foreign, foreign_domain(domain), num_envs, seed, threads)

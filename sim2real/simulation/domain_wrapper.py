@@ -1,0 +1,234 @@
+"""A domain for any Gymnasium environment that runs on MuJoCo."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, SupportsFloat
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from sim2real.domains import Domain, bind
+from sim2real.errors import UserError
+from sim2real.simulation.context import ContextDraws
+from sim2real.simulation.disturbances import Disturbances
+from sim2real.simulation.foreign import AnyEnv, Terms, check_foreign, foreign_domain, subject_of
+from sim2real.simulation.imperfections import Imperfections
+from sim2real.simulation.model_writer import ModelWriter
+from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
+from sim2real.task import Array
+
+_log = logging.getLogger("sim2real.mujoco")
+_BAD = tuple(
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+)
+
+_ONE = np.zeros(1, dtype=np.int64)  # the one world there is
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """The seed with which episode number `episode` of `seed` resets the environment itself.
+
+    The first episode of a seed is that of the bare environment: `env.reset(seed=seed)`.
+    """
+    if episode == 0:
+        return seed
+    return int(EpisodeGenerators(seed).at(episode, START, 0).integers(2**31))
+
+
+class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """`env` in `domain`: `DomainWrapper(gymnasium.make("FetchReach-v4"), "my.yaml:worn")`.
+
+    `env.unwrapped` has `model` (MjModel) and `data` (MjData), as those of Gymnasium,
+    gymnasium-robotics and subclasses of `MujocoEnv` do. `domain` is a Domain, its data, or
+    "file.yaml:name"; None is the model as it is. Values are computed from the model as it was when
+    it was wrapped, and `close` gives it back so.
+
+    `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one, and
+    `reset(options={"episode": k})` the k-th; the seed is 0 if none was ever given. All draws of an
+    episode depend on its seed and number alone, the environment's own among them (`episode_seed`).
+    `info["context"]` has the draws; `info["unstable"]` tells of a step after which MuJoCo gave the
+    state up, or numbers were not finite: such an episode is terminated, with a reward of 0 and the
+    last observation that was good.
+
+    Raises UserError for an environment without a model, and for a domain that does not fit it.
+    """
+
+    def __init__(self, env: AnyEnv, domain: Domain | Mapping[str, Any] | str | None = None) -> None:
+        self.domain = foreign_domain(domain)
+        plain = {"name": self.domain.name, **self.domain.plain()}
+        RecordConstructorArgs.__init__(self, domain=plain)
+        gymnasium.Wrapper.__init__(self, env)
+        check_foreign(self.domain)
+        subject = subject_of(env)
+        self._model: mujoco.MjModel = env.unwrapped.model  # type: ignore[attr-defined]
+        self._data: mujoco.MjData = env.unwrapped.data  # type: ignore[attr-defined]
+        plan = bind(self.domain, self._model, subject)
+        self._names = plan.names
+        self._draws = ContextDraws(plan)
+        self._writer = ModelWriter(self._model, plan)
+        self._dt = subject.control_dt
+        self._disturbances = Disturbances(plan, 1, self._dt)
+        self._imperfections = Imperfections(plan, 1, self._dt)
+        self._acts, self._senses = bool(plan.actuation), bool(plan.sensing)
+        self._pays_late = bool(plan.reward)
+        self._late = [e.sources for e in plan.actuation if e.kind == "delay" and len(e.sources)]
+        self._terms = Terms(env.observation_space)
+        self._context: dict[str, float] = {}
+        self._observation: Any = None
+        self._generators = EpisodeGenerators(0)
+        self._episode = -1
+        self._steps = np.zeros(1, dtype=np.int64)
+
+    @property
+    def episode(self) -> int:
+        """The number of the present episode under its seed; -1 before the first."""
+        return self._episode
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start the next episode; with `seed` its first; with options["episode"] that one.
+
+        What else is among the options goes to the environment.
+        """
+        given = dict(options or {})
+        if seed is not None:
+            self._generators = EpisodeGenerators(_checked_seed(seed))
+        following = 0 if seed is not None else self._episode + 1
+        self._episode = _checked_episode(given.pop("episode", following))
+        self._steps[:] = 0
+        draws = self._begin()
+        own = episode_seed(self._generators.seed, self._episode)
+        with _warnings_logged():
+            observation, info = self.env.reset(seed=own, options=given or None)
+        if self.env.unwrapped.model is not self._model:  # type: ignore[attr-defined]
+            raise UserError(
+                f"{type(self.env.unwrapped).__name__} makes a new model when it is reset; a domain "
+                "can only change one that stays"
+            )
+        self._disturb_anew(draws)
+        self._observation = self._seen_first(observation)
+        return self._observation, info | {"context": dict(self._context)}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One control step. Raises UserError for an action that is not finite."""
+        if not np.isfinite(action).all():
+            raise UserError(f"an action must be finite, got {np.asarray(action).tolist()}")
+        if self._disturbances:
+            self._disturbances.write(self._forces, np.array([self._episode]), self._steps)
+        before = self._warnings()
+        with _warnings_logged():
+            truth, reward, terminated, truncated, info = self.env.step(self._command(action))
+        self._steps += 1
+        unstable = self._warnings() != before or not _finite(truth, reward)
+        if unstable:
+            reward, terminated = 0.0, True
+        else:
+            self._observation = self._seen(truth)
+        reward = self._paid(reward, terminated or truncated)
+        told = {"context": dict(self._context), "unstable": unstable}
+        return self._observation, reward, terminated, truncated, info | told
+
+    def close(self) -> None:
+        """Give the model back as it was found, and close the environment."""
+        self._writer.restore()
+        super().close()
+
+    def _begin(self) -> Array:
+        """Draw the episode's context, (1, entries), and write it into the model."""
+        if not self._names:
+            return np.zeros((1, 0))
+        draws = self._draws.draw(self._generators, [self._episode])
+        for sources in self._late:  # the environment takes one action a control step
+            draws[:, sources] = np.rint(draws[:, sources] / self._dt) * self._dt
+        self._context = dict(zip(self._names, draws[0].tolist(), strict=True))
+        self._writer.write(draws[0])
+        self._imperfections.draw(_ONE, draws)
+        return draws
+
+    # -- the imperfections; where there are none, what is passed is the same object -----------
+
+    @property
+    def _clock(self) -> Clock:
+        return Clock(self._generators, np.array([self._episode]), self._steps)
+
+    def _command(self, action: Any) -> Any:
+        if not self._acts:
+            return action
+        return self._imperfections.command(np.asarray(action)[None], self._clock)[0]
+
+    def _seen_first(self, truth: Any) -> Any:
+        size = int(np.prod(self.action_space.shape or 0))
+        numbers = self._terms.numbers(truth)
+        seen = self._imperfections.begin(numbers[None], size, _ONE, self._clock)
+        return self._terms.with_numbers(truth, seen[0]) if self._senses else truth
+
+    def _seen(self, truth: Any) -> Any:
+        if not self._senses:
+            return truth
+        seen = self._imperfections.observe(self._terms.numbers(truth)[None], self._clock)
+        return self._terms.with_numbers(truth, seen[0])
+
+    def _paid(self, reward: SupportsFloat, over: bool) -> SupportsFloat:
+        if not self._pays_late:
+            return reward
+        paid = self._imperfections.pay(np.array([float(reward)]), np.array([over]), self._clock)
+        return float(paid[0])
+
+    def _disturb_anew(self, draws: Array) -> None:
+        if self._disturbances:
+            which, ids = np.array([self._episode]), np.zeros(1, dtype=np.int64)
+            self._disturbances.begin(self._generators, self._forces, ids, which, self._steps, draws)
+
+    @property
+    def _forces(self) -> Array:
+        """The forces on the bodies, (1, bodies, 6); writing them writes the environment's data."""
+        forces: Array = self._data.xfrc_applied[None]
+        return forces
+
+    def _warnings(self) -> int:
+        return sum(int(self._data.warning[kind].number) for kind in _BAD)
+
+
+@contextlib.contextmanager
+def _warnings_logged() -> Iterator[None]:
+    """MuJoCo's warnings go to the logger "sim2real.mujoco", not to the terminal and a file."""
+    handler = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_log.debug)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(handler)
+
+
+def _finite(observation: Any, reward: Any) -> bool:
+    parts = observation.values() if isinstance(observation, Mapping) else [observation]
+    numbers = [part for part in parts if isinstance(part, np.ndarray)]
+    return bool(np.isfinite(reward)) and all(_all_finite(part) for part in numbers)
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed < 2**63:
+        raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
+    return int(seed)
+
+
+def _checked_episode(episode: Any) -> int:
+    if isinstance(episode, bool) or not isinstance(episode, int | np.integer) or episode < 0:
+        raise UserError(f"options['episode'] must be a whole number from 0, got {episode!r}")
+    return int(episode)
