@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from tyro.conf import Positional
@@ -23,6 +23,11 @@ from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.output import Outcome, compared, pairs, pretrainings, summary, table, trained
 from sim2real.verbs import Audit, Command, Doctor, Pairs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sim2real.domains import Domain
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -262,7 +267,7 @@ class List(Command):
 
     def run(self) -> Outcome:
         """Read the registries."""
-        from sim2real.domains import task_domains
+        from sim2real.domains import preset_domains, task_domains
         from sim2real.registry import load_task, task_names
 
         names = [self.task] if self.task else task_names()
@@ -272,13 +277,35 @@ class List(Command):
             for name, domains in tasks.items()
             for domain in domains.values()
         ]
-        data: dict[str, Any] = {"tasks": rows}
-        shown = [table("tasks and their domains", rows)]
+        presets = {name: preset_domains(name) for name in names}
+        data: dict[str, Any] = {
+            "tasks": rows,
+            "presets": {name: list(found) for name, found in presets.items()},
+        }
+        shown = [table("tasks and their domains", rows), _presets(presets)]
         if not self.task:
             data |= _kinds()
             kinds = [{"kind": kind, "names": ", ".join(found)} for kind, found in _kinds().items()]
             shown.append(table("algorithms and methods", kinds))
         return Outcome(data, shown)
+
+
+def _presets(presets: dict[str, dict[str, Domain]]) -> Table:
+    """Those of one task with what they are about, those of several as a line each."""
+    if len(presets) == 1:
+        (found,) = presets.values()
+        rows = [{"preset": name, "about": domain.about} for name, domain in found.items()]
+    else:
+        rows = [
+            {"task": task, "presets": ", ".join(dict.fromkeys(map(_shortened, found)))}
+            for task, found in presets.items()
+        ]
+    return table("presets: published benchmarks as domains", rows)
+
+
+def _shortened(name: str) -> str:
+    """A preset without its level."""
+    return name.rpartition("-")[0] + "-LEVEL" if "-" in name else name
 
 
 def _kinds() -> dict[str, list[str]]:

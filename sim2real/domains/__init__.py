@@ -9,6 +9,7 @@ from sim2real.domains.library import (
     dump_domains,
     load_domain,
     load_domains,
+    preset_domains,
     task_domains,
 )
 from sim2real.domains.plan import Plan
@@ -28,5 +29,6 @@ __all__ = [
     "load_domains",
     "prepare",
     "prepared_spec",
+    "preset_domains",
     "task_domains",
 ]

@@ -8,6 +8,7 @@ import yaml
 
 from sim2real.config import parse
 from sim2real.domains.domain import Domain
+from sim2real.domains.presets import is_preset, load_preset, preset_names
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.registry import load_task
@@ -47,21 +48,32 @@ def domain_names(task: str | Task) -> list[str]:
     return list(task_domains(load_task(task)))
 
 
+def preset_domains(task: str | Task) -> dict[str, Domain]:
+    """The published benchmarks as domains for the task, by name ("rwrl:easy")."""
+    loaded = load_task(task)
+    return {name: load_preset(loaded, name) for name in preset_names(loaded)}
+
+
 def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
     """The domain that `domain` names for `task`.
 
-    None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere.
+    None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere;
+    "rwrl:easy" and its like are presets.
     Raises UserError if it is not there or its file is not valid.
     """
     if isinstance(domain, Domain):
         return domain
     loaded = load_task(task)
     if domain is not None and ".yaml:" in domain:
-        file, _, name = domain.rpartition(":")
+        file, _, name = domain.partition(".yaml:")
+        file += ".yaml"
         domains, where = load_domains(Path(file).expanduser()), f" in {file}"
+    elif domain is not None and is_preset(domain):
+        return load_preset(loaded, domain)
     else:
         name = domain or "nominal"
         domains, where = task_domains(loaded), f" of task {loaded.name!r}"
     if name not in domains:
-        raise unknown(f"domain{where}", name, domains)
+        presets = preset_names(loaded) if ":" in name else []
+        raise unknown(f"domain{where}", name, [*domains, *presets])
     return domains[name]
