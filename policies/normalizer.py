@@ -84,6 +84,9 @@ def normalizers(policy: nn.Module) -> list[RunningNormalizer]:
 
 
 def update_normalizers(policy: nn.Module, observations: Tensor) -> None:
-    """Add a batch of observations to every normalizer in `policy`. Shape: (m, size)."""
+    """Add a batch of observations to every normalizer in `policy`. Shape: (m, size).
+
+    One that sees fewer columns (see `policies.asymmetric`) sees the first ones.
+    """
     for normalizer in normalizers(policy):
-        normalizer.update(observations)
+        normalizer.update(observations[:, : len(normalizer.running_mean)])

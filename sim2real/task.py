@@ -34,6 +34,12 @@ class ObservationTerm:
     group: Literal["policy", "privileged"] = "policy"
     columns: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of each of its numbers: "position[0]", or "context[body_mass]"."""
+        names = self.columns or tuple(str(index) for index in range(self.size))
+        return tuple(f"{self.name}[{name}]" for name in names)
+
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> ObservationTerm:
         """A term from plain data, as `dataclasses.asdict` and JSON give it."""

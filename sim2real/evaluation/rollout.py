@@ -25,7 +25,7 @@ from sim2real.errors import UserError
 from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
-from sim2real.task import Array, Task
+from sim2real.task import Array, ObservationTerm, Task
 
 MOST_WORLDS = 128
 """Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
@@ -92,8 +92,7 @@ def evaluate(
     rows: list[Row] = []
     for domain in [load_domain(loaded, domain) for domain in several]:
         worlds = min(num_envs or MOST_WORLDS, episodes)
-        simulation = Simulation(loaded, domain, worlds, seed, threads)
-        _check_spaces(policy, simulation)
+        simulation = simulation_for(policy, loaded, domain, worlds, seed, threads)
         with one_thread(), _reproducible(deterministic, seed):
             ended = sorted(_run(policy, simulation, episodes, deterministic), key=_index)
         rows.extend(_row(domain.name, seed, episode) for episode in ended)
@@ -179,10 +178,51 @@ def _act(
     return actions, state
 
 
+def simulation_for(
+    policy: Policy,
+    task: Task,
+    domain: Domain,
+    num_envs: int = 1,
+    seed: int = 0,
+    threads: int = 0,
+) -> Simulation:
+    """A simulation that `policy` can act in: with privileged observations if it needs them.
+
+    Raises UserError if the policy's spaces do not fit the task, and if it acts on what this domain
+    does not draw.
+    """
+    terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
+    privileged = any(term.group == "privileged" for term in terms)
+    simulation = Simulation(task, domain, num_envs, seed, threads, privileged)
+    if privileged:
+        _check_columns(terms, simulation)
+    _check_spaces(policy, simulation)
+    return simulation
+
+
+def _check_columns(terms: Sequence[ObservationTerm], simulation: Simulation) -> None:
+    """UserError unless a policy that acts on what is privileged finds the same here."""
+    wanted = [label for term in terms for label in term.labels]
+    given = [label for term in simulation.observation_terms for label in term.labels]
+    if wanted != given:
+        differ = ", ".join(sorted(set(wanted) ^ set(given))) or "their order"
+        raise UserError(
+            f"the policy acts on privileged observations; those in domain "
+            f"{simulation.domain.name!r} differ from them: {differ}; "
+            "allowed: domains that draw what it was trained with"
+        )
+
+
 def _check_spaces(policy: Policy, simulation: Simulation) -> None:
-    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's."""
+    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's.
+
+    A policy that tells which terms it acts on may have been trained with more.
+    """
+    acting: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     for name in ("observation_space", "action_space"):
         given = getattr(getattr(policy, name, None), "shape", None)
+        if acting and name == "observation_space":
+            given = (sum(term.size for term in acting),)
         expected = getattr(simulation, name).shape
         if given is not None and given != expected:
             raise UserError(

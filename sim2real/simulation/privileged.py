@@ -28,9 +28,7 @@ class Privileged:
         self._task, self._world = task, world
         own = privileged_terms(task, world, policy_terms, reserved=(TRUTH, CONTEXT))
         self._reads = bool(own)
-        columns = tuple(
-            f"{term.name}[{index}]" for term in policy_terms for index in range(term.size)
-        )
+        columns = tuple(label for term in policy_terms for label in term.labels)
         truth = ObservationTerm(TRUTH, len(columns), group="privileged", columns=columns)
         self._fixed = (*own, truth)
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from sim2real.domains import Domain
+from sim2real.evaluation.rollout import simulation_for
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.task import Task
@@ -82,7 +83,7 @@ class Pictures(BaseCallback):
     def _open(self) -> None:
         try:
             for domain in self._domains:
-                simulation = Simulation(self._task, domain, num_envs=1, threads=1)
+                simulation = simulation_for(self.model.policy, self._task, domain, threads=1)
                 self._scenes.append((simulation, Renderer(simulation, 320, 240)))
         except RenderingUnavailable as error:
             self._possible, self._scenes = False, []

@@ -114,7 +114,13 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
     """Train the run at `path` from where it is, which may be the beginning, to its end."""
     config, _, domains = read_parts(path)
     recipe = config.parsed_recipe()
-    env = make_vec_env(task, domains[config.domain], config.num_envs, config.seed)
+    env = make_vec_env(
+        task,
+        domains[config.domain],
+        config.num_envs,
+        config.seed,
+        privileged=recipe.needs_privileged,
+    )
     algorithm = build_algorithm(recipe, env, config.seed)
     if checkpoints.steps(path):
         checkpoint = checkpoints.read_checkpoint(path)
@@ -123,7 +129,9 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
     adaptive = build_randomization(config.randomization)
     if adaptive is not None:
         adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
-    shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
+    # A teacher cannot act where other parameters are drawn
+    target = None if recipe.privileged_actor else config.target
+    shown = [domains[name] for name in dict.fromkeys((config.domain, target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
     described = {"task": task.name, "domain": config.domain, "steps": config.steps}
     described["randomization"] = adaptive.name if adaptive else "uniform"

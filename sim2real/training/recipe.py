@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
@@ -23,7 +24,13 @@ import sim2real.policies
 from sim2real.config import Config, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
+from sim2real.policies.asymmetric import (
+    AsymmetricActorCriticPolicy,
+    AsymmetricSACPolicy,
+    AsymmetricTD3Policy,
+)
 from sim2real.policies.normalizer import NormalizedExtractor
+from sim2real.task import ObservationTerm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
 
@@ -58,6 +65,22 @@ class Recipe(Config):
     normalize_observations: bool = True
     reward_scale: Positive = 1.0
     """Rewards are multiplied by this before learning; what is reported is not scaled."""
+    privileged: bool = False
+    """The critic sees what only a simulator knows (the task's privileged terms, the true
+    observation, the context); the actor does not."""
+    privileged_actor: bool = False
+    """The actor sees it too: a teacher, which acts only where that is known."""
+
+    @model_validator(mode="after")
+    def _has_a_first_layer(self) -> Recipe:
+        if self.needs_privileged and not all(self.layers()):
+            raise ValueError("privileged networks need a hidden layer at least")
+        return self
+
+    @property
+    def needs_privileged(self) -> bool:
+        """Whether the observation must have its privileged columns."""
+        return self.privileged or self.privileged_actor
 
     def learning_rate_at(self, remaining: float) -> float:
         """The learning rate when the part `remaining` (1 to 0) of the training is still to come."""
@@ -192,6 +215,12 @@ class TD3Recipe(OffPolicyRecipe):
 AnyRecipe = PPORecipe | SACRecipe | TD3Recipe
 RECIPES: dict[str, type[AnyRecipe]] = {"ppo": PPORecipe, "sac": SACRecipe, "td3": TD3Recipe}
 ALGORITHMS = tuple(RECIPES)
+ASYMMETRIC: dict[str, type[BasePolicy]] = {
+    "ppo": AsymmetricActorCriticPolicy,
+    "sac": AsymmetricSACPolicy,
+    "td3": AsymmetricTD3Policy,
+}
+"""The policies of a privileged recipe."""
 
 
 def load_recipe(
@@ -242,29 +271,59 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
     check_spaces(env.observation_space, env.action_space)
     scaled = env if recipe.reward_scale == 1.0 else ScaledReward(env, recipe.reward_scale)
-    options = recipe.algorithm_options(env.action_space)  # type: ignore[arg-type]
+    terms = observation_terms(env) if recipe.needs_privileged else ()
+    policy, options = _policy_and_options(recipe, env.action_space, terms)
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-        return recipe.sb3("MlpPolicy", scaled, seed=seed, **options)
+        return recipe.sb3(policy, scaled, seed=seed, **options)
 
 
 def build_offline(
-    recipe: AnyRecipe, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    recipe: AnyRecipe,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    terms: Sequence[ObservationTerm] = (),
 ) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` without an environment, for loading weights into.
 
-    Draws nothing from the global generators of Torch.
+    `terms` are those of the observation, which a privileged recipe needs to know. Draws nothing
+    from the global generators of Torch.
     """
     check_spaces(observation_space, action_space)
-    options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
+    policy, options = _policy_and_options(recipe, action_space, terms)
     make: Any = recipe.sb3
-    algorithm: BaseAlgorithm = make("MlpPolicy", None, _init_setup_model=False, **options)
+    algorithm: BaseAlgorithm = make(policy, None, _init_setup_model=False, **options)
     algorithm.observation_space, algorithm.action_space = observation_space, action_space
     algorithm.n_envs = recipe.num_envs
     with torch.random.fork_rng(devices=[]):
         algorithm._setup_model()
     return algorithm
+
+
+def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
+    """The terms of the observation of `env`; UserError if it does not tell them."""
+    terms: tuple[ObservationTerm, ...] | None
+    try:
+        terms = env.get_attr("observation_terms")[0]
+    except AttributeError:
+        terms = None
+    if terms is None:
+        raise UserError("a privileged recipe needs a simulation, which tells its observation terms")
+    return terms
+
+
+def _policy_and_options(
+    recipe: AnyRecipe, action_space: spaces.Space[Any], terms: Sequence[ObservationTerm]
+) -> tuple[str | type[BasePolicy], dict[str, Any]]:
+    """The policy class and the other arguments of the SB3 algorithm."""
+    options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
+    if not recipe.needs_privileged:
+        return "MlpPolicy", options
+    networks = {**options["policy_kwargs"], "normalize": recipe.normalize_observations}
+    del networks["features_extractor_class"]
+    networks |= {"observation_terms": terms, "privileged_actor": recipe.privileged_actor}
+    return ASYMMETRIC[recipe.algorithm], options | {"policy_kwargs": networks}
 
 
 def check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:

@@ -29,7 +29,7 @@ from sim2real.errors import UserError
 from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
-from sim2real.task import Task
+from sim2real.task import ObservationTerm, Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.checkpoint import Checkpoint
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
@@ -117,7 +117,9 @@ class Run:
     def algorithm(self) -> BaseAlgorithm:
         """The SB3 algorithm with the checkpoint's weights and no environment."""
         observation_space, action_space = spaces_of(self.task_info)
-        algorithm = build_offline(self.config.parsed_recipe(), observation_space, action_space)
+        terms = terms_of(self.task_info)
+        recipe = self.config.parsed_recipe()
+        algorithm = build_offline(recipe, observation_space, action_space, terms)
         load_policy(algorithm, self.checkpoint.policy, self.checkpoint.state["spaces"])
         freeze_tensors(algorithm.policy, self.config.frozen)
         algorithm.policy.set_training_mode(False)
@@ -137,7 +139,8 @@ def create_run(
     Raises UserError if `path` exists and when the disk is full.
     """
     path = Path(path)
-    simulation = Simulation(task, domains[config.domain], num_envs=1, threads=1)
+    privileged = config.parsed_recipe().needs_privileged
+    simulation = Simulation(task, domains[config.domain], threads=1, privileged=privileged)
     plain = config.model_dump(mode="json")
     try:
         with files.new_folder(path) as folder:
@@ -201,6 +204,11 @@ def spaces_of(task_info: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
         spaces.Box(-np.inf, np.inf, shape, np.dtype(observation["dtype"]).type),
         spaces.Box(low, high, dtype=kind),
     )
+
+
+def terms_of(task_info: Mapping[str, Any]) -> tuple[ObservationTerm, ...]:
+    """The observation terms of a task.json, what is privileged among them."""
+    return tuple(ObservationTerm.of(term) for term in task_info["observation_terms"])
 
 
 def versions() -> dict[str, str]:

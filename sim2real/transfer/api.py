@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,21 @@ from sim2real.files import new_folder, write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.vec_env import SimVecEnv
-from sim2real.task import ObservationTerm, Task
+from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.loop import learn
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
 from sim2real.training.recipe import AnyRecipe
-from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, spaces_of
+from sim2real.training.run import (
+    Run,
+    RunConfig,
+    create_run,
+    load_run,
+    read_parts,
+    spaces_of,
+    terms_of,
+)
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.curve import Curve, schedule
 from sim2real.transfer.manifest import Contract, Manifest, compare, require_fit
@@ -167,7 +176,8 @@ class _Start:
         domain: Domain,
     ) -> None:
         self.config, self.task, self.domain = config, task, domain
-        simulation = Simulation(task, domain, config.num_envs, config.seed)
+        privileged = recipe.needs_privileged
+        simulation = Simulation(task, domain, config.num_envs, config.seed, privileged=privileged)
         differences = compare(contract_of_run(source), contract_of(simulation))
         require_fit(differences)
         budget = Budget(config.steps)
@@ -221,9 +231,9 @@ def contract_of(simulation: Simulation) -> Contract:
 
 def contract_of_run(run: Run) -> Contract:
     """What the policy of a run saw and did, from its task.json."""
-    terms = [ObservationTerm(**term) for term in run.task_info["observation_terms"]]
     _, action_space = spaces_of(run.task_info)
-    return Contract.of(terms, action_space, run.task_info["control_dt"])
+    contract = Contract.of(terms_of(run.task_info), action_space, run.task_info["control_dt"])
+    return replace(contract, privileged_actor=run.config.parsed_recipe().privileged_actor)
 
 
 def _keep_source(source: Run, folder: Path) -> None:

@@ -10,7 +10,9 @@ TD3's actor is deterministic and gets the squared error of the actions, as does 
 
 The critic is distilled too: PPO's values by regression on the teacher's at the same states, the
 Q functions of SAC and TD3 at the states and actions that were played. The student may be
-smaller or larger; observation statistics are the teacher's and stay so.
+smaller or larger; observation statistics are the teacher's and stay so. A teacher whose actor
+sees what only a simulator knows (`privileged_actor`) is asked with it, and the student learns to
+do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
 
 It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
 is worth imitating there: in the states it is asked about the student becomes what the teacher
@@ -35,13 +37,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim2real.errors import UserError
-from sim2real.policies.tensors import copy_tensors, named_tensors, optimizer_owners
+from sim2real.policies.tensors import named_tensors, optimizer_owners
 from sim2real.training.recipe import AnyRecipe, Layers, build_algorithm
 from sim2real.training.run import Run
 from sim2real.transfer.budget import Budget
+from sim2real.transfer.columns import in_columns_of, take_along
 from sim2real.transfer.fine_tune import copy_entropy_coefficient
 from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
-from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import Options, Prepared, rows_of
 from sim2real.transfer.schedule import KeepFrozen
 
@@ -76,6 +78,8 @@ class Distill(Options):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
+        if source.needs_privileged:  # for the teacher; the student acts without
+            worlds |= {"privileged": True, "privileged_actor": False}
         if self.student == "same":
             return self.resized(source, **worlds)
         layers = SMALL if self.student == "small" else self.student
@@ -85,16 +89,16 @@ class Distill(Options):
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
+        if source.config.parsed_recipe().privileged_actor and not recipe.needs_privileged:
+            raise UserError("the teacher acts on privileged observations; drop 'privileged: false'")
         student = build_algorithm(recipe, env, seed)
         taken = [name for name in named_tensors(student.policy) if _same_in_any_size(name)]
-        copy_tensors(source.policy, student.policy, taken)
+        fates = take_along(source.policy, student.policy, taken)
         statistics = [name for name in taken if name != "log_std"]
-        fates: dict[str, Action] = dict.fromkeys(statistics, "frozen")
-        if "log_std" in taken:
-            fates["log_std"] = "copied"
+        fates |= {name: "frozen" for name in statistics if fates[name] == "copied"}
         if copy_entropy_coefficient(source, student):
             fates["log_ent_coef"] = "copied"
-        loop = Distillation(student, source.policy, self, seed)
+        loop = Distillation(student, in_columns_of(source, env), self, seed)
         return Prepared(loop, rows_of(loop, fates), (KeepFrozen(statistics),))
 
 

@@ -13,6 +13,9 @@ PPO starts with less exploration noise than a policy trained from scratch needs 
 Optimizers start afresh: the source's momentum points to the source's optimum. SAC and TD3 begin
 with an empty replay buffer and collect with the policy itself, not with random actions.
 
+A critic that sees what is privileged is taken along by the names of what it sees; in a target
+where that is not known, `recipe: {privileged: false}` leaves it the policy's columns.
+
 It assumes that the target has the source's observation and action spaces and a reward, and that
 the source's behaviour is good enough to collect with.
 """
@@ -27,10 +30,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from sim2real.policies.tensors import copy_tensors, is_critic, named_tensors
+from sim2real.policies.tensors import is_critic, named_tensors
 from sim2real.training.recipe import AnyRecipe, build_algorithm
 from sim2real.training.run import Run
 from sim2real.transfer.budget import Budget
+from sim2real.transfer.columns import take_along
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import Options, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
@@ -74,8 +78,7 @@ class FineTune(Options):
         names = [
             name for name in named_tensors(policy) if not (fresh_critic and is_critic(policy, name))
         ]
-        copy_tensors(source.policy, policy, names)
-        fates: dict[str, Action] = dict.fromkeys(names, "copied")
+        fates = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source, algorithm):
             fates["log_ent_coef"] = "copied"
         if "log_std" in fates and self._quieten(named_tensors(policy)["log_std"]):

@@ -56,8 +56,10 @@ class Freeze(FineTune):
         """The fine-tuner with the matching tensors out of its optimizers and at rest."""
         prepared = super().prepare(source, recipe, env, budget, seed)
         policy = prepared.algorithm.policy
-        names = match(policy, self._patterns(recipe.algorithm, policy))
         fates: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
+        names = match(policy, self._patterns(recipe.algorithm, policy))
+        if self.frozen is None:  # what was made to fit the target's columns learns on
+            names = tuple(name for name in names if fates[name] != "adapted")
         _require_copied(names, prepared.rows)
         freeze_tensors(policy, names)
         fates |= dict.fromkeys(names, "frozen")

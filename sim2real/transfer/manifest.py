@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ class Contract:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     control_dt: float
+    privileged_actor: bool = False
+    """Whether the policy acts on the privileged terms too, and so cannot do without."""
 
     @classmethod
     def of(
@@ -61,8 +63,9 @@ def compare(source: Contract, target: Contract) -> tuple[Difference, ...]:
     right = {term.name: term for term in target.observations}
     names = list(dict.fromkeys([*left, *right]))
     lines = [
-        _line(f"observation {name}", _term(left.get(name)), _term(right.get(name)))
+        line
         for name in names
+        for line in _term_lines(left.get(name), right.get(name), source.privileged_actor)
     ]
     order = _line("observation order", " ".join(left), " ".join(right))
     lines += [] if order.same or set(left) != set(right) else [order]
@@ -73,6 +76,30 @@ def compare(source: Contract, target: Contract) -> tuple[Difference, ...]:
 
 def _line(item: str, source: str, target: str) -> Difference:
     return Difference(item, source, target, fits=source == target)
+
+
+def _term_lines(
+    left: ObservationTerm | None, right: ObservationTerm | None, needed: bool
+) -> list[Difference]:
+    """One line for a term; where it draws other columns, one for each that is not on both sides.
+
+    What is privileged is not `needed` unless the actor sees it.
+    """
+    term = left or right
+    assert term is not None
+    may_differ = term.group == "privileged" and not needed
+    lines = [_line(f"observation {term.name}", _term(left), _term(right))]
+    if left and right and left.columns != right.columns:
+        lines = [
+            _line(f"observation {label}", *(_there(label, one) for one in (left, right)))
+            for label in dict.fromkeys([*left.labels, *right.labels])
+            if (label in left.labels) != (label in right.labels)
+        ]
+    return [replace(line, fits=line.fits or may_differ) for line in lines]
+
+
+def _there(label: str, term: ObservationTerm) -> str:
+    return "(1,)" if label in term.labels else "absent"
 
 
 def _term(term: ObservationTerm | None) -> str:

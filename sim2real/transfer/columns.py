@@ -1,0 +1,114 @@
+"""Taking tensors along where critics see other columns: other parameters drawn, or none told.
+
+The first layer of a network and its normalizer have one column for each number observed. Columns
+are matched by name, so that a critic that knows the mass goes on knowing it, whatever else is
+drawn in the target. One that the target does not have counts as its mean in the source: a
+normalized zero. One that is new, or never varied in the source, so that nothing was learned of it,
+begins with zero weights: the critic says at first what the source's would.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from sim2real.policies.asymmetric import Asymmetric, policy_terms
+from sim2real.policies.normalizer import normalizers
+from sim2real.policies.tensors import copy_tensors, named_tensors
+from sim2real.task import ObservationTerm
+from sim2real.training.recipe import build_offline, observation_terms
+from sim2real.training.run import Run
+from sim2real.transfer.manifest import Action
+
+FIRST_LAYER = re.compile(r"(^|.*\.)(policy_net|value_net|latent_pi|mu|qf\d+)\.0\.weight")
+STATISTIC = re.compile(r".*\.running_(mean|var)")
+CONSTANT = 1e-12
+"""Variance, in units of the squared mean or of 1, up to which a column counts as constant."""
+ACTION = "action of a Q function"
+
+Terms = Sequence[ObservationTerm]
+
+
+def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> dict[str, Action]:
+    """Copy the tensors `names`, matching columns where the two see others; the fate of each.
+
+    Policies that are not asymmetric see the policy's columns alone, in both the same.
+    """
+    before, after = _terms(source), _terms(target)
+    if before is None and after is None:
+        copy_tensors(source, target, names := list(names))
+        return dict.fromkeys(names, "copied")
+    old = labels(before if before is not None else policy_terms(after or ()))
+    new = labels(after if after is not None else policy_terms(before or ()))
+    usable = set(old) - _constant(source, before or (), old)
+    values, places = named_tensors(source), named_tensors(target)
+    fates: dict[str, Action] = {}
+    for name in names:
+        fates[name] = _move(name, values[name], places[name], old, new, usable)
+    return fates
+
+
+def labels(terms: Terms) -> list[str]:
+    """The name of each column: "position[0]", "context[body_mass]"."""
+    return [label for term in terms for label in term.labels]
+
+
+def in_columns_of(source: Run, env: VecEnv) -> BasePolicy:
+    """The source's policy for the observations of `env`, its columns matched by name."""
+    if _terms(source.policy) is None:
+        return source.policy
+    algorithm = build_offline(
+        source.config.parsed_recipe(),
+        env.observation_space,
+        env.action_space,
+        observation_terms(env),
+    )
+    take_along(source.policy, algorithm.policy, list(named_tensors(algorithm.policy)))
+    algorithm.policy.set_training_mode(False)
+    return algorithm.policy
+
+
+def _terms(policy: BasePolicy) -> Terms | None:
+    return policy.observation_terms if isinstance(policy, Asymmetric) else None
+
+
+def _constant(policy: BasePolicy, terms: Terms, columns: Sequence[str]) -> set[str]:
+    """The privileged columns that never varied, as the statistics tell; none without them."""
+    widest = max(normalizers(policy), key=lambda one: len(one.running_mean), default=None)
+    if widest is None:
+        return set()
+    scale = widest.running_mean.square().clamp(min=1.0)
+    still = (widest.running_var <= CONSTANT * scale).tolist()
+    privileged = set(labels([term for term in terms if term.group == "privileged"]))
+    return {name for name, is_still in zip(columns, still, strict=False) if is_still} & privileged
+
+
+def _move(
+    name: str, value: Tensor, place: Tensor, old: list[str], new: list[str], usable: set[str]
+) -> Action:
+    """Write one tensor of the source into its place in the target."""
+    statistic, first_layer = STATISTIC.fullmatch(name), FIRST_LAYER.fullmatch(name)
+    if not (statistic or first_layer):
+        with torch.no_grad():
+            place.copy_(value)
+        return "copied"
+    # A network sees the first columns, as many as it has, and a Q function then the actions
+    before, after = _seen(old, value.shape[-1]), _seen(new, place.shape[-1])
+    at = {label: index for index, label in enumerate(before)}
+    known = [label in at and (label in usable or label.startswith(ACTION)) for label in after]
+    columns = [at[label] if is_known else 0 for label, is_known in zip(after, known, strict=True)]
+    fresh = 1.0 if name.endswith("running_var") else 0.0
+    with torch.no_grad():
+        matched = torch.where(torch.tensor(known), value[..., columns], fresh)
+        place.copy_(matched)
+    return "copied" if before == after and all(known) else "adapted"
+
+
+def _seen(columns: list[str], width: int) -> list[str]:
+    actions = [f"{ACTION} {index}" for index in range(width - len(columns))]
+    return columns[:width] + actions
