@@ -107,39 +107,49 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def audited(report: AuditReport) -> list[Table]:
-    """An audit as a table of effects, the ends side by side, and one of what was found."""
-    probes = ("acceleration", "settled pose", "trajectory", "force", "observation")
-    effects = [
-        {
-            "parameter": finding.parameter,
-            "at": " | ".join(_end(end.value) for end in finding.ends),
-            **{name: " | ".join(map(_percent, finding.change(name))) for name in probes},
-            "x_noise": " | ".join(f"{end.times_noise:.0e}" for end in finding.ends),
-            "verdict": finding.verdict,
-        }
-        for finding in report.findings
-        if finding.ends
-    ]
+    """An audit as a table of effects, a line an end, and one of what was found."""
     said = [
         {"verdict": finding.verdict, "parameter": finding.parameter, "what": what}
         for finding in report.findings
         for what in (*finding.errors, *finding.warnings)
     ]
-    title = f"{report.task} in {report.domain}: change against nominal, {report.seconds:.1f} s"
-    tables = [table(title, effects)] if effects else []
     verdict = f"{len(report.errors)} errors" if report.errors else "passed"
     last = said or [{"verdict": verdict, "what": "every parameter acts, every world is sound"}]
+    tables = [_effects(report)] if any(finding.ends for finding in report.findings) else []
     return [*tables, table(f"{report.task} in {report.domain}: {verdict}", last)]
 
 
-def _end(value: float | None) -> str:
-    return "drawn" if value is None else f"{value:.3g}"
+_PROBES = {
+    "acceleration": "accel.",
+    "settled pose": "pose",
+    "trajectory": "motion",
+    "force": "force",
+    "observation": "seen",
+}
+
+
+def _effects(report: AuditReport) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    title = f"{report.task} in {report.domain}: change against nominal in %, {report.seconds:.1f} s"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("parameter", overflow="fold")
+    for name in ("at", *_PROBES.values(), "x noise"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for finding in report.findings:
+        for place, end in enumerate(finding.ends):
+            value = "drawn" if end.value is None else f"{end.value:.3g}"
+            changes = [_percent(end.changes[name]) for name in _PROBES]
+            name = "" if place else finding.parameter
+            shown.add_row(name, value, *changes, f"{end.times_noise:.0e}")
+    return shown
 
 
 def _percent(change: float) -> str:
     if change == 0:
         return "–"
-    return f"{100 * change:.{3 if change > 1 else 2}g} %" if change < 10 else "> 1000 %"
+    return f"{100 * change:.{3 if change >= 1 else 2}g}" if change < 10 else ">1000"
 
 
 def compared(report: Mapping[str, Any]) -> Table:

@@ -70,5 +70,6 @@ def _name(simulation: Simulation, field: str, column: int) -> str:
     joint = int(np.searchsorted(model.jnt_qposadr, column, side="right")) - 1
     name = model.joint(joint).name or f"joint {joint}"
     offset = column - int(model.jnt_qposadr[joint])
-    several = model.jnt_type[joint] in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL)
-    return f"{name} {'xyzwijk'[offset] if several else ''}".strip()
+    names = {mujoco.mjtJoint.mjJNT_FREE: "xyzwijk", mujoco.mjtJoint.mjJNT_BALL: "wijk"}
+    parts = names.get(mujoco.mjtJoint(int(model.jnt_type[joint])))
+    return f"{name} {parts[offset]}" if parts else name

@@ -96,8 +96,8 @@ class Rollout:
         groups = []
         for _ in range(-(-simulation.num_envs // WORLDS)):
             random = np.repeat(rng.uniform(low, high, (steps // 4 + 1, size)), 4, axis=0)[:steps]
-            full = np.where(rng.random((steps // 8 + 1, size)) < 0.5, low, high)
-            full = np.repeat(full, 8, axis=0)[:steps]
+            full = np.where(rng.random((steps // 6 + 1, size)) < 0.5, low, high)
+            full = np.repeat(full, 6, axis=0)[:steps]
             small = rest + 0.1 * (rng.uniform(low, high, (steps, size)) - rest)
             groups += [np.broadcast_to(rest, (steps, size)), random, full, small]
         return np.stack(groups[: simulation.num_envs], axis=1).astype(np.float32)

@@ -192,7 +192,7 @@ def _at_limits(model: mujoco.MjModel, start: Array, side: int) -> Array:
     """Every limited joint a little beyond its lower (0) or upper (1) limit."""
     qpos = start.copy()
     for joint in np.flatnonzero(model.jnt_limited):
-        if model.jnt_type[joint] in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+        if model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_BALL:  # whose limit is one of its angle
             low, high = model.jnt_range[joint]
             beyond = 0.02 * (high - low)
             qpos[model.jnt_qposadr[joint]] = (low - beyond, high + beyond)[side]
