@@ -50,9 +50,7 @@ def bind_actuation(
         if entry.saturation is not None and not np.isfinite(limits).all():
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.strength is not None:
-            builder.model_field(
-                STRENGTH, entry.of, None, "scale", entry.strength, entry.is_shared, entry.label
-            )
+            builder.strength(entry.of, entry.strength, entry.is_shared, entry.label)
         elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
             if entry.jitter is not None:

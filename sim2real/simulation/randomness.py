@@ -27,19 +27,19 @@ class EpisodeGenerators:
         self._bits = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._bits)
         self._state: Any = self._bits.state
+        self._state["buffer_pos"], self._state["has_uint32"] = 4, 0
+        self._key, self._counter = self._state["state"]["key"], self._state["state"]["counter"]
+        self._key[0] = seed
         self.seed = seed
 
     def at(self, episode: int, stream: int, block: int) -> np.random.Generator:
         """The generator of one block; valid until the next call of `at`."""
-        state = self._state
-        state["state"]["key"][:] = (self.seed, episode)
-        state["state"]["counter"][:] = (0, 0, block, stream)
-        state["buffer_pos"], state["has_uint32"] = 4, 0
-        self._bits.state = state
+        self._key[1], self._counter[2], self._counter[3] = episode, block, stream
+        self._bits.state = self._state
         return self._generator
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Clock:
     """Where each of n worlds is: the index of its episode, and the control step in it, (n,)."""
 

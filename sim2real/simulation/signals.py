@@ -3,16 +3,18 @@ observation, and from the reward to the learner."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sim2real.domains.distributions import Distribution, Uniform
+from sim2real.domains.distributions import Distribution, Normal, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.kinds import ACTUATION, SENSING
 from sim2real.simulation import stages
+from sim2real.simulation.delays import Delay, EngineJitter
 from sim2real.simulation.randomness import Clock
-from sim2real.simulation.stages import EngineJitter, Moment, Rows, Stage
+from sim2real.simulation.stage import Moment, Rows, Stage
 from sim2real.task import Array, BoolArray, IntArray
 
 BLOCK = 32
@@ -30,11 +32,11 @@ _STAGES: dict[str, type[Stage]] = {
     "rate_limit": stages.RateLimit,
     "lag": stages.Lag,
     "backlash": stages.Backlash,
-    "delay": stages.Delay,
+    "delay": Delay,
     "scale": stages.Scale,
     "bias": stages.Bias,
     "drift": stages.Drift,
-    "jitter": stages.EngineJitter,
+    "jitter": EngineJitter,
 }
 ACTUATION_ORDER = (*ACTUATION, "jitter")
 SENSING_ORDER = tuple(SENSING)
@@ -44,32 +46,36 @@ class StepNumbers:
     """Random numbers of every control step, drawn in blocks of `BLOCK` steps a world.
 
     Those of control step s of an episode are in row s % BLOCK of the block s // BLOCK of the
-    `stream`, so they depend on the episode alone. Each lane has a place of its own in the block:
-    more lanes after it change nothing.
+    `stream`, so they depend on the episode alone. A block is drawn lane after lane: what is added
+    behind the others changes none of them.
     """
 
     def __init__(self, lanes: Sequence[Distribution], num_envs: int, stream: int) -> None:
         self._stream = stream
         self._values = np.zeros((num_envs, BLOCK, len(lanes)))
-        self._lanes: dict[Distribution, stages.Columns] = {
-            one: stages.as_slice(np.array([k for k, other in enumerate(lanes) if other == one]))
-            for one in dict.fromkeys(lanes)
-            if one != Uniform(0.0, 1.0)
-        }
+        self._runs: list[tuple[slice, Distribution]] = []  # lanes side by side that are alike
+        first = 0
+        for distribution, run in itertools.groupby(lanes):
+            columns = slice(first, first + len(list(run)))
+            self._runs.append((columns, distribution))
+            first = columns.stop
 
     def refill(self, ids: IntArray, clock: Clock) -> None:
         """Draw the blocks that the worlds `ids` are in."""
-        lanes = self._values.shape[2]
-        if not len(ids) or not lanes:
+        if not len(ids):
             return
-        uniforms = np.empty((len(ids), lanes, BLOCK))
-        blocks = clock.steps[ids] // BLOCK
-        episodes = clock.episodes[ids]
-        for k, (episode, block) in enumerate(zip(episodes.tolist(), blocks.tolist(), strict=True)):
-            clock.generators.at(episode, self._stream, block).random(out=uniforms[k])
-        for distribution, columns in self._lanes.items():
-            uniforms[:, columns] = distribution.quantile(uniforms[:, columns])
-        self._values[ids] = uniforms.transpose(0, 2, 1)
+        drawn = np.empty((len(ids), self._values.shape[2], BLOCK))
+        blocks = (clock.steps[ids] // BLOCK).tolist()
+        for world, episode, block in zip(drawn, clock.episodes[ids].tolist(), blocks, strict=True):
+            generator = clock.generators.at(episode, self._stream, block)
+            for columns, distribution in self._runs:
+                if isinstance(distribution, Normal):
+                    generator.standard_normal(out=world[columns])
+                else:
+                    generator.random(out=world[columns])
+        for columns, distribution in self._runs:
+            _transform(drawn[:, columns], distribution)
+        self._values[ids] = drawn.transpose(0, 2, 1)
 
     def at(self, ids: IntArray, clock: Clock) -> Array:
         """The numbers of the present control step, (m, lanes)."""
@@ -77,6 +83,15 @@ class StepNumbers:
         self.refill(ids[row == 0], clock)
         numbers: Array = self._values[ids, row]
         return numbers
+
+
+def _transform(numbers: Array, distribution: Distribution) -> None:
+    """Make draws of `distribution`, in place, of standard normal or of uniform numbers."""
+    if isinstance(distribution, Normal):
+        numbers *= distribution.std
+        numbers += distribution.mean
+    elif distribution != Uniform(0.0, 1.0):
+        numbers[...] = distribution.quantile(numbers)
 
 
 class SignalPath:
@@ -103,16 +118,21 @@ class SignalPath:
             places.setdefault(effect.kind, []).append((effect, first + effect.lanes))
             if effect.random is not None:
                 lanes += [effect.random] * (int(effect.lanes.max()) + 1)
-        self._stages: dict[str, Stage] = {
-            kind: _STAGES[kind](
-                [effect for effect, _ in places[kind]],
-                np.concatenate([lane for _, lane in places[kind]]),
-                num_envs,
-                control_dt,
-            )
-            for kind in order
-            if kind in places
-        }
+        kinds = [kind for kind in order if kind in places]
+        sources = {kind: [effect.sources for effect, _ in places[kind]] for kind in kinds}
+        self._sources = np.concatenate([*itertools.chain(*sources.values()), self._all[:0]])
+        self._magnitudes = np.zeros((num_envs, len(self._sources)))
+        self._stages: dict[str, Stage] = {}
+        self._parts: dict[str, slice] = {}
+        first = 0
+        for kind in kinds:
+            part = slice(first, first + sum(map(len, sources[kind])))
+            first = part.stop
+            found = [effect for effect, _ in places[kind]]
+            lane = np.concatenate([lane for _, lane in places[kind]])
+            magnitudes = self._magnitudes[:, part]
+            self._stages[kind] = _STAGES[kind](found, lane, magnitudes, control_dt)
+            self._parts[kind] = part
         self._numbers = StepNumbers(lanes, num_envs, stream) if lanes else None
         for stage in self._stages.values():
             if isinstance(stage, EngineJitter) and delays is not None:
@@ -123,8 +143,12 @@ class SignalPath:
 
     def draw(self, ids: IntArray, context: Array) -> None:
         """Take what the episodes of the worlds `ids` have drawn, (m, entries)."""
-        for stage in self._stages.values():
-            stage.draw(ids, context)
+        if not len(self._sources):
+            return
+        drawn = context[:, self._sources]
+        self._magnitudes[ids] = drawn
+        for kind, stage in self._stages.items():
+            stage.draw(ids, drawn[:, self._parts[kind]])
 
     def rest(self, ids: IntArray, values: Array) -> None:
         """Let the signal of the worlds `ids` have been `values`, (m, columns), always."""

@@ -188,6 +188,7 @@ class Simulation(World):
         self.seed = int(seed)
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
+        self._clock = Clock(self._generators, self._episodes, self._steps)
         self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
 
     def redistribute(
@@ -320,10 +321,6 @@ class Simulation(World):
         if self._privileged is None:
             return seen
         return self._privileged.append(seen, self._truth()[ids], self.context[ids], ids)
-
-    @property
-    def _clock(self) -> Clock:
-        return Clock(self._generators, self._episodes, self._steps)
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:

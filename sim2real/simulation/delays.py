@@ -1,0 +1,92 @@
+"""Signals that come late: a line of past values, or the engine's own delay with a jitter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sim2real.domains.effects import Effect
+from sim2real.simulation.stage import Moment, Rows, Stage
+from sim2real.task import Array, IntArray
+
+
+class Delay(Stage):
+    """The value of `magnitude` seconds ago, interpolated between the control steps.
+
+    For a signal that is held over a control step (a command) this is its mean over the step, so
+    that its impulse is exact. A jitter is added to the delay in each step; what comes out is never
+    from the future, nor older than the longest delay.
+    """
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """A line of the last values, (n, slots, k); step s is in the slot s % slots."""
+        longest = np.concatenate([np.full(len(one.columns), one.longest) for one in effects])
+        self._longest = longest / self.control_dt
+        without = [np.full(len(one.columns), one.random is None) for one in effects]
+        self._without = np.concatenate(without)
+        self._jitters = not self._without.all()
+        # a power of 2, so that a slot is found by a bitwise and, many times faster than by %
+        self._slots = 1 << (math.ceil(self._longest.max()) + 1).bit_length()
+        num_envs, width = self.shape
+        self._line = self.memory["line"] = np.zeros((num_envs, self._slots, width))
+        self._first = np.arange(num_envs)[:, None] * self._slots * width + np.arange(width)
+        self._steps, self._fraction = np.zeros(self.shape), np.zeros(self.shape)
+        self._whole = np.zeros(self.shape, dtype=np.intp)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The delays in control steps: whole ones, and a fraction."""
+        steps = drawn / self.control_dt
+        whole = np.floor(steps)
+        self._steps[ids], self._whole[ids], self._fraction[ids] = steps, whole, steps - whole
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The line is full of `values`."""
+        self._line[rows] = values[:, None, self.columns]
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """(1 - fraction) x(whole steps ago) + fraction x(one step before that)."""
+        mask, width = self._slots - 1, self.shape[1]
+        slots = moment.steps & mask
+        self._line[moment.ids, slots] = values
+        if self._jitters:
+            whole, fraction = self._jittered(moment)
+        else:
+            whole, fraction = self._whole[moment.rows], self._fraction[moment.rows]
+        slot = slots[:, None] - whole
+        first, line = self._first[moment.rows], self._line.reshape(-1)
+        newer = line.take(first + (slot & mask) * width)
+        older = line.take(first + (slot - 1 & mask) * width)
+        passed: Array = newer + fraction * (older - newer)
+        return passed
+
+    def _jittered(self, moment: Moment) -> tuple[IntArray, Array]:
+        numbers = moment.numbers[:, self.lanes] / self.control_dt
+        steps = self._steps[moment.rows] + np.where(self._without, 0.0, numbers)
+        steps = np.minimum(np.maximum(steps, 0.0), self._longest)
+        whole = np.floor(steps).astype(np.intp)
+        return whole, steps - whole
+
+
+class EngineJitter(Stage):
+    """The engine's own delays in s, `delays` (n, columns), written anew in each control step.
+
+    The signal itself passes: the engine delays it.
+    """
+
+    delays: Array
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The longest delay, (k,)."""
+        self._longest = np.concatenate([np.full(len(one.columns), one.longest) for one in effects])
+
+    def apply(self, values: Array, moment: Moment) -> None:
+        """Write the delays of this step; the values stay."""
+        delays = self.magnitude[moment.rows] + moment.numbers[:, self.lanes]
+        columns: Any = self.columns
+        rows: Any = moment.rows
+        if not isinstance(columns, slice) and not isinstance(rows, slice):
+            rows = moment.ids[:, None]
+        self.delays[rows, columns] = np.minimum(np.maximum(delays, 0.0), self._longest)
