@@ -44,6 +44,8 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
 
     name: ClassVar[str]
     option_type: ClassVar[type[Options]]
+    independent: ClassVar[bool] = True
+    """Whether it can adapt only what the domain neither groups nor correlates."""
 
     space: Space
     episodes: Episodes
@@ -103,7 +105,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
 
         Raises UserError where there is nothing to adapt.
         """
-        self.space = adaptable(simulation, self.options.parameters)
+        self.space = adaptable(simulation, self.options.parameters, self.independent)
         self.episodes = Episodes(simulation.num_envs)
         self._begin()
         self._simulation = simulation

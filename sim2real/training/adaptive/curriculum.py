@@ -41,6 +41,7 @@ class Curriculum(AdaptiveRandomization):
 
     name: ClassVar[str] = "curriculum"
     option_type: ClassVar[type[Options]] = CurriculumOptions
+    independent: ClassVar[bool] = False
 
     stage: int
     """How many of the stages are done."""

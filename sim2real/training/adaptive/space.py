@@ -69,18 +69,23 @@ def share_of(distribution: Distribution, values: Array) -> Array:
     return np.where(distribution.quantile(np.ones_like(values)) <= values, 1.0, low)
 
 
-def adaptable(simulation: Simulation, parameters: Sequence[str] = ()) -> Space:
+def adaptable(
+    simulation: Simulation, parameters: Sequence[str] = (), independent: bool = False
+) -> Space:
     """The context entries that can be adapted; with `parameters`, these alone.
 
-    A parameter is the name of an entry, or its part before the colon for all elements. Constants
-    and choices cannot be adapted. Raises UserError if nothing is left, for an unknown name, and
-    for a named one that cannot be adapted.
+    A parameter is the name of an entry, or its part before the colon for all elements. Constants,
+    choices, and geometry, which comes from a pool of models, cannot be adapted. Raises UserError
+    if nothing is left, for an unknown name, for a named one that cannot be adapted and, where they
+    must be `independent`, for those that the domain groups or correlates.
     """
     plan, domain = simulation.plan, simulation.domain.name
+    pooled = set() if plan.pool is None else {plan.names[k] for k in plan.pool.columns}
     free = [
         name
         for name, distribution in zip(plan.names, plan.distributions, strict=True)
         if not isinstance(distribution, Choice)
+        and name not in pooled
         and distribution.support[0] < distribution.support[1]
     ]
     if not free:
@@ -96,10 +101,19 @@ def adaptable(simulation: Simulation, parameters: Sequence[str] = ()) -> Space:
             )
         fixed = [name for name in meant if name not in free]
         if fixed:
-            raise UserError(f"{fixed[0]} of domain {domain!r} is not drawn from a range")
+            raise UserError(
+                f"{fixed[0]} of domain {domain!r} cannot be adapted: it is not drawn from a range, "
+                "or is geometry"
+            )
     names = tuple(
         name for name in free if not parameters or any(_means(one, name) for one in parameters)
     )
+    tied = [name for name in names if name in _tied(plan)]
+    if tied and independent:
+        raise UserError(
+            f"{tied[0]} of domain {domain!r} is grouped or correlated, and only a curriculum can "
+            f"adapt it; name others as the parameters"
+        )
     bases = tuple(plan.distributions[plan.names.index(name)] for name in names)
     nominal = [
         float(share_of(base, np.array(np.clip(_nominal(simulation, name), *base.support))))
@@ -108,31 +122,39 @@ def adaptable(simulation: Simulation, parameters: Sequence[str] = ()) -> Space:
     return Space(names, bases, np.array(nominal))
 
 
+def _tied(plan: Plan) -> set[str]:
+    """The entries that are not drawn by themselves."""
+    if plan.coupling is None:
+        return set()
+    ties = [copula.columns for copula in plan.coupling.copulas]
+    columns = np.concatenate([plan.coupling.leaders, plan.coupling.followers, *ties])
+    return {plan.names[column] for column in columns.tolist()}
+
+
 def _means(parameter: str, name: str) -> bool:
     return parameter in (name, name.partition(":")[0])
 
 
 def _nominal(simulation: Simulation, name: str) -> float:
     """The value at which an entry makes no difference: scale 1, add 0, set what the model has."""
-    found = _written(simulation.plan, name)
-    if found is not None:
-        return found
-    label = name.partition(":")[0]
-    domain = simulation.domain
+    label, domain = name.partition(":")[0], simulation.domain
+    for parameter in domain.dynamics:
+        if parameter.label == label:
+            same = {"scale": 1.0, "add": 0.0}
+            return same.get(parameter.operation[0], _in_the_model(simulation.plan, name))
     imperfections: tuple[Any, ...] = (*domain.actuation, *domain.sensing)
     for entry in imperfections:
-        if getattr(entry, "label", None) == label:
-            # None: without bound, such as the rate limit of an actuator that has none
-            identity = getattr(entry.kind, "identity", 0.0)
+        if entry.label == label:
+            identity = entry.kind.identity  # None: no limit at all
             return float("inf") if identity is None else float(identity)
-    return 0.0
+    return 0.0  # disturbances
 
 
-def _written(plan: Plan, name: str) -> float | None:
-    """The identity of an entry that writes to the model."""
+def _in_the_model(plan: Plan, name: str) -> float:
+    """What the model has where an entry is set, on average; 0 for what it has not yet."""
     source = plan.names.index(name)
     for write in plan.writes:
         own = write.sources == source
         if own.any():
-            return {"scale": 1.0, "add": 0.0}.get(write.operation, float(write.nominal[own].mean()))
-    return None
+            return float(np.atleast_2d(write.nominal)[:, own].mean())
+    return 0.0

@@ -65,14 +65,29 @@ def test_without_ends_bounds_stop_at_a_hundredth():
     assert np.isfinite(space.values(np.array([1.0]))).all()
 
 
+def test_what_is_correlated_can_be_adapted_together_alone():
+    simulation = Simulation(BANDIT, "tied")
+    assert len(adaptable(simulation).names) == 3
+    with pytest.raises(UserError, match="body_mass:left of domain 'tied' is grouped or correlated"):
+        adaptable(simulation, independent=True)
+    assert adaptable(simulation, ["dof_damping"], independent=True).names == ("dof_damping",)
+
+
+def test_geometry_stays_as_it_is():
+    simulation = Simulation(BANDIT, "shaped")
+    assert adaptable(simulation).names == ("body_mass:right",)
+    with pytest.raises(UserError, match=r"geom_size.* of domain 'shaped' cannot be adapted"):
+        adaptable(simulation, [simulation.context_names[0]])
+
+
 @pytest.mark.parametrize(
     ("domain", "parameters", "message"),
     [
         ("constant", (), "domain 'constant' has nothing to adapt: no parameter is drawn"),
         ("nominal", (), "domain 'nominal' has nothing to adapt"),
         ("mixed", ("body_mas",), "unknown parameter .*'body_mas'; did you mean 'body_mass'"),
-        ("mixed", ("strength",), "strength:push of domain 'mixed' is not drawn from a range"),
-        ("mixed", ("chosen",), "chosen:right of domain 'mixed' is not drawn from a range"),
+        ("mixed", ("strength",), "strength:push of domain 'mixed' cannot be adapted"),
+        ("mixed", ("chosen",), "chosen:right of domain 'mixed' cannot be adapted"),
     ],
 )
 def test_what_cannot_be_adapted_is_told(domain, parameters, message):
