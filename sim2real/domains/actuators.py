@@ -150,7 +150,7 @@ def _type(model: mujoco.MjModel, row: int) -> int:
 
 
 def _word(kind: int) -> str:
-    return mujoco.mjtGain(int(kind)).name.removeprefix("mjGAIN_").lower()
+    return str(mujoco.mjtGain(int(kind)).name).removeprefix("mjGAIN_").lower()
 
 
 def _not_dcmotor(model: mujoco.MjModel, row: int) -> None:

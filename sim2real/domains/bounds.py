@@ -16,12 +16,12 @@ def reached(operation: Operation, distribution: Distribution, nominal: Array) ->
     """What becomes of `nominal` (...,) at the two ends of a distribution, (..., 2)."""
     ends = np.array(distribution.support)
     with np.errstate(invalid="ignore"):
-        if operation == "scale":
-            return nominal[..., None] * ends
-        if operation == "add":
-            added: Array = nominal[..., None] + ends
-            return added
-    return np.broadcast_to(ends, (*nominal.shape, 2))
+        values: Array = {
+            "scale": nominal[..., None] * ends,
+            "add": nominal[..., None] + ends,
+            "set": np.broadcast_to(ends, (*nominal.shape, 2)),
+        }[operation]
+    return values
 
 
 def out_of_bounds(

@@ -12,14 +12,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from scipy.special import ndtr, ndtri
 
 from sim2real.config import Config
 from sim2real.domains.words import names as one_or_more
 from sim2real.errors import UserError, unknown
-from sim2real.task import Array
+from sim2real.task import Array, IntArray
 
 _ZERO = 2.0**-54  # keeps the inverse normal distribution function finite at 0
 _BELOW_ONE = np.nextafter(1.0, 0.0)
@@ -82,7 +81,7 @@ class Correlated(Config):
 class Copula:
     """Correlates the uniforms of `columns`; `factor` is the lower Cholesky factor."""
 
-    columns: NDArray[np.intp]
+    columns: IntArray
     factor: Array
 
     def couple(self, uniforms: Array) -> None:
@@ -97,8 +96,8 @@ class Coupling:
     """Copulas on some entries, then entry `followers[k]` takes the number of `leaders[k]`."""
 
     copulas: tuple[Copula, ...]
-    leaders: NDArray[np.intp]
-    followers: NDArray[np.intp]
+    leaders: IntArray
+    followers: IntArray
 
     def couple(self, uniforms: Array) -> Array:
         """Uniforms, (m, context), that belong together as the domain says."""
@@ -132,7 +131,7 @@ def bind_coupling(
         if len(columns) < 2:
             raise UserError(f"a correlation needs two entries, got {names[columns[0]]!r}")
         taken |= set(columns)
-        factor = np.linalg.cholesky(one.matrix(len(columns)))
+        factor: Array = np.linalg.cholesky(one.matrix(len(columns)))  # type: ignore[assignment]
         copulas.append(Copula(np.array(columns, dtype=np.intp), factor))
     followers = [entry for entry, first in leader.items() if entry != first]
     if not copulas and not followers:
@@ -153,5 +152,5 @@ def _matches(name: str, entry: str) -> bool:
     return name in (entry, entry.partition(":")[0]) or fnmatchcase(entry, name)
 
 
-def _integers(values: Any) -> NDArray[np.intp]:
+def _integers(values: Any) -> IntArray:
     return np.array(values, dtype=np.intp)

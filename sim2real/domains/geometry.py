@@ -63,10 +63,10 @@ class Shape:
         for body, column in np.argwhere(self.arrays["link_length"] != 1).tolist():
             axis = np.eye(3)[column - 1] if column else long_axis(self._model, body)
             self._stretch(body, axis, float(self.arrays["link_length"][body, column]))
-        for body in np.flatnonzero(self.arrays["body_tilt"].any(axis=1)):
+        for body in np.flatnonzero(self.arrays["body_tilt"].any(axis=1)).tolist():
             own, turn = self.arrays["body_quat"][body].copy(), _quat(self.arrays["body_tilt"][body])
             mujoco.mju_mulQuat(self.arrays["body_quat"][body], own, turn)
-        for joint in np.flatnonzero(self.arrays["jnt_tilt"].any(axis=1)):
+        for joint in np.flatnonzero(self.arrays["jnt_tilt"].any(axis=1)).tolist():
             turn = matrices(_quat(self.arrays["jnt_tilt"][joint]))
             self.arrays["jnt_axis"][joint] = turn @ self.arrays["jnt_axis"][joint]
 
@@ -80,15 +80,15 @@ class Shape:
             new: Array = fixed + (points - fixed) @ matrix
             return new
 
-        for geom in np.flatnonzero(model.geom_bodyid == body):
+        for geom in np.flatnonzero(model.geom_bodyid == body).tolist():
             if not limits.primitive(model, geom):
                 arrays["geom_pos"][geom] = moved(arrays["geom_pos"][geom])
                 self._stretch_geom(geom, matrix)
         for name, owner in (("site_pos", model.site_bodyid), ("jnt_pos", model.jnt_bodyid)):
             rows = np.flatnonzero(owner == body)
             arrays[name][rows] = moved(arrays[name][rows])
-        for child in np.flatnonzero(model.body_parentid == body):
-            turned = matrices(model.body_quat[child]) @ anchor(model, child)
+        for child in np.flatnonzero(model.body_parentid == body).tolist():
+            turned: Array = matrices(model.body_quat[child]) @ anchor(model, child)
             hinge = model.body_pos[child] + turned
             arrays["body_pos"][child] += moved(hinge) - hinge
         parts = (arrays["body_inertia"], arrays["body_ipos"], arrays["body_iquat"])
@@ -117,7 +117,7 @@ class Shape:
 def long_axis(model: mujoco.MjModel, body: int) -> Array:
     """The axis, in the body's frame, of its longest geom; UserError if all are round."""
     best, axis = 0.0, None
-    for geom in np.flatnonzero(model.geom_bodyid == body):
+    for geom in np.flatnonzero(model.geom_bodyid == body).tolist():
         size, axes = model.geom_size[geom], matrices(model.geom_quat[geom])
         kind = model.geom_type[geom]
         along = 2 if kind in _AXIAL else int(np.argmax(size))
@@ -135,7 +135,7 @@ def long_axis(model: mujoco.MjModel, body: int) -> Array:
 
 def anchor(model: mujoco.MjModel, body: int) -> Array:
     """Where a body turns, in its own frame: its first hinge or ball, or else its origin."""
-    for joint in np.flatnonzero(model.jnt_bodyid == body):
+    for joint in np.flatnonzero(model.jnt_bodyid == body).tolist():
         if model.jnt_type[joint] in _TURNING:
             place: Array = np.array(model.jnt_pos[joint])
             return place

@@ -41,7 +41,7 @@ def pseudo_inertia(mass: Array, inertia: Array, ipos: Array, iquat: Array) -> Ar
     moments = inertia.sum(axis=-1, keepdims=True) / 2 - inertia
     central = (axes * moments[..., None, :]) @ np.swapaxes(axes, -1, -2)
     point = np.concatenate([ipos, np.ones_like(ipos[..., :1])], axis=-1)
-    result = mass[..., None, None] * point[..., :, None] * point[..., None, :]
+    result: Array = mass[..., None, None] * point[..., :, None] * point[..., None, :]
     result[..., :3, :3] += central
     return result
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim2real.domains.inertia import (
     body_inertia,
@@ -14,13 +13,13 @@ from sim2real.domains.inertia import (
     with_point_mass,
 )
 from sim2real.domains.writes import Flat, Write
-from sim2real.task import Array, BoolArray
+from sim2real.task import Array, BoolArray, IntArray
 
 ARRAYS = {"body_mass": 1, "body_inertia": 3, "body_ipos": 3, "body_iquat": 4}
 """The model arrays that make a rigid body, and their numbers a body."""
 
 
-def body_columns(array: str, bodies: NDArray[np.intp]) -> NDArray[np.intp]:
+def body_columns(array: str, bodies: IntArray) -> IntArray:
     """The flat places of `bodies` (b,) in one of `ARRAYS`, body by body."""
     width = ARRAYS[array]
     return (bodies[:, None] * width + np.arange(width)).reshape(-1)
@@ -34,16 +33,16 @@ class Inertials:
     change a model array. Bodies whose row of the table is nominal stay as they are, bit for bit.
     """
 
-    bodies: NDArray[np.intp]
+    bodies: IntArray
     nominal: Array
     writes: tuple[Write, ...]
 
     def apply(
         self,
         flat: Flat,
-        rows: NDArray[np.integer],
+        rows: IntArray,
         draws: Array,
-        variant: NDArray[np.intp] | None,
+        variant: IntArray | None,
     ) -> None:
         """Change the worlds `rows` (m, 1) of the model arrays for the draws (m, context)."""
         varies = variant is not None and self.nominal.ndim == 2

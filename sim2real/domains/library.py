@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from sim2real.config import parse
 from sim2real.domains.domain import Domain
+from sim2real.domains.inheritance import read_file, resolve
 from sim2real.domains.presets import is_preset, load_preset, preset_names
-from sim2real.errors import UserError, unknown
-from sim2real.files import read_yaml
+from sim2real.errors import unknown
 from sim2real.registry import load_task
 from sim2real.task import Task
 
 
 def load_domains(path: Path | str) -> dict[str, Domain]:
-    """Every domain of a YAML file, by name; UserError tells key, value and what is allowed."""
-    path = Path(path)
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: expected domains by name, got {type(data).__name__}")
-    return {str(name): _domain(path, str(name), entry) for name, entry in data.items()}
+    """Every domain of a YAML file, by name, with what it extends.
+
+    Raises UserError, which tells key, value and what is allowed.
+    """
+    path = Path(path).resolve()
+    data = read_file(path)
+    return {name: _domain(path, name, data) for name in data}
 
 
-def _domain(path: Path, name: str, entry: object) -> Domain:
-    if not isinstance(entry, dict | None):
-        raise UserError(f"{path}: {name}: expected keys and values, got {entry!r}")
-    return parse(Domain, {**(entry or {}), "name": name}, f"{path}: {name}")
+def _domain(path: Path, name: str, file: dict[str, dict[str, Any]]) -> Domain:
+    resolved = resolve(path, name, {path: file})
+    return parse(Domain, {**resolved, "name": name}, f"{path}: {name}")
 
 
 def dump_domains(domains: dict[str, Domain]) -> str:

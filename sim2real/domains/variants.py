@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import mujoco.batch
@@ -22,7 +23,7 @@ from sim2real.domains.correlation import Coupling
 from sim2real.domains.distributions import Constant, Distribution
 from sim2real.domains.writes import Held
 from sim2real.errors import UserError
-from sim2real.task import Array
+from sim2real.task import Array, IntArray
 
 VARIANTS = 64
 """Models in a pool, where not all of its parameters are constants."""
@@ -40,7 +41,7 @@ class Pool:
     One number of an episode, that of the first entry, says which of them it takes.
     """
 
-    columns: NDArray[np.intp]
+    columns: IntArray
     values: Array
     distributions: tuple[Distribution, ...]
 
@@ -60,10 +61,10 @@ class Pool:
         index = (uniforms[:, self.columns[0]] * len(allowed)).astype(np.intp)
         draws[:, self.columns] = self.values[allowed[index]]
 
-    def index(self, draws: Array) -> NDArray[np.intp]:
+    def index(self, draws: Array) -> IntArray:
         """The variant, (m,), that is nearest to each of the draws (m, context)."""
         off = np.abs(draws[:, None, self.columns] - self.values) / self._spans
-        index: NDArray[np.intp] = off.sum(axis=-1).argmin(axis=1)
+        index: IntArray = off.sum(axis=-1).argmin(axis=1)
         return index
 
     def draws(self, size: int) -> Array:
@@ -123,38 +124,44 @@ def compile_variants(
     lock leaves it. Raises UserError where the models differ in what worlds share.
     """
     tables: dict[str, NDArray[np.float64]] = {}
+    own = _arrays(nominal)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for index, model in enumerate(threads.map(build, range(count))):
-            for name, values in _differences(nominal, model).items():
-                own = _flat(nominal, name)
-                table = tables.setdefault(name, np.tile(own, (count, 1)))
-                table[index] = values
-            del model
+            for name, values in _differences(own, model).items():
+                if name not in tables:
+                    tables[name] = np.tile(_flat(own[name]), (count, 1))
+                tables[name][index] = values
+            del model  # at once: it may hold large assets
     writes = []
     for name, table in tables.items():
-        if name in _COMPUTED:
-            continue
-        columns = np.flatnonzero((table != _flat(nominal, name)).any(axis=0))
+        columns = np.flatnonzero((table != _flat(own[name])).any(axis=0))
         values = table[:, columns] if count > 1 else table[0, columns]
         writes.append(Held(name, columns, columns[:0], values, "set"))
     return writes
 
 
-def _differences(nominal: mujoco.MjModel, model: mujoco.MjModel) -> dict[str, Array]:
-    """The arrays of `model` that differ from the nominal ones, flat; UserError where none may."""
+def _arrays(model: mujoco.MjModel) -> dict[str, NDArray[Any]]:
+    """Every array of a model that `mj_setConst` does not compute, by name."""
+    values = {name: getattr(model, name) for name in dir(model) if not name.startswith("_")}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and name not in _COMPUTED and name not in _REFITTED
+    }
+
+
+def _differences(own: dict[str, NDArray[Any]], model: mujoco.MjModel) -> dict[str, Array]:
+    """The arrays of `model` that differ from `own`, flat; UserError where none may."""
     changed = {}
-    for name in dir(nominal):
-        if name.startswith("_") or not isinstance(getattr(nominal, name), np.ndarray):
+    for name, values in own.items():
+        other = getattr(model, name)
+        if values.shape == other.shape and (values == other).all():
             continue
-        own, other = getattr(nominal, name), getattr(model, name)
-        if name in _REFITTED and own.shape == other.shape:
-            continue
-        if own.shape != other.shape or not np.array_equal(own, other, equal_nan=True):
-            if name not in mujoco.batch.MODEL_FIELDS or own.shape != other.shape:
-                raise UserError(f"the geometry changes {name}, which all worlds share")
-            changed[name] = _flat(model, name)
+        if values.shape != other.shape or name not in mujoco.batch.MODEL_FIELDS:
+            raise UserError(f"the geometry changes {name}, which all worlds share")
+        changed[name] = _flat(other)
     return changed
 
 
-def _flat(model: mujoco.MjModel, name: str) -> NDArray[np.float64]:
-    return np.asarray(getattr(model, name), dtype=np.float64).reshape(-1)
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=np.float64).reshape(-1)

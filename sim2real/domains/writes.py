@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim2real.domains.dynamics import Operation
-from sim2real.task import Array
+from sim2real.task import Array, IntArray
 
 Flat = Callable[[str], Array]
 """The values of a model array by name, (worlds, entries), to read and to write."""
@@ -24,8 +24,8 @@ class Write:
     """
 
     array: str
-    columns: NDArray[np.intp]
-    sources: NDArray[np.intp]
+    columns: IntArray
+    sources: IntArray
     nominal: Array
     operation: Operation
 
@@ -33,7 +33,7 @@ class Write:
         """New entries, (m, entries), for the draws (m, context)."""
         return self.changed(draws, self.nominal)
 
-    def varied(self, draws: Array, variant: NDArray[np.intp] | None) -> Array:
+    def varied(self, draws: Array, variant: IntArray | None) -> Array:
         """New entries where each row of the draws has its `variant` (m,) of the model."""
         if variant is None or self.nominal.ndim == 1:
             return self.values(draws)
@@ -72,7 +72,7 @@ class Proportional(Write):
 
     leader: Array
 
-    def varied(self, draws: Array, variant: NDArray[np.intp] | None) -> Array:
+    def varied(self, draws: Array, variant: IntArray | None) -> Array:
         """New entries, with the leader of each variant."""
         if variant is None or (self.nominal.ndim == 1 and self.leader.ndim == 1):
             return self.values(draws)
@@ -124,7 +124,7 @@ def merged(writes: Iterable[Write]) -> list[Write]:
 
 
 def _joined(group: list[Write]) -> Write:
-    parts = {
+    parts: dict[str, Any] = {
         field.name: getattr(group[0], field.name)
         if field.name in ("array", "operation")
         else np.concatenate([getattr(write, field.name) for write in group], axis=-1)

@@ -1,0 +1,92 @@
+"""Which numbers of a model a parameter means, and whether it can change them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from sim2real.domains.dynamics import Operation
+from sim2real.domains.fields import (
+    ModelField,
+    component_columns,
+    element_rows,
+    find_entry,
+    nominal_array,
+)
+from sim2real.domains.nominals import Nominals
+from sim2real.domains.places import Entry
+from sim2real.errors import UserError
+
+
+def selected(
+    nominals: Nominals,
+    field: ModelField,
+    of: Sequence[str],
+    component: str | None,
+    operation: Operation,
+) -> dict[str, list[Entry]]:
+    """Element name -> the entries that an operation on it changes.
+
+    Elements on which it has no effect are refused or, where no element was named, left out.
+    Raises UserError for unknown names, and where nothing is left.
+    """
+    model = nominals.model
+    width = nominal_array(model, field.name).shape[1] if field.find is None else 1
+    columns = _columns(field, component, operation, width)
+    found: dict[str, list[Entry]] = {}
+    idle: dict[str, str] = {}
+    for name, rows in element_rows(model, field, of).items():
+        try:
+            entries = [
+                find_entry(model, field, row, column, width) for row in rows for column in columns
+            ]
+            reason = _without_effect(nominals, field, operation, rows, entries)
+        except UserError as error:
+            reason = str(error)
+        if reason:
+            idle[name] = reason
+        else:
+            found[name] = entries
+    if idle and (of or not found):
+        reason = next(iter(idle.values()))
+        raise UserError(f"{', '.join(sorted(idle)) or field.name}: {reason}")
+    if not found:
+        raise UserError(f"the model has no {field.kind} that it could change")
+    return found
+
+
+def _columns(
+    field: ModelField, component: str | None, operation: Operation, width: int
+) -> list[int]:
+    if operation not in field.operations:
+        raise UserError(f"takes {' or '.join(field.operations)}, not {operation}")
+    all_at_once = field.columns is None and operation != "scale"
+    if component is None and field.components and (field.one_component or all_at_once):
+        allowed = ", ".join(field.components)
+        raise UserError(f"{operation!r} needs a component: {allowed}")
+    return component_columns(field, component, width)
+
+
+def _without_effect(
+    nominals: Nominals,
+    field: ModelField,
+    operation: Operation,
+    rows: Sequence[int],
+    entries: Sequence[Entry],
+) -> str:
+    """Why nothing would come of an operation on an element; empty where something does."""
+    model: mujoco.MjModel = nominals.model
+    reasons = [field.needs(model, row) for row in rows] if field.needs is not None else []
+    values = [nominals.value(entry)[0] for entry in entries]
+    if any(reasons):
+        return next(filter(None, reasons))
+    if operation == "scale" and not any(values):
+        return "it is 0, so a scale has no effect; use add or set"
+    if np.isnan(values).any():
+        return "its inertia is not that of a physical body"
+    follows = any(entry.followers for entry in entries)
+    if operation != "scale" and follows and not all(values):
+        return f"{operation} needs a nominal value other than 0; use scale"
+    return ""
