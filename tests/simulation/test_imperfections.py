@@ -1,0 +1,333 @@
+"""Imperfections of actuators, sensors and rewards inside a simulation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain, Subject, bind, load_domain
+from sim2real.domains.distributions import Constant
+from sim2real.errors import UserError
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.simulation.randomness import ACTUATION, EpisodeGenerators
+from sim2real.task import ObservationTerm
+
+SLIDER = str(Path(__file__).parent.parent / "robots" / "slider.py")
+EVERYTHING = {
+    "actuation": [
+        {"repeat": {"choice": [1, 2, 3]}},
+        {"dropped": {"uniform": [0.0, 0.2]}, "steps": 2},
+        {"held": 0.1, "shared": True},
+        {"quantization": {"uniform": [0.0, 0.1]}},
+        {"noise": {"normal": [0.0, 0.1]}},
+        {"saturation": {"uniform": [0.5, 1.0]}},
+        {"dead_zone": 0.02},
+        {"rate_limit": {"uniform": [10, 50]}},
+        {"lag": {"uniform": [0.0, 0.05]}},
+        {"backlash": 0.05},
+        {"delay": {"uniform": [0.0, 0.03]}, "jitter": {"uniform": [-0.01, 0.01]}},
+        {"strength": {"uniform": [0.8, 1.2]}},
+    ],
+    "sensing": [
+        {"delay": {"uniform": [0.0, 0.05]}, "jitter": {"truncated_normal": [0, 0.01, -0.02, 0.02]}},
+        {"scale": {"normal": [1.0, 0.1]}},
+        {"bias": {"normal": [0.0, 0.1]}},
+        {"drift": {"uniform": [0.0, 0.2]}},
+        {"noise": {"normal": [0.0, 0.1]}},
+        {"saturation": 20.0},
+        {"quantization": 0.01},
+        {"stuck": 0.002},
+        {"dropped": 0.02, "steps": 3},
+        {"held": {"uniform": [0.0, 0.1]}, "steps": 2},
+        {"reward_delay": {"uniform": [0.0, 0.1]}},
+    ],
+}
+ALL = Domain(**EVERYTHING)
+
+
+def actions(simulation, steps, seed=0):
+    shape = (steps, simulation.num_envs, simulation.model.nu)
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def trajectory(simulation, steps):
+    return [simulation.step(action) for action in actions(simulation, steps)]
+
+
+def assert_equal(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.observation, other.observation)
+        np.testing.assert_array_equal(one.reward, other.reward)
+        assert one.episodes == other.episodes
+
+
+@pytest.mark.parametrize("task", ["hopper", SLIDER])
+def test_the_same_at_any_number_of_threads(task):
+    one, two = (Simulation(task, ALL, num_envs=5, seed=3, threads=t) for t in (1, 2))
+    assert_equal(trajectory(one, 60), trajectory(two, 60))
+
+
+@pytest.mark.parametrize("task", ["hopper", SLIDER])
+def test_a_snapshot_continues_bitwise_in_mid_episode(task):
+    simulation = Simulation(task, ALL, num_envs=4, seed=2)
+    trajectory(simulation, 33)
+    snapshot = simulation.snapshot()
+    expected = trajectory(simulation, 70)
+    assert sum(len(transition.ended) for transition in expected) > 0
+    fresh = Simulation(task, ALL, num_envs=4, seed=0)
+    fresh.restore(snapshot)
+    assert_equal(trajectory(fresh, 70), expected)
+
+
+def test_an_episode_does_not_know_who_shares_its_batch():
+    few, many = (Simulation(SLIDER, ALL, num_envs=n, seed=7) for n in (2, 6))
+    few.reset(episodes=[4, 5])
+    push = np.random.default_rng(0).uniform(-1, 1, (45, 6, 1))
+    np.testing.assert_array_equal(few.observation, many.observation[4:])
+    for action in push:
+        ours, theirs = few.advance(action[4:]), many.advance(action)
+        np.testing.assert_array_equal(ours.observation, theirs.observation[4:])
+        np.testing.assert_array_equal(ours.reward, theirs.reward[4:])
+
+
+def test_worlds_that_stand_still_forget_nothing():
+    pausing, plain = (Simulation(SLIDER, ALL, num_envs=2, seed=1) for _ in range(2))
+    push = np.random.default_rng(0).uniform(-1, 1, (40, 2, 1))
+    for step, action in enumerate(push):
+        if step % 3 == 0:
+            before = pausing.observation
+            pausing.advance(-action, np.array([False, False]))
+            np.testing.assert_array_equal(pausing.observation, before)
+        ours, theirs = pausing.advance(action), plain.advance(action)
+        np.testing.assert_array_equal(ours.observation, theirs.observation)
+        np.testing.assert_array_equal(ours.reward, theirs.reward)
+
+
+def test_the_first_observation_has_filled_the_lines():
+    late = Simulation(SLIDER, Domain(sensing=[{"delay": 0.05}]), num_envs=3)
+    clean = Simulation(SLIDER, num_envs=3)
+    first = clean.observation
+    np.testing.assert_array_equal(late.observation, first)
+    truths = [first, first, first]
+    for _ in range(20):
+        truths.append(clean.step(np.ones((3, 1))).observation)
+        seen = late.step(np.ones((3, 1))).observation
+        # 0.05 s are two and a half control steps
+        np.testing.assert_allclose(seen, (truths[-3] + truths[-4]) / 2, rtol=1e-12)
+
+
+def test_a_world_that_is_put_elsewhere_is_sensed_there():
+    simulation = Simulation(SLIDER, Domain(sensing=[{"delay": 0.1}]))
+    simulation.step(np.ones((1, 1)))
+    np.testing.assert_array_equal(simulation.write_state([[3.0]], [[1.0]]), [[3.0, 1.0]])
+
+
+def test_bias_and_scale_are_drawn_for_each_number():
+    domain = Domain(
+        sensing=[
+            {"bias": {"uniform": [-1, 1]}, "of": "position"},
+            {"scale": {"uniform": [0.5, 2]}, "of": ["velocity[0]", "velocity[2]"], "shared": True},
+        ]
+    )
+    simulation, plain = Simulation("hopper", domain, 3), Simulation("hopper", None, 3)
+    names = tuple(f"sensor_bias:position[{i}]" for i in range(5))
+    assert simulation.context_names == (*names, "sensor_scale")
+    bias, scale = simulation.context[:, :5], simulation.context[:, 5]
+    expected = plain.observation
+    expected[:, :5] += bias
+    expected[:, [5, 7]] *= scale[:, None]
+    np.testing.assert_array_equal(simulation.observation, expected)
+
+
+def test_shared_lapses_fall_together():
+    def lost(shared):
+        entry = {"dropped": 0.3, "of": "position", "shared": shared}
+        simulation = Simulation("hopper", Domain(sensing=[entry]), num_envs=8)
+        return simulation.observation[:, :5] == 0
+
+    together = lost(True).sum(axis=1)
+    assert set(together.tolist()) == {0, 5}
+    assert len(set(lost(False).sum(axis=1).tolist())) > 2
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.05, 0.5])
+def test_late_rewards_are_all_paid(delay):
+    late, plain = Simulation(SLIDER, Domain(sensing=[{"reward_delay": delay}])), Simulation(SLIDER)
+    ours, theirs = trajectory(late, 50), trajectory(plain, 50)
+    paid, earned = (np.array([one.reward[0] for one in many]) for many in (ours, theirs))
+    whole, fraction = divmod(delay / 0.02, 1)
+    shifted = np.concatenate([np.zeros(int(whole) + 1), earned])
+    expected = (1 - fraction) * shifted[1 : len(earned)] + fraction * shifted[: len(earned) - 1]
+    np.testing.assert_allclose(paid[:-1], expected[: len(earned) - 1], atol=1e-12)
+    assert paid.sum() == pytest.approx(earned.sum(), rel=1e-12)
+    assert ours[-1].episodes[0].total == theirs[-1].episodes[0].total
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.terms == other.terms
+
+
+def test_the_reward_is_that_of_the_action_that_was_given():
+    simulation = Simulation(SLIDER, Domain(actuation=[{"dropped": 1.0}]))
+    transition = simulation.step(np.ones((1, 1)))
+    assert simulation.ctrl[0, 0] == 0.0
+    assert transition.terms["effort"][0] == pytest.approx(-0.1)
+
+
+def test_saturation_is_a_fraction_of_the_control_range():
+    domain = Domain(actuation=[{"saturation": 0.5}])
+    humanoid = Simulation("humanoid", domain)
+    humanoid.step(np.full((1, 17), 0.4, dtype=np.float32))
+    np.testing.assert_allclose(humanoid.ctrl, 0.2)  # its range is 0.4
+
+
+def test_jitter_writes_the_engines_delay():
+    entry = {"delay": 0.02, "jitter": {"uniform": [-0.03, 0.01]}}
+    simulation = Simulation(SLIDER, Domain(actuation=[entry]), num_envs=4, seed=5)
+    for step in range(40):
+        simulation.advance(np.ones((4, 1)))
+        written = simulation.expanded("actuator_delay")[:, 0]
+        for world in range(4):
+            block = EpisodeGenerators(5).at(world, ACTUATION, step // 32).random(32)
+            jitter = -0.03 + 0.04 * block[step % 32]
+            assert written[world] == pytest.approx(np.clip(0.02 + jitter, 0.0, 0.03))
+
+
+def test_a_foreign_model_has_its_delay_in_the_signal():
+    domain = Domain(actuation=[{"delay": 0.05}])
+    terms = (ObservationTerm("place", 1),)
+    subject = Subject("slider", terms, 0.02, 1.0)
+    foreign = bind(domain, load_task(SLIDER).compile(), subject)
+    assert [effect.kind for effect in foreign.actuation] == ["delay"]
+    assert not foreign.writes
+    ours = Simulation(SLIDER, domain).plan
+    assert not ours.actuation
+    assert [write.array for write in ours.writes] == ["actuator_delay"]
+    assert ours.names == foreign.names == ("delay",)
+
+
+@pytest.mark.parametrize("task", ["hopper", "humanoid"])
+def test_what_changes_nothing_is_a_bitwise_no_op(task):
+    identity = {
+        "actuation": [
+            {"repeat": 1},
+            *({kind: 0.0} for kind in ("dropped", "held", "quantization", "noise", "dead_zone")),
+            *({kind: 0.0} for kind in ("lag", "backlash", "delay")),
+            {"saturation": 1.0},
+            {"strength": 1.0},
+        ],
+        "sensing": [
+            {"scale": 1.0},
+            *({kind: 0.0} for kind in ("delay", "bias", "drift", "noise", "quantization")),
+            *({kind: 0.0} for kind in ("stuck", "dropped", "held", "reward_delay")),
+        ],
+    }
+    ours, plain = Simulation(task, Domain(**identity), 3), Simulation(task, None, 3)
+    assert ours.context_names
+    assert not ours.plan.actuation
+    assert not ours.plan.sensing
+    assert_equal_but_for_contexts(ours, plain)
+    # the same with stages that are there and draw their identities
+    drawn = {
+        section: [
+            entry
+            if "noise" in entry
+            else {kind: {"choice": [value, abs(value - 0.5)]} for kind, value in entry.items()}
+            for entry in entries
+            if "repeat" not in entry
+        ]
+        for section, entries in identity.items()
+    }
+    ours, plain = Simulation(task, Domain(**drawn), 3), Simulation(task, None, 3)
+    assert len(ours.plan.actuation) == 7
+    assert len(ours.plan.sensing) == 8
+    ends = zip(ours.context_names, ours.plan.distributions, strict=True)
+    ours.redistribute({name: Constant(choice.values[0]) for name, choice in ends})
+    ours.reset(episodes=range(3))
+    assert_equal_but_for_contexts(ours, plain)
+
+
+def assert_equal_but_for_contexts(ours, plain):
+    for action in actions(plain, 30):
+        one, other = ours.step(action), plain.step(action)
+        np.testing.assert_array_equal(one.observation, other.observation)
+        np.testing.assert_array_equal(one.reward, other.reward)
+
+
+REFUSED = [
+    ("actuation", {"lag": 0.1, "of": "psh"}, "lag: .*did you mean 'push'"),
+    ("actuation", {"delay": 1.0}, "a delay of 1 s is as long as an episode"),
+    ("actuation", {"delay": 0.9, "jitter": {"uniform": [0, 0.1]}}, "as long as an episode"),
+    ("sensing", {"delay": 1.0, "of": "place"}, "sensor_delay: a delay of 1 s is as long as"),
+    ("sensing", {"reward_delay": 1.5}, "reward_delay: a delay of 1.5 s is as long as an episode"),
+    ("sensing", {"bias": 1.0, "of": "palce"}, "sensor_bias.*did you mean 'place'"),
+    ("sensing", {"bias": 1.0, "of": "place[1]"}, "unknown observation term"),
+    ("sensing", {"bias": 1.0, "of": ["place", "place"], "name": "b"}, None),
+    ("sensing", {"bias": 1.0, "of": ["place", "pl*"], "name": "b"}, None),
+]
+
+
+@pytest.mark.parametrize(("section", "entry", "message"), REFUSED)
+def test_what_does_not_fit_the_task_is_refused(section, entry, message):
+    domain = Domain(name="odd", **{section: [entry]})
+    if message is None:
+        assert Simulation(SLIDER, domain).context_names == ("b:place",)
+        return
+    with pytest.raises(UserError, match=message) as caught:
+        Simulation(SLIDER, domain)
+    assert "'odd'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "first", "second", "message"),
+    [
+        ("actuation", {"lag": 0.1}, {"lag": 0.2, "name": "more"}, "push has two entries of the"),
+        ("actuation", {"delay": 0.1}, {"delay": 0.1, "name": "more"}, "two entries of the kind"),
+        ("actuation", {"noise": 0.1}, {"noise": 0.2}, "noise: push has two entries"),
+        ("sensing", {"noise": 0.1}, {"noise": 0.2, "of": "speed"}, "speed has two entries"),
+        ("sensing", {"bias": 0.1, "of": "speed"}, {"bias": 1.0, "name": "b"}, "b: speed has two"),
+        ("sensing", {"reward_delay": 0.1}, {"reward_delay": 0.2}, "the reward has two entries"),
+    ],
+)
+def test_two_of_a_kind_are_refused(section, first, second, message):
+    with pytest.raises(UserError, match=message):
+        Simulation(SLIDER, Domain(**{section: [first, second]}))
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("actuation", {"lag": -0.1}, "lag must be at least 0, got -0.1"),
+        ("actuation", {"rate_limit": 0.0}, "rate_limit must be greater than 0"),
+        ("actuation", {"dropped": 1.5}, "dropped must be at most 1, got 1.5"),
+        ("actuation", {"held": {"uniform": [-0.1, 0.1]}}, "held must be at least 0"),
+        ("actuation", {"saturation": 1.5}, "saturation must be at most 1"),
+        ("actuation", {"repeat": 0}, "repeat must be at least 1"),
+        ("actuation", {"repeat": {"uniform": [1, 3]}}, "a choice of whole numbers"),
+        ("actuation", {"repeat": 1.5}, "repeat must be a whole number"),
+        ("actuation", {"lag": 0.1, "jitter": 0.1}, "jitter belongs to a delay, not to lag"),
+        ("actuation", {"jitter": 0.1}, "needs exactly one of .*; got none"),
+        ("actuation", {"delay": 0.1, "jitter": {"normal": [0, 1]}}, "jitter must be bounded"),
+        ("actuation", {"lag": {"normal": [0.1, 0.1]}}, "use truncated_normal"),
+        ("actuation", {"lag": 0.1, "steps": 2}, "lag takes no steps; dropped and held do"),
+        ("actuation", {"held": 0.1, "steps": 0}, "greater than or equal to 1"),
+        ("sensing", {"stuck": 2.0}, "stuck must be at most 1"),
+        ("sensing", {"drift": -1.0}, "drift must be at least 0"),
+        ("sensing", {"saturation": 0.0}, "saturation must be greater than 0"),
+        ("sensing", {"reward_delay": 0.1, "of": "place"}, "drop 'of'"),
+        ("sensing", {"reward_delay": 0.1, "jitter": 0.1}, "not to reward_delay"),
+    ],
+)
+def test_impossible_values_are_refused(section, entry, message, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"odd: {{{section}: [{entry}]}}")
+    with pytest.raises(UserError, match=message) as caught:
+        load_domain(SLIDER, f"{tmp_path / 'mine.yaml'}:odd")
+    assert f"odd: {section}.0" in str(caught.value)
+
+
+def test_a_domain_says_what_it_does_to_signals():
+    assert ALL.describe()[1] == "actuator dropped 0 to 0.2 a step, for 2 steps"
+    assert ALL.describe()[2] == "actuator held 0.1 a step, one draw for all"
+    assert "sensor bias + 0 ± 0.1" in ALL.describe()
+    assert Domain(**ALL.plain()).describe() == ALL.describe()
+    assert not ALL.is_constant
+    assert Domain(sensing=[{"noise": {"normal": [0, 1]}}, {"bias": 0.1}]).is_constant
