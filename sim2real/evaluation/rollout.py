@@ -12,12 +12,14 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
@@ -25,10 +27,17 @@ from sim2real.errors import UserError
 from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
-from sim2real.task import Array, ObservationTerm, Task
+from sim2real.simulation.foreign import AnyEnv, ForeignEnv, find_foreign, foreign_domain
+from sim2real.task import Array, IntArray, ObservationTerm, Task
+
+if TYPE_CHECKING:
+    from sim2real.simulation.workers import WorkerVecEnv
 
 MOST_WORLDS = 128
 """Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
+
+MOST_FOREIGN = 16
+"""The same for a foreign environment, each of which is stepped by itself."""
 
 NARROWEST_BATCH = 8
 """Observations a policy gets at once, at least. The matrix products of torch on a CPU round
@@ -71,7 +80,7 @@ class Row:
 
 def evaluate(
     policy: Policy,
-    task: str | Task,
+    task: str | Task | EnvSpec | Callable[[], AnyEnv],
     domains: str | Domain | Sequence[str | Domain],
     *,
     episodes: int = 100,
@@ -82,19 +91,28 @@ def evaluate(
 ) -> tuple[Row, ...]:
     """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
 
-    With a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
+    `task` may be a foreign environment, as for `make_vec_env`; its rows have no reward terms. With
+    a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
     processors). Raises UserError if the policy's spaces do not fit the task.
     """
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
-    loaded = load_task(task)
+    subject = find_foreign(task) or load_task(cast(str | Task, task))
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     rows: list[Row] = []
-    for domain in [load_domain(loaded, domain) for domain in several]:
-        worlds = min(num_envs or MOST_WORLDS, episodes)
-        simulation = simulation_for(policy, loaded, domain, worlds, seed, threads)
-        with one_thread(), _reproducible(deterministic, seed):
-            ended = sorted(_run(policy, simulation, episodes, deterministic), key=_index)
+    for domain in [_load_domain(subject, domain) for domain in several]:
+        most = MOST_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
+        size = min(num_envs or most, episodes)
+        with (
+            one_thread(),
+            _reproducible(deterministic, seed),
+            _worlds(policy, subject, domain, size, seed, threads) as worlds,
+        ):
+            if isinstance(worlds, Simulation):
+                found = _run(policy, worlds, episodes, deterministic)
+            else:
+                found = _run_in_workers(policy, worlds, episodes, deterministic)
+            ended = sorted(found, key=_index)
         rows.extend(_row(domain.name, seed, episode) for episode in ended)
     return tuple(rows)
 
@@ -134,6 +152,25 @@ def _parse(line: str, where: str) -> Row:
         raise UserError(f"{where} is no row of an evaluation: {error}") from None
 
 
+def _load_domain(subject: Task | ForeignEnv, domain: str | Domain) -> Domain:
+    return load_domain(subject, domain) if isinstance(subject, Task) else foreign_domain(domain)
+
+
+@contextlib.contextmanager
+def _worlds(
+    policy: Policy, subject: Task | ForeignEnv, domain: Domain, size: int, seed: int, threads: int
+) -> Iterator[Simulation | WorkerVecEnv]:
+    """The worlds of an evaluation; those of a foreign environment are ended with it."""
+    if isinstance(subject, Task):
+        yield simulation_for(policy, subject, domain, size, seed, threads)
+        return
+    from sim2real.simulation.workers import WorkerVecEnv  # late: it brings torch
+
+    with contextlib.closing(WorkerVecEnv(subject, domain, size, seed, threads)) as env:
+        _check_spaces(policy, env, subject.name)
+        yield env
+
+
 def _run(
     policy: Policy, simulation: Simulation, episodes: int, deterministic: bool
 ) -> Iterator[Episode]:
@@ -155,9 +192,25 @@ def _run(
             following += len(again)
 
 
+def _run_in_workers(
+    policy: Policy, env: WorkerVecEnv, episodes: int, deterministic: bool
+) -> Iterator[Episode]:
+    """As `_run`; an environment whose episodes have ended goes on, unheeded, until all have."""
+    observation: Any = env.reset()
+    started = active = np.ones(env.num_envs, dtype=bool)
+    state, left = None, episodes
+    while left:
+        action, state = _act(policy, observation, state, started, active, deterministic)
+        observation, _, started, _ = env.step(action)
+        for episode in env.episodes():
+            if episode.index < episodes:
+                left -= 1
+                yield episode
+
+
 def _act(
     policy: Policy,
-    observation: Array,
+    observation: Any,
     state: Any,
     started: NDArray[np.bool_],
     active: NDArray[np.bool_],
@@ -171,7 +224,10 @@ def _act(
     rows = np.flatnonzero(active) if state is None else np.arange(len(active))
     rows = np.pad(rows, (0, max(0, NARROWEST_BATCH - len(rows))), mode="edge")
     action, state = policy.predict(
-        observation[rows], state=state, episode_start=started[rows], deterministic=deterministic
+        _rows_of(observation, rows),
+        state=state,
+        episode_start=started[rows],
+        deterministic=deterministic,
     )
     actions = np.zeros((len(active), *action.shape[1:]), action.dtype)
     actions[rows] = action
@@ -196,7 +252,7 @@ def simulation_for(
     simulation = Simulation(task, domain, num_envs, seed, threads, privileged)
     if privileged:
         _check_columns(terms, simulation)
-    _check_spaces(policy, simulation)
+    _check_spaces(policy, simulation, task.name)
     return simulation
 
 
@@ -213,22 +269,29 @@ def _check_columns(terms: Sequence[ObservationTerm], simulation: Simulation) -> 
         )
 
 
-def _check_spaces(policy: Policy, simulation: Simulation) -> None:
-    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's.
+def _rows_of(observation: Any, rows: IntArray) -> Any:
+    """Some rows of observations, (n, k) or a dict of such."""
+    if isinstance(observation, dict):
+        return {name: part[rows] for name, part in observation.items()}
+    return observation[rows]
 
-    A policy that tells which terms it acts on may have been trained with more.
-    """
-    acting: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
-    for name in ("observation_space", "action_space"):
-        given = getattr(getattr(policy, name, None), "shape", None)
-        if acting and name == "observation_space":
-            given = (sum(term.size for term in acting),)
-        expected = getattr(simulation, name).shape
+
+def _check_spaces(policy: Policy, worlds: Simulation | WorkerVecEnv, name: str) -> None:
+    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's."""
+    for kind in ("observation_space", "action_space"):
+        given = _shape(getattr(policy, kind, None))
+        expected = _shape(getattr(worlds, kind))
         if given is not None and given != expected:
             raise UserError(
-                f"the policy's {name} has the shape {given}, "
-                f"but task {simulation.task.name!r} has {expected}"
+                f"the policy's {kind} has the shape {given}, but task {name!r} has {expected}"
             )
+
+
+def _shape(space: Any) -> Any:
+    """The shape of a space, or of each part of a Dict; None where it has none."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {name: part.shape for name, part in space.spaces.items()}
+    return getattr(space, "shape", None)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import mujoco
@@ -74,8 +74,7 @@ def find_foreign(reference: Any) -> ForeignEnv | None:
     if isinstance(found, type) and issubclass(found, Task):
         return None
     if callable(found):
-        make: Callable[[], AnyEnv] = found
-        return ForeignEnv(name, function=make)
+        return ForeignEnv(name, function=cast(Callable[[], AnyEnv], found))
     return _registered(attribute)
 
 
