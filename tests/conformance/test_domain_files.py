@@ -19,14 +19,15 @@ every_domain = pytest.mark.parametrize(("task", "domain"), DOMAINS)
 
 
 def trajectory(task: str, domain: Domain | None) -> np.ndarray:
-    """Observations of 50 control steps from one push on every joint; (steps, n, k)."""
+    """Observation and reward of 50 control steps from one push on every joint; (steps, n, k)."""
     simulation = Simulation(task, domain, num_envs=2, seed=1, threads=1)
     rng = np.random.default_rng(0)
     push = rng.uniform(-0.5, 0.5, simulation.qvel.shape)
     simulation.write_state(simulation.qpos.copy(), simulation.qvel + push)
     space = simulation.action_space
     actions = rng.uniform(space.low, space.high, (50, 2, *space.shape)).astype(np.float32)
-    return np.stack([simulation.advance(action).observation for action in actions])
+    transitions = [simulation.advance(action) for action in actions]
+    return np.stack([np.column_stack([one.observation, one.reward]) for one in transitions])
 
 
 def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain]]:
@@ -40,7 +41,7 @@ def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain]]
     for entry in domain.actuation:
         yield entry.label, Domain(actuation=(entry,))
     for entry in domain.sensing:
-        yield f"noise of {', '.join(entry.of)}", Domain(sensing=(entry,))
+        yield f"{entry.label} of {', '.join(entry.of)}", Domain(sensing=(entry,))
 
 
 @every_task
@@ -62,7 +63,10 @@ def test_it_fits_its_task(task: str, domain: str) -> None:
     simulation = Simulation(task, domain, num_envs=2, threads=1)
     assert np.isfinite(simulation.context).all()
     bound = load_domain(task, domain)
-    assert bool(simulation.context_names) == bool(bound.dynamics or bound.actuation)
+    signals = [
+        entry for entry in (*bound.actuation, *bound.sensing) if entry.kind.drawn == "episode"
+    ]
+    assert bool(simulation.context_names) == bool(bound.dynamics or signals)
 
 
 @every_task
