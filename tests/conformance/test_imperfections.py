@@ -1,0 +1,101 @@
+"""Every kind of imperfection of actuators and sensors on every task."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain
+from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.registry import load_task, task_names
+from sim2real.simulation import Simulation
+
+STEPS = 30
+
+
+@functools.cache
+def control(task: str) -> tuple[float, float]:
+    """The smallest half range of a control signal, and the control step in s."""
+    loaded = load_task(task)
+    low, high = loaded.compile().actuator_ctrlrange.T
+    return float((high - low).min() / 2), loaded.control_dt
+
+
+def actuation(kind: str, task: str) -> dict[str, Any]:
+    """An imperfection of the actuators that is felt within `STEPS` control steps."""
+    half, dt = control(task)
+    magnitudes = {
+        "repeat": 2,
+        "dropped": 0.3,
+        "held": 0.3,
+        "quantization": half,
+        "noise": {"normal": [0.0, 0.3 * half]},
+        "saturation": 0.5,
+        "dead_zone": 0.3 * half,
+        "rate_limit": 0.3 * half / dt,
+        "lag": 2 * dt,
+        "backlash": 0.5 * half,
+        "delay": 1.5 * dt,
+        "strength": 0.7,
+    }
+    return {kind: magnitudes[kind]}
+
+
+def sensing(kind: str, task: str) -> dict[str, Any]:
+    """An imperfection of the sensors that is felt within `STEPS` control steps."""
+    _, dt = control(task)
+    magnitudes = {
+        "delay": 1.5 * dt,
+        "scale": 0.8,
+        "bias": 0.2,
+        "drift": 1.0,
+        "noise": {"normal": [0.0, 0.2]},
+        "saturation": 0.05,
+        "quantization": 0.5,
+        "stuck": 0.2,
+        "dropped": 0.3,
+        "held": 0.3,
+        "reward_delay": 1.5 * dt,
+    }
+    return {kind: magnitudes[kind]}
+
+
+@functools.cache
+def nominal(task: str) -> np.ndarray:
+    return trajectory(task, None)
+
+
+def trajectory(task: str, domain: Domain | None) -> np.ndarray:
+    """Observations and rewards, (steps, n, k + 1)."""
+    simulation = Simulation(task, domain, num_envs=2, seed=1, threads=1)
+    rng = np.random.default_rng(0)
+    space = simulation.action_space
+    actions = rng.uniform(space.low, space.high, (STEPS, 2, *space.shape)).astype(np.float32)
+    rows = [np.column_stack([simulation.observation, np.zeros(2)])]
+    for action in actions:
+        transition = simulation.advance(action)
+        rows.append(np.column_stack([transition.observation, transition.reward]))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("kind", ACTUATION)
+def test_actuators_move_the_trajectory(kind: str, task: str) -> None:
+    moved = trajectory(task, Domain(actuation=[actuation(kind, task)]))  # type: ignore[list-item]
+    difference = np.abs(moved - nominal(task))
+    assert np.isfinite(moved).all()
+    assert (difference.max(axis=(0, 2)) > 1e-3).all()
+    np.testing.assert_array_equal(moved[0], nominal(task)[0])  # an episode starts as ever
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("kind", SENSING)
+def test_sensors_change_what_is_seen_and_nothing_else(kind: str, task: str) -> None:
+    seen = trajectory(task, Domain(sensing=[sensing(kind, task)]))  # type: ignore[list-item]
+    changed = np.abs(seen - nominal(task)).max(axis=(0, 1)) > 1e-3
+    late = kind == "reward_delay"
+    assert changed[-1] == late  # the reward is the truth's, unless it is late
+    assert changed[:-1].any() != late
