@@ -21,7 +21,7 @@ SMALL = {  # what takes minutes in a document takes a moment here
     r"\bsteps=[\d_]+": "steps=4096",
     r"\bbudget=[\d_]+": "budget=2048",
     r"\bepisodes=\d+": "episodes=2",
-    r"learn\([\d_]+\)": "learn(4096)",
+    r"\blearn\([\d_]+": "learn(4096",
 }
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
