@@ -54,7 +54,8 @@ def depths(distribution: Distribution) -> Array:
     """The depths of the pool, in m: evenly spread over the quantiles of what was asked for."""
     if isinstance(distribution, Constant):
         return np.array([distribution.value])
-    return distribution.quantile((np.arange(DEPTHS) + 0.5) / DEPTHS)
+    pool: Array = distribution.quantile((np.arange(DEPTHS) + 0.5) / DEPTHS)
+    return pool
 
 
 def add_ground(spec: mujoco.MjSpec, domain: Domain) -> None:

@@ -26,8 +26,7 @@ class Disturbances:
         self._generators = EpisodeGenerators(0)
         self._all = np.arange(num_envs)
         self._dt = control_dt
-        acting = [*plan.pushes, *plan.forces]
-        bodies = [entry.bodies for entry in acting]
+        bodies = [push.bodies for push in plan.pushes] + [force.bodies for force in plan.forces]
         self._bodies = np.unique(np.concatenate(bodies or [np.zeros(0, dtype=np.intp)]))
         self._constant = np.zeros((num_envs, len(self._bodies), 3))
         shape = (num_envs, len(plan.pushes), BLOCK)

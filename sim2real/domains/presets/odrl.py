@@ -121,6 +121,8 @@ def _set(field: str, of: Sequence[str], component: str, value: float) -> dict[st
     return {**parameter, "shared": True, "name": name}
 
 
+_FACTORED: dict[str, Shift] = {"friction": _friction, "gravity": _gravity}
+"""Shifts that every task of the benchmark has."""
 _SHIFTS: dict[str, dict[str, tuple[Shift, tuple[float, float, float]]]] = {
     "ant": {
         "kinematic-hipjnt": (_range("hip_1", "hip_2", "hip_3", "hip_4"), _SHORTER),
@@ -154,7 +156,7 @@ def names(task: Task) -> list[str]:
     """The published shifts of a task at their levels; none where the benchmark does not have it."""
     if task.name not in _SHIFTS:
         return []
-    factors = [f"{kind}-{factor:g}" for kind in ("friction", "gravity") for factor in FACTORS]
+    factors = [f"{kind}-{factor:g}" for kind in _FACTORED for factor in FACTORS]
     return factors + [f"{shift}-{word}" for shift in _SHIFTS[task.name] for word in WORDS]
 
 
@@ -164,14 +166,14 @@ def build(task: Task, name: str) -> dict[str, Any]:
     Raises KeyError where the task does not have it, UserError for a level that makes no sense.
     """
     kind, _, level = name.rpartition("-")
-    shifts = _SHIFTS[task.name]
-    if kind in ("friction", "gravity"):
-        shift, numbers = (_friction if kind == "friction" else _gravity), ()
+    own = _SHIFTS[task.name]
+    words: dict[str, float] = {}
+    if kind in _FACTORED:
+        shift = _FACTORED[kind]
     else:
-        shift, numbers = shifts[kind]
-    factor = dict(zip(WORDS, numbers, strict=False)).get(level)
-    if factor is None:
-        factor = _number(name, level)
+        shift, numbers = own[kind]
+        words = dict(zip(WORDS, numbers, strict=True))
+    factor = words[level] if level in words else _number(name, level)
     what = kind.replace("-", " ")
     return {
         "about": f"The {what} shift of the off-dynamics RL benchmark, at the level {level}.",
