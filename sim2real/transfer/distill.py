@@ -89,8 +89,6 @@ class Distill(Options):
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
-        if source.config.parsed_recipe().privileged_actor and not recipe.needs_privileged:
-            raise UserError("the teacher acts on privileged observations; drop 'privileged: false'")
         student = build_algorithm(recipe, env, seed)
         taken = [name for name in named_tensors(student.policy) if _same_in_any_size(name)]
         fates = take_along(source.policy, student.policy, taken)
