@@ -1,12 +1,16 @@
 """Imperfections of actuators, sensors and rewards inside a simulation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from sim2real.domains import Domain, Subject, bind, load_domain
 from sim2real.domains.distributions import Constant
+from sim2real.domains.kinds import ACTUATION as ACTUATIONS
+from sim2real.domains.kinds import SENSING as SENSINGS
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
@@ -331,3 +335,14 @@ def test_a_domain_says_what_it_does_to_signals():
     assert Domain(**ALL.plain()).describe() == ALL.describe()
     assert not ALL.is_constant
     assert Domain(sensing=[{"noise": {"normal": [0, 1]}}, {"bias": 0.1}]).is_constant
+
+
+def test_the_page_lists_every_kind_in_the_order_of_the_signal():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "imperfections.md").read_text()
+    for title, kinds in (("Actuators", ACTUATIONS), ("Sensors", SENSINGS)):
+        (section,) = re.findall(rf"^## {title}\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+        assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(kinds)
+    (worn,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    simulation = Simulation("hopper", Domain(**yaml.safe_load(worn)["worn"]), num_envs=2)
+    assert "lag:leg_joint" in simulation.context_names
+    assert "sensor_bias:position[3]" in simulation.context_names
