@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import mujoco
 import mujoco.batch
@@ -66,12 +67,13 @@ class Auditor:
         started = time.perf_counter()
         asked = load_domain(self.task, domain)
         together = Rollout(self.task, asked, 2 * WORLDS)  # refuses what cannot be bound
+        names = together.simulation.context_names
         reference = self._nominal(asked)
         base = reference.base
         shaken = changed_friction(base.model, together.simulation.world_model(0))
         findings = [
             model_finding(base),
-            *(self._examine(reference, part, shaken) for part in parts(self.task, asked)),
+            *(self._examine(reference, part, shaken) for part in parts(self.task, asked, names)),
             together_finding(base, together),
         ]
         shown = tuple(one for one in findings if one.ends or one.errors or one.warnings)
@@ -88,7 +90,10 @@ class Auditor:
 
     def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
         """One parameter; `shaken` are the geoms whose friction the domain changes."""
-        probed, errors = self._probe_ends(reference, part)
+        probed, errors = self._probe_ends(reference, part, part.alone)
+        if not probed and part.in_company(1, None, absent=True) != bare(part.domain):
+            reference = make_reference(self.task, part.in_company(1, None, absent=True))
+            probed, errors = self._probe_ends(reference, part, partial(part.in_company, 1))
         steps = self._steps_to_act(reference, part, probed)
         ends = [_end(one, reference.effects(one.probed, steps)) for one in probed]
         warnings: list[str] = []
@@ -105,13 +110,15 @@ class Auditor:
             curve=best_curve(part.section, base.motion, motions, base.rollout.simulation),
         )
 
-    def _probe_ends(self, reference: Reference, part: Part) -> tuple[list[_Probe], list[str]]:
-        """The probes at each end, and what is wrong there."""
+    def _probe_ends(
+        self, reference: Reference, part: Part, place_in: Callable[[float | None], Domain]
+    ) -> tuple[list[_Probe], list[str]]:
+        """The probes at each end, in the domain that it makes, and what is wrong there."""
         probed, errors = [], []
         for name, value in part.ends():
             place = _place(name, value)
             try:
-                found = probe(self.task, part.alone(value), reference)
+                found = probe(self.task, place_in(value), reference)
             except _REFUSED as error:
                 errors.append(f"{place}refused: {' '.join(str(error).split())}")
                 continue

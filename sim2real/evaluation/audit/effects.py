@@ -50,27 +50,23 @@ def motion_effects(nominal: Motion, twin: Motion, changed: Motion) -> dict[str, 
     """
     sound = nominal.sound & changed.sound
     moved = nominal.qpos - nominal.qpos[0]
-    pairs = {
-        "trajectory": (nominal.qpos, twin.qpos, changed.qpos, moved),
-        "force": (nominal.force, twin.force, changed.force, nominal.force),
-        "observation": (
-            nominal.observation,
-            twin.observation,
-            changed.observation,
-            nominal.observation,
-        ),
-        "reward": tuple(
-            values[..., None]
-            for values in (nominal.reward, twin.reward, changed.reward, nominal.reward)
-        ),
+    three = (nominal, twin, changed)
+    poses = [one.qpos for one in three]
+    forces = [one.force for one in three]
+    seen = [one.observation for one in three]
+    paid = [one.reward[..., None] for one in three]
+    effects = {
+        "trajectory": _of_motion(sound, *poses, moved),
+        "force": _of_motion(sound, *forces, nominal.force),
+        "observation": _of_motion(sound, *seen, nominal.observation),
+        "reward": _of_motion(sound, *paid, paid[0]),
     }
-    effects = {name: _of_motion(*four, sound) for name, four in pairs.items()}
     effects["settled pose"] = _settled(nominal, changed, effects["trajectory"].times_noise)
     return effects
 
 
 def _of_motion(
-    nominal: Array, twin: Array, changed: Array, scale: Array, sound: BoolArray
+    sound: BoolArray, nominal: Array, twin: Array, changed: Array, scale: Array
 ) -> Effect:
     """Root mean square difference, each quantity against the root mean square of its `scale`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -61,7 +62,7 @@ class Rollout:
         self.start = simulation.qpos.copy()
         simulation.qvel[:] += push + twin
         simulation.actuator_force  # noqa: B018 (bound from now on)
-        self._rows: list[tuple[Array, ...]] = []
+        self._rows: list[tuple[NDArray[Any], ...]] = []
 
     def upto(self, steps: int) -> Motion:
         """The first `steps` control steps (at most an episode)."""
@@ -73,16 +74,12 @@ class Rollout:
         sound = ~np.logical_or.accumulate(unstable, axis=0)
         return Motion(qpos, qvel, force, observation, reward, sound, self._warnings())
 
-    def _step(self, step: int) -> tuple[Array, ...]:
+    def _step(self, step: int) -> tuple[NDArray[Any], ...]:
         simulation = self.simulation
         made = simulation.advance(self._commands[step])
-        return (
-            simulation.qpos.copy(),
-            simulation.qvel.copy(),
-            simulation.actuator_force.copy(),
-            made.observation.copy(),
-            made.reward.copy(),
-            made.unstable.copy(),
+        state = (simulation.qpos, simulation.qvel, simulation.actuator_force)
+        return tuple(
+            np.array(values) for values in (*state, made.observation, made.reward, made.unstable)
         )
 
     @functools.cached_property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sim2real.domains import Domain
+from sim2real.domains import Domain, Dynamics
 from sim2real.domains.distributions import Constant, Distribution
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
@@ -18,7 +18,6 @@ from sim2real.task import Task
 SECTIONS = ("dynamics", "actuation", "sensing", "disturbances")
 TAIL = 0.01
 """Where a range has no end, the quantiles TAIL and 1 - TAIL stand for its ends."""
-_KEPT = ("name", "about", "model")
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ class Part:
     @property
     def kind(self) -> str:
         """The field, or the kind of imperfection."""
-        return str(getattr(self.entry, "field", None) or _drawn_field(self.entry))
+        return self.entry.field if isinstance(self.entry, Dynamics) else _drawn_field(self.entry)
 
     @property
     def identity(self) -> float | None:
         """The value that leaves everything as it is, if there is one."""
-        if hasattr(self.entry, "operation"):
+        if isinstance(self.entry, Dynamics):
             return {"scale": 1.0, "add": 0.0}.get(self.operation)
         identity: float | None = getattr(self.entry.kind, "identity", 0.0)
         return identity
@@ -77,7 +76,7 @@ class Part:
         update = {}
         for section in SECTIONS:
             entries = []
-            for index, entry in enumerate(getattr(self.domain, section, ())):
+            for index, entry in enumerate(getattr(self.domain, section)):
                 mine = section == self.section and index == self.index
                 other = self.others if mine else entry
                 if other is not None:
@@ -94,8 +93,7 @@ class Part:
 
 def bare(domain: Domain) -> Domain:
     """The domain without any parameter: its model as it is."""
-    kept = {name: getattr(domain, name) for name in _KEPT if name in Domain.model_fields}
-    return Domain(**kept)
+    return Domain(name=domain.name, about=domain.about, model=domain.model)
 
 
 def distribution_of(entry: Any) -> Distribution:
@@ -121,40 +119,54 @@ def at(entry: Any, value: float) -> Any:
 
 def _drawn_field(entry: Any) -> str:
     """The key under which an entry holds its distribution."""
-    if hasattr(entry, "operation"):
-        return str(entry.operation[0])
+    if isinstance(entry, Dynamics):
+        return entry.operation[0]
     return str(getattr(entry.kind, "name", entry.kind))
 
 
-def parts(task: Task, domain: Domain) -> Iterator[Part]:
-    """Every number that `domain` draws, one after the other, then what it draws at each step."""
+def parts(task: Task, domain: Domain, names: Sequence[str]) -> Iterator[Part]:
+    """Every number that `domain` draws, one after the other; `names` are those of its context.
+
+    What a sensor does is one part for each observation term, not for each of its numbers.
+    """
     for section in SECTIONS:
-        for index, entry in enumerate(getattr(domain, section, ())):
-            yield from _entry_parts(task, domain, section, index, entry)
+        for index in range(len(getattr(domain, section))):
+            yield from _entry_parts(task, domain, section, index, names)
 
 
 def _entry_parts(
-    task: Task, domain: Domain, section: str, index: int, entry: Any
+    task: Task, domain: Domain, section: str, index: int, names: Sequence[str]
 ) -> Iterator[Part]:
-    def names(candidate: Any) -> tuple[str, ...]:
-        alone = bare(domain).model_copy(update={section: (candidate,)})
-        return Simulation(task, alone, threads=1).context_names
-
-    own = names(entry)
-    label = getattr(entry, "label", "")
-    of = tuple(name.removeprefix(f"{label}:") for name in own if name.startswith(f"{label}:"))
-    if not own:
-        of = tuple(getattr(entry, "of", ()))
+    entry = getattr(domain, section)[index]
+    own = _own_names(task, domain, section, entry)
+    if own is None:  # it cannot stand alone
+        own = tuple(name for name in names if name.partition(":")[0] == entry.label)
+    of = _elements(section, entry, own)
     single = [entry.model_copy(update={"of": (element,)}) for element in of] if len(of) > 1 else []
-    try:
-        split = bool(single) and (not own or tuple(n for one in single for n in names(one)) == own)
-    except UserError:
-        split = False
-    if not split:
-        name = own[0] if len(own) == 1 else label or f"{_drawn_field(entry)} of {', '.join(of)}"
+    found = [_own_names(task, domain, section, one) for one in single]
+    if not single or None in found or tuple(name for one in found for name in one or ()) != own:
+        name = own[0] if len(own) == 1 else entry.label
         yield Part(name, domain, section, index, entry, None, bool(own))
         return
     for element, one in zip(of, single, strict=True):
         rest = entry.model_copy(update={"of": tuple(other for other in of if other != element)})
-        kind = label or _drawn_field(entry)
-        yield Part(f"{kind}:{element}", domain, section, index, one, rest, bool(own))
+        yield Part(f"{entry.label}:{element}", domain, section, index, one, rest, bool(own))
+
+
+def _elements(section: str, entry: Any, own: Sequence[str]) -> tuple[str, ...]:
+    """The elements of which each has its own number."""
+    named = tuple(name.removeprefix(f"{entry.label}:") for name in own if ":" in name)
+    if not own or (section == "sensing" and entry.of):
+        return tuple(entry.of)
+    if section == "sensing":
+        return tuple(dict.fromkeys(name.partition("[")[0] for name in named))
+    return named
+
+
+def _own_names(task: Task, domain: Domain, section: str, entry: Any) -> tuple[str, ...] | None:
+    """The context that an entry alone has; None if it cannot stand alone."""
+    alone = bare(domain).model_copy(update={section: (entry,)})
+    try:
+        return Simulation(task, alone, threads=1).context_names
+    except UserError:
+        return None

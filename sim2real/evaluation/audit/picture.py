@@ -70,13 +70,30 @@ def _draw(axes: Axes, finding: Finding) -> None:
     if said:
         text = textwrap.fill(said[0], 52, max_lines=4)
         colour = ALARM if bad else INK
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        place = {"transform": axes.transAxes, "va": "top", "zorder": 4}
-        axes.text(0.03, 0.95, text, fontsize=8, color=colour, bbox=box, **place)
+        box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        where = axes.transAxes
+        axes.text(
+            0.03,
+            0.95,
+            text,
+            fontsize=8,
+            color=colour,
+            bbox=box,
+            transform=where,
+            va="top",
+            zorder=4,
+        )
     axes.set_ylabel(curve.quantity, fontsize=8)
     axes.set_xlabel(f"time in s, {curve.command}", fontsize=8)
     axes.margins(x=0.0)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.99), "borderaxespad": 0.1}
-    axes.legend(frameon=False, fontsize=7.5, ncols=3, handlelength=1.5, **place)
+    axes.legend(
+        frameon=False,
+        fontsize=7.5,
+        ncols=3,
+        handlelength=1.5,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 0.99),
+        borderaxespad=0.1,
+    )

@@ -198,11 +198,23 @@ def _geom(model: mujoco.MjModel, geom: int) -> str:
 
 def _no_contact(case: Case) -> str:
     rows = _rows(case, "geom_")
-    if not len(rows):
-        return ""
-    if np.isin(case.after.contacts.geoms, rows).any():
-        return "its contacts take the value of the other geom or of a pair"
-    return _why_untouched(case.model, frozenset(rows.tolist()))
+    if not np.isin(case.after.contacts.geoms, rows).any():
+        return _why_untouched(case.model, frozenset(rows.tolist()))
+    solimp = case.model.geom_solimp[rows]
+    if "geom_solimp" in case.changed and (solimp[:, 0] == solimp[:, 1]).all():
+        return "dmin equals dmax, so that the impedance is the same at every depth"
+    return "in its contacts the value of another geom or of a pair counts"
+
+
+def _spring(case: Case) -> str:
+    rows = _rows(case, "qpos_spring")
+    joints = np.searchsorted(case.model.jnt_qposadr, rows, side="right") - 1
+    return "" if case.model.jnt_stiffness[joints].any() else "the joint has no stiffness"
+
+
+def _tendon_spring(case: Case) -> str:
+    rows = _rows(case, "tendon_lengthspring")
+    return "" if case.model.tendon_stiffness[rows].any() else "the tendon has no stiffness"
 
 
 def _limit(case: Case) -> str:
@@ -220,7 +232,8 @@ def _solver(case: Case) -> str:
 
 
 def _wind(case: Case) -> str:
-    if case.model.opt.density == 0 and case.model.opt.viscosity == 0:
+    medium = {"opt.density", "opt.viscosity"} & {one.field for one in case.part.domain.dynamics}
+    if not medium and case.model.opt.density == 0 and case.model.opt.viscosity == 0:
         return "density and viscosity of the medium are 0, so that wind exerts no force"
     return ""
 
@@ -262,6 +275,8 @@ _EXPLAINED = (
     ("geom_sol", _no_contact),
     ("geom_margin", _no_contact),
     ("geom_gap", _no_contact),
+    ("qpos_spring", _spring),
+    ("tendon_lengthspring", _tendon_spring),
     ("jnt_range", _limit),
     ("jnt_sol", _limit),
     ("opt.iterations", _solver),
