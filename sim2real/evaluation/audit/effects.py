@@ -5,6 +5,7 @@ The noise is that of a twin of the nominal world which starts a rounding error b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,23 +56,25 @@ def motion_effects(nominal: Motion, twin: Motion, changed: Motion) -> dict[str, 
     forces = [one.force for one in three]
     seen = [one.observation for one in three]
     paid = [one.reward[..., None] for one in three]
-    effects = {
-        "trajectory": _of_motion(sound, *poses, moved),
-        "force": _of_motion(sound, *forces, nominal.force),
-        "observation": _of_motion(sound, *seen, nominal.observation),
-        "reward": _of_motion(sound, *paid, paid[0]),
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # what explodes is told elsewhere
+        effects = {
+            "trajectory": _of_motion(sound, poses, moved),
+            "force": _of_motion(sound, forces, nominal.force),
+            "observation": _of_motion(sound, seen, nominal.observation),
+            "reward": _of_motion(sound, paid, paid[0]),
+        }
     effects["settled pose"] = _settled(nominal, changed, effects["trajectory"].times_noise)
     return effects
 
 
-def _of_motion(
-    sound: BoolArray, nominal: Array, twin: Array, changed: Array, scale: Array
-) -> Effect:
-    """Root mean square difference, each quantity against the root mean square of its `scale`.
+def _of_motion(sound: BoolArray, values: Sequence[Array], scale: Array) -> Effect:
+    """From `values` of the nominal world, its twin and the changed one.
+
+    Root mean square difference, each quantity against the root mean square of its `scale`.
 
     The noise k steps after the first difference is what the twin has k steps after its start.
     """
+    nominal, twin, changed = values
     size = np.sqrt(np.mean(np.square(scale), axis=(0, 1)))
     size = np.maximum(size, 1e-3 * size.max(initial=0.0) + 1e-9)
     difference = np.where(sound, _norms((changed - nominal) / size), 0.0)

@@ -70,7 +70,8 @@ def _draw(axes: Axes, finding: Finding) -> None:
     if said:
         text = textwrap.fill(said[0], 52, max_lines=4)
         colour = ALARM if bad else INK
-        box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.5 * (high - low))  # room for the words
         where = axes.transAxes
         axes.text(
             0.03,
@@ -78,7 +79,6 @@ def _draw(axes: Axes, finding: Finding) -> None:
             text,
             fontsize=8,
             color=colour,
-            bbox=box,
             transform=where,
             va="top",
             zorder=4,
