@@ -60,6 +60,7 @@ class ContextDraws:
             chosen = self.ends_of(generators, episodes)
             rows = np.flatnonzero(chosen >= 0)
             draws[rows, self._columns[chosen[rows]]] = self._values[chosen[rows]]
+            return self._plan.settle(draws)
         return draws
 
     def ends_of(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> IntArray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim2real.domains import Domain
 from sim2real.domains.distributions import Beta, Constant, Uniform, Within
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
@@ -83,6 +84,18 @@ def test_a_snapshot_has_the_contexts_of_before_and_the_distributions_of_now():
         assert ours.episodes == theirs.episodes
     for name, values in simulation.snapshot().items():
         np.testing.assert_array_equal(values, again.snapshot()[name])
+
+
+def test_geometry_stands_at_the_variant_that_is_nearest_to_its_end():
+    size = {"field": "geom_size", "component": "x", "scale": {"uniform": [0.5, 1.5]}}
+    simulation = Simulation(SLIDER, Domain(dynamics=[size]), num_envs=8)
+    (name,) = simulation.context_names
+    simulation.redistribute({}, [(name, "high")], probability=1.0)
+    simulation.reset()
+    largest = simulation.plan.pool.values.max()
+    np.testing.assert_array_equal(simulation.context, largest)
+    for world in range(8):
+        np.testing.assert_allclose(simulation.world_model(world).geom_size[0, 0], 0.1 * largest)
 
 
 @pytest.mark.parametrize(

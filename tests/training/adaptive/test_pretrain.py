@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,10 @@ def test_a_task_without_thresholds_asks_for_them(bandit: str, tmp_path: Path) ->
         pretrain(bandit, steps=256, randomization="adr", out=tmp_path / "run", progress=False)
 
 
-def test_command_line(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["randomizations"] == ["adr", "doraemon", "curriculum"]
     arguments = ["pretrain", "hopper", "--steps", "512", "--num-envs", "8", "--json"]
     arguments += ["--set", "n_steps=32", "batch_size=64", "--out", str(tmp_path / "run")]
     arguments += ["--randomization", "curriculum", "--randomization-options", "stages=4"]
