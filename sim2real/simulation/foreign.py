@@ -139,8 +139,10 @@ def subject_of(env: AnyEnv) -> Subject:
     control_dt = getattr(unwrapped, "dt", None)
     if control_dt is None:
         raise UserError(f"{name} does not tell its control step: it needs an attribute dt, in s")
-    steps = None if env.spec is None else env.spec.max_episode_steps
-    episode_s = float("inf") if steps is None else steps * float(control_dt)
+    limited = env.has_wrapper_attr("_max_episode_steps")  # TimeLimit's
+    episode_s = float("inf")
+    if limited:
+        episode_s = env.get_wrapper_attr("_max_episode_steps") * float(control_dt)
     return Subject(
         name,
         Terms(env.observation_space).terms,

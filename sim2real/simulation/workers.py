@@ -36,7 +36,7 @@ from sim2real.simulation.world import default_threads
 TIMEOUT_S = 120.0
 """How long an environment may take for one step, unless told otherwise, and to be made."""
 
-_LAST_SECONDS = 5.0  # that workers have for closing their environments
+_LAST_SECONDS, _AFTER_FAILURE = 5.0, 1.0  # that workers have for closing their environments
 
 
 class WorkerError(RuntimeError):
@@ -137,7 +137,10 @@ class WorkerVecEnv(VecEnv):
 
     def close(self) -> None:
         """End the workers; one that is at work has a few seconds to come to an end."""
-        deadline = time.monotonic() + _LAST_SECONDS
+        self._end(_LAST_SECONDS)
+
+    def _end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.connection.close()  # all of them first, so that they end at the same time
@@ -254,5 +257,5 @@ class WorkerVecEnv(VecEnv):
         try:
             yield
         except BaseException:
-            self.close()
+            self._end(_AFTER_FAILURE)
             raise

@@ -1,0 +1,355 @@
+"""A domain for foreign environments: Gymnasium's, gymnasium-robotics' and a user's own."""
+
+import copy
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+
+import sim2real as s2r
+from sim2real.errors import UserError
+from sim2real.simulation.domain_wrapper import DomainWrapper, episode_seed
+from sim2real.simulation.foreign import find_foreign
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "robots"))
+import slider_env
+
+IDENTITY = {
+    "dynamics": [
+        {"field": "body_mass", "scale": 1.0},
+        {"field": "dof_damping", "scale": 1.0},
+        {"field": "geom_friction", "scale": 1.0},
+        {"field": "opt.gravity", "component": "z", "add": 0.0},
+    ],
+    "actuation": [{"delay": 0.0}, {"noise": {"normal": [0.0, 0.0]}}],
+    "sensing": [{"bias": 0.0}, {"scale": 1.0}, {"delay": 0.0}, {"reward_delay": 0.0}],
+    "disturbances": [{"slope": 0.0, "direction": "pitch"}],
+}
+SHIFT = {
+    "dynamics": [
+        {"field": "body_mass", "scale": {"uniform": [1.2, 1.5]}},
+        {"field": "dof_damping", "scale": 2.0},
+    ]
+}
+MASS = {"dynamics": [{"field": "body_mass", "scale": {"uniform": [0.5, 2.0]}}]}
+FOREIGN = ["Hopper-v5", "FetchReach-v4", "HandReach-v3", "AdroitHandHammer-v1"]
+
+
+def make(name):
+    """A foreign environment, gymnasium-robotics mended."""
+    return find_foreign(name).make()
+
+
+def slider(domain=None):
+    return DomainWrapper(slider_env.make(), domain)
+
+
+def rollout(env, seed, steps=40):
+    """Observations and rewards of random actions."""
+    env.action_space.seed(0)
+    seen = [env.reset(seed=seed)[0]]
+    for _ in range(steps):
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        seen.append((copy.deepcopy(observation), float(reward)))
+        if terminated or truncated:
+            break
+    return seen
+
+
+def equal(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return np.array_equal(one, other)
+
+
+def arrays(model):
+    """Every array and option of a model."""
+    owners = [("", model), ("opt.", model.opt), ("stat.", model.stat)]
+    return {
+        prefix + name: np.copy(value)
+        for prefix, owner in owners
+        for name in dir(owner)
+        if not name.startswith("_")
+        and isinstance(value := getattr(owner, name), np.ndarray | int | float)
+    }
+
+
+def differing(one, other):
+    return {name for name, values in one.items() if not np.array_equal(values, other[name])}
+
+
+# -- the model -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_identity_is_bitwise_a_shift_is_not_and_close_gives_the_model_back(name):
+    bare = rollout(make(name), seed=3)
+    assert equal(rollout(DomainWrapper(make(name)), seed=3), bare)
+    assert equal(rollout(DomainWrapper(make(name), IDENTITY), seed=3), bare)
+    shifted = DomainWrapper(make(name), SHIFT)
+    before = arrays(shifted.unwrapped.model)
+    assert not equal(rollout(shifted, seed=3), bare)
+    written = differing(arrays(shifted.unwrapped.model), before)
+    assert {"body_mass", "body_inertia", "dof_damping", "body_subtreemass"} <= written
+    shifted.close()
+    after = differing(arrays(shifted.unwrapped.model), before)
+    assert after <= {"body_pos", "site_pos"}  # where the environments keep their goals
+    assert equal(rollout(shifted.env, seed=3), bare)
+
+
+def test_hopper_equals_our_own_in_the_same_domain():
+    domain = s2r.Domain(
+        dynamics=[
+            {"field": "body_mass", "scale": {"uniform": [0.7, 1.4]}},
+            {"field": "geom_friction", "component": "sliding", "scale": 0.6, "shared": True},
+            {"field": "dof_damping", "scale": {"uniform": [0.5, 2.0]}},
+            {"field": "dof_armature", "add": 0.05},
+            {"field": "opt.gravity", "component": "x", "add": 0.3},
+        ],
+        actuation=[{"strength": {"uniform": [0.8, 1.2]}}],
+        sensing=[{"noise": {"normal": [0.0, 0.01]}}, {"delay": 0.012}, {"reward_delay": 0.02}],
+        disturbances=[
+            {"push": {"uniform": [1.0, 2.0]}, "of": "torso", "every": 0.1},
+            {"force": 3.0, "of": "torso", "direction": "x"},
+        ],
+    )
+    ours = gym.make("sim2real/Hopper-v0", domain=domain).unwrapped
+    foreign = DomainWrapper(gym.make("Hopper-v5"), domain)
+    _, told = foreign.reset(seed=7)
+    _, expected = ours.reset(seed=7)
+    both = told["context"].keys() & expected["context"].keys()  # delays are those of the terms
+    assert {name.partition(":")[0] for name in both} >= {"body_mass", "dof_damping", "strength"}
+    assert all(told["context"][name] == expected["context"][name] for name in both)
+    data = foreign.unwrapped.data
+    ours.set_state(data.qpos, data.qvel)
+    rng = np.random.default_rng(0)
+    for step in range(60):
+        action = rng.uniform(-1, 1, 3).astype(np.float32)
+        expected, expected_reward, expected_end, _, _ = ours.step(action)
+        observation, reward, terminated, _, _ = foreign.step(action)
+        np.testing.assert_allclose(data.qpos, ours.data.qpos, rtol=0, atol=1e-9)
+        if step > 2:  # the sensors' memories begin at other states
+            np.testing.assert_allclose(observation, expected, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(reward, expected_reward, rtol=0, atol=1e-9)
+        assert terminated == expected_end
+        if terminated:
+            break
+    assert step > 10
+
+
+def test_a_delay_is_that_of_the_actions():
+    bare = gym.make("Hopper-v5")
+    late = DomainWrapper(gym.make("Hopper-v5"), {"actuation": [{"delay": 0.016}]})
+    bare.reset(seed=1)
+    late.reset(seed=1)
+    actions = np.random.default_rng(0).uniform(-1, 1, (12, 3))
+    for given, arrived in zip(actions, [*np.zeros((2, 3)), *actions[:10]], strict=True):
+        np.testing.assert_array_equal(late.step(given)[0], bare.step(arrived)[0])
+
+
+def test_the_model_is_the_one_that_set_const_makes_of_the_values():
+    env = DomainWrapper(gym.make("Walker2d-v5"), SHIFT)
+    plain = copy.copy(env.unwrapped.model)
+    _, info = env.reset(seed=0)
+    factors = np.array([info["context"][f"body_mass:{plain.body(i).name}"] for i in range(1, 8)])
+    plain.body_mass[1:] *= factors
+    plain.body_inertia[1:] *= factors[:, None]
+    plain.dof_damping *= 2.0
+    mujoco.mj_setConst(plain, mujoco.MjData(plain))
+    assert not differing(arrays(env.unwrapped.model), arrays(plain))
+
+
+def test_values_come_from_the_nominal_model_at_every_reset():
+    env = slider(MASS)
+    env.reset(seed=0)
+    for _ in range(200):
+        _, info = env.reset()
+        mass = env.unwrapped.model.body_mass[1]
+        assert mass == 2.0 * info["context"]["body_mass:mass"]
+        assert 1.0 <= mass <= 4.0
+
+
+def test_what_the_environment_has_written_into_its_model_stays():
+    fetch = DomainWrapper(make("FetchReach-v4"), SHIFT)
+    weld = fetch.unwrapped.model.eq_data.copy()
+    fetch.reset(seed=0)
+    np.testing.assert_array_equal(fetch.unwrapped.model.eq_data, weld)  # mj_setConst changes it
+    bare, hammer = make("AdroitHandHammer-v1"), DomainWrapper(make("AdroitHandHammer-v1"), SHIFT)
+    bare.reset(seed=4)
+    hammer.reset(seed=4)
+    nail = bare.unwrapped.model.body("nail_board").id
+    assert bare.unwrapped.model.body_pos[nail, 2] == hammer.unwrapped.model.body_pos[nail, 2]
+
+
+# -- closed forms on the slider: v = F t / m -----------------------------------------------------
+
+
+def speeds(env, steps=10):
+    env.reset(seed=0)
+    return [float(env.step(np.ones(1))[0][1]) for _ in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        (None, [0.03 * k for k in range(1, 11)]),  # 3 N / 2 kg * 0.02 s a step
+        ({"dynamics": [{"field": "body_mass", "set": 4.0}]}, [0.015 * k for k in range(1, 11)]),
+        ({"actuation": [{"strength": 2.0}]}, [0.06 * k for k in range(1, 11)]),
+        ({"actuation": [{"saturation": 0.5}]}, [0.015 * k for k in range(1, 11)]),
+        ({"actuation": [{"delay": 0.05}]}, [0.03 * max(k - 2, 0) for k in range(1, 11)]),
+        (
+            {"disturbances": [{"force": -1.0, "of": "mass", "direction": "x"}]},
+            [0.02 * k for k in range(1, 11)],
+        ),
+        (
+            {"sensing": [{"bias": 1.0, "of": "observation[1]"}]},
+            [1 + 0.03 * k for k in range(1, 11)],
+        ),
+        ({"sensing": [{"delay": 0.04}]}, [0.03 * max(k - 2, 0) for k in range(1, 11)]),
+    ],
+)
+def test_closed_forms(domain, expected):
+    np.testing.assert_allclose(speeds(slider(domain)), expected, atol=1e-12)
+
+
+def test_a_delay_of_actuators_is_told_as_it_is_in_whole_control_steps():
+    env = slider({"actuation": [{"delay": {"uniform": [0.0, 0.1]}}]})
+    for _ in range(20):
+        _, info = env.reset()
+        steps = info["context"]["delay"] / 0.02
+        assert steps == pytest.approx(round(steps))
+
+
+def test_late_rewards_are_paid_at_the_end():
+    env, late = slider(), slider({"sensing": [{"reward_delay": 0.06}]})
+    env.reset(seed=0)
+    late.reset(seed=0)
+    rewards = [float(env.step(np.ones(1))[1]) for _ in range(20)]
+    paid = [float(late.step(np.ones(1))[1]) for _ in range(20)]
+    np.testing.assert_allclose(paid[:19], [0, 0, 0, *rewards[:16]], atol=1e-12)
+    assert sum(paid) == pytest.approx(sum(rewards))
+
+
+def test_noise_on_one_key_of_a_dict_leaves_the_others():
+    bare = make("FetchReach-v4")
+    env = DomainWrapper(
+        make("FetchReach-v4"),
+        {"sensing": [{"noise": {"normal": [0, 0.1]}, "of": "achieved_goal"}]},
+    )
+    truth, (seen, _) = bare.reset(seed=0)[0], env.reset(seed=0)
+    assert env.observation_space.contains(seen)
+    np.testing.assert_array_equal(seen["desired_goal"], truth["desired_goal"])
+    np.testing.assert_array_equal(seen["observation"], truth["observation"])
+    assert 0 < np.abs(seen["achieved_goal"] - truth["achieved_goal"]).max() < 0.6
+
+
+# -- episodes ------------------------------------------------------------------------------------
+
+
+def test_episodes_depend_on_seed_and_number_alone():
+    domain = MASS | {"sensing": [{"noise": {"normal": [0.0, 0.1]}}]}
+    env = slider(domain)
+    first, second, third = rollout(env, 5, 5), env.reset(), env.reset()
+    assert env.episode == 2
+    other = slider(domain)
+    assert equal(third, other.reset(seed=5, options={"episode": 2}))
+    assert equal(second, other.reset(options={"episode": 1}))
+    assert equal(rollout(other, 5, 5), first)
+    assert second[1]["context"] != third[1]["context"]
+    assert not equal(slider(domain).reset(seed=6)[0], first[0])
+    assert equal(slider(domain).reset(), slider(domain).reset(seed=0))
+    bare = slider_env.make()
+    assert equal(slider().reset(seed=5)[0], bare.reset(seed=5)[0])
+    third = slider().reset(seed=5, options={"episode": 2})[0]
+    assert equal(third, bare.reset(seed=episode_seed(5, 2))[0])
+
+
+def test_the_context_is_in_every_info():
+    env = slider(MASS)
+    _, info = env.reset(seed=0)
+    assert set(info["context"]) == {"body_mass:mass"}
+    assert env.step(np.zeros(1))[4] == info | {"unstable": False}
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_an_unstable_state_ends_the_episode(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    force = {"force": 1e14, "of": "mass", "direction": "x"}
+    env = slider({"disturbances": [force]})
+    first, _ = env.reset(seed=0)
+    observation, reward, terminated, _, info = env.step(np.ones(1))
+    assert terminated
+    assert info["unstable"]
+    assert reward == 0.0
+    np.testing.assert_array_equal(observation, first)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())  # MuJoCo's log
+
+
+def test_numbers_that_are_not_finite_end_the_episode():
+    env = DomainWrapper(slider_env.faulty("nan"))
+    env.reset(seed=0)
+    ends = [env.step(np.ones(1))[2] for _ in range(3)]
+    assert ends == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        ({"dynamics": [{"field": "body_mass", "of": "mas", "scale": 2}]}, "did you mean 'mass'"),
+        ({"dynamics": [{"field": "opt.timestep", "set": 0.001}]}, "opt.timestep cannot be had"),
+        ({"dynamics": [{"field": "geom_size", "scale": 2}]}, "geometry takes an MJCF"),
+        ({"model": "other.xml"}, "model cannot be had"),
+        ({"disturbances": [{"bumps": 0.1}]}, "bumps cannot be had"),
+        ({"sensing": [{"bias": 1.0, "of": "obs"}]}, "unknown observation term"),
+        ({"actuation": [{"noise": 1.0, "of": "pull"}]}, "number of the action 'pull'"),
+        ({"actuation": [{"delay": 0.4}]}, "as long as an episode"),
+        ({"dynamic": []}, "unknown key 'dynamic'"),
+        ("windy", "'file.yaml:name' in place of 'windy'"),
+    ],
+)
+def test_domains_that_do_not_fit_are_refused_by_name(domain, message):
+    with pytest.raises(UserError, match=message):
+        slider(domain)
+
+
+def test_environments_that_cannot_have_a_domain_are_refused():
+    with pytest.raises(UserError, match="CartPole-v1 is no MuJoCo environment"):
+        DomainWrapper(gym.make("CartPole-v1"))
+    with pytest.raises(UserError, match=r"Hopper-v0 is a task already: gymnasium\.make"):
+        DomainWrapper(gym.make("sim2real/Hopper-v0"), SHIFT)
+    with pytest.raises(UserError, match="Remade makes a new model when it is reset"):
+        DomainWrapper(slider_env.Remade(), MASS).reset()
+    with pytest.raises(UserError, match="has no actuator"):
+        DomainWrapper(make("FetchReach-v4"), {"actuation": [{"strength": 1.2}]})
+
+
+def test_bad_calls_are_refused():
+    env = slider()
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=r"an action must be finite, got \[nan\]"):
+        env.step(np.array([np.nan]))
+    with pytest.raises(UserError, match=r"a seed must lie in \[0, 2\*\*63\), got -1"):
+        env.reset(seed=-1)
+    with pytest.raises(UserError, match=r"options\['episode'\] must be a whole number"):
+        env.reset(options={"episode": -2})
+
+
+def test_a_wrapped_environment_can_be_made_from_its_spec(tmp_path):
+    file = tmp_path / "worn.yaml"
+    file.write_text(
+        "worn:\n  dynamics:\n    - {field: dof_damping, scale: {uniform: [1.0, 2.0]}}\n"
+    )
+    env = s2r.DomainWrapper(gym.make("Hopper-v5"), f"{file}:worn")
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert equal(again.reset(seed=3), env.reset(seed=3))
+    with pytest.raises(UserError, match=r"unknown domain in .*worn\.yaml 'warn'"):
+        s2r.DomainWrapper(gym.make("Hopper-v5"), f"{file}:warn")
