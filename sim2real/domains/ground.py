@@ -47,7 +47,8 @@ class Ground(Write):
         """Indices of height fields, (m, 1), for the draws (m, context)."""
         depth, shape = draws[:, self.sources].T
         nearest = np.abs(depth[:, None] - self.depths).argmin(axis=1)
-        return (nearest * SHAPES + shape)[:, None]
+        index: Array = self.nominal + (nearest * SHAPES + shape)[:, None]
+        return index
 
 
 def depths(distribution: Distribution) -> Array:

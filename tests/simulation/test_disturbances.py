@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
+from sim2real.domains.ground import Ground
 from sim2real.simulation import Simulation
 from sim2real.simulation.disturbances import BLOCK
 
@@ -181,6 +182,13 @@ def test_depth_and_shape_of_the_floor_are_in_the_context():
         np.testing.assert_array_equal(heights, same)
     assert sorted(shapes) == [0.0, 1.0, 2.0, 3.0]
     assert np.abs(shapes[0.0] - shapes[1.0]).max() > 0.02
+
+
+def test_the_pool_may_lie_behind_height_fields_of_the_model():
+    columns, sources = np.array([7]), np.array([1, 0])
+    ground = Ground("geom_dataid", columns, sources, np.array([2.0]), "set", np.array([0.1, 0.3]))
+    draws = np.array([[0.0, 0.1], [3.0, 0.1], [1.0, 0.3]])  # shape, depth
+    assert ground.values(draws).tolist() == [[2.0], [5.0], [7.0]]
 
 
 def test_the_floor_keeps_what_the_plane_had_and_what_the_domain_gives_it():
