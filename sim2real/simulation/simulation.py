@@ -111,15 +111,7 @@ class Simulation(World):
         terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
         failed = np.array(self.task.failed(self))
         truncated = self._steps >= self.episode_steps
-        truth = self._truth()
-        seen = self._imperfections.observe(truth, self._clock, active)
-        observation = self._with_privileged(seen, self._all)
-        unstable |= ~np.isfinite(observation).all(axis=1)
-        if seen is not truth:
-            unstable |= ~np.isfinite(truth).all(axis=1)
-        kept = unstable if active is None else unstable | ~active
-        if kept.any():
-            observation[kept] = self._observation[kept]
+        observation = self._observe(unstable, active)
         if unstable.any():
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         terminated = failed | unstable
@@ -311,6 +303,25 @@ class Simulation(World):
                 f"action {index} of world {world} is {given[world, index]}; it must be finite"
             )
         return given
+
+    def _observe(self, unstable: BoolArray, active: BoolArray | None) -> Array:
+        """What is observed after a control step, (n, k).
+
+        Worlds whose observation is not finite join the `unstable`, (n,). These, and the worlds that
+        are not `active`, give what they gave last.
+        """
+        truth = self._truth()
+        unstable |= ~np.isfinite(truth).all(axis=1)
+        if unstable.any():  # what the sensors remember stays finite
+            truth[unstable] = self._observation[unstable, : truth.shape[1]]
+        seen = self._imperfections.observe(truth, self._clock, active)
+        observation = self._with_privileged(seen, self._all)
+        if observation is not seen:
+            unstable |= ~np.isfinite(observation).all(axis=1)
+        kept = unstable if active is None else unstable | ~active
+        if kept.any():
+            observation[kept] = self._observation[kept]
+        return observation
 
     def _truth(self) -> Array:
         """What perfect sensors would give, (n, k)."""

@@ -346,3 +346,16 @@ def test_the_page_lists_every_kind_in_the_order_of_the_signal():
     simulation = Simulation("hopper", Domain(**yaml.safe_load(worn)["worn"]), num_envs=2)
     assert "lag:leg_joint" in simulation.context_names
     assert "sensor_bias:position[3]" in simulation.context_names
+
+
+def test_an_unstable_world_leaves_nothing_behind_in_its_sensors():
+    broken, healthy = (Simulation("hopper", ALL, num_envs=4, seed=0) for _ in range(2))
+    for step, action in enumerate(actions(broken, 30)):
+        if step == 5:
+            broken.qvel[2] = 1e30
+        ours, theirs = broken.step(action), healthy.step(action)
+        others = [0, 1, 3]
+        np.testing.assert_array_equal(ours.observation[others], theirs.observation[others])
+        assert ours.unstable.tolist() == [False, False, step == 5, False]
+        assert np.isfinite(ours.observation).all()
+        assert np.isfinite(ours.reward).all()
