@@ -17,7 +17,6 @@ import mujoco
 import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from sim2real.domains.correlation import Coupling
 from sim2real.domains.distributions import Constant, Distribution
@@ -93,6 +92,8 @@ def spread(
     One point if all of them are constants. Raises UserError where a group or a correlation ties
     some of them to other entries.
     """
+    from scipy.stats import qmc  # late: it takes as long to import as all the rest
+
     chosen = tuple(distributions[column] for column in columns)
     places = np.array(columns, dtype=np.intp)
     count = 1 if all(isinstance(one, Constant) for one in chosen) else VARIANTS
