@@ -46,6 +46,10 @@ class Delay(Stage):
         """The line is full of `values`."""
         self._line[rows] = values[:, None, self.columns]
 
+    def begin(self, values: Array, moment: Moment) -> None:
+        """Whatever the delay, the first value comes out of a line that is full of it."""
+        self.start(moment.ids, values)
+
     def change(self, values: Array, moment: Moment) -> Array:
         """(1 - fraction) x(whole steps ago) + fraction x(one step before that)."""
         mask, width = self._slots - 1, self.shape[1]

@@ -161,8 +161,7 @@ class SignalPath:
             return values
         moment = self._moment(ids, ids, clock)
         for stage in self._stages.values():
-            stage.start(ids, values)
-            stage.apply(values, moment)
+            stage.begin(values, moment)
         return values
 
     def apply(self, values: Array, clock: Clock, active: BoolArray | None = None) -> Array:

@@ -58,6 +58,11 @@ class Stage:
     def start(self, rows: Rows, values: Array) -> None:
         """Remember as if the signal had always been `values`, (m, columns of the signal)."""
 
+    def begin(self, values: Array, moment: Moment) -> None:
+        """`start` with the first `values` of a signal, and apply to them."""
+        self.start(moment.ids, values)
+        self.apply(values, moment)
+
     def apply(self, values: Array, moment: Moment) -> None:
         """Change the stage's columns of `values`, (m, columns of the signal), in place."""
         values[:, self.columns] = self.change(values[:, self.columns], moment)
