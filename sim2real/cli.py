@@ -181,6 +181,8 @@ class Evaluate(Command):
     def run(self) -> Outcome:
         """Call `sim2real.evaluate`."""
         from sim2real.evaluation.rollout import by_domain, evaluate, save_rows
+        from sim2real.evaluation.sensitivity import by_parameter
+        from sim2real.evaluation.sensitivity_figure import write_sensitivity
 
         policy, task, folder = self._load()
         rows = evaluate(
@@ -200,9 +202,13 @@ class Evaluate(Command):
             "episodes": self.episodes,
             "seed": self.seed,
             "domains": [summary(name, own, self.seed) for name, own in by_domain(rows).items()],
+            "parameters": by_parameter(rows),
         }
-        shown = table(f"{self.policy} on {task.name}", data["domains"])
-        return Outcome(data, [shown], folder / "evaluation.json")
+        shown = [table(f"{self.policy} on {task.name}", data["domains"])]
+        if data["parameters"]:
+            shown.append(table("return against what was drawn", data["parameters"]))
+        picture = write_sensitivity(folder / "sensitivity.png", rows)
+        return Outcome(data, shown, folder / "evaluation.json", page=picture)
 
     def _load(self) -> tuple[Any, Any, Path]:
         """The policy, its task, and the folder for results."""

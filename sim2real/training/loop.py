@@ -27,6 +27,7 @@ from sim2real.training.callbacks import (
     Stateful,
 )
 from sim2real.training.progress import Progress
+from sim2real.training.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.training.tensorboard import TensorBoard, make_logger, write_hyperparameters
 
 __all__ = ["Interrupted", "learn"]
@@ -66,12 +67,13 @@ def learn(
         write_hyperparameters(writer, hyperparameters)
     board = TensorBoard()
     board.model = algorithm  # its logger, before SB3 starts the callbacks
-    stateful = [*callbacks, board]
+    against = ReturnAgainstContext(max(EVERY, steps // 10), title or run.name)
+    stateful = [*callbacks, board, against]
     _restore_callbacks(run, start, stateful)
     shown = [Progress(steps, title or run.name)] if progress else []
     interrupt = Interrupt()
     saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
-    order = [NormalizerUpdate(), EqualRollouts(steps), *callbacks, board, *shown, saving]
+    order = [NormalizerUpdate(), EqualRollouts(steps), *callbacks, board, against, *shown, saving]
     try:
         with one_thread(), _interruptible(interrupt):
             algorithm.learn(
