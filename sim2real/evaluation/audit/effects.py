@@ -46,8 +46,7 @@ def _of_states(nominal: Array, twin: Array, changed: Array) -> Effect:
 def motion_effects(nominal: Motion, twin: Motion, changed: Motion) -> dict[str, Effect]:
     """Changes of the settled pose, the trajectory, the forces, the observation and the reward.
 
-    Compared are the control steps that were sound in both; in each quantity the world that
-    differs most counts.
+    Compared are the control steps that were sound in both.
     """
     sound = nominal.sound & changed.sound
     moved = nominal.qpos - nominal.qpos[0]
@@ -85,8 +84,7 @@ def _of_motion(sound: BoolArray, values: Sequence[Array], scale: Array) -> Effec
         if len(onsets):
             tail = difference[onsets[0] :, world]
             times = max(times, float(np.max(tail / np.maximum(noise[: len(tail), world], FLOOR))))
-    change = np.sqrt(np.mean(np.square(difference), axis=0))
-    return Effect(float(change.max()), times)
+    return Effect(float(np.sqrt(np.mean(np.square(difference)))), times)
 
 
 def _norms(values: Array) -> Array:
