@@ -12,6 +12,7 @@ from sim2real.domains.builder import Builder
 from sim2real.domains.distributions import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
+from sim2real.domains.fields import FIELDS
 from sim2real.domains.forces import bind_disturbances
 from sim2real.domains.ground import add_ground
 from sim2real.domains.other_model import spec_of
@@ -32,14 +33,18 @@ def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
 def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     """The MJCF of `task`, or the one that `domain` names, with what `domain` needs built in.
 
-    A changed time step, the history buffers of delayed actuators and an uneven floor cannot be
-    given to a compiled model. Raises UserError for an impossible time step or delay, and a model
+    A changed time step, the history buffers of delayed actuators, mass matrices that may be full
+    and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible time step or delay, and a model
     that the task does not fit.
     """
     spec = task.spec() if domain.model is None else spec_of(task, domain.model)
     for parameter in domain.dynamics:
-        if parameter.field == "opt.timestep":
+        field = FIELDS[parameter.field]
+        if field.name == "opt.timestep":
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
+        if field.unlocks or field.geometry:
+            for body in spec.bodies:
+                body.simple = False
     longest = max((entry.longest for entry in domain.actuation), default=0.0)
     longest = min(longest, task.episode_s)  # `bind` refuses longer ones, with their names
     if longest > 0:

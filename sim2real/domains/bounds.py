@@ -48,14 +48,18 @@ def out_of_bounds(
     return ""
 
 
-def crossed(operation: Operation, distribution: Distribution, pairs: Sequence[Array]) -> str:
-    """What is wrong if ranges, each (lower, upper), are changed at both ends by one draw."""
-    for pair in pairs:
-        ends = reached(operation, distribution, pair)
-        if (ends[0] >= ends[1]).any():
-            ends_of = f"{pair[0]:g} to {pair[1]:g}"
-            return f"{operation}: {distribution.words()} turns the range {ends_of} over"
-    return ""
+def crossed(
+    operation: Operation, distribution: Distribution, pair: Array, columns: Sequence[int]
+) -> str:
+    """What is wrong if `columns` of a range, `pair` (..., 2), are changed by one draw."""
+    ends = np.repeat(pair[..., None], 2, axis=-1)
+    ends[..., columns, :] = reached(operation, distribution, pair[..., columns])
+    lower, upper = ends[..., 0, :], ends[..., 1, :]
+    if not (lower > upper).any():
+        return ""
+    worst = np.argwhere(lower > upper)[0]
+    low, high = lower[tuple(worst)], upper[tuple(worst)]
+    return f"{operation}: {distribution.words()} reaches a range from {low:g} to {high:g}"
 
 
 def _first(field: ModelField) -> tuple[int, ...]:

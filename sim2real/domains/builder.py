@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from sim2real.domains.bounds import out_of_bounds
+from sim2real.domains.bounds import crossed, out_of_bounds
 from sim2real.domains.correlation import Correlated, Coupling, bind_coupling
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.domain import Domain
@@ -225,6 +225,20 @@ class Builder:
                 bound.distribution,
                 self._nominals.value(entry),
             )
+            if problem:
+                raise self.error(bound.label, problem)
+        if "lower" in bound.field.components:
+            self._check_ranges(bound)
+
+    def _check_ranges(self, bound: Bound) -> None:
+        """Refuse a draw that turns a range over; the other end is the nominal one."""
+        changed: dict[tuple[str, int], list[int]] = {}
+        for place in bound.places:
+            row, column = divmod(place.flat, 2)
+            changed.setdefault((place.array, row), []).append(column)
+        for (array, row), columns in changed.items():
+            pair = self._nominals.numbers(array, np.array([2 * row, 2 * row + 1]))
+            problem = crossed(bound.operation, bound.distribution, pair, columns)
             if problem:
                 raise self.error(bound.label, problem)
 

@@ -61,6 +61,10 @@ class ModelField:
     """Why nothing can come of a change to a row; empty where something can."""
     find: Callable[[mujoco.MjModel, int, int], Entry] | None = None
     """Where a row's component lies, of quantities that are no array of their own."""
+    not_0: bool = False
+    """Whether a number that is 0 in the nominal model is not there at all."""
+    unlocks: bool = False
+    """Whether it takes mass matrices that are not compiled as diagonal ones."""
     geometry: bool = False
     """Whether it takes a model compiled anew; those are drawn from a pool of variants."""
 
@@ -73,7 +77,7 @@ _FIELDS = (
     # bodies
     _field("body_mass", "body", "kg", follows=("body_inertia",), at_least=0.0, open_bound=True),
     _field("body_inertia", "body", "kg m²", at_least=0.0, open_bound=True),
-    _field("body_ipos", "body", "m", components=_XYZ, needs=limits.full_inertia),
+    _field("body_ipos", "body", "m", components=_XYZ, needs=limits.full_inertia, unlocks=True),
     _field(
         "body_pseudo_inertia",
         "body",
@@ -81,6 +85,7 @@ _FIELDS = (
         operations=("add", "set"),
         one_component=True,
         needs=limits.full_inertia,
+        unlocks=True,
     ),
     _field(
         "payload",
@@ -91,6 +96,7 @@ _FIELDS = (
         columns=(0,),
         operations=("add", "set"),
         needs=limits.full_inertia,
+        unlocks=True,
     ),
     # geoms
     _field(
@@ -136,7 +142,7 @@ _FIELDS = (
     _field("tendon_stiffness", "tendon", "N/m", at_least=0.0),
     _field("tendon_damping", "tendon", "N s/m", at_least=0.0),
     _field("tendon_frictionloss", "tendon", "N", at_least=0.0),
-    _field("tendon_armature", "tendon", "kg", at_least=0.0),
+    _field("tendon_armature", "tendon", "kg", at_least=0.0, unlocks=True),
     _field("tendon_lengthspring", "tendon", "m", components=_ENDS),
     _field("tendon_range", "tendon", "m", components=_ENDS, needs=limits.limited("tendon_limited")),
     # actuators
@@ -192,6 +198,7 @@ _FIELDS = (
         at_least=0.0,
         open_bound=True,
         geometry=True,
+        not_0=True,
         needs=limits.primitive,
     ),
     _field("geom_pos", "geom", "m", components=_XYZ, geometry=True, needs=limits.primitive),
@@ -321,7 +328,7 @@ def _rows_by_name(model: mujoco.MjModel, kind: Kind) -> dict[str, list[int]]:
     if kind == "tendon":
         return {model.tendon(i).name or f"#{i}": [i] for i in range(model.ntendon)}
     if kind == "actuator":
-        return {model.actuator(i).name or _actuated(model, i): [i] for i in range(model.nu)}
+        return {model.actuator(i).name or _actuated(model, i): [i] for i in range(model.nactuator)}
     joints = [model.joint(i) for i in range(model.njnt)]
     names = [joint.name or f"#{joint.id}" for joint in joints]
     if kind == "joint":

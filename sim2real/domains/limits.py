@@ -37,11 +37,8 @@ def full_inertia(model: mujoco.MjModel, row: int) -> str:
     """The body must move, and its mass matrix must not have been compiled as a diagonal."""
     if model.body_weldid[row] == 0:
         return "the body does not move"
-    if model.body_simple[row] == 1:
-        return (
-            "the body's mass matrix is compiled as a diagonal one; give it a second joint, or an "
-            "inertial frame that is not its own, in the MJCF"
-        )
+    if model.body_simple[row]:
+        return 'the body\'s mass matrix is a diagonal one; give the body simple="false" in the MJCF'
     return ""
 
 

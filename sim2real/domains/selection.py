@@ -42,6 +42,8 @@ def selected(
             entries = [
                 find_entry(model, field, row, column, width) for row in rows for column in columns
             ]
+            if field.not_0:
+                entries = [entry for entry in entries if nominals.value(entry).any()]
             reason = _without_effect(nominals, field, operation, rows, entries)
         except UserError as error:
             reason = str(error)
@@ -82,10 +84,15 @@ def _without_effect(
     values = [nominals.value(entry)[0] for entry in entries]
     if any(reasons):
         return next(filter(None, reasons))
+    if not entries:
+        return f"it has no such number among its {field.name}"
     if operation == "scale" and not any(values):
         return "it is 0, so a scale has no effect; use add or set"
     if np.isnan(values).any():
         return "its inertia is not that of a physical body"
+    switches = [place for entry in entries for place in entry.switches]
+    if operation != "set" and not all(nominals.at([switch]).all() for switch in switches):
+        return "it has none; use set"
     follows = any(entry.followers for entry in entries)
     if operation != "scale" and follows and not all(values):
         return f"{operation} needs a nominal value other than 0; use scale"

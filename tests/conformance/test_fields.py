@@ -1,0 +1,169 @@
+"""One suite for every field of the table on every task that it applies to."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain, prepared_spec
+from sim2real.domains.fields import FIELDS
+from sim2real.errors import UserError
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+
+_spec = importlib.util.spec_from_file_location(
+    "field_reference", Path(__file__).with_name("field_reference.py")
+)
+assert _spec is not None
+assert _spec.loader is not None
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+SERVO, TASKS, with_mass = reference.SERVO, reference.TASKS, reference.with_mass
+
+LEVEL = "cartpole inverted_pendulum inverted_double_pendulum half_cheetah hopper walker2d"
+TOUCHES_NOTHING = "cartpole inverted_pendulum inverted_double_pendulum pusher reacher swimmer"
+FLAT = "reacher swimmer"
+
+# what cannot move a trajectory, and why: field.component -> tasks
+STILL = {
+    # no task has contacts that resist turning on the spot or rolling
+    "geom_friction.torsional geom_friction.rolling": "*",
+    # within 25 steps nothing touches, and no limit is reached
+    "geom_friction.sliding geom_sol* geom_margin": TOUCHES_NOTHING,
+    "geom_solimp.width geom_solimp.midpoint geom_solimp.power": "hopper",  # dmin equals dmax
+    "jnt_range.*": "hopper humanoid pusher reacher swimmer walker2d",
+    "jnt_sol*": "inverted_pendulum reacher swimmer servo",
+    "jnt_actfrcrange.* tendon_lengthspring.*": "humanoid servo",
+    "qpos_spring": "*",  # where there is no spring
+    "opt.wind.*": "*",  # where there is no air
+    "geom_size.z": "*",  # the thickness of a plane is drawn only
+    "site_pos.*": "*",  # what nothing is attached to
+    # the world looks the same from there
+    "body_pos.x": "cartpole inverted_pendulum",
+    "body_pos.y": f"{LEVEL} servo pusher reacher",
+    "body_pos.z": f"{FLAT} ant cartpole inverted_pendulum pusher",
+    "jnt_tilt.z": "cartpole reacher",
+    "qpos0": "reacher",  # where only the target slides have one that is not 0
+    # a joint that does not exist would be needed
+    "body_ipos.y geom_pos.y jnt_pos.y opt.gravity.y": LEVEL,
+    "body_pseudo_inertia.d2 body_pseudo_inertia.s23 body_pseudo_inertia.t2": LEVEL,
+    "geom_pos.y": "reacher",
+    "body_ipos.z geom_pos.z jnt_pos.z opt.gravity.z body_pseudo_inertia.?3": f"{FLAT} pusher",
+    # the solver is as good without
+    "opt.iterations opt.tolerance opt.impratio": "*",
+    "dcmotor.thermal_*": "servo",  # it takes minutes to warm
+}
+
+
+def may_be_still(task: str, parameter: dict[str, object]) -> bool:
+    """Whether there is a reason for the parameter to do nothing."""
+    name = ".".join(str(parameter[key]) for key in ("field", "component") if parameter[key])
+    return any(
+        any(fnmatchcase(name, pattern) for pattern in patterns.split())
+        and any(fnmatchcase(Path(task).stem, known) for known in tasks.split())
+        for patterns, tasks in STILL.items()
+    )
+
+
+def trajectory(simulation: Simulation) -> np.ndarray:
+    """Positions and velocities of 25 control steps from one push on every joint."""
+    rng = np.random.default_rng(0)
+    push = rng.uniform(-0.5, 0.5, simulation.qvel.shape)
+    simulation.write_state(simulation.qpos.copy(), simulation.qvel + push)
+    space = simulation.action_space
+    states = []
+    for _ in range(25):
+        simulation.advance(rng.uniform(space.low, space.high, (2, *space.shape)))
+        states.append(np.concatenate([simulation.qpos, simulation.qvel], axis=1))
+    return np.stack(states)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_field_acts_and_equals_a_model_compiled_with_it(task: str) -> None:
+    nominal = trajectory(Simulation(task, num_envs=2, seed=1, threads=1))
+    loaded, seen, still = load_task(task), set(), []
+    for parameter, simulation in reference.parameters(task):
+        authored = reference.compiled(parameter, prepared_spec(loaded, simulation.domain))
+        assert reference.differences(simulation.world_model(0), authored) == {}, parameter
+        if not may_be_still(task, parameter):
+            moved = np.abs(trajectory(simulation) - nominal).max()
+            still += [parameter] if moved < 1e-7 else []
+        seen.add(parameter["field"])
+    assert not still, f"these do nothing: {still}"
+    assert len(seen) >= 30
+    if task == SERVO:
+        assert seen == set(FIELDS) - {"opt.timestep", "link_length"}
+
+
+def everything(task: str) -> Domain:
+    """A domain of as many fields as go together, each drawn within 10 %, or within 0.01."""
+    drawn: list[dict[str, object]] = []
+    for field in FIELDS.values():
+        component = next(iter(field.components), None)
+        for change in ({"scale": {"uniform": [0.9, 1.1]}}, {"add": {"uniform": [0.0, 0.01]}}):
+            parameter = {"field": field.name, "component": component, **change}
+            try:
+                Simulation(task, Domain(dynamics=[*drawn, parameter]), threads=1)
+            except UserError:
+                continue
+            drawn.append(parameter)
+            break
+    return Domain(dynamics=drawn)
+
+
+@pytest.mark.parametrize("task", ["hopper", SERVO])
+def test_a_thousand_draws_stay_in_range_and_are_read_back(task: str) -> None:
+    domain = everything(task)
+    assert len(domain.dynamics) >= 25
+    simulation = Simulation(task, domain, num_envs=50, threads=1)
+    nominal = load_task(task).compile()
+    low, high = np.transpose([one.support for one in simulation.plan.distributions])
+    for _ in range(20):
+        simulation.reset()
+        assert (simulation.context >= low).all()
+        assert (simulation.context <= high).all()
+        drawn = dict(zip(simulation.context_names, simulation.context.T, strict=True))
+        for joint in range(nominal.njnt):
+            name = nominal.joint(joint).name
+            if f"dof_damping:{name}" in drawn:
+                dof = nominal.jnt_dofadr[joint]
+                expected = nominal.dof_damping[dof] * drawn[f"dof_damping:{name}"]
+                np.testing.assert_array_equal(simulation.expanded("dof_damping")[:, dof], expected)
+        expected = nominal.opt.gravity[2] * np.ones(50)
+        np.testing.assert_array_equal(simulation.expanded("opt.gravity")[:, 2], expected)
+    assert np.ptp(simulation.context, axis=0).all()
+
+
+def identities() -> Iterator[dict[str, object]]:
+    """Every field and component with a change of nothing."""
+    for field in FIELDS.values():
+        for component in dict.fromkeys(field.components) or (None,):
+            for change in ({"scale": 1.0}, {"add": 0.0}):
+                yield {"field": field.name, "component": component, **change}
+
+
+@pytest.mark.parametrize("task", ["hopper", "pusher", SERVO])
+def test_a_change_of_nothing_is_bitwise_no_change(task: str) -> None:
+    nominal = trajectory(Simulation(task, num_envs=2, seed=1, threads=1))
+    unlocked = prepared_spec(load_task(task), Domain(dynamics=[{"field": "payload", "add": 1.0}]))
+    models = {False: load_task(task).compile(), True: unlocked.compile()}
+    for parameter in identities():
+        try:
+            domain = Domain(dynamics=with_mass(parameter)[-1:])
+            simulation = Simulation(task, domain, num_envs=2, seed=1, threads=1)
+        except UserError:
+            continue
+        field = FIELDS[str(parameter["field"])]
+        own, base = simulation.world_model(0), models[field.unlocks or field.geometry]
+        for name in sorted(mujoco.batch.MODEL_FIELDS):
+            owner, _, attribute = name.rpartition(".")
+            pair = [getattr(model.opt if owner else model, attribute) for model in (own, base)]
+            np.testing.assert_array_equal(*pair, err_msg=f"{parameter} {name}")
+        if task == "hopper":
+            np.testing.assert_array_equal(trajectory(simulation), nominal)
