@@ -22,6 +22,7 @@ SMALL = {  # what takes minutes in a document takes a moment here
     r"\bbudget=[\d_]+": "budget=2048",
     r"\bepisodes=\d+": "episodes=2",
     r"\blearn\([\d_]+": "learn(4096",
+    r"\btotal_timesteps=[\d_]+": "total_timesteps=512",
 }
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
