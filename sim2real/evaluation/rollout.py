@@ -277,9 +277,15 @@ def _rows_of(observation: Any, rows: IntArray) -> Any:
 
 
 def _check_spaces(policy: Policy, worlds: Simulation | WorkerVecEnv, name: str) -> None:
-    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's."""
+    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's.
+
+    A policy that tells which terms it acts on may have been trained with more.
+    """
+    acting: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     for kind in ("observation_space", "action_space"):
         given = _shape(getattr(policy, kind, None))
+        if acting and kind == "observation_space":
+            given = (sum(term.size for term in acting),)
         expected = _shape(getattr(worlds, kind))
         if given is not None and given != expected:
             raise UserError(
