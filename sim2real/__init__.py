@@ -19,6 +19,7 @@ import gymnasium
 if TYPE_CHECKING:
     from sim2real.domains import Domain, load_domain
     from sim2real.errors import UserError
+    from sim2real.evaluation.audit import audit
     from sim2real.evaluation.rollout import evaluate
     from sim2real.registry import load_task, task_names
     from sim2real.simulation import Simulation
@@ -39,6 +40,7 @@ _HOME = {  # public name -> module that defines it
     "Simulation": "sim2real.simulation",
     "Task": "sim2real.task",
     "UserError": "sim2real.errors",
+    "audit": "sim2real.evaluation.audit",
     "distill": "sim2real.transfer.api",
     "evaluate": "sim2real.evaluation.rollout",
     "load_domain": "sim2real.domains",
@@ -59,6 +61,7 @@ __all__ = [
     "Simulation",
     "Task",
     "UserError",
+    "audit",
     "distill",
     "evaluate",
     "load_domain",

@@ -41,12 +41,12 @@ class Audit(Command):
     """Folder for audit.json and the picture audit.png; by default nothing is written."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.evaluation.audit.audit`."""
+        """Call `sim2real.audit`."""
         from sim2real.evaluation.audit import audit
         from sim2real.registry import load_task
 
         task = load_task(self.task, **pairs(self.task_options))
-        report = audit(task, self.domain, waived=self.waive)
+        report = audit(task, self.domain, waive=self.waive)
         file, picture = None, None
         if self.out is not None:
             from sim2real.evaluation.audit.picture import write_picture

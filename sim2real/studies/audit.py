@@ -31,8 +31,8 @@ def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
     """
     if config.audit is False:
         return
-    waived = () if config.audit is True else config.audit
-    reports = audits(task, domains, waived=waived)
+    waive = () if config.audit is True else config.audit
+    reports = audits(task, domains, waive=waive)
     write_json(config.folder / "audit.json", [report.plain() for report in reports])
     wrong = [report for report in reports if not report.passed]
     if not wrong:

@@ -35,24 +35,24 @@ _REFUSED = (ValueError, mujoco.FatalError, mujoco.batch.SimulationError)
 
 
 def audit(
-    task: str | Task, domain: str | Domain | None = None, *, waived: Sequence[str] = ()
+    task: str | Task, domain: str | Domain = "randomized", *, waive: Sequence[str] = ()
 ) -> AuditReport:
     """Probe every parameter of `domain` at both ends of its range, all else nominal.
 
-    The errors of the parameters `waived` do not count. Raises UserError for a domain that cannot
+    The errors of the parameters `waive` do not count. Raises UserError for a domain that cannot
     be bound to the task at all, and for a waived parameter that it does not have.
     """
-    return audits(task, [domain], waived=waived)[0]
+    return audits(task, [domain], waive=waive)[0]
 
 
 def audits(
-    task: str | Task, domains: Sequence[str | Domain | None], *, waived: Sequence[str] = ()
+    task: str | Task, domains: Sequence[str | Domain], *, waive: Sequence[str] = ()
 ) -> list[AuditReport]:
     """As `audit`, for several domains of one task; one of them must have each waived parameter."""
     auditor = Auditor(task)
     reports = [auditor.audit(domain) for domain in domains]
-    check_waived(reports, waived)
-    return [report.waive(waived) for report in reports]
+    check_waived(reports, waive)
+    return [report.waive(waive) for report in reports]
 
 
 class Auditor:
@@ -62,7 +62,7 @@ class Auditor:
         self.task = load_task(task)
         self._references: list[tuple[Domain, Reference]] = []
 
-    def audit(self, domain: str | Domain | None = None) -> AuditReport:
+    def audit(self, domain: str | Domain) -> AuditReport:
         """As the function `audit`."""
         started = time.perf_counter()
         asked = load_domain(self.task, domain)

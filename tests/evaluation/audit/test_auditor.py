@@ -236,12 +236,12 @@ def test_it_is_the_same_every_time() -> None:
 def test_errors_are_waived_by_name() -> None:
     nothing = Domain(**dynamics(field="opt.gravity", component="y", add=1.0))
     assert not audit(SLIDER, nothing).passed
-    first, second = audits(SLIDER, [nothing, "heavy"], waived=["opt.gravity.y"])
+    first, second = audits(SLIDER, [nothing, "heavy"], waive=["opt.gravity.y"])
     assert first.passed
     assert second.passed
     assert first.findings[0].verdict == "waived"
     with pytest.raises(UserError, match=r"unknown waived parameter 'opt.gravty.y'; did you mean"):
-        audit(SLIDER, nothing, waived=["opt.gravty.y"])
+        audit(SLIDER, nothing, waive=["opt.gravty.y"])
 
 
 def test_what_cannot_be_bound_is_refused() -> None:
