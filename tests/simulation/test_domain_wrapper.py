@@ -1,7 +1,9 @@
 """A domain for foreign environments: Gymnasium's, gymnasium-robotics' and a user's own."""
 
 import copy
+import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import gymnasium as gym
@@ -9,6 +11,8 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 import sim2real as s2r
 from sim2real.errors import UserError
@@ -353,3 +357,28 @@ def test_a_wrapped_environment_can_be_made_from_its_spec(tmp_path):
     assert equal(again.reset(seed=3), env.reset(seed=3))
     with pytest.raises(UserError, match=r"unknown domain in .*worn\.yaml 'warn'"):
         s2r.DomainWrapper(gym.make("Hopper-v5"), f"{file}:warn")
+
+
+# -- other libraries -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Hopper-v5", "FetchReach-v4", "slider"])
+def test_both_checkers_pass_without_a_warning(name):
+    env = slider(MASS) if name == "slider" else DomainWrapper(make(name), SHIFT)
+    with warnings.catch_warnings():  # warnings are errors in the tests
+        # the bare environments are told the same of their unbounded spaces, and of being wrapped
+        warnings.filterwarnings("ignore", message=".*(infinity|different from the unwrapped)")
+        check_env(env, skip_render_check=True)
+        if name != "FetchReach-v4":  # SB3 asks a wrapper, of whatever kind, for compute_reward
+            check_sb3_env(env)
+
+
+def test_gymnasium_robotics_is_mended_where_it_was_imported_before():
+    code = (
+        "import gymnasium, gymnasium_robotics, sim2real as s2r\n"
+        "env = s2r.DomainWrapper(gymnasium.make('FetchReach-v4'))\n"
+        "print(env.reset(seed=0)[1])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told == "{'context': {}}\n"
