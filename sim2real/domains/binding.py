@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import mujoco
 
@@ -34,8 +35,8 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     """The MJCF of `task`, or the one that `domain` names, with what `domain` needs built in.
 
     A changed time step, the history buffers of delayed actuators, mass matrices that may be full
-    and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible time step or delay, and a model
-    that the task does not fit.
+    and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible
+    time step or delay, and a model that the task does not fit.
     """
     spec = task.spec() if domain.model is None else spec_of(task, domain.model)
     for parameter in domain.dynamics:
@@ -43,8 +44,7 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
         if field.name == "opt.timestep":
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
         if field.unlocks or field.geometry:
-            for body in spec.bodies:
-                body.simple = False
+            _fill_mass_matrices(spec, parameter.of if field.kind == "body" else ())
     longest = max((entry.longest for entry in domain.actuation), default=0.0)
     longest = min(longest, task.episode_s)  # `bind` refuses longer ones, with their names
     if longest > 0:
@@ -52,6 +52,13 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
             actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
     add_ground(spec, domain)
     return spec
+
+
+def _fill_mass_matrices(spec: mujoco.MjSpec, names: Sequence[str]) -> None:
+    """Compile no body that `names` match (none: any) to a diagonal mass matrix."""
+    for body in spec.bodies[1:]:
+        if not names or not body.name or any(fnmatchcase(body.name, name) for name in names):
+            body.simple = False
 
 
 def _timestep(parameter: Dynamics, nominal: float) -> float:
