@@ -198,3 +198,23 @@ def test_the_camera_settings_are_mujocos(name: str) -> None:
     camera = mujoco.MjvCamera()
     for setting in load_task(name).camera:
         assert hasattr(camera, setting)
+
+
+@every_variant
+def test_privileged_columns_follow_and_change_nothing(
+    name: str, options: dict[str, object]
+) -> None:
+    task = load_task(name, **options)
+    plain = Simulation(task, "randomized", 3, seed=1, threads=1)
+    full = Simulation(task, "randomized", 3, seed=1, threads=1, privileged=True)
+    size = plain.observation_space.shape[0]
+    assert full.observation_terms[: len(plain.observation_terms)] == plain.observation_terms
+    columns = sum(term.size for term in full.observation_terms)
+    assert full.observation_space.shape == (columns,)
+    actions = random_actions(plain, 40)
+    expected, expected_rewards = rollout(plain, actions)
+    seen, rewards = rollout(full, actions)
+    np.testing.assert_array_equal(seen[..., :size], expected)
+    np.testing.assert_array_equal(rewards, expected_rewards)
+    assert np.isfinite(seen).all()
+    np.testing.assert_array_equal(seen[-1, :, -len(full.context_names) :], full.context)
