@@ -54,8 +54,10 @@ class ContextDraws:
     def draw(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> Array:
         """The contexts of `episodes`, (m, context)."""
         size = len(self._plan.names)
-        uniforms = [generators.at(one, CONTEXT, DRAWS).random(size) for one in episodes]
-        draws = self._plan.draw(np.stack(uniforms))
+        uniforms = np.empty((len(episodes), size))
+        for row, episode in zip(uniforms, episodes, strict=True):
+            generators.at(episode, CONTEXT, DRAWS).random(out=row)
+        draws = self._plan.draw(uniforms)
         if len(self._ends) and self._probability > 0:
             chosen = self.ends_of(generators, episodes)
             rows = np.flatnonzero(chosen >= 0)

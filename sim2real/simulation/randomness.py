@@ -7,7 +7,8 @@ block), so that any block can be drawn again without having drawn the ones befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,37 +61,54 @@ class RowRng:
         self._stream = stream
         self._calls = 0
 
-    def _rows(self, method: str, size: tuple[int, ...], *args: Any) -> NDArray[Any]:
+    def _generators_of_call(self, size: tuple[int, ...]) -> Iterator[np.random.Generator]:
+        """The generator of each episode for one call; each is valid until the next is taken."""
         if not isinstance(size, tuple) or not size or size[0] != len(self._episodes):
             raise ValueError(
                 f"size must be a tuple that starts with the number of worlds "
                 f"({len(self._episodes)}), got {size!r}"
             )
-        rows = [
-            getattr(self._generators.at(episode, self._stream, self._calls), method)(
-                *args, size=size[1:]
-            )
-            for episode in self._episodes
-        ]
+        call = self._calls
         self._calls += 1
-        return np.array(rows).reshape(size)
-
-    def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Uniform in [low, high); the bounds broadcast to `size[1:]`."""
-        return self._rows("uniform", size, low, high)
-
-    def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Normal with mean `loc` and standard deviation `scale`."""
-        return self._rows("normal", size, loc, scale)
-
-    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Normal with mean 0 and standard deviation 1."""
-        return self._rows("standard_normal", size)
+        return (self._generators.at(episode, self._stream, call) for episode in self._episodes)
 
     def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
         """Uniform in [0, 1)."""
-        return self._rows("random", size)
+        generators = self._generators_of_call(size)
+        drawn = np.empty(size)
+        for row, generator in zip(_rows(drawn), generators, strict=True):
+            generator.random(out=row)
+        return drawn
+
+    def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Uniform in [low, high); the bounds broadcast to `size[1:]`."""
+        drawn = self.random(size)
+        drawn *= np.subtract(high, low)
+        drawn += low
+        return drawn
+
+    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Normal with mean 0 and standard deviation 1."""
+        generators = self._generators_of_call(size)
+        drawn = np.empty(size)
+        for row, generator in zip(_rows(drawn), generators, strict=True):
+            generator.standard_normal(out=row)
+        return drawn
+
+    def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Normal with mean `loc` and standard deviation `scale`."""
+        drawn = self.standard_normal(size)
+        drawn *= scale
+        drawn += loc
+        return drawn
 
     def integers(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.int64]:
         """Integers in [low, high)."""
-        return self._rows("integers", size, low, high)
+        generators = self._generators_of_call(size)
+        drawn = [generator.integers(low, high, size=size[1:]) for generator in generators]
+        return np.array(drawn).reshape(size)
+
+
+def _rows(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A view of one row of numbers a world, (m, k), also where each world has a single number."""
+    return drawn.reshape(len(drawn), math.prod(drawn.shape[1:]))
