@@ -19,6 +19,8 @@ All functions take and give arrays with any leading shape.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sim2real.task import Array
@@ -80,12 +82,11 @@ def log_cholesky(pseudo: Array) -> Array:
 def from_log_cholesky(theta: Array) -> Array:
     """The pseudo-inertia, (..., 4, 4), of the ten parameters (..., 10)."""
     upper = np.zeros((*theta.shape[:-1], 4, 4))
-    for k in range(3):
-        upper[..., k, k] = np.exp(theta[..., 1 + k])
-        upper[..., k, 3] = theta[..., 7 + k]
-    upper[..., 0, 1], upper[..., 1, 2], upper[..., 0, 2] = np.moveaxis(theta[..., 4:7], -1, 0)
+    upper[..., [0, 1, 2], [0, 1, 2]] = np.exp(theta[..., 1:4])
+    upper[..., [0, 1, 0], [1, 2, 2]] = theta[..., 4:7]
+    upper[..., :3, 3] = theta[..., 7:]
     upper[..., 3, 3] = 1.0
-    upper *= np.exp(theta[..., 0])[..., None, None]
+    upper *= np.exp(theta[..., :1])[..., None]
     result: Array = upper @ np.swapaxes(upper, -1, -2)
     return result
 
@@ -112,13 +113,9 @@ def stretched(pseudo: Array, matrix: Array, fixed: Array) -> Array:
 
 def matrices(quat: Array) -> Array:
     """Rotation matrices, (..., 3, 3), of unit quaternions (..., 4), w first."""
-    w, x, y, z = np.moveaxis(quat, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    products = quat[..., :, None] * quat[..., None, :]
+    rotated: Array = products.reshape(*quat.shape[:-1], 16) @ _PRODUCTS
+    return _IDENTITY + rotated.reshape(*quat.shape[:-1], 3, 3)
 
 
 def quaternions(matrix: Array) -> Array:
@@ -127,14 +124,31 @@ def quaternions(matrix: Array) -> Array:
     The eigenvector to the largest eigenvalue, 3, of Bar-Itzhack's symmetric 4 x 4 matrix
     (2000, "New method for extracting the quaternion from a rotation matrix").
     """
-    m = np.moveaxis(matrix.reshape(*matrix.shape[:-2], 9), -1, 0)
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = m[0:3], m[3:6], m[6:9]
-    rows = [
-        [xx + yy + zz, zy - yz, xz - zx, yx - xy],
-        [zy - yz, xx - yy - zz, xy + yx, xz + zx],
-        [xz - zx, xy + yx, yy - xx - zz, yz + zy],
-        [yx - xy, xz + zx, yz + zy, zz - xx - yy],
-    ]
-    quat = np.linalg.eigh(np.stack([np.stack(row, axis=-1) for row in rows], axis=-2))[1][..., 3]
+    shape = matrix.shape[:-2]
+    symmetric = (matrix.reshape(*shape, 9) @ _BAR_ITZHACK).reshape(*shape, 4, 4)
+    quat = np.linalg.eigh(symmetric)[1][..., 3]
     result: Array = np.where(quat[..., :1] < 0, -quat, quat)
     return result
+
+
+def _table(size: int, terms: str) -> Array:
+    """A matrix that makes linear combinations of `size` numbers: "+12-21, .." is x12 - x21, .."""
+    width = math.isqrt(size)
+    parts = [part.strip() for part in terms.split(",")]
+    table = np.zeros((size, len(parts)))
+    for column, part in enumerate(parts):
+        for k in range(0, len(part), 3):
+            sign, row, other = part[k : k + 3]
+            table[int(row) * width + int(other), column] += 1.0 if sign == "+" else -1.0
+    return table
+
+
+_IDENTITY = np.eye(3)
+# rotation matrix less the identity, of the products of w, x, y, z (0 to 3), row by row
+_PRODUCTS = 2 * _table(16, "-22-33, +12-03, +13+02, +12+03, -11-33, +23-01, +13-02, +23+01, -11-22")
+# the symmetric matrix, of the numbers of a rotation matrix, row by row
+_BAR_ITZHACK = _table(
+    9,
+    "+00+11+22, +21-12, +02-20, +10-01, +21-12, +00-11-22, +01+10, +02+20,"
+    "+02-20, +01+10, +11-00-22, +12+21, +10-01, +02+20, +12+21, +22-00-11",
+)

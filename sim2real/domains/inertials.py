@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +53,18 @@ class Inertials:
             table[:, write.columns] = write.varied(draws, variant)
         shape = (len(draws), len(self.bodies), -1)
         changed = (table != nominal).reshape(shape).any(axis=-1)
-        places = {array: body_columns(array, self.bodies) for array in ARRAYS}
-        old = [flat(array)[rows, places[array]].reshape(shape) for array in ARRAYS]
+        arrays = [(flat(array), columns) for array, columns in self._columns.items()]
+        old = [array[rows, columns].reshape(shape) for array, columns in arrays]
         table, (mass, inertia, ipos, iquat) = table.reshape(shape), old
         new = body_inertia(self.pseudo(table, mass[..., 0], inertia, ipos, iquat))
         changed = self.acts(table, changed)[..., None]
-        for array, before, after in zip(ARRAYS, old, new, strict=True):
+        for (array, columns), before, after in zip(arrays, old, new, strict=True):
             values = np.where(changed, after.reshape(shape), before)
-            flat(array)[rows, places[array]] = values.reshape(len(draws), -1)
+            array[rows, columns] = values.reshape(len(draws), -1)
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, IntArray]:
+        return {array: body_columns(array, self.bodies) for array in ARRAYS}
 
     def acts(self, table: Array, changed: BoolArray) -> BoolArray:
         """Which bodies, (m, b), are changed, given which rows of the table are."""
