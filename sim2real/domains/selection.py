@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mujoco
 import numpy as np
@@ -52,11 +52,20 @@ def selected(
         else:
             found[name] = entries
     if idle and (of or not found):
-        reason = next(iter(idle.values()))
-        raise UserError(f"{', '.join(sorted(idle)) or field.name}: {reason}")
+        raise UserError(_by_reason(field, idle))
     if not found:
         raise UserError(f"the model has no {field.kind} that it could change")
     return found
+
+
+def _by_reason(field: ModelField, idle: Mapping[str, str]) -> str:
+    """What is wrong with which elements."""
+    together: dict[str, list[str]] = {}
+    for name, reason in sorted(idle.items()):
+        together.setdefault(reason, []).append(name)
+    return "; ".join(
+        f"{', '.join(names) or field.name}: {reason}" for reason, names in together.items()
+    )
 
 
 def _columns(
@@ -86,13 +95,13 @@ def _without_effect(
         return next(filter(None, reasons))
     if not entries:
         return f"it has no such number among its {field.name}"
+    switches = [place for entry in entries for place in entry.switches]
+    if operation != "set" and not all(nominals.at([switch]).all() for switch in switches):
+        return "it has none; use set"
     if operation == "scale" and not any(values):
         return "it is 0, so a scale has no effect; use add or set"
     if np.isnan(values).any():
         return "its inertia is not that of a physical body"
-    switches = [place for entry in entries for place in entry.switches]
-    if operation != "set" and not all(nominals.at([switch]).all() for switch in switches):
-        return "it has none; use set"
     follows = any(entry.followers for entry in entries)
     if operation != "scale" and follows and not all(values):
         return f"{operation} needs a nominal value other than 0; use scale"
