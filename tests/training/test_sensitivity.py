@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sim2real.training.callbacks import Stateful
+from sim2real.training.checkpoint import discard_after, read_checkpoint, restore, steps
 from sim2real.training.loop import learn
 from sim2real.training.sensitivity import ReturnAgainstContext
 
@@ -60,3 +61,18 @@ def test_its_state_is_plain_and_goes_on(build: Any) -> None:
     assert other.state() == state
     other.restore({"names": [], "rows": []})
     assert other.state() == {"names": [], "rows": []}
+
+
+def test_a_resumed_curve_equals_an_uninterrupted_one(
+    build: Any, curves: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim2real.training.loop.EVERY", 600)
+    learn(build("ppo"), tmp_path, 2496, checkpoint_every=700, progress=False)
+    expected = curves(tmp_path)
+    assert len(expected["context_correlation/mass"]) == 4
+    middle = steps(tmp_path)[2]
+    resumed = build("ppo", seed=7)
+    restore(resumed, read_checkpoint(tmp_path, middle))
+    discard_after(tmp_path, middle)
+    learn(resumed, tmp_path, 2496, checkpoint_every=700, progress=False)
+    assert curves(tmp_path) == expected
