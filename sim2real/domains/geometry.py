@@ -151,6 +151,9 @@ def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
     if place.array != "link_length":
         return []
     body = place.flat // 4
+    of_bodies = model.eq_objtype == int(mujoco.mjtObj.mjOBJ_BODY)
+    if (of_bodies & ((model.eq_obj1id == body) | (model.eq_obj2id == body))).any():
+        raise UserError(f"{model.body(body).name} is tied by an equality, whose place is fixed")
     if not place.flat % 4:
         long_axis(model, body)
     found = []

@@ -138,8 +138,8 @@ def _table(size: int, terms: str) -> Array:
     table = np.zeros((size, len(parts)))
     for column, part in enumerate(parts):
         for k in range(0, len(part), 3):
-            sign, row, other = part[k : k + 3]
-            table[int(row) * width + int(other), column] += 1.0 if sign == "+" else -1.0
+            row, other = int(part[k + 1]), int(part[k + 2])
+            table[row * width + other, column] += 1.0 if part[k] == "+" else -1.0
     return table
 
 

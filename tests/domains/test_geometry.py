@@ -174,3 +174,21 @@ def test_lengths_of_a_group_are_one_draw():
     )
     values = simulation.plan.pool.values
     np.testing.assert_allclose((values[:, 0] - 0.8) / 0.4, (values[:, 1] - 0.9) / 0.2, rtol=1e-9)
+
+
+def test_a_link_that_is_tied_to_another_is_not_stretched(tmp_path):
+    servo = Path(SERVO).with_suffix(".xml").read_text()
+    tie = '<equality><connect body1="hand" body2="cart" anchor="0 0 0"/></equality><tendon>'
+    (tmp_path / "tied.xml").write_text(servo.replace("<tendon>", tie, 1))
+    with pytest.raises(UserError, match="hand is tied by an equality"):
+        simulate(lengthened(1.1, of="hand"), task=SERVO, model=str(tmp_path / "tied.xml"))
+
+
+def test_what_stands_in_a_frame_is_refused(tmp_path):
+    servo = Path(SERVO).with_suffix(".xml").read_text()
+    geom = servo[servo.index('<geom name="hand_geom"') :].partition("/>")[0] + "/>"
+    framed = servo.replace(geom, f'<frame pos="0 0 .01">{geom}</frame>')
+    (tmp_path / "framed.xml").write_text(framed)
+    resized = {"field": "geom_size", "of": "hand_geom", "component": "x", "scale": 1.1}
+    with pytest.raises(UserError, match=r"'hand_geom' stands in a <frame>"):
+        simulate(resized, task=SERVO, model=str(tmp_path / "framed.xml"))
