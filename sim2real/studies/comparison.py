@@ -21,6 +21,7 @@ from sim2real.simulation import Simulation
 from sim2real.studies.cells import EVALUATION_COST, Cells
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
+from sim2real.training.adaptive import checked_randomization
 from sim2real.training.recipe import load_recipe
 from sim2real.transfer.curve import SEED
 
@@ -67,7 +68,8 @@ class ComparisonPlan:
         recipe = load_recipe(config.algorithm, self.task.name, options).model_dump(mode="json")
         more: dict[str, Any] = {}
         if way.randomization is not None:
-            more["more"] = {"randomization": way.randomization}
+            resolved = checked_randomization(way.randomization, self.task, domain)
+            more["more"] = {"randomization": resolved}
         for seed in config.seeds:
             trained = self._cells.add(
                 "pretrain",

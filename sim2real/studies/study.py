@@ -53,7 +53,7 @@ def study(
     call goes on.
     """
     asked = load_study(config) if isinstance(config, Path | str) else config
-    plan = Plan(asked) if isinstance(asked, StudyConfig) else ComparisonPlan(asked)
+    plan = plan_of(asked)
     started = time.monotonic()
     with _alone(asked.folder):
         write_text(asked.folder / "study.yaml", _dump(asked))
@@ -66,6 +66,11 @@ def study(
         write = write_report if isinstance(plan, Plan) else write_comparison
         write(asked.folder / "report", report)
     return report
+
+
+def plan_of(config: StudyConfig | ComparisonConfig) -> AnyPlan:
+    """The checked plan of a study; UserError for whatever is unknown or impossible."""
+    return Plan(config) if isinstance(config, StudyConfig) else ComparisonPlan(config)
 
 
 def _processors() -> int:

@@ -13,11 +13,10 @@ from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.registry import load_task
-from sim2real.simulation import Simulation
 from sim2real.simulation.vec_env import make_vec_env
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
-from sim2real.training.adaptive import build_randomization, load_randomization
+from sim2real.training.adaptive import build_randomization, checked_randomization
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.recipe import build_algorithm, load_recipe
@@ -77,7 +76,7 @@ def pretrain(
         "recipe": recipe.model_dump(mode="json"),
         "domain": source.name,
         "target": None if target is None else list(domains)[-1],
-        "randomization": _checked_randomization(randomization, loaded, source),
+        "randomization": checked_randomization(randomization, loaded, source),
         "steps": whole(steps, recipe.num_envs),
         "seed": seed,
         "num_envs": recipe.num_envs,
@@ -151,17 +150,6 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
     if progress:
         print(f"run: {path}", file=sys.stderr)
     return load_run(path)
-
-
-def _checked_randomization(
-    asked: str | Mapping[str, Any] | None, task: Task, domain: Domain
-) -> dict[str, Any] | None:
-    """Every option of it; UserError for what is unknown, and for a domain it cannot adapt."""
-    resolved = load_randomization(asked, task.name)
-    adaptive = build_randomization(resolved)
-    if adaptive is not None:
-        adaptive.attach(Simulation(task, domain, threads=1))
-    return resolved
 
 
 def _pictures_every(steps: int) -> int:

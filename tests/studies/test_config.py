@@ -9,6 +9,7 @@ import yaml
 from sim2real.errors import UserError
 from sim2real.studies.config import StudyConfig, load_study
 from sim2real.studies.plan import Plan
+from sim2real.studies.study import plan_of
 
 SMALL: dict[str, Any] = {
     "task": "inverted_pendulum",
@@ -118,4 +119,4 @@ def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda f: f.name)
 def test_the_shipped_studies_can_be_planned(file: Path) -> None:
-    assert Plan(load_study(file)).cells
+    assert plan_of(load_study(file)).cells

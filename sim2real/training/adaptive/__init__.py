@@ -7,6 +7,7 @@ from sim2real.training.adaptive.doraemon import DORAEMON
 from sim2real.training.adaptive.registry import (
     RANDOMIZATIONS,
     build_randomization,
+    checked_randomization,
     load_randomization,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "AdaptiveRandomization",
     "Curriculum",
     "build_randomization",
+    "checked_randomization",
     "load_randomization",
 ]

@@ -8,8 +8,11 @@ from typing import Any
 
 import sim2real.policies
 from sim2real.config import parse
+from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
+from sim2real.simulation import Simulation
+from sim2real.task import Task
 from sim2real.training.adaptive.adr import ADR
 from sim2real.training.adaptive.base import AdaptiveRandomization
 from sim2real.training.adaptive.curriculum import Curriculum
@@ -55,3 +58,14 @@ def build_randomization(resolved: Mapping[str, Any] | None) -> AdaptiveRandomiza
     if name not in RANDOMIZATIONS:
         raise unknown("randomization", name, RANDOMIZATIONS)
     return RANDOMIZATIONS[name](**given)
+
+
+def checked_randomization(
+    asked: str | Mapping[str, Any] | None, task: Task, domain: Domain
+) -> dict[str, Any] | None:
+    """Every option of it; UserError for what is unknown, and for a domain it cannot adapt."""
+    resolved = load_randomization(asked, task.name)
+    adaptive = build_randomization(resolved)
+    if adaptive is not None:
+        adaptive.attach(Simulation(task, domain, threads=1))
+    return resolved
