@@ -47,6 +47,7 @@ def bind_actuation(
             raise effects.error(entry, str(error)) from None
         elements = {name: np.array(places) for name, places in rows.items()}
         effects.check(entry, elements)
+        columns = elements if commands is not None else _controls(model, elements)
         if entry.saturation is not None and not np.isfinite(limits).all():
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.strength is not None:
@@ -56,8 +57,18 @@ def bind_actuation(
             if entry.jitter is not None:
                 effects.add(entry, elements, limits, "jitter", drawn)
         else:
-            effects.add(entry, elements, limits)
+            effects.add(entry, columns, limits)
     return tuple(effects.found)
+
+
+def _controls(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Actuator name -> its numbers in `ctrl`: a motor has one, a controller may have several."""
+    return {
+        name: np.concatenate(
+            [model.actuator_ctrladr[row] + np.arange(model.actuator_ctrlnum[row]) for row in rows]
+        )
+        for name, rows in elements.items()
+    }
 
 
 def bind_sensing(

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
-from sim2real.domains import Domain
+from sim2real.domains import Domain, Subject, bind
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
+from sim2real.task import ObservationTerm
 
 SERVO = str(Path(__file__).parent.parent / "robots" / "servo.py")
 
@@ -129,3 +131,24 @@ def test_an_offset_of_a_joint_turns_the_link_at_the_same_reading():
     plain.write_state(np.array([[-0.2, 0, 0, 0, 0]]), zero)
     np.testing.assert_allclose(ours.body("lower").xpos, plain.body("lower").xpos, atol=1e-15)
     assert load_task(SERVO).compile().qpos0[0] == 0
+
+
+def test_a_controller_of_several_inputs_shifts_the_commands_behind_it():
+    model = mujoco.MjModel.from_xml_string("""
+    <mujoco>
+      <worldbody>
+        <body><joint name="a"/><geom size=".1"/></body>
+        <body pos="1 0 0"><joint name="b"/><geom size=".1"/></body>
+      </worldbody>
+      <actuator>
+        <pid name="arm" joint="a" input="pos vel" kp="5" kv=".5" ctrlrange="-1 1"/>
+        <motor name="wheel" joint="b" ctrlrange="-2 2"/>
+      </actuator>
+    </mujoco>""")
+    subject = Subject("pair", (ObservationTerm("qpos", 2),), 0.02, 1.0)
+    domain = Domain(actuation=[{"noise": {"normal": [0, 1]}, "of": "wheel"}])
+    (noise,) = bind(domain, model, subject).actuation
+    assert noise.columns.tolist() == [2]
+    assert noise.high.tolist() == [2.0]
+    (dead,) = bind(Domain(actuation=[{"dead_zone": 0.1, "of": "arm"}]), model, subject).actuation
+    assert dead.columns.tolist() == [0, 1]
