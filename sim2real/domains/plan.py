@@ -6,7 +6,9 @@ Every value is computed from the nominal model, never from the last draw.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains.acting import Force, Push
 from sim2real.domains.correlation import Coupling
-from sim2real.domains.distributions import Distribution
+from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.inertials import Inertials
 from sim2real.domains.variants import Pool
@@ -49,8 +51,8 @@ class Plan:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""
         coupled = uniforms if self.coupling is None else self.coupling.couple(uniforms)
         draws = np.empty_like(coupled)
-        for distribution, columns in self._columns.items():
-            draws[:, columns] = distribution.quantile(coupled[:, columns])
+        for quantile, columns in self._quantiles:
+            draws[:, columns] = quantile(coupled[:, columns])
         if self.pool is not None:
             self.pool.choose(draws, uniforms, self.distributions)
         return draws
@@ -60,21 +62,30 @@ class Plan:
         return draws if self.pool is None else self.pool.nearest(draws)
 
     @functools.cached_property
-    def _columns(self) -> dict[Distribution, slice | list[int]]:
-        """The context entries of each distribution, so that each is evaluated once."""
-        columns: dict[Distribution, list[int]] = {}
+    def _quantiles(self) -> list[tuple[Callable[[Array], Array], slice | list[int]]]:
+        """What makes values of which columns, in as few calls as there are kinds of it."""
+        columns: dict[Distribution | type[Uniform], list[int]] = {}
         for column, distribution in enumerate(self.distributions):
-            columns.setdefault(distribution, []).append(column)
-        return {distribution: _as_slice(found) for distribution, found in columns.items()}
+            kind = Uniform if isinstance(distribution, Uniform) else distribution
+            columns.setdefault(kind, []).append(column)
+        return [
+            (
+                _uniforms([self.distributions[column] for column in found])
+                if isinstance(kind, type)
+                else kind.quantile,
+                _as_slice(found),
+            )
+            for kind, found in columns.items()
+        ]
 
-    def apply(self, batch: Batch, ids: NDArray[np.integer], draws: Array) -> None:
+    def apply(self, models: Models, ids: NDArray[np.integer], draws: Array) -> None:
         """Write the models of the worlds `ids`, for the draws (m, context).
 
         Derived constants (subtree masses, inverse weights, ...) are recomputed where needed.
         """
-        self._write(lambda name: batch.expand(name).reshape(batch.nsim, -1), ids[:, None], draws)
+        self._write(models.__getitem__, ids[:, None], draws)
         if self.sets_constants:
-            batch.set_const(ids)
+            models.batch.set_const(ids)
 
     def apply_model(self, model: mujoco.MjModel, data: mujoco.MjData, draws: Array) -> None:
         """As `apply`, on one model, for the draws (context,); `data` is scratch space of `model`.
@@ -107,6 +118,26 @@ class Plan:
         for write in self.afterwards:
             array = flat(write.array)
             array[rows, write.columns] = write.changed(draws, array[rows, write.columns])
+
+
+class Models(dict[str, Array]):
+    """The models of a batch: array name -> its values in each world, (n, entries), to write."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def __missing__(self, name: str) -> Array:
+        """Give the worlds values of their own."""
+        self[name] = self.batch.expand(name).reshape(self.batch.nsim, -1)
+        return self[name]
+
+
+def _uniforms(distributions: Sequence[Any]) -> Callable[[Array], Array]:
+    """The quantile functions of uniform distributions, a column each, as one."""
+    low = np.array([distribution.low for distribution in distributions])
+    span = np.array([distribution.high for distribution in distributions]) - low
+    return lambda u: low + span * u
 
 
 def _as_slice(columns: list[int]) -> slice | list[int]:

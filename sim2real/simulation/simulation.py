@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
+from sim2real.domains.plan import Models
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.context import ContextDraws, changed_by
@@ -67,6 +68,7 @@ class Simulation(World):
         self.observation_terms = (*self.policy_terms, *extra)
         size = sum(term.size for term in self.observation_terms)
         self.observation_space = observation_space(size)
+        self._models = Models(self._batch)
         self._draws = ContextDraws(self._plan)
         self._observation: Array = np.zeros((num_envs, size))
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
@@ -346,7 +348,7 @@ class Simulation(World):
         self.context[ids] = draws
         for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
             self._contexts[world] = dict(zip(names, row, strict=True))
-        self._plan.apply(self._batch, ids, draws)
+        self._plan.apply(self._models, ids, draws)
         self._imperfections.draw(ids, draws)
 
     def _disturb_anew(self, ids: IntArray) -> None:
