@@ -13,11 +13,12 @@ from sim2real.files import write_json, write_text
 
 
 def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write index.html, report.md and report.json into `folder`."""
+    """Write index.html, report.md, report.json and returns.svg into `folder`."""
     write_json(folder / "report.json", report)
+    figure = returns_svg(report["returns"])
+    write_text(folder / "returns.svg", figure)
     write_text(folder / "report.md", render("comparison.md", report=report))
-    page = render("comparison.html", report=report, figure=returns_svg(report["returns"]))
-    write_text(folder / "index.html", page)
+    write_text(folder / "index.html", render("comparison.html", report=report, figure=figure))
 
 
 def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
