@@ -14,20 +14,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 from tyro.conf import Positional
 
 from sim2real.errors import UserError
 from sim2real.files import write_json
-from sim2real.output import Outcome, compared, pairs, pretrainings, summary, table, trained
-from sim2real.verbs import Audit, Command, Doctor, Pairs
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from sim2real.domains import Domain
+from sim2real.output import Outcome, compared, pairs, pretrainings, table, trained
+from sim2real.verbs import Audit, Command, Doctor, List, Pairs, Publish
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -102,7 +97,7 @@ class Transfer(Training):
     """Move a run's policy into another domain, within a budget of its control steps."""
 
     source: Positional[Path]
-    """Run folder of the policy to move."""
+    """Run folder of the policy to move, or pretrained:hopper and its like."""
     domain: str
     """Target domain."""
     method: str = "fine_tune"
@@ -131,7 +126,7 @@ class Distill(Training):
     """Train a student to act as a run's policy does, within a budget of control steps."""
 
     teacher: Positional[Path]
-    """Run folder of the teacher."""
+    """Run folder of the teacher, or pretrained:hopper and its like."""
     domain: str = "randomized"
     """Domain in which the student acts."""
     student: str = "small"
@@ -160,7 +155,8 @@ class Evaluate(Command):
     """Run a policy in domains; a table of returns, and one JSON line for every episode."""
 
     policy: Positional[Path]
-    """Run folder, or the .zip of a Stable-Baselines3 model (nothing in it is executed)."""
+    """Run folder, pretrained:hopper and its like, or the .zip of a Stable-Baselines3 model, of
+    which nothing is executed."""
     domains: tuple[str, ...] = ("nominal",)
     """Domains of the task, or my_domains.yaml:windy."""
     task: str | None = None
@@ -183,6 +179,7 @@ class Evaluate(Command):
         from sim2real.evaluation.rollout import by_domain, evaluate, save_rows
         from sim2real.evaluation.sensitivity import by_parameter
         from sim2real.evaluation.sensitivity_figure import write_sensitivity
+        from sim2real.evaluation.summary import summary
 
         policy, task, folder = self._load()
         rows = evaluate(
@@ -219,7 +216,7 @@ class Evaluate(Command):
         if self.policy.suffix != ".zip":
             run = load_run(self.policy)
             task = load_task(self.task or run.config.task, **run.config.task_options)
-            return run.policy, task, self.policy / "report"
+            return run.policy, task, run.results / "report"
         if self.task is None:
             raise UserError(f"{self.policy} does not tell its task; add --task NAME")
         task = load_task(self.task)
@@ -264,65 +261,6 @@ class Resume(Command):
         return trained(resume(self.path, progress=not self.json))
 
 
-@dataclass(frozen=True, kw_only=True)
-class List(Command):
-    """Show the tasks and their domains, the algorithms and the methods."""
-
-    task: Positional[str | None] = None
-    """Tell only this task's domains, in words."""
-
-    def run(self) -> Outcome:
-        """Read the registries."""
-        from sim2real.domains import preset_domains, task_domains
-        from sim2real.registry import load_task, task_names
-
-        names = [self.task] if self.task else task_names()
-        tasks = {name: task_domains(load_task(name)) for name in names}
-        rows = [
-            {"task": name, "domain": domain.name, "about": domain.about}
-            for name, domains in tasks.items()
-            for domain in domains.values()
-        ]
-        presets = {name: preset_domains(name) for name in names}
-        data: dict[str, Any] = {
-            "tasks": rows,
-            "presets": {name: list(found) for name, found in presets.items()},
-        }
-        shown = [table("tasks and their domains", rows), _presets(presets)]
-        if not self.task:
-            data |= _kinds()
-            kinds = [{"kind": kind, "names": ", ".join(found)} for kind, found in _kinds().items()]
-            shown.append(table("algorithms and methods", kinds))
-        return Outcome(data, shown)
-
-
-def _presets(presets: dict[str, dict[str, Domain]]) -> Table:
-    """Those of one task with what they are about, those of several as a line each."""
-    if len(presets) == 1:
-        (found,) = presets.values()
-        rows = [{"preset": name, "about": domain.about} for name, domain in found.items()]
-    else:
-        rows = [
-            {"task": task, "presets": ", ".join(dict.fromkeys(map(_shortened, found)))}
-            for task, found in presets.items()
-        ]
-    return table("presets: published benchmarks as domains", rows)
-
-
-def _shortened(name: str) -> str:
-    """A preset without its level."""
-    return name.rpartition("-")[0] + "-LEVEL" if "-" in name else name
-
-
-def _kinds() -> dict[str, list[str]]:
-    from sim2real.training.adaptive import RANDOMIZATIONS
-    from sim2real.training.recipe import ALGORITHMS
-    from sim2real.transfer.method import METHODS
-
-    randomizations = {"randomizations": list(RANDOMIZATIONS)}
-    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)} | randomizations
-
-
 # -- entry -------------------------------------------------------------------------------------
 
 VERBS: dict[str, Callable[..., Command]] = {
@@ -332,6 +270,7 @@ VERBS: dict[str, Callable[..., Command]] = {
     "evaluate": Evaluate,
     "study": Study,
     "resume": Resume,
+    "publish": Publish,
     "audit": Audit,
     "list": List,
     "doctor": Doctor,

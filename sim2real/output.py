@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sim2real.evaluation.audit import AuditReport
-    from sim2real.evaluation.rollout import Row
     from sim2real.training.run import Run
 
 
@@ -76,24 +75,23 @@ def trained(run: Run) -> Outcome:
     return Outcome(data, [table("run", rows)], run.path / "report" / f"{config.kind}.json")
 
 
-def summary(domain: str, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """One line of an evaluation: mean return with its 95 % interval, mean length, failures."""
-    import numpy as np
+def published(task: str | None = None) -> list[dict[str, Any]]:
+    """The policies that are shipped, or those of one task, a line each, with what they reach."""
+    from sim2real.training.pretrained import PREFIX, pretrained_names, read_card
 
-    from sim2real.evaluation.statistics import bootstrap
-
-    totals = np.array([[row.total for row in rows]])
-    rng = np.random.default_rng(seed)
-    mean = bootstrap(lambda sample: sample.mean(axis=-1), [totals], rng)
-    return {
-        "domain": domain,
-        "mean_return": mean.value,
-        "low": mean.low,
-        "high": mean.high,
-        "mean_length": sum(row.length for row in rows) / len(rows),
-        "failed": sum(row.failed for row in rows),
-        "unstable": sum(row.unstable for row in rows),
-    }
+    cards = {name: read_card(PREFIX + name) for name in pretrained_names()}
+    return [
+        {
+            "policy": PREFIX + name,
+            "trained_in": card["domain"],
+            "steps": card["steps"],
+            "returns": ", ".join(
+                f"{domain['domain']} {domain['mean_return']:,.0f}" for domain in card["domains"]
+            ),
+        }
+        for name, card in cards.items()
+        if task in (None, card["task"])
+    ]
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from sim2real.output import Outcome, audited, pairs, table
+from sim2real.output import Outcome, audited, pairs, published, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sim2real.domains import Domain
 
 Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
@@ -58,6 +63,37 @@ class Audit(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Publish(Command):
+    """Write a run's policy without its training state, with a card of what it is worth."""
+
+    source: Positional[Path]
+    """Run folder."""
+    out: Path
+    """New folder, which is accepted wherever a run is."""
+    domains: tuple[str, ...] = ()
+    """Domains of the card; by default every one beside the task's file."""
+    episodes: int = 100
+    """Episodes in each domain."""
+    seed: int = 1
+    """Seed of the episodes."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.training.publish`."""
+        from sim2real.training.pretrained import read_card
+        from sim2real.training.publish import publish
+
+        folder = publish(
+            self.source,
+            self.out,
+            domains=self.domains or None,
+            episodes=self.episodes,
+            seed=self.seed,
+        )
+        card = read_card(folder)
+        return Outcome(card, [table(f"{folder}", card["domains"])], page=folder / "card.md")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor(Command):
     """Show versions, drawing, threads, disk, and how quick the physics is here."""
 
@@ -70,3 +106,65 @@ class Doctor(Command):
         rows = [{"what": k.replace("_", " "), "found": v} for k, v in found.items()]
         rows[0]["found"] = versions
         return Outcome(found, [table("doctor", rows)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class List(Command):
+    """Show the tasks and their domains, the algorithms and the methods."""
+
+    task: Positional[str | None] = None
+    """Tell only this task's domains, in words."""
+
+    def run(self) -> Outcome:
+        """Read the registries."""
+        from sim2real.domains import preset_domains, task_domains
+        from sim2real.registry import load_task, task_names
+
+        names = [self.task] if self.task else task_names()
+        tasks = {name: task_domains(load_task(name)) for name in names}
+        rows = [
+            {"task": name, "domain": domain.name, "about": domain.about}
+            for name, domains in tasks.items()
+            for domain in domains.values()
+        ]
+        presets = {name: preset_domains(name) for name in names}
+        data: dict[str, Any] = {
+            "tasks": rows,
+            "presets": {name: list(found) for name, found in presets.items()},
+        }
+        shown = [table("tasks and their domains", rows), _presets(presets)]
+        data["pretrained"] = published(self.task)
+        if data["pretrained"]:
+            shown.append(table("reference policies", data["pretrained"]))
+        if not self.task:
+            data |= _kinds()
+            kinds = [{"kind": kind, "names": ", ".join(found)} for kind, found in _kinds().items()]
+            shown.append(table("algorithms and methods", kinds))
+        return Outcome(data, shown)
+
+
+def _presets(presets: dict[str, dict[str, Domain]]) -> Table:
+    """Those of one task with what they are about, those of several as a line each."""
+    if len(presets) == 1:
+        (found,) = presets.values()
+        rows = [{"preset": name, "about": domain.about} for name, domain in found.items()]
+    else:
+        rows = [
+            {"task": task, "presets": ", ".join(dict.fromkeys(map(_shortened, found)))}
+            for task, found in presets.items()
+        ]
+    return table("presets: published benchmarks as domains", rows)
+
+
+def _shortened(name: str) -> str:
+    """A preset without its level."""
+    return name.rpartition("-")[0] + "-LEVEL" if "-" in name else name
+
+
+def _kinds() -> dict[str, list[str]]:
+    from sim2real.training.adaptive import RANDOMIZATIONS
+    from sim2real.training.recipe import ALGORITHMS
+    from sim2real.transfer.method import METHODS
+
+    randomizations = {"randomizations": list(RANDOMIZATIONS)}
+    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)} | randomizations

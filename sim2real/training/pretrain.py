@@ -12,6 +12,7 @@ from typing import Any
 from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
 from sim2real.task import Task
@@ -19,6 +20,7 @@ from sim2real.training import checkpoint as checkpoints
 from sim2real.training.adaptive import build_randomization, checked_randomization
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
+from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import build_algorithm, load_recipe
 from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, versions
 
@@ -93,7 +95,9 @@ def resume(run_path: Path | str, progress: bool = True) -> Run:
     Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
     as it is. Raises UserError if it is not a run or all its checkpoints are damaged.
     """
-    path = Path(run_path)
+    path = find_run(run_path)
+    if is_published(path):
+        raise UserError(f"{run_path} is a published policy without training state; transfer it")
     config, _, _ = read_parts(path)
     _warn_of_versions(path)
     if config.kind == "pretrain":

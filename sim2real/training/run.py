@@ -32,6 +32,7 @@ from sim2real.simulation import Simulation
 from sim2real.task import ObservationTerm, Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.checkpoint import Checkpoint
+from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.training.state import load_policy
 
@@ -104,6 +105,12 @@ class Run:
         return self.checkpoint.step
 
     @property
+    def results(self) -> Path:
+        """Where what comes of it is written: here, for a published policy under runs/."""
+        published = is_published(self.path)
+        return Path("runs") / f"pretrained-{self.path.name}" if published else self.path
+
+    @property
     def steps(self) -> list[int]:
         """The steps of which there are checkpoints, ascending."""
         return checkpoints.steps(self.path)
@@ -160,9 +167,10 @@ def create_run(
 def load_run(path: Path | str, step: int | None = None) -> Run:
     """Read a run at a checkpoint: that of `step`, or the last good one.
 
+    `path` may be the name of a shipped policy, "pretrained:hopper".
     Raises UserError if the folder is not a run or no checkpoint can be read.
     """
-    path = Path(path)
+    path = find_run(path)
     config, task_info, domains = read_parts(path)
     return Run(path, config, task_info, domains, checkpoints.read_checkpoint(path, step))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,8 @@ from sim2real.training import checkpoint as checkpoints
 from sim2real.training.loop import learn
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
+from sim2real.training.pretrained import reference_of
+from sim2real.training.publish import keep_policy
 from sim2real.training.recipe import AnyRecipe
 from sim2real.training.run import (
     Run,
@@ -81,7 +82,7 @@ def transfer(
     allowance = Budget(budget)
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
     allowance.usable(recipe.num_envs)
-    folder = Path(out or f"{source.path}-{chosen.name}-{target.name}-{seed}")
+    folder = Path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another name or remove it")
     asked = {
@@ -97,7 +98,7 @@ def transfer(
         "checkpoint_every": checkpoint_every,
         "pictures_every": pictures_every,
         "method": describe_method(chosen),
-        "source": str(source.path.resolve()),
+        "source": reference_of(source.path),
         "curve": schedule(curve, budget) if curve is not None else None,
         "curve_episodes": curve_episodes,
     }
@@ -108,7 +109,8 @@ def transfer(
             started.manifest.print(Console(stderr=True))
         frozen = config.model_copy(update={"frozen": started.manifest.frozen})
         create_run(folder, frozen, loaded, {target.name: target})
-        _keep_source(source, folder / SOURCE)
+        with new_folder(folder / SOURCE) as copy:
+            keep_policy(source, copy)
         write_json(folder / "report" / "manifest.json", started.manifest.to_json())
         started.learn(folder, progress)
     finally:
@@ -234,14 +236,3 @@ def contract_of_run(run: Run) -> Contract:
     _, action_space = spaces_of(run.task_info)
     contract = Contract.of(terms_of(run.task_info), action_space, run.task_info["control_dt"])
     return replace(contract, privileged_actor=run.config.parsed_recipe().privileged_actor)
-
-
-def _keep_source(source: Run, folder: Path) -> None:
-    """Copy what the transfer starts from: the configuration and the weights, not the training."""
-    with new_folder(folder) as copy:
-        for name in ("config.yaml", "task.json", "domains.yaml", "versions.json"):
-            shutil.copyfile(source.path / name, copy / name)
-        saved = source.checkpoint
-        kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
-        state = {"spaces": saved.state["spaces"]}
-        checkpoints.write_checkpoint(copy, saved.step, saved.policy, kept, state)

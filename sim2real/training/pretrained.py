@@ -1,0 +1,52 @@
+"""Reference policies that are shipped: `pretrained:hopper`, wherever a run is accepted.
+
+Each is a run folder without its training state, and beside it a card that tells what it is worth.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sim2real.errors import unknown
+from sim2real.files import read_json
+
+FOLDER = Path(__file__).resolve().parents[1] / "policies" / "pretrained"
+PREFIX = "pretrained:"
+CARD = "card.json"
+
+
+def pretrained_names() -> list[str]:
+    """The names of the policies that are shipped: `hopper` is loaded as `pretrained:hopper`."""
+    return sorted(card.parent.name for card in FOLDER.glob(f"*/{CARD}"))
+
+
+def find_run(reference: Path | str) -> Path:
+    """The folder of a run: what was given, or that of a shipped policy.
+
+    Raises UserError for `pretrained:` and a name that is not there.
+    """
+    text = str(reference)
+    if not text.startswith(PREFIX):
+        return Path(reference)
+    name = text.removeprefix(PREFIX)
+    if name not in pretrained_names():
+        raise unknown("pretrained policy", name, pretrained_names())
+    return FOLDER / name
+
+
+def reference_of(path: Path) -> str:
+    """How a run is found again: `pretrained:hopper`, or the absolute path of its folder."""
+    path = path.resolve()
+    return f"{PREFIX}{path.name}" if path.parent == FOLDER.resolve() else str(path)
+
+
+def is_published(path: Path) -> bool:
+    """Whether the run at `path` is a published policy, which has no training state."""
+    return (path / CARD).is_file()
+
+
+def read_card(reference: Path | str) -> dict[str, Any]:
+    """What the card of a published policy tells; UserError if it is missing or broken."""
+    card: dict[str, Any] = read_json(find_run(reference) / CARD)
+    return card

@@ -1,0 +1,189 @@
+"""Publish a run's policy: its weights, how it was made, and what it is worth in every domain."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sim2real import files
+from sim2real.domains import Domain, load_domain, task_domains
+from sim2real.errors import UserError
+from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
+from sim2real.evaluation.summary import summary
+from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+from sim2real.training import checkpoint as checkpoints
+from sim2real.training.pictures import clip, encode_gif, frame_seconds
+from sim2real.training.pretrained import CARD
+from sim2real.training.recipe import load_recipe
+from sim2real.training.run import Run, RunConfig, load_run
+
+PICTURE = "picture.gif"
+PICTURE_SIZE = (192, 144)
+"""Width and height in pixels: the animation of a card is to stay below 100 KB."""
+
+
+def publish(
+    run: Run | Path | str,
+    out: Path | str,
+    *,
+    domains: Sequence[str | Domain] | None = None,
+    episodes: int = 100,
+    seed: int = 1,
+) -> Path:
+    """Write the policy of `run` to the new folder `out`, with its card; returns the folder.
+
+    It is evaluated for `episodes` episodes of `seed` (another than the training's) in each of
+    `domains`, by default every domain beside the task's file. The folder is a run without training
+    state: it loads wherever a run is accepted. card.json and card.md tell the figures with their
+    95 % intervals, the command, the seed and the versions that made it; picture.gif shows it, if
+    there is OpenGL here.
+
+    Raises UserError if `out` exists or nothing can be evaluated; then nothing is written.
+    """
+    source = run if isinstance(run, Run) else load_run(run)
+    if Path(out).exists():
+        raise UserError(f"{out} exists already; choose another name or remove it")
+    task = source.task
+    asked = list(task_domains(task)) if domains is None else list(domains)
+    several = [load_domain(task, domain) for domain in asked]
+    rows = by_domain(evaluate(source.policy, task, several, episodes=episodes, seed=seed))
+    told = {domain.name: domain.about for domain in several}
+    card = {
+        **described(source),
+        "episodes": episodes,
+        "evaluation_seed": seed,
+        "domains": [
+            {**summary(name, found, seed), "about": told[name]} for name, found in rows.items()
+        ],
+        "versions": files.read_json(source.path / "versions.json"),
+    }
+    picture = _picture(source)
+    with files.new_folder(Path(out)) as folder:
+        keep_policy(source, folder)
+        files.write_json(folder / CARD, card)
+        files.write_text(folder / "card.md", _page(card, picture is not None))
+        if picture is not None:
+            files.write_bytes(folder / PICTURE, picture)
+    return Path(out)
+
+
+def described(run: Run) -> dict[str, Any]:
+    """What a run's policy is and how it was made, as plain data."""
+    config = run.config
+    told = (run.task.__doc__ or run.task.name).strip().splitlines()[0]
+    return {
+        "task": config.task,
+        "about": told,
+        "kind": config.kind,
+        "domain": config.domain,
+        "algorithm": config.algorithm,
+        "steps": run.step,
+        "seed": config.seed,
+        "command": command_of(config),
+        "parameters": sum(tensor.numel() for tensor in run.checkpoint.policy.values()),
+    }
+
+
+def command_of(config: RunConfig) -> str:
+    """The command that makes the run again, with what differs from the tuned recipe."""
+    steps = "--steps" if config.kind == "pretrain" else "--budget"
+    words = ["sim2real", config.kind]
+    words += [config.task] if config.kind == "pretrain" else [Path(str(config.source)).name]
+    words += ["--domain", config.domain]
+    if config.kind == "pretrain":
+        words += ["--algorithm", config.algorithm]
+    elif config.kind == "transfer":
+        words += ["--method", str((config.method or {}).get("name"))]
+    words += [steps, str(config.steps), "--seed", str(config.seed)]
+    if config.kind == "pretrain":
+        words += _pairs("--task-options", config.task_options)
+        words += _randomization(config.randomization)
+        usual = load_recipe(config.algorithm, config.load_task().name).model_dump(mode="json")
+        own = {name: value for name, value in config.recipe.items() if usual.get(name) != value}
+        words += ["--num-envs", str(own.pop("num_envs"))] if "num_envs" in own else []
+        words += _pairs("--set", own)
+    return shlex.join(words)
+
+
+def _randomization(told: dict[str, Any] | None) -> list[str]:
+    if not told:
+        return []
+    options = {name: value for name, value in told.items() if name != "name"}
+    return ["--randomization", told["name"], *_pairs("--randomization-options", options)]
+
+
+def _pairs(option: str, values: dict[str, Any]) -> list[str]:
+    """The NAME=VALUE words of an option; what is None is left to its default."""
+    found = [f"{name}={value}" for name, value in values.items() if value is not None]
+    return [option, *found] if found else []
+
+
+def keep_policy(source: Run, folder: Path) -> None:
+    """Copy what acts and how it was made into `folder`: no training state, no absolute source."""
+    for name in ("task.json", "domains.yaml", "versions.json"):
+        shutil.copyfile(source.path / name, folder / name)
+    config = source.config.model_dump(mode="json")
+    if source.config.source:
+        config["source"] = Path(source.config.source).name
+    files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    saved = source.checkpoint
+    kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
+    state = {"spaces": saved.state["spaces"]}
+    checkpoints.write_checkpoint(folder, saved.step, saved.policy, kept, state)
+
+
+def _picture(run: Run) -> bytes | None:
+    """An animation of the policy where it learned; None, with a warning, where there is no GL."""
+    simulation = simulation_for(run.policy, run.task, run.domain, threads=1)
+    try:
+        renderer = Renderer(simulation, *PICTURE_SIZE)
+    except RenderingUnavailable as error:
+        warnings.warn(f"{error}; the card has no picture", stacklevel=3)
+        return None
+    try:
+        frames = clip(run.policy, simulation, renderer)[::2]
+    finally:
+        renderer.close()
+    return encode_gif(frames, 2 * frame_seconds(simulation))
+
+
+def _page(card: dict[str, Any], pictured: bool) -> str:
+    """The card for people, in Markdown."""
+    succeeded = any(domain.get("succeeded") is not None for domain in card["domains"])
+    columns = ["domain", "return", "95 % interval", "length", "failed"]
+    columns += ["succeeded"] if succeeded else []
+    lines = [
+        f"# {card['task']}",
+        "",
+        card["about"],
+        "",
+        *(["![The policy at work](picture.gif)", ""] if pictured else []),
+        f"A policy of {card['parameters']:,} numbers, trained in `{card['domain']}` by "
+        f"{card['algorithm'].upper()} for {card['steps']:,} control steps, seed {card['seed']}:",
+        "",
+        f"    {card['command']}",
+        "",
+        f"{card['episodes']} episodes in each domain, seed {card['evaluation_seed']}:",
+        "",
+        f"| {' | '.join(columns)} | |",
+        f"|---|{'---:|' * (len(columns) - 1)}---|",
+    ]
+    for domain in card["domains"]:
+        cells = [
+            f"`{domain['domain']}`",
+            f"{domain['mean_return']:,.1f}",
+            f"{domain['low']:,.1f} to {domain['high']:,.1f}",
+            f"{domain['mean_length']:,.0f}",
+            str(domain["failed"]),
+            *([str(domain["succeeded"])] if succeeded else []),
+            domain["about"],
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    return "\n".join([*lines, "", f"Made with {versions}.", ""])
