@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim2real.errors import UserError
     from sim2real.evaluation.audit import audit
     from sim2real.evaluation.rollout import evaluate
+    from sim2real.evaluation.view import view
     from sim2real.registry import load_task, task_names
     from sim2real.simulation import Simulation
     from sim2real.simulation.domain_wrapper import DomainWrapper
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sim2real.studies.study import study
     from sim2real.task import Task
     from sim2real.training.pretrain import pretrain, resume
+    from sim2real.training.publish import publish
     from sim2real.training.run import Run, load_run
     from sim2real.transfer.api import distill, transfer
 
@@ -48,10 +50,12 @@ _HOME = {  # public name -> module that defines it
     "load_task": "sim2real.registry",
     "make_vec_env": "sim2real.simulation.vec_env",
     "pretrain": "sim2real.training.pretrain",
+    "publish": "sim2real.training.publish",
     "resume": "sim2real.training.pretrain",
     "study": "sim2real.studies.study",
     "task_names": "sim2real.registry",
     "transfer": "sim2real.transfer.api",
+    "view": "sim2real.evaluation.view",
 }
 
 __all__ = [
@@ -69,10 +73,12 @@ __all__ = [
     "load_task",
     "make_vec_env",
     "pretrain",
+    "publish",
     "resume",
     "study",
     "task_names",
     "transfer",
+    "view",
 ]
 
 

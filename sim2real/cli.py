@@ -22,7 +22,7 @@ from tyro.conf import Positional
 from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.output import Outcome, compared, pairs, pretrainings, table, trained
-from sim2real.verbs import Audit, Command, Doctor, List, Pairs, Publish
+from sim2real.verbs import Audit, Command, Doctor, List, Pairs, Publish, View
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -271,6 +271,7 @@ VERBS: dict[str, Callable[..., Command]] = {
     "study": Study,
     "resume": Resume,
     "publish": Publish,
+    "view": View,
     "audit": Audit,
     "list": List,
     "doctor": Doctor,

@@ -94,6 +94,50 @@ class Publish(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class View(Command):
+    """Show a policy at work: in a window where there is a screen, else as a film."""
+
+    policy: Positional[Path]
+    """Run folder, or pretrained:hopper and its like."""
+    domains: tuple[str, ...] = ()
+    """Domains to show, side by side in a film; by default the one that was learned in."""
+    episodes: int = 1
+    """Episodes in each domain; the same that `evaluate` runs."""
+    seed: int = 0
+    """Seed of the episodes."""
+    seconds: float = 20.0
+    """Simulated seconds of an episode, at most."""
+    size: tuple[int, int] = (640, 480)
+    """Width and height of the film in pixels, for each domain."""
+    out: Path | None = None
+    """Write a .gif or .mp4 here; without a screen by default view.mp4 in the run's report/."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.view`."""
+        from sim2real.evaluation.view import has_screen, view
+        from sim2real.training.run import load_run
+
+        run = load_run(self.policy)
+        out = self.out
+        if out is None and not has_screen():
+            out = run.results / "report" / "view.mp4"
+        domains = self.domains or (run.domain,)
+        view(
+            run.policy,
+            run.task,
+            domains,
+            episodes=self.episodes,
+            seed=self.seed,
+            seconds=self.seconds,
+            size=self.size,
+            out=out,
+        )
+        names = [domain if isinstance(domain, str) else domain.name for domain in domains]
+        data = {"policy": str(self.policy), "domains": names, "film": str(out) if out else None}
+        return Outcome(data, [], page=out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor(Command):
     """Show versions, drawing, threads, disk, and how quick the physics is here."""
 

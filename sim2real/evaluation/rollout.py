@@ -179,7 +179,7 @@ def _run(
     started = np.ones(simulation.num_envs, dtype=bool)
     active, following, state = started.copy(), simulation.num_envs, None
     while active.any():
-        action, state = _act(policy, observation, state, started, active, deterministic)
+        action, state = act(policy, observation, state, started, active, deterministic)
         transition = simulation.advance(action, active)
         yield from transition.episodes
         observation, started = transition.observation, np.zeros_like(active)
@@ -200,7 +200,7 @@ def _run_in_workers(
     started = active = np.ones(env.num_envs, dtype=bool)
     state, left = None, episodes
     while left:
-        action, state = _act(policy, observation, state, started, active, deterministic)
+        action, state = act(policy, observation, state, started, active, deterministic)
         observation, _, started, _ = env.step(action)
         for episode in env.episodes():
             if episode.index < episodes:
@@ -208,7 +208,7 @@ def _run_in_workers(
                 yield episode
 
 
-def _act(
+def act(
     policy: Policy,
     observation: Any,
     state: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import mujoco
@@ -31,14 +32,16 @@ class Renderer:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
-            self._renderer = mujoco.Renderer(model, height, width)
+            with warnings.catch_warnings():  # of GLFW, which says the same as the error
+                warnings.simplefilter("ignore")
+                self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:
             raise RenderingUnavailable(f"no pictures: {error}") from error
         self._model = model
         self._data = mujoco.MjData(model)
         for flag in _COSTLY:
             self._renderer.scene.flags[flag] = False
-        self._camera = _camera(simulation.task.camera, model)
+        self._camera = camera_of(simulation.task.camera, model)
 
     def frame(self, world: int = 0) -> NDArray[np.uint8]:
         """The picture of one world as it stands, (height, width, 3)."""
@@ -54,8 +57,11 @@ class Renderer:
         self._renderer.close()
 
 
-def _camera(settings: dict[str, Any], model: mujoco.MjModel) -> mujoco.MjvCamera:
-    """A free camera, or one that tracks a body, from a task's settings."""
+def camera_of(settings: dict[str, Any], model: mujoco.MjModel) -> mujoco.MjvCamera:
+    """A free camera, or one that tracks a body, from a task's settings.
+
+    A robot that floats freely is followed, unless the settings say where to look.
+    """
     camera = mujoco.MjvCamera()
     mujoco.mjv_defaultFreeCamera(model, camera)
     for name, value in settings.items():
@@ -63,6 +69,9 @@ def _camera(settings: dict[str, Any], model: mujoco.MjModel) -> mujoco.MjvCamera
             camera.lookat[:] = value
         else:
             setattr(camera, name, value)
-    if "trackbodyid" in settings:
+    floats = model.njnt and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
+    if floats and not {"trackbodyid", "lookat"} & settings.keys():
+        camera.trackbodyid = int(model.jnt_bodyid[0])
+    if camera.trackbodyid > 0:
         camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
     return camera

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import warnings
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import BasePolicy
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from sim2real.domains import Domain
-from sim2real.evaluation.rollout import simulation_for
+from sim2real.evaluation.clips import (
+    Frames,
+    beside,
+    encode_gif,
+    frame_seconds,
+    frames_of,
+    moments,
+    stride,
+)
+from sim2real.evaluation.rollout import Policy, simulation_for
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.task import Task
 from sim2real.training.tensorboard import TensorBoardFormat
 
-FRAME_S = 0.05
-"""Simulated seconds between two frames, about."""
 CLIP_S = 3.0
 """Simulated seconds that a picture shows."""
-COLORS = 64
-"""Of the GIF's palette; more make it larger, not clearer."""
-
-Frames = list[NDArray[np.uint8]]
 
 
 class Pictures(BaseCallback):
@@ -72,10 +71,10 @@ class Pictures(BaseCallback):
         clips = [
             clip(self.model.policy, simulation, renderer) for simulation, renderer in self._scenes
         ]
-        beside = [np.concatenate(frames, axis=1) for frames in zip(*clips, strict=True)]
-        data = encode_gif(beside, frame_seconds(self._scenes[0][0]))
+        frames = beside(clips)
+        data = encode_gif(frames, frame_seconds(self._scenes[0][0]))
         tag = "picture/" + " | ".join(domain.name for domain in self._domains)
-        summary = image_summary(tag, data, *beside[0].shape[:2])
+        summary = image_summary(tag, data, *frames[0].shape[:2])
         for output in self.logger.output_formats:
             if isinstance(output, TensorBoardFormat):
                 output.writer._get_file_writer().add_summary(summary, self._last)  # type: ignore[no-untyped-call]
@@ -90,53 +89,16 @@ class Pictures(BaseCallback):
             warnings.warn(f"{error}; training goes on without pictures", stacklevel=2)
 
 
-def frame_seconds(simulation: Simulation) -> float:
-    """Simulated seconds between two frames: a whole number of control steps."""
-    return max(1, round(FRAME_S / simulation.dt)) * simulation.dt
-
-
-def clip(policy: BasePolicy, simulation: Simulation, renderer: Renderer) -> Frames:
+def clip(policy: Policy, simulation: Simulation, renderer: Renderer) -> Frames:
     """Frames (height, width, 3) of the policy in the first episodes of the simulation's seed."""
-    stride = round(frame_seconds(simulation) / simulation.dt)
     simulation.reseed(simulation.seed)
-    observation = simulation.reset()
-    frames: Frames = []
-    while len(frames) < round(CLIP_S / frame_seconds(simulation)):
-        frames.append(_captioned(renderer.frame(0), simulation.domain.name))
-        for _ in range(stride):
-            action, _ = policy.predict(observation, deterministic=True)
-            observation = simulation.step(action).observation
-    return frames
-
-
-def encode_gif(frames: Frames, seconds: float) -> bytes:
-    """An endless GIF of `frames` (height, width, 3), each shown for `seconds`."""
-    # One palette for all: a GIF whose colours flicker is hard to watch
-    palette = Image.fromarray(frames[0]).quantize(COLORS)
-    pictures = [
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-        for frame in frames
-    ]
-    data = io.BytesIO()
-    pictures[0].save(
-        data,
-        "GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=round(seconds * 1000),
-        loop=0,
+    shown = frames_of(
+        moments(policy, simulation), simulation, renderer, stride(simulation), caption=False
     )
-    return data.getvalue()
+    return list(itertools.islice(shown, round(CLIP_S / frame_seconds(simulation))))
 
 
 def image_summary(tag: str, data: bytes, height: int, width: int) -> Summary:
     """An encoded image as TensorBoard's image summary; it plays GIFs."""
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
     return Summary(value=[Summary.Value(tag=tag, image=image)])
-
-
-def _captioned(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    picture = Image.fromarray(frame)
-    draw = ImageDraw.Draw(picture)
-    draw.text((8, 6), text, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
-    return np.asarray(picture)

@@ -14,11 +14,12 @@ import yaml
 from sim2real import files
 from sim2real.domains import Domain, load_domain, task_domains
 from sim2real.errors import UserError
+from sim2real.evaluation.clips import encode_gif, frame_seconds
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
 from sim2real.evaluation.summary import summary
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
-from sim2real.training.pictures import clip, encode_gif, frame_seconds
+from sim2real.training.pictures import clip
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
 from sim2real.training.run import Run, RunConfig, load_run

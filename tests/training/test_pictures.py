@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sim2real.evaluation.clips import encode_gif, frame_seconds
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.training import pictures
-from sim2real.training.pictures import encode_gif, frame_seconds
 from sim2real.training.pretrain import pretrain
 
 

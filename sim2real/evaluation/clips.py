@@ -1,0 +1,178 @@
+"""Moving pictures of a policy: what it does step by step, frames with captions, GIF and MP4."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from sim2real.errors import UserError, unknown
+from sim2real.evaluation.rollout import Policy, act, one_thread
+from sim2real.files import write_bytes
+from sim2real.simulation import Simulation
+from sim2real.simulation.rendering import Renderer
+
+FRAME_S = 0.05
+"""Simulated seconds between two frames, about."""
+COLORS = 64
+"""Of a GIF's palette; more make it larger, not clearer."""
+MOST_LINES = 8
+"""Lines of a caption."""
+
+Frame = NDArray[np.uint8]
+"""(height, width, 3)."""
+Frames = list[Frame]
+End = Literal["", "failed", "unstable", "out of time"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where an episode stands: `seconds` simulated since its start, its return so far, its end."""
+
+    episode: int
+    seconds: float
+    total: float
+    end: End = ""
+
+
+def moments(
+    policy: Policy, simulation: Simulation, episodes: int | None = None, seconds: float = np.inf
+) -> Iterator[Moment]:
+    """The start and every control step of the first episodes of the simulation's seed.
+
+    World 0 stands at each while it is yielded. An episode is left after `seconds`; `episodes` None
+    is without an end. The policy acts without noise, so these are the episodes of `evaluate`.
+    """
+    active = np.ones(simulation.num_envs, dtype=bool)
+    for index in itertools.count() if episodes is None else range(episodes):
+        observation = simulation.reset(episodes=index + np.arange(simulation.num_envs))
+        now, state, started = Moment(index, 0.0, 0.0), None, active
+        yield now
+        while not now.end and now.seconds < seconds - simulation.dt / 2:
+            with one_thread():
+                action, state = act(policy, observation, state, started, active, True)
+            transition = simulation.advance(action)
+            observation, started = transition.observation, ~active
+            end: End = "unstable" if transition.unstable[0] else ""
+            if not end and transition.terminated[0]:
+                end = "failed"
+            elif not end and transition.truncated[0]:
+                end = "out of time"
+            total = now.total + float(transition.reward[0])
+            now = Moment(index, now.seconds + simulation.dt, total, end)
+            yield now
+
+
+def frames_of(
+    told: Iterator[Moment], simulation: Simulation, renderer: Renderer, every: int, caption: bool
+) -> Iterator[Frame]:
+    """A picture of every `every`-th moment, and of each end; with all of `words`, or the domain."""
+    for number, moment in enumerate(told):
+        if number % every == 0 or (caption and moment.end):
+            lines = words(simulation, moment) if caption else [simulation.domain.name]
+            yield captioned(renderer.frame(0), lines)
+
+
+def stride(simulation: Simulation, seconds: float = FRAME_S) -> int:
+    """How many control steps lie between two frames that are about `seconds` apart."""
+    return max(1, round(seconds / simulation.dt))
+
+
+def frame_seconds(simulation: Simulation, seconds: float = FRAME_S) -> float:
+    """Simulated seconds between two frames: a whole number of control steps."""
+    return stride(simulation, seconds) * simulation.dt
+
+
+def words(simulation: Simulation, moment: Moment) -> list[str]:
+    """What a caption tells: where and when, what is commanded, what was drawn."""
+    where = f"{simulation.task.name} in {simulation.domain.name}, episode {moment.episode}"
+    when = f"{moment.seconds:.2f} s, return {moment.total:,.1f}"
+    lines = [where, f"{when}, {moment.end}" if moment.end else when]
+    memory: Mapping[str, Any] = getattr(simulation, "memory", {})
+    lines += [
+        f"{name} {' '.join(f'{value:.2f}' for value in values[0])}"
+        for name, values in memory.items()
+    ]
+    drawn = ", ".join(f"{name} {value:.3g}" for name, value in simulation.contexts()[0].items())
+    return [*lines, drawn] if drawn else lines
+
+
+def captioned(frame: Frame, lines: Sequence[str]) -> Frame:
+    """The frame with lines of text in its upper left corner, wrapped to its width."""
+    picture = Image.fromarray(frame)
+    size = max(10, frame.shape[0] // 30)
+    font = ImageFont.load_default(size)
+    room = int(frame.shape[1] / (0.5 * size))  # characters; an average one is half an em wide
+    wrapped = [part for line in lines for part in textwrap.wrap(line, room)]
+    if len(wrapped) > MOST_LINES:
+        wrapped = [*wrapped[: MOST_LINES - 1], f"{wrapped[MOST_LINES - 1][: room - 4]} ..."]
+    ImageDraw.Draw(picture).multiline_text(
+        (8, 6),
+        "\n".join(wrapped),
+        fill=(255, 255, 255),
+        font=font,
+        stroke_width=1,
+        stroke_fill=(0, 0, 0),
+    )
+    return np.asarray(picture)
+
+
+def beside(clips: Sequence[Frames]) -> Frames:
+    """Clips as one, side by side; those that end early stay at their last frame."""
+    longest = max(len(clip) for clip in clips)
+    whole = [[*clip, *[clip[-1]] * (longest - len(clip))] for clip in clips]
+    return [np.concatenate(row, axis=1) for row in zip(*whole, strict=True)]
+
+
+def write_clip(path: Path, frames: Frames, seconds: float) -> None:
+    """Write frames that are `seconds` apart as a .gif or an .mp4, whole or not at all."""
+    writers = {".gif": encode_gif, ".mp4": encode_mp4}
+    if path.suffix not in writers:
+        raise unknown("kind of picture", path.suffix, writers)
+    write_bytes(path, writers[path.suffix](frames, seconds))
+
+
+def encode_gif(frames: Frames, seconds: float) -> bytes:
+    """An endless GIF of `frames` (height, width, 3), each shown for `seconds`."""
+    # One palette for all: a GIF whose colours flicker is hard to watch
+    palette = Image.fromarray(frames[0]).quantize(COLORS)
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    data = io.BytesIO()
+    pictures[0].save(
+        data,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=round(seconds * 1000),
+        loop=0,
+    )
+    return data.getvalue()
+
+
+def encode_mp4(frames: Frames, seconds: float) -> bytes:
+    """An MP4 (H.264) of `frames` (height, width, 3), each shown for `seconds`."""
+    import imageio  # late: it looks for ffmpeg
+
+    descriptor, name = tempfile.mkstemp(suffix=".mp4")
+    os.close(descriptor)
+    try:
+        # sides in multiples of 16 pixels, or imageio scales the pictures
+        imageio.mimwrite(name, [*frames], fps=1 / seconds, macro_block_size=16)
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise UserError(f"ffmpeg could not write the film: {error}; try a .gif") from None
+    finally:
+        Path(name).unlink()

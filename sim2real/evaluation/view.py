@@ -1,0 +1,131 @@
+"""See a policy at work: in MuJoCo's viewer on a screen, as a film where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.evaluation.clips import (
+    Frames,
+    beside,
+    frame_seconds,
+    frames_of,
+    moments,
+    stride,
+    words,
+    write_clip,
+)
+from sim2real.evaluation.rollout import Policy, simulation_for
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of
+from sim2real.task import Task
+
+FRAME_S = 1 / 30
+"""Simulated seconds between two frames of a film, about."""
+
+
+def view(
+    policy: Policy,
+    task: str | Task,
+    domains: str | Domain | Sequence[str | Domain] = "nominal",
+    *,
+    episodes: int = 1,
+    seed: int = 0,
+    seconds: float = 20.0,
+    size: tuple[int, int] = (640, 480),
+    out: Path | str | None = None,
+) -> Path | None:
+    """Show the first `episodes` of `seed` in each domain, each for `seconds` at most.
+
+    With `out`, a .gif or .mp4, they are written there, `size` (width, height) in pixels, domains
+    side by side. Without it they run in MuJoCo's viewer, one domain after the other. They are the
+    episodes that `evaluate` runs. Returns what was written.
+    Raises UserError where there is no OpenGL, no screen, or `out` is of another kind.
+    """
+    if episodes < 1 or not seconds > 0 or min(size) < 16:
+        raise UserError("episodes, seconds and size must be positive (a picture has 16 pixels)")
+    loaded = load_task(task)
+    several = [domains] if isinstance(domains, str | Domain) else list(domains)
+    worlds = [
+        simulation_for(policy, loaded, load_domain(loaded, domain), seed=seed, threads=1)
+        for domain in several
+    ]
+    if out is None:
+        for simulation in worlds:
+            _show(policy, simulation, episodes, seconds)
+        return None
+    clips = [_film(policy, simulation, episodes, seconds, size) for simulation in worlds]
+    write_clip(Path(out), beside(clips), frame_seconds(worlds[0], FRAME_S))
+    return Path(out)
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened here."""
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        return False
+    import glfw  # late: it looks for a screen
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bool(glfw.init())
+
+
+def _film(
+    policy: Policy, simulation: Simulation, episodes: int, seconds: float, size: tuple[int, int]
+) -> Frames:
+    """Frames (height, width, 3) of some episodes, each with a caption."""
+    try:
+        renderer = Renderer(simulation, *size)
+    except RenderingUnavailable as error:
+        raise UserError(
+            f"{error}; pictures need OpenGL: MUJOCO_GL=egl, and on Debian libegl1 and libgl1"
+        ) from None
+    try:
+        told = moments(policy, simulation, episodes, seconds)
+        every = stride(simulation, FRAME_S)
+        return list(frames_of(told, simulation, renderer, every, caption=True))
+    finally:
+        renderer.close()
+
+
+def _show(policy: Policy, simulation: Simulation, episodes: int, seconds: float) -> None:
+    """Run episodes in a window at the speed of the clock, until they end or it is closed."""
+    if not has_screen():
+        raise UserError("there is no screen here; give a file to write: out='film.mp4'")
+    import mujoco.viewer  # late: it needs a screen
+
+    model, data = simulation.world_model(0), simulation.world_data(0)
+    with mujoco.viewer.launch_passive(
+        model, data, show_left_ui=False, show_right_ui=False
+    ) as window:
+        follow(window.cam, simulation, model)
+        due = time.perf_counter()
+        for moment in moments(policy, simulation, episodes, seconds):
+            if not window.is_running():
+                return
+            with window.lock():
+                simulation.world_model(0, model)
+                simulation.world_data(0, data)
+                mujoco.mj_forward(model, data)
+            window.set_texts((None, None, "\n".join(words(simulation, moment)), ""))
+            window.sync()
+            due += simulation.dt
+            time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def follow(camera: mujoco.MjvCamera, simulation: Simulation, model: mujoco.MjModel) -> None:
+    """Make a window's camera that of the task."""
+    wanted = camera_of(simulation.task.camera, model)
+    for name in ("type", "trackbodyid", "distance", "azimuth", "elevation"):
+        setattr(camera, name, getattr(wanted, name))
+    camera.lookat[:] = np.asarray(wanted.lookat)
