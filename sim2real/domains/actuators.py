@@ -14,6 +14,7 @@ from sim2real.errors import UserError
 
 _GAIN = mujoco.mjtGain
 _PLAIN = (int(_GAIN.mjGAIN_FIXED), int(_GAIN.mjGAIN_AFFINE))
+_FILTERS = (int(mujoco.mjtDyn.mjDYN_FILTER), int(mujoco.mjtDyn.mjDYN_FILTEREXACT))
 _DC = {
     "resistance": ("gainprm", 0),  # Ohm
     "constant": ("gainprm", 1),  # N m/A
@@ -115,6 +116,13 @@ def torque_limit(model: mujoco.MjModel, row: int, column: int) -> Entry:
     upper = Place("actuator_forcerange", 2 * row + 1)
     places = (upper, Place("actuator_forcerange", 2 * row, -1.0))
     return Entry(places, (), (upper,), switches=(Place("actuator_forcelimited", row),))
+
+
+def time_constant(model: mujoco.MjModel, row: int, column: int) -> Entry:
+    """The time constant of an actuator that follows its command by a first-order law."""
+    if model.actuator_dyntype[row] not in _FILTERS:
+        raise UserError("the actuator follows at once; time_constant is that of a filter")
+    return _entry(_place(model, "dynprm", row, 0))
 
 
 def dcmotor(model: mujoco.MjModel, row: int, column: int) -> Entry:

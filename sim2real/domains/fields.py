@@ -159,6 +159,14 @@ _FIELDS = (
     _field(
         "actuator_armature", "actuator", at_least=0.0, needs=limits.nonzero("actuator_armature")
     ),
+    _field(
+        "time_constant",
+        "actuator",
+        "s",
+        at_least=0.0,
+        open_bound=True,
+        find=actuators.time_constant,
+    ),
     _field("torque_limit", "actuator", "N or N m", at_least=0.0, find=actuators.torque_limit),
     _field("kp", "actuator", "N/m or N m/rad", at_least=0.0, find=actuators.kp),
     _field("kv", "actuator", "N s/m or N m s/rad", at_least=0.0, find=actuators.kv),

@@ -214,6 +214,11 @@ class Reference:
         for actuator, index in self.elements("actuator"):
             actuator.gear[0] = self.new(self.model.actuator_gear[index, 0])
 
+    def time_constant(self, column: None) -> None:
+        for actuator, index in self.elements("actuator"):
+            if self.model.actuator_dyntype[index] in (2, 3):
+                actuator.dynprm[0] = self.new(self.model.actuator_dynprm[index, 0])
+
     def torque_limit(self, column: None) -> None:
         for actuator, index in self.elements("actuator"):
             if self.model.actuator_forcelimited[index]:

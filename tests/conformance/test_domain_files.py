@@ -30,18 +30,23 @@ def trajectory(task: str, domain: Domain | None) -> np.ndarray:
     return np.stack([np.column_stack([one.observation, one.reward]) for one in transitions])
 
 
-def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain]]:
-    """The domain taken apart: one domain for each number that it draws, and each noise."""
+def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain, Domain | None]]:
+    """The domain taken apart: one domain for each number that it draws, and each noise.
+
+    With the domain to compare it with: the nominal one, or the mass of a payload for its place.
+    """
+    loads = [one for one in domain.dynamics if one.field == "payload" and not one.component]
     for entry in domain.dynamics:
-        names = Simulation(task, Domain(dynamics=(entry,)), threads=1).context_names
-        for name in names:
+        base = loads if entry.field == "payload" and entry.component else []
+        names = Simulation(task, Domain(dynamics=(*base, entry)), threads=1).context_names
+        for name in names[len(base) :]:
             _, _, element = name.partition(":")
             part = entry.model_copy(update={"of": (element,)}) if element else entry
-            yield name, Domain(dynamics=(part,))
+            yield name, Domain(dynamics=(*base, part)), Domain(dynamics=base) if base else None
     for entry in domain.actuation:
-        yield entry.label, Domain(actuation=(entry,))
+        yield entry.label, Domain(actuation=(entry,)), None
     for entry in domain.sensing:
-        yield f"{entry.label} of {', '.join(entry.of)}", Domain(sensing=(entry,))
+        yield f"{entry.label} of {', '.join(entry.of)}", Domain(sensing=(entry,)), None
 
 
 @every_task
@@ -83,8 +88,9 @@ def test_only_the_source_varies(task: str) -> None:
 @every_domain
 def test_every_parameter_moves_the_trajectory(task: str, domain: str) -> None:
     nominal = trajectory(task, None)
-    for name, alone in single_parameters(task, load_domain(task, domain)):
-        moved = np.abs(trajectory(task, alone) - nominal).max()
+    for name, alone, base in single_parameters(task, load_domain(task, domain)):
+        compared = trajectory(task, base) if base else nominal
+        moved = np.abs(trajectory(task, alone) - compared).max()
         assert moved > 1e-3, f"{name} does nothing"
 
 

@@ -83,6 +83,8 @@ def test_resistance_and_inductance_make_the_time_constant_together():
         ({"field": "kp", "of": "drive", "scale": 2.0}, "no position gain"),
         ({"field": "kv", "of": "drive", "set": 2.0}, "no velocity gain"),
         ({"field": "kp", "scale": -1.0}, "kp must be at least 0"),
+        ({"field": "time_constant", "of": "drive", "scale": 2.0}, "drive.*follows at once"),
+        ({"field": "time_constant", "of": "pump", "set": 0.0}, "must be"),
         ({"field": "dcmotor", "scale": 2.0}, "needs a component: resistance"),
         (
             {"field": "dcmotor", "of": "drive", "component": "constant", "scale": 2.0},
