@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import gymnasium.envs.mujoco
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sim2real.errors import UserError
 
@@ -75,7 +75,10 @@ class Task:
     started from. `world` is the simulation: its fields are live arrays with the worlds first,
     named as in MuJoCo's MjData (`world.qpos` is (n, nq)), with named views
     (`world.joint("hinge").qpos` is (n, 1)); `world.previous["qpos"]` holds the values before the
-    control step of every field listed in `remembers`.
+    control step of every field listed in `remembers`. Besides it has `memory` (what the task keeps
+    by name), `last_action` (n, nu) (the one given before, as long as `control` and `reward` run;
+    then the one just given; zeros at the start), `steps` (n,) (control steps of the episode) and
+    `difficulty`, which a training may raise from 0 to 1 (`training.callbacks.Difficulty`).
     """
 
     model: ClassVar[str] = ""
@@ -88,6 +91,16 @@ class Task:
     """Unit of each observation or privileged term that has one."""
     remembers: ClassVar[tuple[str, ...]] = ()
     """MjData fields whose values before the control step the reward needs."""
+    action_limits: ClassVar[tuple[float, float] | None] = None
+    """Range of every action that `control` takes; None: the control ranges of the actuators."""
+    memory: ClassVar[dict[str, int]] = {}
+    """Sizes of what the task keeps of each world: `world.memory["command"]` is (n, 3). Zero at the
+    start of an episode; written by `start`, `redraw`, `control`, `reward`, never by `observe`."""
+    redraw_s: ClassVar[float | None] = None
+    """How often `redraw` is called in an episode, in s, a multiple of the control step."""
+    history: ClassVar[dict[str, int]] = {}
+    """Observation terms of which more than the last value is shown, and how many: side by side,
+    oldest first, as the sensors gave them; at the start all are the first."""
     derived_fields: ClassVar[Literal["current", "lagged"]] = "current"
     """Whether positions of bodies, sensors and the like belong to the new state ("current") or are
     left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
@@ -117,6 +130,13 @@ class Task:
         """
         return {}
 
+    def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
+        """What the actuators are told, (n, nu), of an `action` (n, nu). By default the action.
+
+        A default pose and a scale, for example. A domain's imperfections act on what it returns.
+        """
+        return action
+
     def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
         """Named terms, each (n,); the reward is their sum, left to right; each is logged.
 
@@ -130,6 +150,20 @@ class Task:
 
     def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
         """Write the start states of the worlds `ids`, which stand at the model's defaults."""
+
+    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+        """Write new commands or goals of the worlds `ids` into `world.memory`. By default none.
+
+        Called after `start`, and then every `redraw_s` seconds of an episode, if that is given:
+        once the reward of a step is known, before the observation that follows it.
+        """
+
+    def succeeded(self, world: Any) -> BoolArray | None:
+        """(n,) bool: which worlds do at present what is asked. None, as by default: it is not told.
+
+        An episode is a success if this holds at its last step and it did not fail there.
+        """
+        return None
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """Change the model before it is compiled. By default nothing."""
@@ -176,6 +210,23 @@ def whole_steps(duration: float, step: float, what: str) -> int:
     if count < 1 or abs(count * step - duration) > 1e-9 * max(duration, 1.0):
         raise UserError(f"{what} of {duration} s is not a multiple of {step} s")
     return count
+
+
+def within(name: str, given: Any, low: ArrayLike, high: ArrayLike) -> Array:
+    """An option of a task with one number for each of `low`, (k,), none beyond `low` and `high`.
+
+    Raises UserError otherwise: for a command or a goal that somebody asks for.
+    """
+    least, most = np.atleast_1d(low).astype(float), np.atleast_1d(high).astype(float)
+    try:
+        values = np.atleast_1d(np.asarray(given, dtype=float))
+    except (TypeError, ValueError):
+        values = np.full(0, np.nan)
+    if values.shape != least.shape or not ((values >= least) & (values <= most)).all():
+        allowed = ", ".join(f"{a:g} to {b:g}" for a, b in zip(least, most, strict=True))
+        count = "one number" if len(least) == 1 else f"{len(least)} numbers"
+        raise UserError(f"{name} is {given!r}; allowed: {count}, {allowed}")
+    return values
 
 
 def gymnasium_asset(name: str) -> str:

@@ -63,7 +63,8 @@ class Row:
 
     `total` is the return, `terms` the reward terms summed over the episode, `context` what the
     domain drew. `length` is in control steps; exactly one of `failed`, `unstable` (which also end
-    an episode) or `truncated` (out of time) may be what ended it, or several at once.
+    an episode) or `truncated` (out of time) may be what ended it, or several at once. `success`
+    is None where the task does not tell it.
     """
 
     domain: str
@@ -76,6 +77,7 @@ class Row:
     unstable: bool
     terms: dict[str, float]
     context: dict[str, float]
+    success: bool | None = None
 
 
 def evaluate(
@@ -120,6 +122,12 @@ def evaluate(
 def returns(rows: Iterable[Row]) -> Array:
     """The returns in the order of the episodes, (episodes,)."""
     return np.array([row.total for row in sorted(rows, key=lambda row: row.episode)])
+
+
+def success_rate(rows: Iterable[Row]) -> float | None:
+    """The part of the episodes that were a success; None where the task does not tell it."""
+    told = [row.success for row in rows if row.success is not None]
+    return float(np.mean(told)) if told else None
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
@@ -344,4 +352,5 @@ def _row(domain: str, seed: int, episode: Episode) -> Row:
         unstable=episode.unstable,
         terms=dict(episode.terms),
         context=dict(episode.context),
+        success=episode.success,
     )

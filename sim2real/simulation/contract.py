@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium.spaces
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from sim2real.errors import UserError, unknown
 from sim2real.simulation.world import World
@@ -15,13 +16,21 @@ from sim2real.task import ObservationTerm, Task
 
 
 def action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
-    """The control ranges of the actuators; UserError if one has none."""
+    """The task's action limits, else the control ranges; UserError if an actuator has none."""
     limited = np.asarray(model.actuator_ctrllimited).astype(bool)
     unlimited = [model.actuator(i).name or f"#{i}" for i in np.flatnonzero(~limited)]
     if model.nu == 0 or unlimited:
         which = ", ".join(unlimited) or "there is none"
         raise UserError(f"task {task.name!r}: every actuator needs a ctrlrange ({which})")
     low, high = model.actuator_ctrlrange.astype(np.float32).T
+    if task.action_limits is not None:
+        least, most = task.action_limits
+        if not (np.isfinite([least, most]).all() and least < most):
+            raise UserError(
+                f"task {task.name!r}: action_limits are {task.action_limits}; allowed: two finite "
+                "numbers, the lower first"
+            )
+        low, high = np.full_like(low, least), np.full_like(high, most)
     return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
 
@@ -31,6 +40,20 @@ def observation_space(size: int) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-largest, largest, (size,), np.float64)
 
 
+def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
+    """An action of the `shape` (n, nu); UserError for another shape and for what is not finite."""
+    given = np.asarray(action)
+    if given.shape != shape:
+        raise UserError(f"the action must have the shape {shape}, got {given.shape}")
+    finite = np.isfinite(given)
+    if not finite.all():
+        world, index = np.argwhere(~finite)[0]
+        raise UserError(
+            f"action {index} of world {world} is {given[world, index]}; it must be finite"
+        )
+    return given
+
+
 def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
     """Call every method that a control step calls; return the terms of observation and reward.
 
@@ -38,10 +61,17 @@ def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tup
     """
     world.previous = {name: getattr(world, name).copy() for name in task.remembers}
     observation = task.observe(world)
-    rewards = task.reward(world, np.zeros((world.num_envs, world.model.nu), dtype=np.float32))
+    action = np.zeros((world.num_envs, world.model.nu), dtype=np.float32)
+    control = np.shape(task.control(world, action))
+    if control != action.shape:
+        raise UserError(f"task {task.name!r}: control must be {action.shape}, got {control}")
+    rewards = task.reward(world, action)
     _check_terms(task, "observe", observation, world.num_envs, 2)
     _check_terms(task, "reward", rewards, world.num_envs, 1)
     _check_terms(task, "failed", {"failed": task.failed(world)}, world.num_envs, 1)
+    success = task.succeeded(world)
+    if success is not None:
+        _check_terms(task, "succeeded", {"succeeded": success}, world.num_envs, 1)
     if type(task).privileged is Task.privileged:
         _check_units(task, observation)
     terms = tuple(

@@ -23,7 +23,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """One world of `task` in `domain`; `gymnasium.make("sim2real/Hopper-v0", domain="hard")`.
 
     `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one.
-    `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms.
+    `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
+    `info["is_success"]` tells whether it was one, if the task does.
     Observation: (k,) float64; action: (nu,) float32.
     """
 
@@ -111,7 +112,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
 
     def _info(self, transition: Transition) -> dict[str, Any]:
-        return {
+        success = transition.episodes[0].told_success() if transition.episodes else {}
+        return success | {
             "context": dict(self.simulation.contexts()[0]),
             "terms": {name: float(values[0]) for name, values in transition.terms.items()},
             "unstable": bool(transition.unstable[0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -11,7 +12,8 @@ from sim2real.task import Array, BoolArray, IntArray
 class Episode:
     """One episode that ended: its `index`, the `world` that ran it, and what came of it.
 
-    `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn.
+    `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn;
+    `success` is None where the task does not tell.
     """
 
     index: int
@@ -23,6 +25,11 @@ class Episode:
     unstable: bool
     terms: dict[str, float]
     context: dict[str, float]
+    success: bool | None = None
+
+    def told_success(self) -> dict[str, Any]:
+        """{"is_success": ...} as stable-baselines3 wants it; empty if it is not told."""
+        return {} if self.success is None else {"is_success": self.success}
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from sim2real.task import IntArray
 
-CONTEXT, START, SENSING, DISTURBANCE, ACTUATION = 1, 2, 3, 4, 5
-"""Streams: the context of an episode, its start state, its sensors, its pushes, its actuators."""
+CONTEXT, START, SENSING, DISTURBANCE, ACTUATION, REDRAW = 1, 2, 3, 4, 5, 6
+"""Streams: the context of an episode, its start state, its sensors, its pushes, its actuators, its
+commands."""
 
 
 class EpisodeGenerators:
@@ -52,10 +53,18 @@ class Clock:
 class RowRng:
     """Draws for several episodes at once: row k comes from the generator of `episodes[k]`.
 
-    Every call is a block of its own, so that the k-th call of an episode always draws the same.
+    Every call is a block of its own, so that the k-th call of an episode always draws the same;
+    `first` (m,) are the blocks of the first call, by default 0.
     """
 
-    def __init__(self, generators: EpisodeGenerators, episodes: Sequence[int], stream: int) -> None:
+    def __init__(
+        self,
+        generators: EpisodeGenerators,
+        episodes: Sequence[int],
+        stream: int,
+        first: Sequence[int] | None = None,
+    ) -> None:
+        self._first = [0] * len(episodes) if first is None else first
         self._generators = generators
         self._episodes = episodes
         self._stream = stream
@@ -70,7 +79,8 @@ class RowRng:
             )
         call = self._calls
         self._calls += 1
-        return (self._generators.at(episode, self._stream, call) for episode in self._episodes)
+        blocks = zip(self._episodes, self._first, strict=True)
+        return (self._generators.at(one, self._stream, first + call) for one, first in blocks)
 
     def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
         """Uniform in [0, 1)."""

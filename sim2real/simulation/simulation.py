@@ -8,7 +8,6 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,12 +17,19 @@ from sim2real.domains.plan import Models
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.context import ContextDraws, changed_by
-from sim2real.simulation.contract import action_space, observation_space, try_task
+from sim2real.simulation.contract import (
+    action_space,
+    checked_action,
+    observation_space,
+    try_task,
+)
 from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Episode, Transition
+from sim2real.simulation.history import History
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.privileged import Privileged
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
+from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.world import World
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
@@ -56,13 +62,15 @@ class Simulation(World):
         self.substeps = whole_steps(self.task.control_dt, self.model.opt.timestep, "control_dt")
         self.dt: float = self.model.opt.timestep * self.substeps
         self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
-        self.policy_terms, self._term_names = try_task(self.task, self)
-        self._privileged = Privileged(self.task, self, self.policy_terms) if privileged else None
-        self._stage = self._stage_after_step()
+        self._kept = TaskMemory(self.task, self)
+        sensed, self._term_names = try_task(self.task, self)
+        self._history = History(self.task, sensed, num_envs)
+        self.policy_terms = self._history.terms
+        self._privileged = Privileged(self.task, self, sensed) if privileged else None
+        self._stage = self.stage_after_step(self.task.derived_fields == "lagged")
         self.action_space = action_space(self.task, self.model)
         spec = functools.partial(prepared_spec, self.task, self.domain)
-        terms, episode_s = self.policy_terms, self.task.episode_s
-        subject = Subject(self.task.name, terms, self.dt, episode_s, spec=spec)
+        subject = Subject(self.task.name, sensed, self.dt, self.task.episode_s, spec=spec)
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)
@@ -76,7 +84,6 @@ class Simulation(World):
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
-        self._steps = np.zeros(num_envs, dtype=np.int64)
         self._total = np.zeros(num_envs)
         self._term_sums = np.zeros((num_envs, len(self._term_names)))
         self._begun = False
@@ -103,16 +110,19 @@ class Simulation(World):
         Worlds where `active` (n,) is False stand still; what the transition says of their reward
         and end means nothing, and they are not among `ended`.
         """
-        given = self._checked(action)
-        self.ctrl[:] = self._imperfections.command(given, self._clock, active)
+        given = checked_action(action, (self.num_envs, self.model.nu))
+        held = self._kept.held(active)
+        told = self.task.control(self, given)
+        self.ctrl[:] = self._imperfections.command(told, self._clock, active)
         if self._disturbances:
-            self._disturbances.write(self.xfrc_applied, self._episodes, self._steps)
+            self._disturbances.write(self.xfrc_applied, self._episodes, self.steps)
         unstable = self.step_physics(self.substeps, self._stage, active)
-        self._steps += 1 if active is None else active
+        self.steps += 1 if active is None else active
         # copied: a task may return views of the state, which the resets will overwrite
         terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
         failed = np.array(self.task.failed(self))
-        truncated = self._steps >= self.episode_steps
+        truncated = self.steps >= self.episode_steps
+        self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
         observation = self._observe(unstable, active)
         if unstable.any():
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
@@ -125,6 +135,8 @@ class Simulation(World):
         self._observation = observation
         self._remember()
         ended = np.flatnonzero(over if active is None else over & active)
+        success = self.task.succeeded(self) if len(ended) else None
+        good = None if success is None else success & ~terminated
         return Transition(
             observation=observation,
             reward=paid,
@@ -134,7 +146,9 @@ class Simulation(World):
             unstable=unstable,
             ended=ended,
             final_observation=observation[ended],
-            episodes=tuple(self._episode(i, failed, truncated, unstable) for i in ended.tolist()),
+            episodes=tuple(
+                self._episode(i, failed, truncated, unstable, good) for i in ended.tolist()
+            ),
         )
 
     def reset(self, ids: ArrayLike | None = None, episodes: ArrayLike | None = None) -> Array:
@@ -145,18 +159,20 @@ class Simulation(World):
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
         following = self._episodes[worlds] + self.num_envs
         self._episodes[worlds] = following if episodes is None else np.asarray(episodes)
-        self._steps[worlds] = 0
+        self.steps[worlds] = 0
         self._total[worlds] = 0.0
         self._term_sums[worlds] = 0.0
         self.reset_state(worlds)
+        self._kept.begin(worlds)
         self._draw_contexts(worlds)
         indices = self._episodes[worlds].tolist()
         self.task.start(self, worlds, RowRng(self._generators, indices, START))
+        self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
         self._batch.forward(worlds)
         truth = self._truth()[worlds]
         seen = self._imperfections.begin(truth, self.model.nu, worlds, self._clock)
-        observation = self._with_privileged(seen, worlds)
+        observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
         self._observation = self._observation.copy()
         self._observation[worlds] = observation
         self._remember()
@@ -182,7 +198,7 @@ class Simulation(World):
         self.seed = int(seed)
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
-        self._clock = Clock(self._generators, self._episodes, self._steps)
+        self._clock = Clock(self._generators, self._episodes, self.steps)
         self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
 
     def redistribute(
@@ -240,7 +256,7 @@ class Simulation(World):
         self.qvel[worlds] = qvel
         self._batch.forward(worlds)
         seen = self._imperfections.observe_first(self._truth()[worlds], worlds, self._clock)
-        observation = self._with_privileged(seen, worlds)
+        observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
         self._observation[worlds] = observation
         self._remember()
         return observation
@@ -255,13 +271,16 @@ class Simulation(World):
                 "warning": self._batch.warning.copy(),
                 "seed": np.array(self.seed, dtype=np.int64),
                 "episodes": self._episodes.copy(),
-                "steps": self._steps.copy(),
+                "steps": self.steps.copy(),
+                "difficulty": np.array(self.difficulty),
                 "total": self._total.copy(),
                 "term_sums": self._term_sums.copy(),
                 "observation": self._observation.copy(),
                 "context": self.context.copy(),
                 "distributions": self._draws.to_array(),
             }
+            | self._kept.snapshot()
+            | self._history.snapshot()
             | self._imperfections.snapshot()
             | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
         )
@@ -280,10 +299,14 @@ class Simulation(World):
                 raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
         self._draws = changed_by(snapshot["distributions"], self._plan)
         self.reseed(int(snapshot["seed"]))
-        for name in ("episodes", "steps", "total", "term_sums", "observation"):
+        for name in ("episodes", "total", "term_sums", "observation"):
             getattr(self, f"_{name}")[...] = snapshot[name]
+        self.steps[...] = snapshot["steps"]
+        self.difficulty = float(snapshot["difficulty"])
         self._batch.state[:] = snapshot["state"]
         self._set_contexts(self._all, snapshot["context"])
+        self._kept.restore(snapshot)
+        self._history.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
         self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
@@ -292,19 +315,6 @@ class Simulation(World):
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
 
     # -- parts of a step ---------------------------------------------------------------------
-
-    def _checked(self, action: ArrayLike) -> NDArray[Any]:
-        given = np.asarray(action)
-        expected = (self.num_envs, self.model.nu)
-        if given.shape != expected:
-            raise UserError(f"the action must have the shape {expected}, got {given.shape}")
-        finite = np.isfinite(given)
-        if not finite.all():
-            world, index = np.argwhere(~finite)[0]
-            raise UserError(
-                f"action {index} of world {world} is {given[world, index]}; it must be finite"
-            )
-        return given
 
     def _observe(self, unstable: BoolArray, active: BoolArray | None) -> Array:
         """What is observed after a control step, (n, k).
@@ -315,8 +325,9 @@ class Simulation(World):
         truth = self._truth()
         unstable |= ~np.isfinite(truth).all(axis=1)
         if unstable.any():  # what the sensors remember stays finite
-            truth[unstable] = self._observation[unstable, : truth.shape[1]]
-        seen = self._imperfections.observe(truth, self._clock, active)
+            truth[unstable] = self._observation[unstable][:, self._history.newest]
+        sensed = self._imperfections.observe(truth, self._clock, active)
+        seen = self._history.push(sensed, active)
         observation = self._with_privileged(seen, self._all)
         if observation is not seen:
             unstable |= ~np.isfinite(observation).all(axis=1)
@@ -355,31 +366,29 @@ class Simulation(World):
         """Take up what disturbs the present episodes of the worlds `ids`."""
         if self._disturbances:
             self._disturbances.begin(
-                self._generators, self.xfrc_applied, ids, self._episodes, self._steps, self.context
+                self._generators, self.xfrc_applied, ids, self._episodes, self.steps, self.context
             )
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}
 
     def _episode(
-        self, world: int, failed: BoolArray, truncated: BoolArray, unstable: BoolArray
+        self,
+        world: int,
+        failed: BoolArray,
+        truncated: BoolArray,
+        unstable: BoolArray,
+        success: BoolArray | None,
     ) -> Episode:
         return Episode(
             index=int(self._episodes[world]),
             world=world,
             total=float(self._total[world]),
-            length=int(self._steps[world]),
+            length=int(self.steps[world]),
             failed=bool(failed[world]),
             truncated=bool(truncated[world]),
             unstable=bool(unstable[world]),
             terms=dict(zip(self._term_names, self._term_sums[world].tolist(), strict=True)),
             context=self._contexts[world],
+            success=None if success is None else bool(success[world]),
         )
-
-    # -- set-up ------------------------------------------------------------------------------
-
-    def _stage_after_step(self) -> int:
-        """Forward stages to compute at the new state: none if the task reads the state alone."""
-        if self.task.derived_fields == "lagged" or not self.reads_derived_fields:
-            return int(mujoco.mjtStage.mjSTAGE_NONE)
-        return int(mujoco.mjtStage.mjSTAGE_VEL)

@@ -28,7 +28,8 @@ class SimVecEnv(VecEnv):
     """A simulation as SB3 wants it.
 
     Every info has the `context` of its world; at the end of an episode also `terminal_observation`,
-    `TimeLimit.truncated`, `episode` (as from SB3's Monitor), `reward_terms`, `failed`, `unstable`.
+    `TimeLimit.truncated`, `episode` (as from SB3's Monitor), `reward_terms`, `failed`, `unstable`;
+    and `is_success`, if the task tells it, which SB3 logs as rollout/success_rate.
     """
 
     def __init__(self, simulation: Simulation, render_mode: str | None = None) -> None:
@@ -72,7 +73,7 @@ class SimVecEnv(VecEnv):
     def _final_info(self, episode: Episode, observation: NDArray[np.float64]) -> dict[str, Any]:
         seconds = round(time.time() - self._started, 6)
         terminated = episode.failed or episode.unstable
-        return {
+        return episode.told_success() | {
             "terminal_observation": observation,
             "TimeLimit.truncated": episode.truncated and not terminated,
             "episode": {"r": episode.total, "l": episode.length, "t": seconds},

@@ -123,7 +123,7 @@ class Sim2RealVectorEnv(
 
 
 def _episode_info(episode: Episode) -> dict[str, Any]:
-    return {
+    return episode.told_success() | {
         "episode": {"r": episode.total, "l": episode.length},
         "context": episode.context,
         "terms": episode.terms,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError
-from sim2real.task import BoolArray, IntArray
+from sim2real.task import Array, BoolArray, IntArray
 
 _log = logging.getLogger("sim2real.mujoco")
 _BAD = [
@@ -36,13 +36,19 @@ class World:
     """n worlds of one model on a batch.
 
     MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
-    are named views. `previous` holds copies of fields from before the control step.
+    are named views. `previous` holds copies of fields from before the control step, `memory` what
+    the task keeps, `last_action` (n, nu) the action given last, `steps` (n,) the control steps of
+    the episode; `difficulty`, in [0, 1], is for the task's start states and commands.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
         self.model = model
         self.num_envs = num_envs
         self.previous: dict[str, NDArray[Any]] = {}
+        self.memory: dict[str, Array] = {}
+        self.last_action: Array = np.zeros((num_envs, model.nu))
+        self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
+        self.difficulty = 1.0
         self._batch = mujoco.batch.Batch(model, num_envs, threads or default_threads())
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
@@ -86,6 +92,12 @@ class World:
         unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
         unstable[failing] = True
         return unstable
+
+    def stage_after_step(self, lagged: bool) -> int:
+        """Forward stages to compute at the new state: none if `lagged` or the state suffices."""
+        if lagged or not self.reads_derived_fields:
+            return int(mujoco.mjtStage.mjSTAGE_NONE)
+        return int(mujoco.mjtStage.mjSTAGE_VEL)
 
     def reset_state(self, ids: IntArray) -> None:
         """Put the worlds `ids` into the model's default state; nothing is computed from it yet.

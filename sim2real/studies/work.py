@@ -13,7 +13,7 @@ from typing import Any
 from sim2real.config import parse
 from sim2real.domains import Domain
 from sim2real.evaluation.references import cache_folder, cached, random_rows
-from sim2real.evaluation.rollout import Row, evaluate, returns
+from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
 from sim2real.registry import load_task
 from sim2real.task import Task
@@ -124,4 +124,5 @@ def _measured(rows: tuple[Row, ...]) -> Result:
         "lengths": [row.length for row in rows],
         "failed": sum(row.failed for row in rows),
         "unstable": sum(row.unstable for row in rows),
+        "success": success_rate(rows),
     }

@@ -18,7 +18,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
 
+from sim2real.errors import UserError
 from sim2real.policies.normalizer import update_normalizers
+from sim2real.simulation import Simulation
 from sim2real.training.checkpoint import capture, write_checkpoint
 
 
@@ -128,6 +130,74 @@ class EqualRollouts(BaseCallback):
             if buffer.buffer_size != algorithm.n_steps:
                 buffer.buffer_size = algorithm.n_steps
                 buffer.reset()
+
+
+class Difficulty(BaseCallback):
+    """Raise `difficulty` of a `simulation` from `start` to 1, for tasks whose starts ask for it.
+
+    Either in a line, over `steps` control steps; or by `by` each time that at least the part
+    `success` of the `window` episodes since the last raise was a success (is_success, or where a
+    task does not tell it, not failed). Made before the training starts: the first episodes of a new
+    simulation begin anew with it. TensorBoard: curriculum/difficulty.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        steps: int | None = None,
+        success: float | None = None,
+        start: float = 0.0,
+        by: float = 0.05,
+        window: int = 100,
+    ) -> None:
+        super().__init__()
+        if (steps is None) == (success is None):
+            raise UserError("difficulty is raised over `steps` or by `success`: give one of them")
+        limits = {"start": (start, 0.0, 1.0), "by": (by, 1e-6, 1.0)}
+        limits |= {} if success is None else {"success": (success, 0.0, 1.0)}
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise UserError(f"difficulty: {name} is {value}; allowed: {low:g} to {high:g}")
+        for name, count in {"steps": 1 if steps is None else steps, "window": window}.items():
+            if count < 1:
+                raise UserError(f"difficulty: {name} is {count}; allowed: from 1")
+        self._steps, self._success = steps, success
+        self._start, self._by, self._window = start, by, window
+        self._recent: list[bool] = []
+        self._simulation = simulation
+        simulation.difficulty = start
+        first = np.arange(simulation.num_envs)
+        if not simulation.steps.any() and np.array_equal(simulation.episode_indices, first):
+            simulation.reset(episodes=first)
+
+    def state(self) -> dict[str, Any]:
+        """How difficult it is, and the episodes since it was raised last."""
+        return {"difficulty": self._simulation.difficulty, "recent": list(self._recent)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._simulation.difficulty = float(state["difficulty"])
+        self._recent = [bool(one) for one in state["recent"]]
+
+    def _on_step(self) -> bool:
+        for world in np.flatnonzero(self.locals["dones"]):
+            info = self.locals["infos"][world]
+            self._recent.append(bool(info.get("is_success", not info.get("failed", False))))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._simulation.difficulty = self._raised(self._simulation.difficulty)
+        self.logger.record("curriculum/difficulty", self._simulation.difficulty)
+
+    def _raised(self, difficulty: float) -> float:
+        if self._steps is not None:
+            part = min(self.model.num_timesteps / self._steps, 1.0)
+            return self._start + (1.0 - self._start) * part
+        if len(self._recent) < self._window:
+            return difficulty
+        good = float(np.mean(self._recent)) >= (self._success or 0.0)
+        self._recent.clear()
+        return min(difficulty + self._by, 1.0) if good else difficulty
 
 
 class Checkpoints(BaseCallback):

@@ -39,6 +39,7 @@ def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
         "spaces": describe_spaces(algorithm),
         "counters": {name: getattr(algorithm, name, 0) for name in COUNTERS},
         "episodes": [_plain(episode) for episode in algorithm.ep_info_buffer or ()],
+        "successes": [bool(one) for one in algorithm.ep_success_buffer or ()],
         "optimizers": {},
     }
     for name, optimizer in optimizers(algorithm).items():
@@ -81,7 +82,8 @@ def restore(
     for name, value in state["counters"].items():
         setattr(algorithm, name, value)
     algorithm.ep_info_buffer = deque(state["episodes"], maxlen=algorithm._stats_window_size)
-    algorithm.ep_success_buffer = deque(maxlen=algorithm._stats_window_size)
+    successes = state.get("successes", ())  # a checkpoint of an older version has none
+    algorithm.ep_success_buffer = deque(successes, maxlen=algorithm._stats_window_size)
     last = _below("last", tensors)
     if last:
         algorithm._last_obs = last["observation"].numpy().copy()

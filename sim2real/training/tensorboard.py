@@ -51,8 +51,9 @@ def write_hyperparameters(writer: SummaryWriter, values: Mapping[str, Any]) -> N
 class TensorBoard(BaseCallback):
     """Log what the episodes gave, at the end of a rollout and its update.
 
-    rollout/return, rollout/length, rollout/failed (part that failed) and reward/<term> (sum over
-    an episode): means over the last 100 episodes. rollout/unstable: how many episodes became
+    rollout/return, rollout/length, rollout/failed (part that failed), rollout/success_rate (where
+    the task tells it) and reward/<term> (sum over an episode): means over the last 100 episodes.
+    rollout/unstable: how many episodes became
     unstable since the start. context/<name>: histogram of what was drawn since the last entry.
     time/steps_per_second. train/...: what stable-baselines3 reports of its updates.
     """
@@ -109,6 +110,8 @@ class TensorBoard(BaseCallback):
         names = {"return": "r", "length": "l"}
         entry = {f"rollout/{name}": _number(episode[key]) for name, key in names.items() if episode}
         entry["rollout/failed"] = float(info.get("failed", False))
+        if info.get("is_success") is not None:
+            entry["rollout/success_rate"] = _number(info["is_success"])
         terms = info.get("reward_terms", {})
         entry |= {f"reward/{name}": _number(value) for name, value in terms.items()}
         self._recent.append(entry)
