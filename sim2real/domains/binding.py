@@ -38,7 +38,7 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible
     time step or delay, and a model that the task does not fit.
     """
-    spec = task.spec() if domain.model is None else spec_of(task, domain.model)
+    spec = task.spec() if domain.model is None else spec_of(task, domain)
     for parameter in domain.dynamics:
         field = FIELDS[parameter.field]
         if field.name == "opt.timestep":

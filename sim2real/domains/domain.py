@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from sim2real.config import Config
 from sim2real.domains.actuation import Actuation
 from sim2real.domains.correlation import Correlated
 from sim2real.domains.distributions import Constant
 from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.dynamics import Dynamics
+from sim2real.domains.mapping import NameMapping
 from sim2real.domains.sensing import Sensing
 
 
@@ -22,12 +25,21 @@ class Domain(Config):
     name: str = "custom"
     about: str = ""
     model: str | None = None
-    """An MJCF file of its own, in place of the task's: a target that is another model."""
+    """An MJCF file of its own in place of the task's, or "menagerie:unitree_go1": a target that is
+    another model."""
+    mapping: NameMapping = NameMapping()
+    """How that model names what the task needs, where the names differ."""
     dynamics: tuple[Dynamics, ...] = ()
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
     correlated: tuple[Correlated, ...] = ()
+
+    @model_validator(mode="after")
+    def _maps_a_model(self) -> Domain:
+        if self.model is None and self.mapping != NameMapping():
+            raise ValueError("a mapping needs a model of the domain's own")
+        return self
 
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""

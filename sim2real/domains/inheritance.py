@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sim2real.domains.menagerie import is_menagerie
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 
@@ -80,6 +81,6 @@ def _joined(base: Data, own: Data) -> Data:
 def _placed(entry: Data, path: Path) -> Data:
     """The data with the path of its model made absolute."""
     model = entry.get("model")
-    if not isinstance(model, str):
+    if not isinstance(model, str) or is_menagerie(model):
         return entry
     return entry | {"model": str((path.parent / Path(model).expanduser()).resolve())}

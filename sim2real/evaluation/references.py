@@ -21,7 +21,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains import Domain, load_domain
+from sim2real.domains import Domain, load_domain, prepare
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
 from sim2real.files import new_folder
@@ -102,12 +102,15 @@ def content_key(task: Task, domain: Domain, **details: Any) -> str:
     The task counts with the content of its files and its compiled model with every mesh, not with
     the place where they lie; the domain with its parameters, not with its name.
     """
+    exclude = {"name", "about", "model"}
     content = {
         "task": task_digest(task),
-        "domain": domain.model_dump(mode="json", exclude={"name", "about"}),
+        "domain": domain.model_dump(mode="json", exclude=exclude),
         "versions": {name: _version(name) for name in VERSIONS},
         "details": details,
     }
+    if domain.model is not None:  # its content counts, too, not its place
+        content["model"] = _model_digest(prepare(task, domain))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -116,11 +119,15 @@ def task_digest(task: Task) -> str:
     digest = hashlib.sha256(json.dumps(task.options, sort_keys=True).encode())
     for ancestor in type(task).__mro__[:-1]:
         digest.update(Path(inspect.getfile(ancestor)).read_bytes())
-    model = task.compile()
+    digest.update(_model_digest(task.compile()).encode())
+    return digest.hexdigest()
+
+
+def _model_digest(model: mujoco.MjModel) -> str:
+    """A digest of a compiled model with every mesh."""
     buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
-    digest.update(buffer.tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(buffer.tobytes()).hexdigest()
 
 
 def _version(package: str) -> str:

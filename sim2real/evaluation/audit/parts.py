@@ -93,7 +93,8 @@ class Part:
 
 def bare(domain: Domain) -> Domain:
     """The domain without any parameter: its model as it is."""
-    return Domain(name=domain.name, about=domain.about, model=domain.model)
+    kept = {"name", "about", "model", "mapping"}
+    return Domain(**domain.model_dump(include=kept))
 
 
 def distribution_of(entry: Any) -> Distribution:

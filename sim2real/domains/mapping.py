@@ -1,0 +1,156 @@
+"""What the elements of another model are called by the task: renamed before it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import mujoco
+from pydantic import Field
+
+from sim2real.config import Config
+from sim2real.errors import UserError, unknown
+
+Names = dict[str, str]
+_OBJECTS = {
+    mujoco.mjtObj.mjOBJ_JOINT: "joints",
+    mujoco.mjtObj.mjOBJ_ACTUATOR: "actuators",
+    mujoco.mjtObj.mjOBJ_SENSOR: "sensors",
+    mujoco.mjtObj.mjOBJ_BODY: "bodies",
+    mujoco.mjtObj.mjOBJ_XBODY: "bodies",
+    mujoco.mjtObj.mjOBJ_GEOM: "geoms",
+    mujoco.mjtObj.mjOBJ_SITE: "sites",
+}
+_TRANSMISSIONS = {
+    mujoco.mjtTrn.mjTRN_JOINT: "joints",
+    mujoco.mjtTrn.mjTRN_JOINTINPARENT: "joints",
+    mujoco.mjtTrn.mjTRN_BODY: "bodies",
+    mujoco.mjtTrn.mjTRN_SITE: "sites",
+}
+
+
+class NameMapping(Config):
+    """By kind: the name in the task's model -> the name in the domain's model."""
+
+    joints: Names = Field(default_factory=dict)
+    actuators: Names = Field(default_factory=dict)
+    sensors: Names = Field(default_factory=dict)
+    bodies: Names = Field(default_factory=dict)
+    geoms: Names = Field(default_factory=dict)
+    sites: Names = Field(default_factory=dict)
+
+
+KINDS = tuple(NameMapping.model_fields)
+
+
+def names_of(spec: mujoco.MjSpec, kind: str) -> list[str]:
+    """The names of a model's joints, actuators, ...; without those that have none."""
+    return [element.name for element in getattr(spec, kind) if element.name]
+
+
+def rename(spec: mujoco.MjSpec, mapping: NameMapping, own: mujoco.MjSpec, where: str) -> None:
+    """Call the elements of `spec` as they are called in `own`, the task's model.
+
+    A free joint without a name is taken for the task's. Raises UserError, with the nearest match,
+    for a name that either model does not have, and for two elements of one name.
+    """
+    renamed: dict[str, Names] = {}
+    for kind in KINDS:
+        wanted: Names = getattr(mapping, kind)
+        theirs = names_of(spec, kind)
+        for ours, other in wanted.items():
+            if ours not in names_of(own, kind):
+                raise unknown(f"name in {kind} of the task", ours, names_of(own, kind))
+            if other not in theirs:
+                raise unknown(f"name in {kind} of {where}", other, theirs)
+        renamed[kind] = {other: ours for ours, other in wanted.items()}
+        after = [renamed[kind].get(name, name) for name in theirs]
+        if twice := sorted({name for name in after if after.count(name) > 1}):
+            raise UserError(f"{where}: the mapping makes two {kind} of one name: {twice[0]}")
+    _rename_references(spec, renamed)
+    for kind, names in renamed.items():
+        chosen = [element for element in getattr(spec, kind) if element.name in names]
+        final = [names[element.name] for element in chosen]
+        for number, element in enumerate(chosen):  # first out of the way: names may be exchanged
+            element.name = f"renamed {number}"
+        for element, name in zip(chosen, final, strict=True):
+            element.name = name
+    _name_free_joint(spec, own)
+
+
+def _name_free_joint(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> None:
+    free = mujoco.mjtJoint.mjJNT_FREE
+    theirs = [joint for joint in spec.joints if joint.type == free and not joint.name]
+    ours = [joint.name for joint in own.joints if joint.type == free and joint.name]
+    missing = [name for name in ours if name not in names_of(spec, "joints")]
+    if len(theirs) == len(missing) == 1:
+        theirs[0].name = missing[0]
+
+
+def _rename_references(spec: mujoco.MjSpec, renamed: Mapping[str, Names]) -> None:
+    for owner, attribute, kind in _references(spec):
+        name = getattr(owner, attribute)
+        if kind in renamed and name in renamed[kind]:
+            setattr(owner, attribute, renamed[kind][name])
+
+
+def _references(spec: mujoco.MjSpec) -> Iterator[tuple[Any, str, str]]:
+    """Every place that names an element: its owner, the attribute, and the kind of element."""
+    for actuator in spec.actuators:
+        yield actuator, "target", _TRANSMISSIONS.get(actuator.trntype, "")
+        yield actuator, "refsite", "sites"
+        yield actuator, "slidersite", "sites"
+    for sensor in spec.sensors:
+        yield sensor, "objname", _OBJECTS.get(sensor.objtype, "")
+        yield sensor, "refname", _OBJECTS.get(sensor.reftype, "")
+    for equality in spec.equalities:
+        joint = equality.type == mujoco.mjtEq.mjEQ_JOINT
+        kind = "joints" if joint else _OBJECTS.get(equality.objtype, "")
+        yield equality, "name1", kind
+        yield equality, "name2", kind
+    for exclude in spec.excludes:
+        yield exclude, "bodyname1", "bodies"
+        yield exclude, "bodyname2", "bodies"
+    for pair in spec.pairs:
+        yield pair, "geomname1", "geoms"
+        yield pair, "geomname2", "geoms"
+    for seen in (*spec.lights, *spec.cameras):
+        yield seen, "targetbody", "bodies"
+
+
+def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
+    """Give `spec` the task's sensors that it lacks, where it has what they are attached to.
+
+    Returns what is missing, in words.
+    """
+    has = names_of(spec, "sensors")
+    missing = []
+    for sensor in own.sensors:
+        if not sensor.name or sensor.name in has:
+            continue
+        lacking = [
+            f"{kind}: {name}"
+            for name, kind in (
+                (sensor.objname, _OBJECTS.get(sensor.objtype, "")),
+                (sensor.refname, _OBJECTS.get(sensor.reftype, "")),
+            )
+            if kind and name and name != "world" and name not in names_of(spec, kind)
+        ]
+        if lacking:
+            missing.append(f"sensor {sensor.name} cannot be added, missing in {lacking[0]}")
+            continue
+        added = spec.add_sensor(name=sensor.name, type=sensor.type)
+        for attribute in (
+            "objtype",
+            "objname",
+            "reftype",
+            "refname",
+            "cutoff",
+            "noise",
+            "needstage",
+        ):
+            setattr(added, attribute, getattr(sensor, attribute))
+        for attribute in ("datatype", "dim"):
+            setattr(added, attribute, getattr(sensor, attribute))
+        added.intprm[:] = sensor.intprm
+    return missing

@@ -1,0 +1,281 @@
+"""Models of others as targets: found, compiled at arm's length, matched by name or by a mapping."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain, load_domain, load_domains, stranger
+from sim2real.errors import UserError
+from sim2real.evaluation.references import content_key
+from sim2real.simulation import Simulation
+from sim2real.task import Task
+
+ROBOT = """
+<mujoco>
+  <worldbody>
+    <geom name="ground" type="plane" size="5 5 .1"/>
+    <body name="base" pos="0 0 .5">
+      <freejoint{root}/>
+      <geom name="hull" type="box" size=".2 .1 .05" mass="{mass}"/>
+      <site name="{imu}"/>
+      <body name="{left}_leg" pos="0 .1 0">
+        <joint name="{left}_hip" axis="0 1 0" damping=".5"/>
+        <geom type="capsule" size=".02" fromto="0 0 0 0 0 -.2" mass=".2"/>
+      </body>
+      <body name="{right}_leg" pos="0 -.1 0">
+        <joint name="{right}_hip" axis="0 1 0" damping=".5"/>
+        <geom type="capsule" size=".02" fromto="0 0 0 0 0 -.2" mass=".2"/>
+      </body>
+    </body>
+  </worldbody>
+  <contact><exclude body1="{left}_leg" body2="{right}_leg"/></contact>
+  <equality><joint joint1="{left}_hip" joint2="{right}_hip" active="false"/></equality>
+  <actuator>
+    <position name="{left}" joint="{left}_hip" kp="{kp}" ctrlrange="-1 1"/>
+    <position name="{right}" joint="{right}_hip" kp="{kp}" ctrlrange="-1 1"/>
+  </actuator>
+  {sensors}
+</mujoco>
+"""
+SENSORS = '<sensor><gyro name="gyro" site="imu"/><jointpos name="hip" joint="L_hip"/></sensor>'
+OURS = {"root": ' name="root"', "mass": 2, "left": "L", "right": "R", "kp": 5, "imu": "imu"}
+OURS |= {"sensors": SENSORS}
+THEIRS = OURS | {"root": "", "mass": 3, "left": "links", "right": "rechts", "sensors": ""}
+MAPPING = {
+    "joints": {"L_hip": "links_hip", "R_hip": "rechts_hip"},
+    "actuators": {"L": "links", "R": "rechts"},
+    "bodies": {"L_leg": "links_leg", "R_leg": "rechts_leg"},
+}
+
+
+class Biped(Task):
+    """Stands on two legs; reads joints and sensors by their names."""
+
+    model = ""
+    control_dt, episode_s = 0.02, 1.0
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model=model)
+
+    @property
+    def model_file(self) -> Path:
+        return Path(self.options["model"])
+
+    def observe(self, world):
+        hips = np.hstack([world.joint("L_hip").qpos, world.joint("R_hip").qpos])
+        return {"hips": hips, "gyro": world.sensor("gyro").data, "root": world.joint("root").qpos}
+
+    def reward(self, world, action):
+        return {"height": world.qpos[:, 2].copy()}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Biped:
+    (tmp_path / "biped.xml").write_text(ROBOT.format(**OURS))
+    return Biped(str(tmp_path / "biped.xml"))
+
+
+@pytest.fixture
+def menagerie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for a checkout: two robots, one of them with a scene."""
+    root = tmp_path / "menagerie"
+    for name in ("maker_biped", "maker_arm"):
+        (root / name).mkdir(parents=True)
+    (root / "maker_biped" / "biped.xml").write_text(ROBOT.format(**THEIRS))
+    scene = '<mujoco><include file="biped.xml"/></mujoco>'
+    (root / "maker_biped" / "scene.xml").write_text(scene)
+    (root / "maker_arm" / "arm.xml").write_text("<mujoco/>")
+    monkeypatch.setenv("MENAGERIE_ROOT", str(root))
+    return root
+
+
+def theirs(**changes: object) -> Domain:
+    return Domain(**({"model": "menagerie:maker_biped", "mapping": MAPPING} | changes))
+
+
+@pytest.mark.usefixtures("menagerie")
+def test_a_robot_of_the_menagerie_is_a_target(task: Biped) -> None:
+    ours, other = (Simulation(task, domain, threads=1) for domain in (None, theirs()))
+    assert other.model.body("base").mass == 3
+    assert [other.model.joint(i).name for i in range(3)] == ["root", "L_hip", "R_hip"]
+    assert other.model.actuator("L").trnid[0] == other.model.joint("L_hip").id
+    assert other.observation_terms == ours.observation_terms
+    other.step(np.array([[1.0, -1.0]]))
+    assert other.joint("L_hip").qpos[0, 0] > 0 > other.joint("R_hip").qpos[0, 0]
+
+
+@pytest.mark.usefixtures("menagerie")
+def test_it_gets_the_sensors_that_it_lacks(task: Biped) -> None:
+    simulation = Simulation(task, theirs(), threads=1)
+    assert simulation.model.nsensor == 2
+    simulation.write_state(simulation.qpos, np.tile([0, 0, 0, 1.0, 2.0, 3.0, 0, 0], (1, 1)))
+    np.testing.assert_allclose(simulation.sensor("gyro").data, [[1, 2, 3]])
+
+
+@pytest.mark.usefixtures("menagerie")
+def test_a_mapping_may_exchange_names(task: Biped) -> None:
+    crossed = {"L_hip": "rechts_hip", "R_hip": "links_hip"}
+    with pytest.raises(UserError, match=r"joints in another order: root .*, R_hip .*, L_hip"):
+        Simulation(task, theirs(mapping=MAPPING | {"joints": crossed}), threads=1)
+
+
+def test_a_domain_file_may_say_so(task: Biped, menagerie: Path, tmp_path: Path) -> None:
+    file = tmp_path / "domains.yaml"
+    file.write_text(
+        "theirs:\n  model: menagerie:maker_biped/biped\n  mapping:\n"
+        "    joints: {L_hip: links_hip, R_hip: rechts_hip}\n"
+        "    actuators: {L: links, R: rechts}\n"
+    )
+    domain = load_domain(task, f"{file}:theirs")
+    assert domain.describe() == ["the model menagerie:maker_biped/biped"]
+    file.write_text(f"again: {domain.plain()}")
+    assert load_domains(file)["again"].model_copy(update={"name": "theirs"}) == domain
+    assert Simulation(task, domain, threads=1).model.body("base").mass == 3
+
+
+@pytest.mark.usefixtures("menagerie")
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        ({"model": "menagerie:maker_bipde"}, "unknown robot .* did you mean 'maker_biped'"),
+        ({"model": "menagerie:maker_biped/scen"}, "unknown model in .* did you mean 'scene'"),
+        ({"model": "menagerie:maker_arm"}, "unknown model in .*maker_arm 'scene'.* allowed: arm"),
+        ({"model": "menagerie:../menagerie"}, "unknown robot"),
+        (
+            {"mapping": {}},
+            r"joints lack L_hip \(hinge\), R_hip \(hinge\), and have besides links_hip .*; "
+            "its actuators lack L, R, and have besides links, rechts; sensor hip cannot be added, "
+            "missing in joints: L_hip",
+        ),
+        (
+            {"mapping": {"joints": {"L_hip": "links_hop"}}},
+            "unknown name in joints of /.* 'links_hop'; did you mean 'links_hip'",
+        ),
+        (
+            {"mapping": {"joints": {"L_hop": "links_hip"}}},
+            "unknown name in joints of the task 'L_hop'; did you mean 'L_hip'",
+        ),
+        (
+            {"mapping": {"joints": {"L_hip": "links_hip", "R_hip": "links_hip"}}},
+            "joints lack L_hip",
+        ),
+    ],
+)
+def test_every_mismatch_is_told(task: Biped, domain: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        Simulation(task, theirs(**domain), threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_kinds_and_mappings_of_nothing_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "domains.yaml"
+    file.write_text("a: {model: menagerie:x, mapping: {joint: {a: b}}}")
+    with pytest.raises(UserError, match="unknown key 'joint'; did you mean 'joints'"):
+        load_domains(file)
+    file.write_text("a: {mapping: {joints: {a: b}}}")
+    with pytest.raises(UserError, match="a mapping needs a model of the domain's own"):
+        load_domains(file)
+
+
+def test_actuators_that_mean_something_else_are_told(task: Biped, menagerie: Path) -> None:
+    text = ROBOT.format(**THEIRS).replace("<position", "<motor").replace('kp="5" ', "")
+    text = text.replace('ctrlrange="-1 1"', 'ctrlrange="-20 20"')
+    (menagerie / "maker_biped" / "biped.xml").write_text(text)
+    with pytest.warns(UserWarning, match="beside the model of task") as warned:
+        Simulation(task, theirs(), threads=1)
+    told = {str(one.message).partition(": ")[2] for one in warned}
+    assert "actuator L has the control range [-20.0, 20.0], not [-1.0, 1.0]" in told
+    assert "actuator R has the biastype mjBIAS_NONE, not mjBIAS_AFFINE" in told
+
+
+def test_without_a_checkout_the_package_is_asked(
+    task: Biped, menagerie: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MENAGERIE_ROOT")
+    monkeypatch.setitem(sys.modules, "mujoco_menagerie", None)
+    with pytest.raises(UserError, match=r"MENAGERIE_ROOT.*pip install 'sim2real\[robots\]'"):
+        Simulation(task, theirs(), threads=1)
+
+    class Robot:
+        def xml(self, entry: str) -> Path:
+            if entry != "scene":
+                raise KeyError(entry)
+            return menagerie / "maker_biped" / "scene.xml"
+
+    package = types.SimpleNamespace(
+        names=lambda: ["maker_biped"], get=lambda name: Robot(), MenagerieError=KeyError
+    )
+    monkeypatch.setitem(sys.modules, "mujoco_menagerie", package)
+    assert Simulation(task, theirs(), threads=1).model.nu == 2
+    with pytest.raises(UserError, match="did you mean 'maker_biped'"):
+        Simulation(task, theirs(model="menagerie:maker_bipd"), threads=1)
+    with pytest.raises(UserError, match="menagerie:maker_biped: 'mjx'"):
+        Simulation(task, theirs(model="menagerie:maker_biped/mjx"), threads=1)
+    monkeypatch.setenv("MENAGERIE_ROOT", "nowhere")
+    with pytest.raises(UserError, match="MENAGERIE_ROOT is nowhere, which is no folder"):
+        Simulation(task, theirs(), threads=1)
+
+
+def test_references_are_kept_by_the_content_of_the_model(task: Biped, menagerie: Path) -> None:
+    before = content_key(task, theirs())
+    assert content_key(task, theirs(model="menagerie:maker_biped/biped")) == before
+    heavier = ROBOT.format(**THEIRS | {"mass": 4})
+    (menagerie / "maker_biped" / "biped.xml").write_text(heavier)
+    assert content_key(task, theirs()) != before
+
+
+# -- what a stranger's file may do to the compiler ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("element", "message"),
+    [
+        (
+            '<asset><hfield name="h" nrow="100000" ncol="100000" size="1 1 1 1"/></asset>'
+            '<worldbody><geom type="hfield" hfield="h"/></worldbody>',
+            "compiler does not survive it",
+        ),
+        ('<option timestep="nan"/>', "opt.timestep is not a number"),
+        ('<option timestep="0"/>', "opt.timestep is not greater than 0"),
+        ('<worldbody><geom size="1" friction="-1 0 0"/></worldbody>', "geom_friction is below 0"),
+    ],
+)
+def test_what_breaks_the_compiler_or_the_physics_is_not_used(
+    task: Biped, element: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "stranger.xml"
+    file.write_text(f"<mujoco>{element}</mujoco>")
+    with pytest.raises(UserError, match=message) as caught:
+        Simulation(task, Domain(model=str(file)), threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compiler_that_dies_or_hangs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "stranger.xml"
+    file.write_text("<mujoco/>")
+    monkeypatch.setattr(stranger, "CHILD", "import os; os.abort()")
+    with pytest.raises(UserError, match=r"does not survive it \(exit code -6\)"):
+        stranger.check_stranger(file)
+    monkeypatch.setattr(stranger, "CHILD", "import time; time.sleep(60)")
+    monkeypatch.setattr(stranger, "TIMEOUT_S", 0.1)
+    with pytest.raises(UserError, match=r"took over 0\.1 s"):
+        stranger.check_stranger(file)
+
+
+def test_a_file_is_compiled_once_for_its_content_and_that_of_its_parts(
+    menagerie: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, part = (menagerie / "maker_biped" / name for name in ("scene.xml", "biped.xml"))
+    stranger.check_stranger(scene)
+    monkeypatch.setattr(stranger, "CHILD", "raise SystemExit(3)")
+    stranger.check_stranger(scene)  # of the same content
+    part.write_text(part.read_text().replace('mass="3"', 'mass="4"'))
+    with pytest.raises(UserError, match="exit code 3"):
+        stranger.check_stranger(scene)
