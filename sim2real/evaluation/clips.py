@@ -7,10 +7,10 @@ import itertools
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +97,12 @@ def words(simulation: Simulation, moment: Moment) -> list[str]:
     """What a caption tells: where and when, what is commanded, what was drawn."""
     where = f"{simulation.task.name} in {simulation.domain.name}, episode {moment.episode}"
     when = f"{moment.seconds:.2f} s, return {moment.total:,.1f}"
+    succeeded = simulation.task.succeeded(simulation)
+    when += ", success" if succeeded is not None and succeeded[0] else ""
     lines = [where, f"{when}, {moment.end}" if moment.end else when]
-    memory: Mapping[str, Any] = getattr(simulation, "memory", {})
     lines += [
         f"{name} {' '.join(f'{value:.2f}' for value in values[0])}"
-        for name, values in memory.items()
+        for name, values in simulation.memory.items()
     ]
     drawn = ", ".join(f"{name} {value:.3g}" for name, value in simulation.contexts()[0].items())
     return [*lines, drawn] if drawn else lines

@@ -12,7 +12,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.errors import UserError
+from sim2real.errors import UserError, unknown
 from sim2real.task import Array, BoolArray, IntArray
 
 _log = logging.getLogger("sim2real.mujoco")
@@ -21,7 +21,15 @@ _BAD = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-_VIEWS = ("actuator", "body", "geom", "joint", "sensor", "site", "tendon")
+_VIEWS = {  # kind of element -> how many the model has
+    "actuator": "nu",
+    "body": "nbody",
+    "geom": "ngeom",
+    "joint": "njnt",
+    "sensor": "nsensor",
+    "site": "nsite",
+    "tendon": "ntendon",
+}
 
 
 def default_threads() -> int:
@@ -132,5 +140,10 @@ class World:
 
     def _view(self, kind: str, name: str) -> Any:
         if (kind, name) not in self._views:
-            self._views[kind, name] = getattr(self._batch, kind)(name)
+            try:
+                self._views[kind, name] = getattr(self._batch, kind)(name)
+            except KeyError:
+                count = getattr(self.model, _VIEWS[kind])
+                names = [getattr(self.model, kind)(index).name for index in range(count)]
+                raise unknown(f"{kind} of the model", name, filter(None, names)) from None
         return self._views[kind, name]

@@ -156,9 +156,9 @@ def _picture(run: Run) -> bytes | None:
 
 def _page(card: dict[str, Any], pictured: bool) -> str:
     """The card for people, in Markdown."""
-    succeeded = any(domain.get("succeeded") is not None for domain in card["domains"])
+    succeeded = any("success" in domain for domain in card["domains"])
     columns = ["domain", "return", "95 % interval", "length", "failed"]
-    columns += ["succeeded"] if succeeded else []
+    columns += ["success"] if succeeded else []
     lines = [
         f"# {card['task']}",
         "",
@@ -182,7 +182,7 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
             f"{domain['low']:,.1f} to {domain['high']:,.1f}",
             f"{domain['mean_length']:,.0f}",
             str(domain["failed"]),
-            *([str(domain["succeeded"])] if succeeded else []),
+            *([f"{100 * domain['success']:.0f} %"] if succeeded else []),
             domain["about"],
         ]
         lines.append(f"| {' | '.join(cells)} |")

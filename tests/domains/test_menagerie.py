@@ -118,6 +118,13 @@ def test_it_gets_the_sensors_that_it_lacks(task: Biped) -> None:
 
 
 @pytest.mark.usefixtures("menagerie")
+def test_an_element_that_the_task_reads_and_the_model_lacks_is_told(task: Biped) -> None:
+    simulation = Simulation(task, theirs(), threads=1)
+    with pytest.raises(UserError, match="unknown body of the model 'bsae'; did you mean 'base'"):
+        simulation.body("bsae")
+
+
+@pytest.mark.usefixtures("menagerie")
 def test_a_mapping_may_exchange_names(task: Biped) -> None:
     crossed = {"L_hip": "rechts_hip", "R_hip": "links_hip"}
     with pytest.raises(UserError, match=r"joints in another order: root .*, R_hip .*, L_hip"):

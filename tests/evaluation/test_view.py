@@ -56,14 +56,16 @@ def test_an_episode_is_left_when_its_time_is_over() -> None:
     assert told == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1] * 2)
 
 
-def test_the_caption_tells_domain_command_and_context() -> None:
+def test_the_caption_tells_domain_command_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
     domain = Domain(name="heavy", dynamics=[{"field": "body_mass", "of": "pole", "scale": 2}])
     simulation = Simulation("cartpole", domain, threads=1)
-    object.__setattr__(simulation, "memory", {"command": np.array([[0.5, -0.25]])})
     *_, last = moments(Swing(), simulation, 1, seconds=0.04)
+    simulation.memory = {"command": np.array([[0.5, -0.25]])}
+    monkeypatch.setattr(simulation.task, "succeeded", lambda world: np.array([True]))
     lines = words(simulation, last)
     assert lines[0] == "cartpole in heavy, episode 0"
     assert lines[1].startswith("0.04 s, return ")
+    assert lines[1].endswith(", success")
     assert lines[2] == "command 0.50 -0.25"
     assert lines[3] == "body_mass:pole 2"
 
