@@ -35,7 +35,7 @@ def nonzero(array: str) -> Callable[[mujoco.MjModel, int], str]:
 
 def full_inertia(model: mujoco.MjModel, row: int) -> str:
     """The body must move, and its mass matrix must not have been compiled as a diagonal."""
-    if model.body_weldid[row] == 0:
+    if model.body_weldid[row] == 0 or model.body_mocapid[row] >= 0:
         return "the body does not move"
     if model.body_simple[row]:
         return 'the body\'s mass matrix is a diagonal one; give the body simple="false" in the MJCF'

@@ -71,6 +71,7 @@ class Reference:
         self.model, self.spec = model, spec
         self.scale = parameter.get("scale")
         self.add = parameter.get("add")
+        self.needs = FIELDS[parameter["field"]].needs
 
     def new(self, values: Any, column: int | None = None) -> Any:
         """`values`, or one column of them, changed."""
@@ -158,10 +159,12 @@ class Reference:
             body.explicitinertial = True
             body.fullinertia = [np.nan] * 6
             body.ialt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
-            body.mass, body.inertia, body.ipos, body.iquat = change(*parts, model.body_iquat[i])
+            stays = self.needs is not None and self.needs(model, i)
+            new = (lambda *same: same) if stays else change
+            body.mass, body.inertia, body.ipos, body.iquat = new(*parts, model.body_iquat[i])
 
     def body_mass(self, column: None) -> None:
-        self.inertia(lambda m, i, p, q: (self.new(m), i * self.new(m) / m, p, q))
+        self.inertia(lambda m, i, p, q: (self.new(m), i * self.new(m) / (m or 1.0), p, q))
 
     def body_inertia(self, column: None) -> None:
         self.inertia(lambda m, i, p, q: (m, self.new(i), p, q))
@@ -225,13 +228,22 @@ class Reference:
                 actuator.forcerange = self.new(self.model.actuator_forcerange[index])
 
     def kp(self, column: None) -> None:
-        self.spec.actuator("shoulder_servo").set_to_position(kp=self.new(40.0), kv=2.0)
-        self.spec.actuator("turn_servo").biasprm[1] = -self.new(5.0)
+        for actuator, index in self.elements("actuator"):
+            gain, bias = self.model.actuator_gainprm[index, 0], self.model.actuator_biasprm[index]
+            if actuator.name == "turn_servo":
+                actuator.biasprm[1] = -self.new(5.0)
+            elif bias[1] and gain == -bias[1]:
+                actuator.set_to_position(kp=self.new(gain), kv=-bias[2])
 
     def kv(self, column: None) -> None:
-        self.spec.actuator("shoulder_servo").set_to_position(kp=40.0, kv=self.new(2.0))
-        self.spec.actuator("wrist_servo").set_to_velocity(kv=self.new(0.5))
-        self.spec.actuator("turn_servo").biasprm[2] = -self.new(0.5)
+        for actuator, index in self.elements("actuator"):
+            gain, bias = self.model.actuator_gainprm[index, 0], self.model.actuator_biasprm[index]
+            if actuator.name == "turn_servo":
+                actuator.biasprm[2] = -self.new(0.5)
+            elif bias[1] and gain == -bias[1]:
+                actuator.set_to_position(kp=gain, kv=self.new(-bias[2]))
+            elif bias[2] and gain == -bias[2]:
+                actuator.set_to_velocity(kv=self.new(gain))
 
     def dcmotor(self, column: int) -> None:
         values = {name: list(given) for name, given in _MOTOR.items()}

@@ -38,7 +38,9 @@ def trajectory(task: str, domain: Domain | None) -> np.ndarray:
 
 
 def one(kind: str, task: str, **changes: Any) -> Domain:
-    of = {"of": load_task(task).compile().body(1).name} if kind in ("push", "force") else {}
+    model = load_task(task).compile()
+    moving = model.body(int(np.flatnonzero(model.body_weldid)[0])).name
+    of = {"of": moving} if kind in ("push", "force") else {}
     return Domain(disturbances=[{**KINDS[kind], **of, **changes}])  # type: ignore[list-item]
 
 

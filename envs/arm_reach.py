@@ -1,0 +1,103 @@
+"""Arm reach: a desk arm of the SO-101 class brings the tip of its gripper to points in the air."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.envs._arm import JOINTS, ArmTask, length, off_axis, smoothness
+from sim2real.task import Array, BoolArray, IntArray, Rng
+
+RADIUS = (0.16, 0.34)  # m, of the goals, from the axis of the first joint
+AZIMUTH = 1.2  # rad, to either side
+HEIGHT = (0.03, 0.30)  # m, above the table
+CLOSE = 0.02  # m, a goal is reached
+
+
+class ArmReach(ArmTask):
+    """An arm of five servos and 0.63 kg brings its tip within 2 cm of a point, and then of another.
+
+    | action | moves the target of | range | step at 1 |
+    |--------|---------------------|-------|-----------|
+    | 0      | shoulder pan        | ±1    | 0.1 rad   |
+    | 1      | shoulder lift       | ±1    | 0.1 rad   |
+    | 2      | elbow flex          | ±1    | 0.1 rad   |
+    | 3      | wrist flex          | ±1    | 0.1 rad   |
+    | 4      | wrist roll          | ±1    | 0.1 rad   |
+
+    | index | term     | observed                                     | unit  |
+    |-------|----------|----------------------------------------------|-------|
+    | 0-4   | position | joint angles, in the order of actions        | rad   |
+    | 5-9   | velocity | joint rates, in the order of actions         | rad/s |
+    | 10-14 | target   | where the servos are told to be              | rad   |
+    | 15-17 | goal     | x, y, z of the point                         | m     |
+    | 18-20 | to_goal  | from the tip to the point, as a camera sees  | m     |
+    | 21-25 | action   | the action before                            |       |
+
+    Reward: up to 1 for a small distance (a tenth of a metre counts), up to 1 for a tiny one, minus
+    a little for changes of the action. The goal lies in a piece of a tube around the first axis,
+    and is drawn anew after 3 s. It never fails.
+    """
+
+    episode_s = 6.0
+    redraw_s = 3.0
+    units: ClassVar = {
+        "position": "rad",
+        "velocity": "rad/s",
+        "target": "rad",
+        "goal": "m",
+        "to_goal": "m",
+        "tip": "m",
+        "torque": "N m",
+    }
+    camera: ClassVar = {
+        "distance": 0.9,
+        "elevation": -25.0,
+        "azimuth": 140.0,
+        "lookat": [0.15, 0.0, 0.1],
+    }
+    home = np.array([0.0, -0.6, 0.6, 0.3, 0.0])
+
+    def observe(self, world: Any) -> dict[str, Array]:
+        return {
+            "position": world.qpos[:, JOINTS],
+            "velocity": world.qvel[:, JOINTS],
+            "target": world.memory["target"],
+            "goal": world.memory["goal"],
+            "to_goal": _to_goal(world),
+            "action": world.last_action,
+        }
+
+    def privileged(self, world: Any) -> dict[str, Array]:
+        return {"tip": world.site("tip").xpos, "torque": world.actuator_force}
+
+    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+        distance = length(_to_goal(world))
+        return {
+            "near": 1.0 - np.tanh(distance / 0.1),
+            "close": np.exp(-np.square(distance / CLOSE)),
+            "smooth": -0.05 * smoothness(world, action),
+        }
+
+    def succeeded(self, world: Any) -> BoolArray:
+        close: BoolArray = length(_to_goal(world)) < CLOSE
+        return close
+
+    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+        self.pose(world, ids, rng.uniform(-0.25, 0.25, (len(ids), 5)))
+
+    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+        where = rng.random((len(ids), 3))
+        inner, outer = np.square(RADIUS)  # uniform in the volume
+        radius = np.sqrt(inner + (outer - inner) * where[:, 0])
+        height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * where[:, 1]
+        place = off_axis(radius, AZIMUTH * (2.0 * where[:, 2] - 1.0))
+        self.aim(world, ids, np.column_stack([place, height]))
+
+
+def _to_goal(world: Any) -> Array:
+    """From the tip to the goal, (n, 3) in m."""
+    offset: Array = world.memory["goal"] - world.site("tip").xpos
+    return offset
