@@ -11,7 +11,7 @@ from sim2real.domains import Domain
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
-STANDING = ("ant", "half_cheetah", "hopper", "humanoid", "walker2d")
+STANDING = ("ant", "half_cheetah", "hopper", "humanoid", "quadruped", "walker2d")
 KINDS: dict[str, dict[str, Any]] = {
     "push": {"push": 1.0, "every": {"uniform": [0.1, 0.2]}},
     "force": {"force": 1.0, "direction": "x"},

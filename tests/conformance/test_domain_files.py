@@ -74,7 +74,8 @@ def test_it_fits_its_task(task: str, domain: str) -> None:
     signals = [
         entry for entry in (*bound.actuation, *bound.sensing) if entry.kind.drawn == "episode"
     ]
-    assert bool(simulation.context_names) == bool(bound.dynamics or signals)
+    lasting = [entry for entry in bound.disturbances if entry.kind != "push"]
+    assert bool(simulation.context_names) == bool(bound.dynamics or signals or lasting)
 
 
 @every_task

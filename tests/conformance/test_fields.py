@@ -39,9 +39,11 @@ STILL = {
     # within 25 steps nothing touches, and no limit is reached
     "geom_friction.sliding geom_sol* geom_margin": TOUCHES_NOTHING,
     "geom_solimp.width geom_solimp.midpoint geom_solimp.power": "hopper",  # dmin equals dmax
-    "jnt_range.*": "arm_* hopper humanoid pusher reacher swimmer walker2d",
-    "jnt_sol*": "arm_* inverted_pendulum reacher swimmer servo",
+    "jnt_range.*": "arm_* hopper humanoid pusher quadruped reacher swimmer walker2d",
+    "jnt_sol*": "arm_* inverted_pendulum quadruped reacher swimmer servo",
     "actuator_forcerange.* torque_limit": "arm_push",  # a servo is never at its limit there
+    # what is only drawn: its bodies have inertias of their own, and the feet alone touch
+    "geom_size.y geom_size.half_length geom_pos.x geom_pos.y": "quadruped",
     "jnt_actfrcrange.* tendon_lengthspring.*": "humanoid servo",
     "qpos_spring": "*",  # where there is no spring
     "opt.wind.*": "*",  # where there is no air

@@ -54,6 +54,7 @@ _PERTURBED: dict[str, dict[str, Any]] = {
     "inverted_double_pendulum": _DAMPING,
     "inverted_pendulum": _POLE,
     "pusher": _DAMPING,
+    "quadruped": _FRICTION,
     "reacher": _DAMPING | {"of": ["joint0", "joint1"]},
     "swimmer": {"field": "opt.density"},
     "walker2d": _FRICTION,
