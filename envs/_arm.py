@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, IntArray, Task
+from sim2real.task import Array, IntArray, Task, within
 
 JOINTS = slice(0, 5)
 """Where the arm's joints stand in qpos and qvel: pan, lift, elbow, wrist flex, wrist roll."""
@@ -31,6 +32,16 @@ class ArmTask(Task):
     memory: ClassVar = {"target": 5, "goal": 3}
     home: ClassVar[Array]
     """The posture at the start, (5,) in rad."""
+    reach: ClassVar[tuple[float, float]]
+    """Smallest and largest distance of goals from the axis of the first joint, m."""
+    azimuth: ClassVar[float]
+    """Largest angle of goals from straight ahead of the arm, rad."""
+    height: ClassVar[tuple[float, float]]
+    """Lowest and highest place of goals above the table, m."""
+
+    def __init__(self, goal: Sequence[float] | None = None) -> None:
+        super().__init__(**({} if goal is None else {"goal": goal}))
+        self.goal = None if goal is None else self._checked(goal)
 
     def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
         target: Array = world.memory["target"]
@@ -42,9 +53,28 @@ class ArmTask(Task):
         world.qpos[ids, JOINTS] = world.memory["target"][ids] = self.home + offset
 
     def aim(self, world: Any, ids: IntArray, goal: Array) -> None:
-        """Set the goals (m, 3) of the worlds `ids`, and draw them there; m."""
-        world.memory["goal"][ids] = goal
-        world.mocap_pos[ids, 0] = goal
+        """Set the goals of the worlds `ids`, (m, 3) in m, or the one asked for; draw them there."""
+        asked = goal if self.goal is None else self.goal
+        world.memory["goal"][ids] = asked
+        world.mocap_pos[ids, 0] = asked
+
+    def _checked(self, goal: Sequence[float]) -> Array:
+        """x, y, z of a goal that somebody asks for; UserError where the arm does not reach."""
+        place = within("goal", goal, [-1.0] * 3, [1.0] * 3)
+        ahead, aside = place[:2] - PAN
+        within(
+            "distance of the goal from the first axis, m,",
+            float(np.hypot(ahead, aside)),
+            *self.reach,
+        )
+        within(
+            "azimuth of the goal, rad,",
+            float(np.arctan2(aside, ahead)),
+            -self.azimuth,
+            self.azimuth,
+        )
+        within("height of the goal, m,", float(place[2]), *self.height)
+        return place
 
 
 def off_axis(radius: Array, azimuth: Array) -> Array:

@@ -47,7 +47,8 @@ class ArmPush(ArmTask):
 
     Reward: up to 1 for a puck near the goal (a tenth of a metre counts), up to 1 for one on it, up
     to 0.5 for a tip at the puck, minus a little for changes of the action. The puck stands ahead
-    of the tip, the goal behind the puck; both are drawn for each episode. It never fails.
+    of the tip, the goal behind the puck; both are drawn for each episode, unless the option
+    `goal` (x, y, 0 in m) says where it is. It never fails.
     """
 
     episode_s = 6.0
@@ -70,6 +71,7 @@ class ArmPush(ArmTask):
         "lookat": [0.2, 0.0, 0.05],
     }
     home = np.array([0.0, -0.75, 1.05, 1.1, 0.0])
+    reach, azimuth, height = (0.2, 0.35), 1.1, (0.0, 0.001)
 
     def observe(self, world: Any) -> dict[str, Array]:
         tip, puck = world.site("tip").xpos, world.qpos[:, PUCK]

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from sim2real.envs._arm import JOINTS, ArmTask, length, off_axis, smoothness
 from sim2real.task import Array, BoolArray, IntArray, Rng
 
-RADIUS = (0.16, 0.34)  # m, of the goals, from the axis of the first joint
-AZIMUTH = 1.2  # rad, to either side
-HEIGHT = (0.03, 0.30)  # m, above the table
 CLOSE = 0.02  # m, a goal is reached
 
 
@@ -38,7 +35,8 @@ class ArmReach(ArmTask):
 
     Reward: up to 1 for a small distance (a tenth of a metre counts), up to 1 for a tiny one, minus
     a little for changes of the action. The goal lies in a piece of a tube around the first axis,
-    and is drawn anew after 3 s. It never fails.
+    and is drawn anew after 3 s; with the option `goal` (x, y, z in m) it stays there. It never
+    fails.
     """
 
     episode_s = 6.0
@@ -59,6 +57,7 @@ class ArmReach(ArmTask):
         "lookat": [0.15, 0.0, 0.1],
     }
     home = np.array([0.0, -0.6, 0.6, 0.3, 0.0])
+    reach, azimuth, height = (0.16, 0.34), 1.2, (0.03, 0.30)
 
     def observe(self, world: Any) -> dict[str, Array]:
         return {
@@ -90,10 +89,10 @@ class ArmReach(ArmTask):
 
     def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
         where = rng.random((len(ids), 3))
-        inner, outer = np.square(RADIUS)  # uniform in the volume
+        inner, outer = np.square(self.reach)  # uniform in the volume
         radius = np.sqrt(inner + (outer - inner) * where[:, 0])
-        height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * where[:, 1]
-        place = off_axis(radius, AZIMUTH * (2.0 * where[:, 2] - 1.0))
+        height = self.height[0] + np.ptp(self.height) * where[:, 1]
+        place = off_axis(radius, self.azimuth * (2.0 * where[:, 2] - 1.0))
         self.aim(world, ids, np.column_stack([place, height]))
 
 

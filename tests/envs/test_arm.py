@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim2real.envs._arm import HIGH, LOW, SPEED
+from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 
@@ -169,3 +170,25 @@ def test_pucks_and_goals_lie_on_the_table_where_the_arm_can_push() -> None:
     reach = np.linalg.norm(drawn[:, :2] - [0.03884, 0.0], axis=1)
     assert 0.18 <= reach.min() < reach.max() < 0.35
     assert (np.linalg.norm(puck - simulation.site("tip").xpos[:, :2], axis=1) > 0.042).all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_goal_that_is_asked_for_is_the_goal(task: str) -> None:
+    place = [0.3, 0.05, 0.1 if task == "arm_reach" else 0.0]
+    simulation = Simulation(load_task(task, goal=place), num_envs=3, threads=1)
+    np.testing.assert_array_equal(simulation.memory["goal"], [place] * 3)
+
+
+@pytest.mark.parametrize(
+    ("goal", "told"),
+    [
+        ([0.5, 0.0, 0.1], "distance of the goal .* is 0.46.*; allowed: one number, 0.16 to 0.34"),
+        ([-0.2, 0.0, 0.1], "azimuth of the goal, rad, is 3.14"),
+        ([0.3, 0.0, -0.1], "height of the goal, m, is -0.1"),
+        ([0.3, 0.0], "goal is .*; allowed: 3 numbers"),
+        ([0.3, 0.0, np.nan], "goal is .*; allowed: 3 numbers"),
+    ],
+)
+def test_a_goal_out_of_reach_is_refused(goal: list[float], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load_task("arm_reach", goal=goal)
