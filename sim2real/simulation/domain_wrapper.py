@@ -169,9 +169,9 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         return self._imperfections.command(np.asarray(action)[None], self._clock)[0]
 
     def _seen_first(self, truth: Any) -> Any:
-        size = int(np.prod(self.action_space.shape or 0))
+        rest = np.zeros((1, int(np.prod(self.action_space.shape or 0))))
         numbers = self._terms.numbers(truth)
-        seen = self._imperfections.begin(numbers[None], size, _ONE, self._clock)
+        seen = self._imperfections.begin(numbers[None], rest, _ONE, self._clock)
         return self._terms.with_numbers(truth, seen[0]) if self._senses else truth
 
     def _seen(self, truth: Any) -> Any:

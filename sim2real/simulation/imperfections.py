@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains.plan import Plan
@@ -42,14 +41,14 @@ class Imperfections:
         for path in self._paths.values():
             path.draw(ids, context)
 
-    def begin(self, truth: Array, actions: int, ids: IntArray, clock: Clock) -> Array:
+    def begin(self, truth: Array, told: Array, ids: IntArray, clock: Clock) -> Array:
         """Start the episodes of the worlds `ids`; return their first observations, (m, k).
 
-        No command was ever given ((m, `actions`) zeros), no reward is owed, and the sensors have
-        seen the first state, `truth` (m, k), always; it is changed.
+        The actuators were always told the same, `told` (m, nu), no reward is owed, and the sensors
+        have always seen the first state, `truth` (m, k); it is changed.
         """
         if self._actuation:
-            self._actuation.rest(ids, np.zeros((len(ids), actions)))
+            self._actuation.rest(ids, told)
         self._rewards.begin(ids)
         return self._sensing.begin(truth, ids, clock)
 

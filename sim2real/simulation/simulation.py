@@ -171,7 +171,9 @@ class Simulation(World):
         self._disturb_anew(worlds)
         self._batch.forward(worlds)
         truth = self._truth()[worlds]
-        seen = self._imperfections.begin(truth, self.model.nu, worlds, self._clock)
+        told = self._kept.told_before(worlds)
+        self.let_have_told(worlds, told)
+        seen = self._imperfections.begin(truth, told, worlds, self._clock)
         observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
         self._observation = self._observation.copy()
         self._observation[worlds] = observation

@@ -53,6 +53,21 @@ class TaskMemory:
         rng = RowRng(clock.generators, clock.episodes[ids].tolist(), REDRAW, first)
         self._task.redraw(self._world, ids, rng)
 
+    def told_before(self, ids: IntArray) -> Array:
+        """What the actuators of the worlds `ids` were told before an episode, (m, nu).
+
+        That is what an action of 0 means to the task: nothing, or the default pose, or to hover.
+        """
+        world = self._world
+        nothing = np.zeros((world.num_envs, world.model.nu))
+        if type(self._task).control is Task.control:
+            return nothing[ids]
+        kept = {name: values.copy() for name, values in world.memory.items()}
+        told = self._task.control(world, nothing)[ids]
+        for name, values in kept.items():
+            world.memory[name][...] = values
+        return np.array(told, dtype=np.float64)
+
     def held(self, active: BoolArray | None) -> Held:
         """The memory of the worlds that stand still, to be put back after the step."""
         if active is None or not self._world.memory:

@@ -114,6 +114,27 @@ class World:
         """
         self._batch.state[ids] = self._defaults
 
+    def let_have_told(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
+        """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""
+        if self.model.nhistory and controls.any():
+            slots, columns = self._delay_slots
+            self.history[ids[:, None], slots] = controls[:, columns]
+
+    @functools.cached_property
+    def _delay_slots(self) -> tuple[IntArray, IntArray]:
+        """Where `history` holds the values of which control.
+
+        Of each delayed actuator it holds a number of the user's, a cursor, the times, the values.
+        """
+        model = self.model
+        pairs = [
+            (model.actuator_historyadr[one] + 2 + count + sample, model.actuator_ctrladr[one])
+            for one, (count, _) in enumerate(model.actuator_history.tolist())
+            for sample in range(count)
+        ]
+        slots, columns = np.array(pairs, dtype=np.intp).T
+        return slots, columns
+
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:
             self.__dict__[name] = self._bound(name)

@@ -35,7 +35,7 @@ def actuation(kind: str, task: str) -> dict[str, Any]:
         "noise": {"normal": [0.0, 0.3 * half]},
         "saturation": 0.5,
         "dead_zone": 0.3 * half,
-        "rate_limit": 0.3 * half / dt,
+        "rate_limit": 0.03 * half / dt,
         "lag": 2 * dt,
         "backlash": 0.5 * half,
         "delay": 1.5 * dt,

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from sim2real.domains import Domain
 from sim2real.envs.quadrotor import HOVER, Quadrotor
 from sim2real.simulation import Simulation
 
@@ -156,6 +157,21 @@ def test_an_action_of_nothing_hovers_and_one_gives_twice_as_much() -> None:
     for action, expected in ((0.0, HOVER), (1.0, 2 * HOVER), (-1.0, 0.0)):
         simulation.advance(np.full((1, 4), action, dtype=np.float32))
         np.testing.assert_allclose(simulation.ctrl, expected)
+
+
+@pytest.mark.parametrize("late", [{"delay": 0.03}, {"lag": 0.02}])
+def test_before_its_first_command_arrives_it_hovers(late: dict[str, float]) -> None:
+    """The motors were told to hover before the episode began, not to stand still."""
+    domain = Domain.model_validate({"actuation": [late]})
+    simulation = Simulation("quadrotor", domain, num_envs=3, threads=1)
+    for _ in range(2):  # in the second episode, too
+        simulation.advance(np.full((3, 4), 0.5))
+        if "delay" in late:
+            np.testing.assert_allclose(simulation.act[:2], HOVER)
+        else:  # first order, from hover: 1 - e^(-0.01 / 0.02) of the way
+            told = HOVER * (1 + 0.5 * (1 - math.exp(-0.5)))
+            np.testing.assert_allclose(simulation.ctrl[:2], told)
+        simulation.reset(np.arange(2))
 
 
 def test_reward_failure_and_success_are_by_the_distance() -> None:
