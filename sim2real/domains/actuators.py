@@ -15,7 +15,7 @@ from sim2real.errors import UserError
 _GAIN = mujoco.mjtGain
 _PLAIN = (int(_GAIN.mjGAIN_FIXED), int(_GAIN.mjGAIN_AFFINE))
 _FILTERS = (int(mujoco.mjtDyn.mjDYN_FILTER), int(mujoco.mjtDyn.mjDYN_FILTEREXACT))
-_DC = {
+MOTOR_PLACES = {
     "resistance": ("gainprm", 0),  # Ohm
     "constant": ("gainprm", 1),  # N m/A
     "temperature_coefficient": ("gainprm", 2),  # 1/K
@@ -43,7 +43,7 @@ _SWITCHED_OFF_BY_0 = (
     "bristle_stiffness",
     "voltage_limit",
 )
-_NAMES = tuple(_DC)
+_NAMES = tuple(MOTOR_PLACES)
 DC_MOTOR = {name: index for index, name in enumerate(_NAMES)}
 """Components of a DC motor."""
 DC_MOTOR_BOUNDS = {
@@ -61,8 +61,15 @@ def gain(model: mujoco.MjModel, row: int, column: int) -> Entry:
 
 
 def strength(model: mujoco.MjModel, row: int, column: int) -> Entry:
-    """Everything that the force is proportional to: gain, bias and force limits."""
+    """Everything that the force is proportional to: gain, bias and force limits.
+
+    The torque K (V - K w) / R of a plain DC motor is so to 1 / R.
+    """
     kind = _type(model, row)
+    if kind == int(_GAIN.mjGAIN_DCMOTOR) and _only_resists(model, row):
+        resistance = _place(model, *_named(row, "resistance"))
+        follower = Follower(resistance.array, resistance.flat, inverse=True)
+        return Entry((), (follower,), (resistance,), composes=True)
     if kind in _PLAIN:
         columns = range(3)
     elif kind == int(_GAIN.mjGAIN_MUSCLE):
@@ -148,8 +155,17 @@ def dcmotor(model: mujoco.MjModel, row: int, column: int) -> Entry:
     return _entry(place)
 
 
+def _only_resists(model: mujoco.MjModel, row: int) -> bool:
+    """Whether a DC motor has nothing but its constant and resistance: the current is V / R."""
+    rest = (model.actuator_gainprm[row, 2:], model.actuator_biasprm[row])
+    return (
+        not any(part.any() for part in (*rest, model.actuator_dynprm[row]))
+        and not (model.actuator_forcelimited[row])
+    )
+
+
 def _named(row: int, name: str) -> tuple[str, int, int]:
-    array, column = _DC[name]
+    array, column = MOTOR_PLACES[name]
     return array, row, column
 
 

@@ -11,6 +11,7 @@ import mujoco.batch
 import numpy as np
 
 from sim2real.domains import Domain
+from sim2real.domains.actuators import MOTOR_PLACES
 from sim2real.domains.fields import FIELDS
 from sim2real.domains.inertia import body_inertia, from_log_cholesky, log_cholesky, pseudo_inertia
 from sim2real.errors import UserError
@@ -248,12 +249,22 @@ class Reference:
     def dcmotor(self, column: int) -> None:
         values = {name: list(given) for name, given in _MOTOR.items()}
         word = list(FIELDS["dcmotor"].components)[column]
+        if self.spec.actuator("elbow_motor") is None:
+            self.plain_dcmotor(word)
+            return
         for name, place in _MOTOR_WORDS[word]:
             values[name][place] = float(self.new(values[name][place]))
         resistance = values.pop("resistance")[0]
         self.spec.actuator("elbow_motor").set_to_dcmotor(
             resistance=resistance, ctrlspec=int(mujoco.mjtCtrlInput.mjINPUT_VOLTAGE), **values
         )
+
+    def plain_dcmotor(self, word: str) -> None:
+        """A motor of constant and resistance alone: by its place among the gains and biases."""
+        array, column = MOTOR_PLACES[word]
+        for actuator, index in self.elements("actuator"):
+            present = getattr(self.model, f"actuator_{array}")[index, column]
+            getattr(actuator, array)[column] = self.new(present)
 
     # geometry
 

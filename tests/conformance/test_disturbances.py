@@ -12,6 +12,8 @@ from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
 STANDING = ("ant", "half_cheetah", "hopper", "humanoid", "quadruped", "walker2d")
+HELD = {"furuta": "pendulum"}
+"""Bodies that are pushed instead of the first one, which turns about its centre of mass there."""
 KINDS: dict[str, dict[str, Any]] = {
     "push": {"push": 1.0, "every": {"uniform": [0.1, 0.2]}},
     "force": {"force": 1.0, "direction": "x"},
@@ -40,7 +42,7 @@ def trajectory(task: str, domain: Domain | None) -> np.ndarray:
 def one(kind: str, task: str, **changes: Any) -> Domain:
     model = load_task(task).compile()
     moving = model.body(int(np.flatnonzero(model.body_weldid)[0])).name
-    of = {"of": moving} if kind in ("push", "force") else {}
+    of = {"of": HELD.get(task, moving)} if kind in ("push", "force") else {}
     return Domain(disturbances=[{**KINDS[kind], **of, **changes}])  # type: ignore[list-item]
 
 

@@ -28,7 +28,7 @@ SERVO, TASKS, with_mass = reference.SERVO, reference.TASKS, reference.with_mass
 
 LEVEL = "cartpole inverted_pendulum inverted_double_pendulum half_cheetah hopper walker2d"
 TOUCHES_NOTHING = (
-    "cartpole inverted_pendulum inverted_double_pendulum pusher quadrotor reacher swimmer"
+    "cartpole furuta inverted_pendulum inverted_double_pendulum pusher quadrotor reacher swimmer"
 )
 FLAT = "reacher swimmer"
 
@@ -38,7 +38,7 @@ STILL = {
     "geom_friction.torsional geom_friction.rolling": "*",
     # within 25 steps nothing touches, and no limit is reached
     "geom_friction.sliding geom_sol* geom_margin": TOUCHES_NOTHING,
-    "geom_solimp.width geom_solimp.midpoint geom_solimp.power": "hopper",  # dmin equals dmax
+    "geom_solimp.width geom_solimp.midpoint geom_solimp.power": "hopper furuta",  # dmin equals dmax
     "jnt_range.*": "arm_* hopper humanoid pusher quadruped reacher swimmer walker2d",
     "jnt_sol*": "arm_* inverted_pendulum quadruped reacher swimmer servo",
     "actuator_forcerange.* torque_limit": "arm_push",  # a servo is never at its limit there
@@ -50,12 +50,12 @@ STILL = {
     "geom_size.z": "*",  # the thickness of a plane is drawn only
     "site_pos.*": "*",  # what nothing is attached to
     # nothing touches, and the inertia is given
-    "geom_size.* geom_pos.*": "quadrotor",
+    "geom_size.* geom_pos.*": "furuta quadrotor",
     # the world looks the same from there
     "body_pos.* body_tilt.*": "quadrotor",  # which flies
     "body_pos.x": "cartpole inverted_pendulum",
     "body_pos.y": f"{LEVEL} servo pusher reacher",
-    "body_pos.z": f"{FLAT} ant cartpole inverted_pendulum pusher",
+    "body_pos.z": f"{FLAT} ant furuta cartpole inverted_pendulum pusher",
     "jnt_tilt.z": "cartpole reacher",
     "qpos0": "reacher",  # where only the target slides have one that is not 0
     # a joint that does not exist would be needed
@@ -66,6 +66,8 @@ STILL = {
     # the solver is as good without
     "opt.iterations opt.tolerance opt.impratio": "*",
     "dcmotor.thermal_*": "servo",  # it takes minutes to warm
+    # a motor that does not warm up, without cogging and bristles
+    "dcmotor.*temperature* dcmotor.cogging* dcmotor.coulomb dcmotor.st*": "furuta",
 }
 
 
