@@ -65,12 +65,13 @@ class Quadruped(Task):
 
     A critic may see the trunk's velocity, which feet touch the ground, and how high they are.
 
-    The reward of a second is 1 for the velocity and 0.5 for the turning rate that were asked for,
-    each exp(-error² / 0.25), and 0.5 for the posture; costs and their weights are those of MuJoCo
-    Playground's Go1 (Zakka et al. 2025, arXiv:2502.08844), where the exponentials are from Rudin
-    et al. 2022 (arXiv:2109.11978), but for `stride`, which is paid at once when a foot lands: in
-    proportion to its time in the air beyond 0.1 s. A foot that swings low, or slides, costs. Costs
-    beyond the pay are `forgiven`, as in both, so that it never pays to fall; a fall costs 1.
+    The reward of a second is 2 for the velocity and 1 for the turning rate that were asked for,
+    each exp(-error² / 0.25), and 0.5 for the posture. The exponentials are from Rudin et al. 2022
+    (arXiv:2109.11978), most costs and their weights from MuJoCo Playground's Go1 (Zakka et al.
+    2025, arXiv:2502.08844), where 1 and 0.5 are paid; leaning, low feet and standing restlessly
+    cost less here. `stride` is paid at once when a foot lands, in proportion to its time in the
+    air beyond 0.1 s. A foot that swings low, or slides, costs. Costs beyond the pay are `forgiven`,
+    as in both, so that it never pays to fall; a fall costs 1.
 
     It fails when it leans more than 60 degrees, or lies on the ground. It succeeds when the mean
     error of its velocity, over the episode, is below 0.2 m/s.
@@ -128,8 +129,8 @@ class Quadruped(Task):
         offset = world.qpos[:, 7:] - POSE
         moving = np.abs(command).max(axis=1) > 0
         tracking = {
-            "velocity": np.exp(missed / -0.25),
-            "turning": 0.5 * np.exp((qvel[:, 5] - command[:, 2]) ** 2 / -0.25),
+            "velocity": 2.0 * np.exp(missed / -0.25),
+            "turning": np.exp((qvel[:, 5] - command[:, 2]) ** 2 / -0.25),
             "posture": 0.5 * np.exp(-(offset**2 * POSTURE).sum(axis=1)),
             "bounce": -0.5 * velocity[:, 2] ** 2,
             "roll_pitch": -0.05 * _squares(qvel[:, 3:5]),
@@ -141,7 +142,7 @@ class Quadruped(Task):
         }
         tracking |= self._feet(sensed, moving)
         terms = {name: term * self.control_dt for name, term in tracking.items()}
-        terms["stride"] = 0.2 * moving * self._stride(world, sensed[:, TOUCH] > 0)
+        terms["stride"] = 0.4 * moving * self._stride(world, sensed[:, TOUCH] > 0)
         terms["forgiven"] = np.maximum(-sum(terms.values()), 0.0)
         terms["fall"] = -1.0 * self.failed(world)
         return terms

@@ -219,12 +219,12 @@ def test_a_command_beyond_its_range_is_refused(command: object) -> None:
 
 
 def test_whoever_does_as_told_is_paid_in_full() -> None:
-    """Standing still when told to stand: 1 + 0.5 a second, and the posture less its sag."""
+    """Standing still when told to stand: 2 + 1 a second, and the posture less its sag."""
     simulation = standing(command=[0, 0, 0])
     terms = simulation.advance(STILL).terms
     dt = simulation.dt
-    assert terms["velocity"] == pytest.approx(dt, rel=1e-3)
-    assert terms["turning"] == pytest.approx(0.5 * dt, rel=1e-3)
+    assert terms["velocity"] == pytest.approx(2 * dt, rel=1e-3)
+    assert terms["turning"] == pytest.approx(dt, rel=1e-3)
     offset = simulation.qpos[0, 7:] - POSE
     weights = np.tile([1, 1, 0.1], 4)
     assert terms["posture"] == pytest.approx(0.5 * dt * np.exp(-(offset**2 * weights).sum()))
@@ -247,17 +247,17 @@ def test_it_never_pays_to_fall() -> None:
 def test_an_error_of_half_a_meter_a_second_costs_what_the_exponential_says() -> None:
     simulation = standing(command=[0.5, 0, 0.5])
     terms = simulation.advance(STILL).terms
-    assert terms["velocity"] == pytest.approx(simulation.dt * np.exp(-1), rel=0.03)
-    assert terms["turning"] == pytest.approx(0.5 * simulation.dt * np.exp(-1), rel=0.03)
+    assert terms["velocity"] == pytest.approx(2 * simulation.dt * np.exp(-1), rel=0.03)
+    assert terms["turning"] == pytest.approx(simulation.dt * np.exp(-1), rel=0.03)
     assert terms["restless"] == 0
 
 
 def test_a_step_is_paid_when_the_foot_lands() -> None:
-    """0.2 for each second in the air beyond 0.1, up to 0.3 s."""
+    """0.4 for each second in the air beyond 0.1, up to 0.3 s."""
     simulation = standing(command=[0.5, 0, 0])
     simulation.memory["air"][:] = [[0.05, 0.0, 0.25, 0.9]]
     terms = simulation.advance(STILL).terms
-    assert terms["stride"] == pytest.approx(0.2 * (0.15 + 0.2))
+    assert terms["stride"] == pytest.approx(0.4 * (0.15 + 0.2))
     assert not simulation.memory["air"].any()
     place(simulation, height=1.0)
     simulation.advance(STILL)
