@@ -54,7 +54,7 @@ def bind_actuation(
             builder.strength(entry.of, entry.strength, entry.is_shared, entry.label)
         elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
-            if entry.jitter is not None:
+            if _random(entry) is not None:
                 effects.add(entry, elements, limits, "jitter", drawn)
         else:
             effects.add(entry, columns, limits)

@@ -184,6 +184,16 @@ def test_saturation_is_a_fraction_of_the_control_range():
     np.testing.assert_allclose(humanoid.ctrl, 0.2)  # its range is 0.4
 
 
+def test_a_jitter_of_nothing_is_none():
+    plain, still = (
+        Simulation("hopper", Domain(actuation=[entry]), num_envs=2, threads=1)
+        for entry in ({"delay": 0.016}, {"delay": 0.016, "jitter": 0.0})
+    )
+    for _ in range(5):
+        expected = plain.advance(np.ones((2, 3))).observation
+        np.testing.assert_array_equal(still.advance(np.ones((2, 3))).observation, expected)
+
+
 def test_jitter_writes_the_engines_delay():
     entry = {"delay": 0.02, "jitter": {"uniform": [-0.03, 0.01]}}
     simulation = Simulation(SLIDER, Domain(actuation=[entry]), num_envs=4, seed=5)
