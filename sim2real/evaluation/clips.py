@@ -24,6 +24,8 @@ from sim2real.simulation.rendering import Renderer
 
 FRAME_S = 0.05
 """Simulated seconds between two frames, about."""
+SHORT_S = 0.1
+"""The same for the small pictures of cards and the gallery."""
 COLORS = 64
 """Of a GIF's palette; more make it larger, not clearer."""
 MOST_LINES = 8
@@ -74,13 +76,31 @@ def moments(
 
 
 def frames_of(
-    told: Iterator[Moment], simulation: Simulation, renderer: Renderer, every: int, caption: bool
+    told: Iterator[Moment],
+    simulation: Simulation,
+    renderer: Renderer,
+    every: int,
+    title: str | None = None,
 ) -> Iterator[Frame]:
-    """A picture of every `every`-th moment, and of each end; with all of `words`, or the domain."""
+    """A picture of every `every`-th moment with a title; without one, all of `words`, each end."""
     for number, moment in enumerate(told):
-        if number % every == 0 or (caption and moment.end):
-            lines = words(simulation, moment) if caption else [simulation.domain.name]
+        if number % every == 0 or (title is None and moment.end):
+            lines = words(simulation, moment) if title is None else [title]
             yield captioned(renderer.frame(0), lines)
+
+
+def short_clip(
+    policy: Policy, simulation: Simulation, size: tuple[int, int], frames: int, title: str
+) -> Frames:
+    """The first frames, SHORT_S apart, of the simulation's first episodes; (height, width, 3)."""
+    renderer = Renderer(simulation, *size)
+    try:
+        told = moments(policy, simulation)
+        every = stride(simulation, SHORT_S)
+        shown = frames_of(told, simulation, renderer, every, title)
+        return list(itertools.islice(shown, frames))
+    finally:
+        renderer.close()
 
 
 def stride(simulation: Simulation, seconds: float = FRAME_S) -> int:
@@ -143,10 +163,20 @@ def write_clip(path: Path, frames: Frames, seconds: float) -> None:
     write_bytes(path, writers[path.suffix](frames, seconds))
 
 
-def encode_gif(frames: Frames, seconds: float) -> bytes:
+def grid(clips: Sequence[Frames], columns: int) -> Frames:
+    """Clips of one size as one, in rows of `columns`; what is left of the last row is black."""
+    blank = [np.zeros_like(clips[0][0])]
+    padded = [*clips, *[blank] * (-len(clips) % columns)]
+    rows = [beside(padded[i : i + columns]) for i in range(0, len(padded), columns)]
+    longest = max(len(row) for row in rows)
+    whole = [[*row, *[row[-1]] * (longest - len(row))] for row in rows]
+    return [np.concatenate(column, axis=0) for column in zip(*whole, strict=True)]
+
+
+def encode_gif(frames: Frames, seconds: float, colors: int = COLORS) -> bytes:
     """An endless GIF of `frames` (height, width, 3), each shown for `seconds`."""
     # One palette for all: a GIF whose colours flicker is hard to watch
-    palette = Image.fromarray(frames[0]).quantize(COLORS)
+    palette = Image.fromarray(frames[0]).quantize(colors)
     pictures = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames

@@ -93,7 +93,7 @@ def _film(
     try:
         told = moments(policy, simulation, episodes, seconds)
         every = stride(simulation, FRAME_S)
-        return list(frames_of(told, simulation, renderer, every, caption=True))
+        return list(frames_of(told, simulation, renderer, every))
     finally:
         renderer.close()
 

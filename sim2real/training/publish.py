@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import warnings
@@ -14,19 +15,20 @@ import yaml
 from sim2real import files
 from sim2real.domains import Domain, load_domain, task_domains
 from sim2real.errors import UserError
-from sim2real.evaluation.clips import encode_gif, frame_seconds
+from sim2real.evaluation.clips import SHORT_S, encode_gif, short_clip
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
 from sim2real.evaluation.summary import summary
-from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
-from sim2real.training.pictures import clip
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
 from sim2real.training.run import Run, RunConfig, load_run
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)
-"""Width and height in pixels: the animation of a card is to stay below 100 KB."""
+"""Width and height in pixels ..."""
+PICTURE_FRAMES, PICTURE_COLORS = 24, 24
+"""... of an animation that is to stay below 100 KB."""
 
 
 def publish(
@@ -62,7 +64,7 @@ def publish(
         "domains": [
             {**summary(name, found, seed), "about": told[name]} for name, found in rows.items()
         ],
-        "versions": files.read_json(source.path / "versions.json"),
+        "versions": _versions(source.path),
     }
     picture = _picture(source)
     with files.new_folder(Path(out)) as folder:
@@ -127,8 +129,9 @@ def _pairs(option: str, values: dict[str, Any]) -> list[str]:
 
 def keep_policy(source: Run, folder: Path) -> None:
     """Copy what acts and how it was made into `folder`: no training state, no absolute source."""
-    for name in ("task.json", "domains.yaml", "versions.json"):
+    for name in ("task.json", "domains.yaml"):
         shutil.copyfile(source.path / name, folder / name)
+    files.write_json(folder / "versions.json", _versions(source.path))
     config = source.config.model_dump(mode="json")
     if source.config.source:
         config["source"] = Path(source.config.source).name
@@ -139,19 +142,24 @@ def keep_policy(source: Run, folder: Path) -> None:
     checkpoints.write_checkpoint(folder, saved.step, saved.policy, kept, state)
 
 
+def _versions(path: Path) -> dict[str, str]:
+    """What a run was made with; of the platform the system and the processor, not the machine."""
+    found: dict[str, str] = files.read_json(path / "versions.json")
+    words = re.match(r"(\w+)-.*?(x86_64|aarch64|arm64|AMD64)", found.get("platform", ""))
+    return found | ({"platform": " ".join(words.groups())} if words else {})
+
+
 def _picture(run: Run) -> bytes | None:
     """An animation of the policy where it learned; None, with a warning, where there is no GL."""
     simulation = simulation_for(run.policy, run.task, run.domain, threads=1)
     try:
-        renderer = Renderer(simulation, *PICTURE_SIZE)
+        frames = short_clip(
+            run.policy, simulation, PICTURE_SIZE, PICTURE_FRAMES, simulation.domain.name
+        )
     except RenderingUnavailable as error:
         warnings.warn(f"{error}; the card has no picture", stacklevel=3)
         return None
-    try:
-        frames = clip(run.policy, simulation, renderer)[::2]
-    finally:
-        renderer.close()
-    return encode_gif(frames, 2 * frame_seconds(simulation))
+    return encode_gif(frames, SHORT_S, PICTURE_COLORS)
 
 
 def _page(card: dict[str, Any], pictured: bool) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,10 @@ def test_a_film_shows_the_domains_side_by_side(suffix: str, tmp_path: Path) -> N
     out = tmp_path / f"film{suffix}"
     told = view(Swing(), "cartpole", ["nominal", "hard"], seconds=0.4, size=(96, 80), out=out)
     assert told == out
-    frames = imageio.mimread(out, memtest=False)
+    with warnings.catch_warnings():  # imageio leaves the pipes of its reader open
+        warnings.simplefilter("ignore", ResourceWarning)
+        frames = imageio.mimread(out, memtest=False)
+        gc.collect()
     assert len(frames) == 11  # 0 to 0.4 s by 0.04 s, two control steps
     assert frames[0].shape[:2] == (80, 192)
     assert list(tmp_path.iterdir()) == [out]

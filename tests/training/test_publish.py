@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sim2real import cli
 from sim2real.errors import UserError
@@ -13,6 +14,7 @@ from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
 from sim2real.registry import load_task
 from sim2real.training import pretrained
+from sim2real.training.gallery import gallery
 from sim2real.training.pretrain import pretrain, resume
 from sim2real.training.publish import command_of, publish
 from sim2real.training.run import Run, load_run
@@ -54,6 +56,8 @@ def test_the_card_tells_what_the_policy_is_worth_and_how_it_was_made(run: Run, s
     rows = evaluate(run.policy, "cartpole", "hard", episodes=3, seed=1)
     assert card["domains"][-1]["mean_return"] == pytest.approx(returns(rows).mean())
     assert card["versions"]["mujoco"] == "4.0.0"
+    assert card["versions"] == read_json(shelf / "versions.json")
+    assert card["versions"]["platform"] in ("Linux x86_64", "Linux aarch64")
     page = (shelf / "card.md").read_text()
     assert card["command"] in page
     assert f"| `hard` | {returns(rows).mean():,.1f} |" in page
@@ -145,3 +149,20 @@ def test_a_shipped_policy_is_worth_what_its_card_says(name: str) -> None:
     told = next(one for one in card["domains"] if one["domain"] == card["domain"])
     rows = evaluate(run.policy, run.task, card["domain"], episodes=8, seed=card["evaluation_seed"])
     assert returns(rows).mean() > 0.8 * told["low"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_gallery_shows_every_shipped_policy(run: Run, tmp_path: Path) -> None:
+    try:
+        gallery(tmp_path / "gallery.gif", columns=2, frames=3)
+    except UserError as error:
+        pytest.skip(str(error))
+    with Image.open(tmp_path / "gallery.gif") as gif:
+        assert gif.size == (2 * 192, 144)  # one policy, and a place that is empty
+        assert np.asarray(gif.convert("RGB"))[:, 192:].max() < 20
+
+
+def test_a_gallery_needs_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match="no pretrained policies"):
+        gallery(tmp_path / "gallery.gif")
