@@ -121,6 +121,7 @@ def _references(spec: mujoco.MjSpec) -> Iterator[tuple[Any, str, str]]:
 def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
     """Give `spec` the task's sensors that it lacks, where it has what they are attached to.
 
+    A site that is missing is added at the same place of its body, if that is there.
     Returns what is missing, in words.
     """
     has = names_of(spec, "sensors")
@@ -134,7 +135,7 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
                 (sensor.objname, _OBJECTS.get(sensor.objtype, "")),
                 (sensor.refname, _OBJECTS.get(sensor.reftype, "")),
             )
-            if kind and name and name != "world" and name not in names_of(spec, kind)
+            if kind and name and name != "world" and not _has(spec, own, kind, name)
         ]
         if lacking:
             missing.append(f"sensor {sensor.name} cannot be added, missing in {lacking[0]}")
@@ -154,3 +155,19 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
             setattr(added, attribute, getattr(sensor, attribute))
         added.intprm[:] = sensor.intprm
     return missing
+
+
+def _has(spec: mujoco.MjSpec, own: mujoco.MjSpec, kind: str, name: str) -> bool:
+    """Whether `spec` has an element, or a body to which the task's site of this name is added."""
+    if name in names_of(spec, kind):
+        return True
+    if kind != "sites":
+        return False
+    site = own.site(name)
+    body = site.parent.name
+    if body not in names_of(spec, "bodies"):
+        return False
+    added = spec.body(body).add_site(name=name, type=site.type, group=site.group)
+    for attribute in ("pos", "quat", "size"):
+        getattr(added, attribute)[:] = getattr(site, attribute)
+    return True

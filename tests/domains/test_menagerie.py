@@ -117,6 +117,16 @@ def test_it_gets_the_sensors_that_it_lacks(task: Biped) -> None:
     np.testing.assert_allclose(simulation.sensor("gyro").data, [[1, 2, 3]])
 
 
+def test_it_gets_the_sites_that_its_sensors_need(task: Biped, menagerie: Path) -> None:
+    text = ROBOT.format(**THEIRS | {"imu": "other"})
+    (menagerie / "maker_biped" / "biped.xml").write_text(text)
+    simulation = Simulation(task, theirs(), threads=1)
+    assert simulation.model.site("imu").bodyid == simulation.model.body("base").id
+    (menagerie / "maker_biped" / "biped.xml").write_text(text.replace('"base"', '"trunk"'))
+    with pytest.raises(UserError, match="sensor gyro cannot be added, missing in sites: imu"):
+        Simulation(task, theirs(), threads=1)
+
+
 @pytest.mark.usefixtures("menagerie")
 def test_an_element_that_the_task_reads_and_the_model_lacks_is_told(task: Biped) -> None:
     simulation = Simulation(task, theirs(), threads=1)
