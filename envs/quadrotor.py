@@ -15,7 +15,7 @@ LOST = 4.0  # m, the distance at which one gives up
 CRASHED = 0.05  # m, the height at which a rotor touches the floor
 ROOM = (np.array([-1.0, -1.0, 1.0]), np.array([1.0, 1.0, 2.0]))  # m, corners of where goals lie
 THROWN = (2.0, 3.0)  # m, heights at which it is let go
-TILT, SPEED, SPIN = 1.4, 1.5, 4.0  # rad, m/s, rad/s: the hardest throw
+TILT, SPEED, SPIN = 1.2, 1.0, 3.0  # rad, m/s, rad/s: the hardest throw
 
 
 class Quadrotor(Task):
@@ -44,8 +44,8 @@ class Quadrotor(Task):
 
     Privileged: `thrust`, what the motors have reached of what they were told, in units of hover.
 
-    An episode begins with a throw at 2 to 3 m: leaning up to 1.4 rad, moving at up to 1.5 m/s
-    and turning at up to 4 rad/s along each axis, all in proportion to `world.difficulty`. A new
+    An episode begins with a throw at 2 to 3 m: leaning up to 1.2 rad, moving at up to 1 m/s
+    and turning at up to 3 rad/s along each axis, all in proportion to `world.difficulty`. A new
     goal in a room of 2 x 2 x 1 m is drawn every 3 s. Reward: 1 at the goal, half of it 0.3 m away,
     minus a little for leaning, turning, effort and changes of the action. It fails at the floor and
     4 m from the goal; it succeeds within 0.1 m of the goal.
