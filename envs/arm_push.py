@@ -17,7 +17,7 @@ from sim2real.task import Array, BoolArray, IntArray, Rng
 PUCK = slice(5, 8)  # its place in qpos
 PUCK_RADIUS = (0.18, 0.23)  # m, of the starts of the puck, from the axis of the first joint
 PUCK_AZIMUTH = 0.6  # rad, to either side
-GOAL_DISTANCE = (0.06, 0.12)  # m, from the puck
+GOAL_DISTANCE = (0.08, 0.15)  # m, from the puck
 GOAL_ANGLE = 0.8  # rad, of the way to the goal, from straight away from the arm
 CLOSE = 0.05  # m, a goal is reached; 0.07 m on the larger arm of Peng et al.
 TOUCH = 0.042  # m, from tip to the middle of the puck where they touch
@@ -71,7 +71,7 @@ class ArmPush(ArmTask):
         "lookat": [0.2, 0.0, 0.05],
     }
     home = np.array([0.0, -0.75, 1.05, 1.1, 0.0])
-    reach, azimuth, height = (0.2, 0.35), 1.1, (0.0, 0.001)
+    reach, azimuth, height = (0.2, 0.38), 1.1, (0.0, 0.001)
 
     def observe(self, world: Any) -> dict[str, Array]:
         tip, puck = world.site("tip").xpos, world.qpos[:, PUCK]
