@@ -21,8 +21,8 @@ from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.inertials import Inertials
 from sim2real.domains.variants import Pool
-from sim2real.domains.writes import Flat, Write
-from sim2real.task import Array
+from sim2real.domains.writes import Flat, Write, as_slice
+from sim2real.task import Array, IntArray
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Plan:
         return draws if self.pool is None else self.pool.nearest(draws)
 
     @functools.cached_property
-    def _quantiles(self) -> list[tuple[Callable[[Array], Array], slice | list[int]]]:
+    def _quantiles(self) -> list[tuple[Callable[[Array], Array], slice | IntArray]]:
         """What makes values of which columns, in as few calls as there are kinds of it."""
         columns: dict[Distribution | type[Uniform], list[int]] = {}
         for column, distribution in enumerate(self.distributions):
@@ -73,7 +73,7 @@ class Plan:
                 _uniforms([self.distributions[column] for column in found])
                 if isinstance(kind, type)
                 else kind.quantile,
-                _as_slice(found),
+                as_slice(np.array(found)),
             )
             for kind, found in columns.items()
         ]
@@ -111,8 +111,10 @@ class Plan:
 
     def _write(self, flat: Flat, rows: NDArray[np.integer], draws: Array) -> None:
         variant = None if self.pool is None else self.pool.index(draws)
+        ids = rows[:, 0]
         for write in self.writes:
-            flat(write.array)[rows, write.columns] = write.varied(draws, variant)
+            at = ids if isinstance(write.place, slice) else rows
+            flat(write.array)[at, write.place] = write.varied(draws, variant)
         for inertials in self.inertials:
             inertials.apply(flat, rows, draws, variant)
         for write in self.afterwards:
@@ -138,9 +140,3 @@ def _uniforms(distributions: Sequence[Any]) -> Callable[[Array], Array]:
     low = np.array([distribution.low for distribution in distributions])
     span = np.array([distribution.high for distribution in distributions]) - low
     return lambda u: low + span * u
-
-
-def _as_slice(columns: list[int]) -> slice | list[int]:
-    """Neighbouring columns as a slice, which NumPy reads and writes without a copy."""
-    first, last = columns[0], columns[-1]
-    return slice(first, last + 1) if last - first + 1 == len(columns) else columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -29,6 +30,16 @@ class Write:
     nominal: Array
     operation: Operation
 
+    @functools.cached_property
+    def place(self) -> slice | IntArray:
+        """The columns, as a slice where they are neighbours."""
+        return as_slice(self.columns)
+
+    @functools.cached_property
+    def drawn(self) -> slice | IntArray:
+        """The sources, as a slice where they are neighbours."""
+        return as_slice(self.sources)
+
     def values(self, draws: Array) -> Array:
         """New entries, (m, entries), for the draws (m, context)."""
         return self.changed(draws, self.nominal)
@@ -41,7 +52,7 @@ class Write:
 
     def changed(self, draws: Array, base: Array) -> Array:
         """What the draws make of the entries `base`, (m, entries) or (entries,)."""
-        drawn = draws[:, self.sources]
+        drawn = draws[:, self.drawn]
         if self.operation == "scale":
             return base * drawn
         if self.operation == "set":
@@ -58,7 +69,7 @@ class Signed(Write):
 
     def changed(self, draws: Array, base: Array) -> Array:
         """As of `Write`, of the quantity with its sign."""
-        drawn = draws[:, self.sources]
+        drawn = draws[:, self.drawn]
         if self.operation == "scale":
             return base * drawn
         if self.operation == "set":
@@ -86,7 +97,7 @@ class Proportional(Write):
 
     def ratio(self, draws: Array, leader: Array) -> Array:
         """New leader / nominal leader."""
-        drawn: Array = draws[:, self.sources]
+        drawn: Array = draws[:, self.drawn]
         if self.operation == "scale":
             return drawn
         return drawn / leader if self.operation == "set" else 1.0 + drawn / leader
@@ -110,6 +121,13 @@ class Held(Write):
     def changed(self, draws: Array, base: Array) -> Array:
         """The base itself."""
         return base
+
+
+def as_slice(indices: IntArray) -> slice | IntArray:
+    """Neighbouring indices as a slice, which NumPy reads and writes without a copy."""
+    if len(indices) and (np.diff(indices) == 1).all():
+        return slice(int(indices[0]), int(indices[-1]) + 1)
+    return indices
 
 
 def merged(writes: Iterable[Write]) -> list[Write]:

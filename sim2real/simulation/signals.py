@@ -89,7 +89,8 @@ def _transform(numbers: Array, distribution: Distribution) -> None:
     """Make draws of `distribution`, in place, of standard normal or of uniform numbers."""
     if isinstance(distribution, Normal):
         numbers *= distribution.std
-        numbers += distribution.mean
+        if distribution.mean:
+            numbers += distribution.mean
     elif distribution != Uniform(0.0, 1.0):
         numbers[...] = distribution.quantile(numbers)
 

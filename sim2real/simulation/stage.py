@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim2real.domains.effects import Effect
+from sim2real.domains.writes import as_slice
 from sim2real.task import Array, IntArray
 
 Rows = slice | IntArray
@@ -70,10 +71,3 @@ class Stage:
     def change(self, values: Array, moment: Moment) -> Array:
         """New values for the stage's columns, (m, k)."""
         raise NotImplementedError("def change(self, values, moment) -> (m, k) array")
-
-
-def as_slice(indices: IntArray) -> Columns:
-    """Neighbouring indices as a slice, which NumPy reads and writes without a copy."""
-    if len(indices) and (np.diff(indices) == 1).all():
-        return slice(int(indices[0]), int(indices[-1]) + 1)
-    return indices
