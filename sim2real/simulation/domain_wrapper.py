@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -21,17 +19,8 @@ from sim2real.simulation.foreign import AnyEnv, Terms, check_foreign, foreign_do
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.model_writer import ModelWriter
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
+from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array
-
-_log = logging.getLogger("sim2real.mujoco")
-_BAD = tuple(
-    int(warning)
-    for warning in (
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-    )
-)
 
 _ONE = np.zeros(1, dtype=np.int64)  # the one world there is
 
@@ -110,7 +99,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._steps[:] = 0
         draws = self._begin()
         own = episode_seed(self._generators.seed, self._episode)
-        with _warnings_logged():
+        with warnings_logged():
             observation, info = self.env.reset(seed=own, options=given or None)
         if self.env.unwrapped.model is not self._model:  # type: ignore[attr-defined]
             raise UserError(
@@ -128,7 +117,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         if self._disturbances:
             self._disturbances.write(self._forces, np.array([self._episode]), self._steps)
         before = self._warnings()
-        with _warnings_logged():
+        with warnings_logged():
             truth, reward, terminated, truncated, info = self.env.step(self._command(action))
         self._steps += 1
         unstable = self._warnings() != before or not _finite(truth, reward)
@@ -198,18 +187,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         return forces
 
     def _warnings(self) -> int:
-        return sum(int(self._data.warning[kind].number) for kind in _BAD)
-
-
-@contextlib.contextmanager
-def _warnings_logged() -> Iterator[None]:
-    """MuJoCo's warnings go to the logger "sim2real.mujoco", not to the terminal and a file."""
-    handler = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(_log.debug)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(handler)
+        return sum(int(self._data.warning[kind].number) for kind in BAD_STATE)
 
 
 def _finite(observation: Any, reward: Any) -> bool:

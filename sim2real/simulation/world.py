@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from typing import Any
 
@@ -13,14 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError, unknown
+from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
 
-_log = logging.getLogger("sim2real.mujoco")
-_BAD = [
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-]
 _VIEWS = {  # kind of element -> how many the model has
     "actuator": "nu",
     "body": "nbody",
@@ -87,17 +81,14 @@ class World:
         Returns which worlds became unstable, (n,): those in which MuJoCo warned of a bad state or
         raised. The warnings themselves go to the logger "sim2real.mujoco", not to the terminal.
         """
-        before = self._batch.warning[:, _BAD, 1].sum(axis=1)
+        before = self._batch.warning[:, BAD_STATE, 1].sum(axis=1)
         failing: IntArray = self._all[:0]
-        handler = mujoco.get_mju_user_warning()
-        mujoco.set_mju_user_warning(_log.debug)
-        try:
-            self._batch.step(active, substeps, stage)
-        except mujoco.batch.SimulationError as error:
-            failing = error.ids
-        finally:
-            mujoco.set_mju_user_warning(handler)
-        unstable: BoolArray = self._batch.warning[:, _BAD, 1].sum(axis=1) != before
+        with warnings_logged():
+            try:
+                self._batch.step(active, substeps, stage)
+            except mujoco.batch.SimulationError as error:
+                failing = error.ids
+        unstable: BoolArray = self._batch.warning[:, BAD_STATE, 1].sum(axis=1) != before
         unstable[failing] = True
         return unstable
 

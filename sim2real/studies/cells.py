@@ -6,8 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sim2real.domains import Domain
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
 from sim2real.evaluation.references import content_key
+from sim2real.registry import load_task
+from sim2real.simulation import Simulation
+from sim2real.studies.config import Table
 from sim2real.studies.ledger import Cell
 from sim2real.task import Task
 
@@ -51,3 +55,23 @@ class Cells:
         }
         self.by_name[name] = dataclasses.replace(cell, work=work)
         return self.by_name[name]
+
+
+class TablePlan:
+    """What the plans of all studies have: a task, the domains it looks at, and cells by name.
+
+    Raises UserError for an unknown name, a domain that does not fit, and two of the same name.
+    """
+
+    def __init__(self, config: Table, source: str) -> None:
+        self.task = load_task(config.task, **config.task_options)
+        self.source = load_domain(self.task, source)
+        self.targets = [load_domain(self.task, target) for target in config.targets]
+        self.domains = [self.source, *self.targets]
+        names = [domain.name for domain in self.domains]
+        if len(set(names)) != len(names):
+            raise UserError(f"source and targets need different names, got {', '.join(names)}")
+        worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
+        self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
+        self._cells = Cells(self.task, config.folder)
+        self.cells = self._cells.by_name

@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
-from sim2real.errors import UserError
 from sim2real.evaluation.statistics import paired_difference, stratified_bootstrap
-from sim2real.registry import load_task
-from sim2real.simulation import Simulation
-from sim2real.studies.cells import EVALUATION_COST, Cells
+from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
 from sim2real.training.adaptive import checked_randomization
@@ -28,22 +25,12 @@ from sim2real.transfer.curve import SEED
 Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
-class ComparisonPlan:
+class ComparisonPlan(TablePlan):
     """A checked comparison. Raises UserError for whatever is unknown or impossible."""
 
     def __init__(self, config: ComparisonConfig) -> None:
+        super().__init__(config, config.domain)
         self.config = config
-        self.task = load_task(config.task, **config.task_options)
-        self.source = load_domain(self.task, config.domain)
-        self.targets = [load_domain(self.task, target) for target in config.targets]
-        self.domains = [self.source, *self.targets]
-        names = [domain.name for domain in self.domains]
-        if len(set(names)) != len(names):
-            raise UserError(f"source and targets need different names, got {', '.join(names)}")
-        worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
-        self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
-        self._cells = Cells(self.task, config.folder)
-        self.cells = self._cells.by_name
         for label, way in config.pretrainings.items():
             self._add(label, way)
 

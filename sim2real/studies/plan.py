@@ -13,11 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sim2real.domains import Domain, load_domain
-from sim2real.errors import UserError
-from sim2real.registry import load_task
-from sim2real.simulation import Simulation
-from sim2real.studies.cells import EVALUATION_COST, Cells
+from sim2real.domains import Domain
+from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import StudyConfig
 from sim2real.studies.ledger import Cell
 from sim2real.training.recipe import load_recipe, parse_recipe
@@ -26,23 +23,13 @@ from sim2real.transfer.curve import SEED, schedule
 from sim2real.transfer.method import describe_method, load_method
 
 
-class Plan:
+class Plan(TablePlan):
     """A checked study. Raises UserError for whatever is unknown or impossible."""
 
     def __init__(self, config: StudyConfig) -> None:
+        super().__init__(config, config.source.domain)
         self.config = config
-        self.task = load_task(config.task, **config.task_options)
-        self.source = load_domain(self.task, config.source.domain)
-        self.targets = [load_domain(self.task, target) for target in config.targets]
-        self.domains = [self.source, *self.targets]
-        names = [domain.name for domain in self.domains]
-        if len(set(names)) != len(names):
-            raise UserError(f"source and targets need different names, got {', '.join(names)}")
-        worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
-        self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
         self.points = schedule(config.evaluations, config.budget)
-        self._cells = Cells(self.task, config.folder)
-        self.cells = self._cells.by_name
         self._add_all(self._recipe(), self._recipe(**config.oracle.options))
 
     @property

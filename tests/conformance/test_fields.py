@@ -106,7 +106,7 @@ def test_every_field_acts_and_equals_a_model_compiled_with_it(task: str) -> None
             still += [parameter] if moved < 1e-7 else []
         seen.add(parameter["field"])
     assert not still, f"these do nothing: {still}"
-    assert len(seen) >= 25
+    assert len(seen) >= (25 if task == "quadrotor" else 30)  # it has neither joints nor gears
     if task == SERVO:
         assert seen == set(FIELDS) - {"opt.timestep", "link_length"}
 

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.evaluation.audit.states import quiet
+from sim2real.simulation.warnings import warnings_logged
 
 NOT_NEGATIVE = (
     "body_mass",
@@ -68,7 +68,7 @@ def _close(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
 def stale_constants(model: mujoco.MjModel) -> list[str]:
     """The derived arrays that `mj_setConst` would change: they belong to another model."""
     fresh = copy.copy(model)
-    with quiet():
+    with warnings_logged():
         mujoco.mj_setConst(fresh, mujoco.MjData(fresh))
     return differing(model, fresh, TOLERANCE)
 

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
+from sim2real.simulation.warnings import warnings_logged
 from sim2real.task import Array, IntArray
 
 TRIES, KEPT = 100, 25
 """Random poses tried for contacts with the surroundings, and at most kept."""
 DEEP = 0.1
 """How deep a pose is pressed into the floor, of the size of the model."""
-
-_log = logging.getLogger("sim2real.mujoco")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """MuJoCo's warnings go to the logger, not to the terminal."""
-    handler = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(_log.debug)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(handler)
 
 
 @dataclass(frozen=True)
@@ -68,7 +53,7 @@ def probe_states(model: mujoco.MjModel, states: States) -> Forces:
     force = np.empty(states.ctrl.shape)
     found: list[tuple[IntArray, Array, IntArray]] = []
     iterations = 0
-    with quiet():
+    with warnings_logged():
         for row in range(len(states.qpos)):
             data.qpos[:], data.qvel[:] = states.qpos[row], states.qvel[row]
             data.ctrl[:], data.qacc_warmstart[:] = states.ctrl[row], 0.0
