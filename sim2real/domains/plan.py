@@ -6,9 +6,7 @@ Every value is computed from the nominal model, never from the last draw.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -21,7 +19,7 @@ from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.inertials import Inertials
 from sim2real.domains.variants import Pool
-from sim2real.domains.writes import Flat, Write, as_slice
+from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
 from sim2real.task import Array, IntArray
 
 
@@ -50,9 +48,10 @@ class Plan:
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""
         coupled = uniforms if self.coupling is None else self.coupling.couple(uniforms)
-        draws = np.empty_like(coupled)
-        for quantile, columns in self._quantiles:
-            draws[:, columns] = quantile(coupled[:, columns])
+        low, span = self._uniform
+        draws: Array = low + span * coupled
+        for distribution, columns in self._others:
+            draws[:, columns] = distribution.quantile(coupled[:, columns])
         if self.pool is not None:
             self.pool.choose(draws, uniforms, self.distributions)
         return draws
@@ -62,21 +61,24 @@ class Plan:
         return draws if self.pool is None else self.pool.nearest(draws)
 
     @functools.cached_property
-    def _quantiles(self) -> list[tuple[Callable[[Array], Array], slice | IntArray]]:
-        """What makes values of which columns, in as few calls as there are kinds of it."""
-        columns: dict[Distribution | type[Uniform], list[int]] = {}
+    def _uniform(self) -> tuple[Array, Array]:
+        """Where each entry's uniform distribution begins, and how far it reaches, (context,)."""
+        ends = [one.support if isinstance(one, Uniform) else (0, 0) for one in self.distributions]
+        low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+        return low, high - low
+
+    @functools.cached_property
+    def _others(self) -> list[tuple[Distribution, slice | IntArray]]:
+        """The other distributions, and which columns are drawn from each."""
+        columns: dict[Distribution, list[int]] = {}
         for column, distribution in enumerate(self.distributions):
-            kind = Uniform if isinstance(distribution, Uniform) else distribution
-            columns.setdefault(kind, []).append(column)
-        return [
-            (
-                _uniforms([self.distributions[column] for column in found])
-                if isinstance(kind, type)
-                else kind.quantile,
-                as_slice(np.array(found)),
-            )
-            for kind, found in columns.items()
-        ]
+            if not isinstance(distribution, Uniform):
+                columns.setdefault(distribution, []).append(column)
+        return [(one, as_slice(np.array(found))) for one, found in columns.items()]
+
+    @functools.cached_property
+    def _blocks(self) -> list[Block]:
+        return blocks(self.writes)
 
     def apply(self, models: Models, ids: NDArray[np.integer], draws: Array) -> None:
         """Write the models of the worlds `ids`, for the draws (m, context).
@@ -111,10 +113,8 @@ class Plan:
 
     def _write(self, flat: Flat, rows: NDArray[np.integer], draws: Array) -> None:
         variant = None if self.pool is None else self.pool.index(draws)
-        ids = rows[:, 0]
-        for write in self.writes:
-            at = ids if isinstance(write.place, slice) else rows
-            flat(write.array)[at, write.place] = write.varied(draws, variant)
+        for block in self._blocks:
+            block.apply(flat, rows, draws, variant)
         for inertials in self.inertials:
             inertials.apply(flat, rows, draws, variant)
         for write in self.afterwards:
@@ -133,10 +133,3 @@ class Models(dict[str, Array]):
         """Give the worlds values of their own."""
         self[name] = self.batch.expand(name).reshape(self.batch.nsim, -1)
         return self[name]
-
-
-def _uniforms(distributions: Sequence[Any]) -> Callable[[Array], Array]:
-    """The quantile functions of uniform distributions, a column each, as one."""
-    low = np.array([distribution.low for distribution in distributions])
-    span = np.array([distribution.high for distribution in distributions]) - low
-    return lambda u: low + span * u

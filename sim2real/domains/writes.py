@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim2real.domains.dynamics import Operation
 from sim2real.task import Array, IntArray
@@ -130,18 +131,58 @@ def as_slice(indices: IntArray) -> slice | IntArray:
     return indices
 
 
+@dataclass(frozen=True)
+class Block:
+    """Entries of several arrays whose values are computed at once.
+
+    `targets` are the arrays, the place of the entries in each, and the part of the values for it.
+    """
+
+    write: Write
+    targets: tuple[tuple[str, slice | IntArray, slice], ...]
+
+    def apply(
+        self, flat: Flat, rows: NDArray[np.integer], draws: Array, variant: IntArray | None
+    ) -> None:
+        """Write the entries of the worlds `rows` (m, 1), for the draws (m, context)."""
+        values = self.write.varied(draws, variant)
+        for array, place, part in self.targets:
+            at = rows[:, 0] if isinstance(place, slice) else rows
+            flat(array)[at, place] = values[..., part]
+
+
 def merged(writes: Iterable[Write]) -> list[Write]:
     """The same writes, in fewer: those of one kind to one array in one, where they first came."""
+    return [_joined(group) for group in _alike(writes, lambda write: write.array)]
+
+
+def blocks(writes: Iterable[Write]) -> list[Block]:
+    """The same writes, in as few blocks as there are kinds of them."""
+    found = []
+    for group in _alike(writes, lambda _: None):
+        ends = np.cumsum([len(write.columns) for write in group]).tolist()
+        parts = [
+            slice(end - len(write.columns), end) for write, end in zip(group, ends, strict=True)
+        ]
+        targets = [(one.array, one.place, part) for one, part in zip(group, parts, strict=True)]
+        found.append(Block(_joined(group), tuple(targets)))
+    return found
+
+
+def _alike(writes: Iterable[Write], also: Callable[[Write], object]) -> Iterable[list[Write]]:
+    """Groups of writes that can be joined, and for which `also` gives the same."""
     groups: dict[tuple[object, ...], list[Write]] = {}
     for index, write in enumerate(writes):
         known = type(write) in (Write, Signed, Proportional, Inverse, Held)
         shapes = (write.nominal.ndim, getattr(write, "leader", write.nominal).ndim)
-        key = (type(write), write.array, write.operation, shapes) if known else (index,)
+        key = (type(write), also(write), write.operation, shapes) if known else (index,)
         groups.setdefault(key, []).append(write)
-    return [group[0] if len(group) == 1 else _joined(group) for group in groups.values()]
+    return groups.values()
 
 
 def _joined(group: list[Write]) -> Write:
+    if len(group) == 1:
+        return group[0]
     parts: dict[str, Any] = {
         field.name: getattr(group[0], field.name)
         if field.name in ("array", "operation")

@@ -4,7 +4,8 @@ observation, and from the reward to the learner."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ _STAGES: dict[str, type[Stage]] = {
     "drift": stages.Drift,
     "jitter": EngineJitter,
 }
+_Kind = TypeVar("_Kind")
 ACTUATION_ORDER = (*ACTUATION, "jitter")
 SENSING_ORDER = tuple(SENSING)
 
@@ -52,47 +54,55 @@ class StepNumbers:
 
     def __init__(self, lanes: Sequence[Distribution], num_envs: int, stream: int) -> None:
         self._stream = stream
-        self._values = np.zeros((num_envs, BLOCK, len(lanes)))
-        self._runs: list[tuple[slice, Distribution]] = []  # lanes side by side that are alike
-        first = 0
-        for distribution, run in itertools.groupby(lanes):
-            columns = slice(first, first + len(list(run)))
-            self._runs.append((columns, distribution))
-            first = columns.stop
+        self._values = np.zeros((num_envs, len(lanes), BLOCK))
+        self._runs = list(_runs([isinstance(one, Normal) for one in lanes]))
+        shifts, factors = np.array([_affine(one) for one in lanes]).T
+        self._factors = factors
+        self._shifts = shifts if shifts.any() else None
+        others = [None if isinstance(one, Normal | Uniform) else one for one in lanes]
+        self._others = [(one, part) for one, part in _runs(others) if one is not None]
 
     def refill(self, ids: IntArray, clock: Clock) -> None:
         """Draw the blocks that the worlds `ids` are in."""
         if not len(ids):
             return
-        drawn = np.empty((len(ids), self._values.shape[2], BLOCK))
+        episodes = clock.episodes[ids].tolist()
         blocks = (clock.steps[ids] // BLOCK).tolist()
-        for world, episode, block in zip(drawn, clock.episodes[ids].tolist(), blocks, strict=True):
+        for world, episode, block in zip(ids.tolist(), episodes, blocks, strict=True):
             generator = clock.generators.at(episode, self._stream, block)
-            for columns, distribution in self._runs:
-                if isinstance(distribution, Normal):
-                    generator.standard_normal(out=world[columns])
-                else:
-                    generator.random(out=world[columns])
-        for columns, distribution in self._runs:
-            _transform(drawn[:, columns], distribution)
-        self._values[ids] = drawn.transpose(0, 2, 1)
+            for normal, part in self._runs:
+                fill = generator.standard_normal if normal else generator.random
+                fill(out=self._values[world, part])
+        for distribution, part in self._others:
+            self._values[ids, part] = distribution.quantile(self._values[ids, part])
 
     def at(self, ids: IntArray, clock: Clock) -> Array:
         """The numbers of the present control step, (m, lanes)."""
         row = clock.steps[ids] % BLOCK
         self.refill(ids[row == 0], clock)
-        numbers: Array = self._values[ids, row]
+        numbers: Array = self._values[ids, :, row]
+        numbers *= self._factors
+        if self._shifts is not None:
+            numbers += self._shifts
         return numbers
 
 
-def _transform(numbers: Array, distribution: Distribution) -> None:
-    """Make draws of `distribution`, in place, of standard normal or of uniform numbers."""
+def _runs(kinds: Sequence[_Kind]) -> Iterator[tuple[_Kind, slice]]:
+    """The lanes side by side that are of one kind."""
+    first = 0
+    for kind, run in itertools.groupby(kinds):
+        part = slice(first, first + len(list(run)))
+        yield kind, part
+        first = part.stop
+
+
+def _affine(distribution: Distribution) -> tuple[float, float]:
+    """The shift and factor that make its draws of standard normal or of uniform numbers."""
     if isinstance(distribution, Normal):
-        numbers *= distribution.std
-        if distribution.mean:
-            numbers += distribution.mean
-    elif distribution != Uniform(0.0, 1.0):
-        numbers[...] = distribution.quantile(numbers)
+        return distribution.mean, distribution.std
+    if isinstance(distribution, Uniform):
+        return distribution.low, distribution.high - distribution.low
+    return 0.0, 1.0
 
 
 class SignalPath:
