@@ -15,9 +15,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
-Resampled = Literal["seeds", "episodes", "seeds and episodes"]
+Resampled = Literal["seeds", "episodes", "seeds and episodes", "nothing"]
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -119,6 +120,15 @@ def unpaired_difference(
         draws.append(sample[drawn].mean(axis=1))
     value = float(np.mean(first) - np.mean(second))
     return _percentiles(value, draws[0] - draws[1], level, "episodes")
+
+
+def proportion(count: int, total: int, *, level: float = LEVEL) -> Interval:
+    """The share `count` of `total` episodes, with its Wilson score interval.
+
+    Wilson (1927); it keeps its width where all or none succeed, which resampling does not.
+    """
+    found = binomtest(count, total).proportion_ci(level, method="wilson")
+    return Interval(count / total, float(found.low), float(found.high), "nothing")
 
 
 def bootstrap(

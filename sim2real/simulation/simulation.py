@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
-from sim2real.domains.plan import Models
+from sim2real.domains.plan import Models, few_or_all
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.context import ContextDraws, changed_by
@@ -169,7 +169,7 @@ class Simulation(World):
         self.task.start(self, worlds, RowRng(self._generators, indices, START))
         self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
-        self._batch.forward(worlds)
+        few_or_all(self._batch.forward, worlds)
         truth = self._truth()[worlds]
         told = self._kept.told_before(worlds)
         self.let_have_told(worlds, told)

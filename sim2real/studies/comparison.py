@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
-from sim2real.evaluation.statistics import paired_difference, stratified_bootstrap
+from sim2real.evaluation.statistics import paired_difference, proportion, stratified_bootstrap
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
@@ -23,6 +23,7 @@ from sim2real.training.recipe import load_recipe
 from sim2real.transfer.curve import SEED
 
 Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
+Successes = Mapping[str, Mapping[str, int | None]]
 
 
 class ComparisonPlan(TablePlan):
@@ -80,11 +81,12 @@ class ComparisonPlan(TablePlan):
                 )
 
 
-def summarize_comparison(returns: Returns, seed: int = 0) -> dict[str, Any]:
+def summarize_comparison(returns: Returns, successes: Successes, seed: int = 0) -> dict[str, Any]:
     """The numbers of the report, from returns[domain][label], each (seeds, episodes).
 
     The return of a way is the interquartile mean over the seeds with its bootstrap interval; its
-    difference from the first way is paired by seed and episode.
+    difference from the first way is paired by seed and episode. Its success is the share of all
+    its episodes, of which successes[domain][label] were one; None where the task does not tell.
     """
     rng = np.random.default_rng(seed)
     return {
@@ -93,7 +95,8 @@ def summarize_comparison(returns: Returns, seed: int = 0) -> dict[str, Any]:
             | {
                 "difference": None
                 if label == next(iter(ways))
-                else asdict(paired_difference(values, next(iter(ways.values())), rng))
+                else asdict(paired_difference(values, next(iter(ways.values())), rng)),
+                "success": _success(successes[name][label], values.size),
             }
             for label, values in ways.items()
         }
@@ -101,15 +104,27 @@ def summarize_comparison(returns: Returns, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def comparison_notes(seeds: int) -> list[str]:
+def _success(count: int | None, episodes: int) -> dict[str, Any] | None:
+    return None if count is None else asdict(proportion(count, episodes))
+
+
+def comparison_notes(seeds: int, succeed: bool) -> list[str]:
     """What a reader must know to trust the intervals."""
+    resampled = (
+        "differences are paired by seed and episode, their intervals resample the seeds and then "
+        "the episodes within each"
+        if seeds > 1
+        else "differences are paired by episode; with one seed all intervals resample its "
+        "episodes, and speak for these policies alone"
+    )
     notes = [
         "Every pretraining had the same number of control steps in its source domain, and its "
         "policies met the same episodes.",
         f"Returns are interquartile means over {seeds} seed{'s' if seeds > 1 else ''} with 95 % "
-        "bootstrap intervals; differences are paired by seed and episode, their intervals resample "
-        "the seeds and then the episodes within each.",
+        f"bootstrap intervals; {resampled}.",
     ]
-    if seeds < 5:
+    if succeed:
+        notes.append("Success is the share of all episodes, with its 95 % Wilson interval.")
+    if 1 < seeds < 5:
         notes.append("With fewer than five seeds such intervals are narrower than they should be.")
     return notes

@@ -7,9 +7,9 @@ import datetime
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -30,6 +30,8 @@ from sim2real.studies.summary import Measured, Results, Target, check_references
 from sim2real.training.run import versions
 
 AnyPlan = Plan | ComparisonPlan
+ByDomain = Mapping[str, Mapping[str, list[Cell]]]
+T = TypeVar("T")
 
 
 class CellsFailed(RuntimeError):
@@ -186,18 +188,34 @@ def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
 def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
     """What the policies of a comparison reached in each domain."""
     labels, seeds = list(plan.config.pretrainings), plan.config.seeds
-    returns = {
+    cells = {
         domain.name: {
-            label: _totals(ledger, [plan.evaluated(label, domain, seed) for seed in seeds])
-            for label in labels
+            label: [plan.evaluated(label, domain, seed) for seed in seeds] for label in labels
         }
         for domain in plan.domains
     }
+    returns = _each(cells, lambda found: _totals(ledger, found))
+    successes = _each(cells, lambda found: _successes(ledger, found, plan.config.episodes))
+    succeed = successes[plan.source.name][labels[0]] is not None
     return {
         "first": labels[0],
-        "returns": summarize_comparison(returns),
-        "notes": comparison_notes(len(seeds)),
+        "succeed": succeed,
+        "returns": summarize_comparison(returns, successes),
+        "notes": comparison_notes(len(seeds), succeed),
     }
+
+
+def _each(cells: ByDomain, look: Callable[[list[Cell]], T]) -> dict[str, dict[str, T]]:
+    """What `look` finds in the cells of each domain and label."""
+    return {
+        name: {label: look(found) for label, found in ways.items()} for name, ways in cells.items()
+    }
+
+
+def _successes(ledger: Ledger, cells: Sequence[Cell], episodes: int) -> int | None:
+    """How many episodes of the cells were a success; None where the task does not tell."""
+    rates = [ledger.read(cell)["success"] for cell in cells]
+    return None if None in rates else sum(round(rate * episodes) for rate in rates)
 
 
 def _describe(plan: AnyPlan) -> dict[str, Any]:

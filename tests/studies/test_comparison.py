@@ -58,7 +58,11 @@ def test_a_comparison_from_file_to_report_and_again(
 
 def test_returns_and_their_paired_differences() -> None:
     first = np.arange(12.0).reshape(3, 4)
-    found = summarize_comparison({"hard": {"a": first, "b": first + 7.0}})["hard"]
+    returns = {"hard": {"a": first, "b": first + 7.0}}
+    found = summarize_comparison(returns, {"hard": {"a": None, "b": 12}})["hard"]
+    assert found["a"]["success"] is None
+    assert found["b"]["success"]["value"] == found["b"]["success"]["high"] == 1.0
+    assert found["b"]["success"]["low"] == pytest.approx(12 / (12 + 1.959964**2))  # Wilson's
     assert found["a"]["value"] == pytest.approx(float(iqm(first.mean(axis=1))))
     assert found["a"]["difference"] is None
     difference = found["b"]["difference"]
