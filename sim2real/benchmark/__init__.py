@@ -27,6 +27,7 @@ from sim2real.benchmark.core import (
 )
 from sim2real.benchmark.evaluation import evaluation
 from sim2real.benchmark.randomization import TASKS, nominal_name, randomization, randomized_name
+from sim2real.benchmark.robots import BARE_QUADRUPED, OUR_QUADRUPED, robots
 from sim2real.benchmark.stepping import stepping
 from sim2real.benchmark.training import ppo
 from sim2real.doctor import versions
@@ -52,6 +53,7 @@ def benchmark(config: BenchmarkConfig | None = None, tell: Callable[[str], None]
     parts = {
         "stepping": stepping,
         "randomization": randomization,
+        "robots": robots,
         "ppo": ppo,
         "evaluation": evaluation,
     }
@@ -61,7 +63,7 @@ def benchmark(config: BenchmarkConfig | None = None, tell: Callable[[str], None]
             contestants = {
                 name: stack.enter_context(manager) for name, manager in parts[part](config).items()
             }
-            slices = config.slices if part in ("stepping", "randomization") else 1
+            slices = config.slices if part in ("stepping", "randomization", "robots") else 1
             _interleave(contestants, config.rounds, slices, rates, tell)
     return {
         "config": asdict(config) | {"policy": str(config.policy) if config.policy else None},
@@ -106,6 +108,7 @@ def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
         (OURS, ("AsyncVectorEnv",), 3.0),
         (OURS, ("EnvPool",), 0.95),
         *((randomized_name(task), (nominal_name(task),), 0.90) for task in TASKS),
+        (OUR_QUADRUPED, (BARE_QUADRUPED,), 0.85),
         (OUR_PPO, (SB3_PPO,), 2.5),
         (OUR_EVALUATION, (SB3_EVALUATION,), 5.0),
     ]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Part = Literal["stepping", "randomization", "ppo", "evaluation"]
+Part = Literal["stepping", "randomization", "robots", "ppo", "evaluation"]
 Measure = Callable[[], tuple[int, float]]  # one slice of a contestant: control steps, seconds
 Contestants = Mapping[str, contextlib.AbstractContextManager[Measure]]
 TASK, GYMNASIUM_ID = "hopper", "Hopper-v5"
@@ -25,7 +25,7 @@ DOMAINS = ("nominal", "randomized", "mild", "medium", "hard")
 class BenchmarkConfig:
     """What is measured: sizes, and how many rounds of it."""
 
-    parts: tuple[Part, ...] = ("stepping", "randomization", "ppo", "evaluation")
+    parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "evaluation")
     """Which parts to run."""
     rounds: int = 5
     """Interleaved rounds; the ratios are told as median and range over them."""

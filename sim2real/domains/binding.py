@@ -110,7 +110,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         distributions=tuple(builder.distributions),
         writes=tuple(merged(builder.writes)),
         inertials=tuple(builder.inertials),
-        afterwards=tuple(builder.afterwards),
+        afterwards=tuple(merged(builder.afterwards)),
         sets_constants=builder.sets_constants,
         coupling=builder.coupling(),
         pool=builder.pool,

@@ -170,14 +170,21 @@ def blocks(writes: Iterable[Write]) -> list[Block]:
 
 
 def _alike(writes: Iterable[Write], also: Callable[[Write], object]) -> Iterable[list[Write]]:
-    """Groups of writes that can be joined, and for which `also` gives the same."""
-    groups: dict[tuple[object, ...], list[Write]] = {}
+    """Groups of writes that can be joined, and for which `also` gives the same.
+
+    Where several writes change one entry, the later ones are in later groups.
+    """
+    groups: dict[tuple[Any, ...], list[Write]] = {}
+    layers: dict[tuple[str, int], int] = {}
     for index, write in enumerate(writes):
+        entries = [(write.array, column) for column in write.columns.tolist()]
+        layer = max((layers.get(entry, 0) for entry in entries), default=0)
+        layers.update(dict.fromkeys(entries, layer + 1))
         known = type(write) in (Write, Signed, Proportional, Inverse, Held)
         shapes = (write.nominal.ndim, getattr(write, "leader", write.nominal).ndim)
-        key = (type(write), also(write), write.operation, shapes) if known else (index,)
-        groups.setdefault(key, []).append(write)
-    return groups.values()
+        kind = (type(write), also(write), write.operation, shapes) if known else (index,)
+        groups.setdefault((layer, *kind), []).append(write)
+    return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 
 
 def _joined(group: list[Write]) -> Write:
