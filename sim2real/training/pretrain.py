@@ -18,6 +18,7 @@ from sim2real.simulation.vec_env import make_vec_env
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.adaptive import build_randomization, checked_randomization
+from sim2real.training.callbacks import Difficulty
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrained import find_run, is_published
@@ -125,6 +126,11 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
         privileged=recipe.needs_privileged,
     )
     algorithm = build_algorithm(recipe, env, config.seed)
+    easier = (
+        [Difficulty(env.simulation, steps=recipe.difficulty_steps)]
+        if recipe.difficulty_steps
+        else []
+    )
     if checkpoints.steps(path):
         checkpoint = checkpoints.read_checkpoint(path)
         checkpoints.restore(algorithm, checkpoint)
@@ -143,7 +149,7 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
             algorithm,
             path,
             config.steps,
-            callbacks=[*([adaptive] if adaptive else []), *pictures],
+            callbacks=[*([adaptive] if adaptive else []), *easier, *pictures],
             checkpoint_every=config.checkpoint_every,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",

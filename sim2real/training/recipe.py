@@ -70,6 +70,9 @@ class Recipe(Config):
     observation, the context); the actor does not."""
     privileged_actor: bool = False
     """The actor sees it too: a teacher, which acts only where that is known."""
+    difficulty_steps: Count | None = None
+    """Control steps of pretraining in which the task's difficulty (of its start states and
+    commands) rises from 0 to 1; None: it is 1 from the first. A transfer starts at 1."""
 
     @model_validator(mode="after")
     def _has_a_first_layer(self) -> Recipe:

@@ -15,6 +15,7 @@ from sim2real.simulation.vec_env import make_vec_env
 from sim2real.training.callbacks import Difficulty
 from sim2real.training.checkpoint import discard_after, read_checkpoint, restore
 from sim2real.training.loop import learn
+from sim2real.training.pretrain import pretrain
 from sim2real.training.recipe import build_algorithm, load_recipe
 
 ROBOTS = Path(__file__).parent.parent / "robots"
@@ -100,6 +101,15 @@ def test_a_resumed_curriculum_equals_an_uninterrupted_one(tmp_path):
     learn(again, tmp_path, 3000, callbacks=[raised], progress=False)
     for ours, theirs in zip(again.policy.parameters(), whole.policy.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_pretraining_raises_it_where_its_recipe_says_so(tmp_path):
+    options = {"num_envs": 16, "n_steps": 16, "batch_size": 64, "difficulty_steps": 2048}
+    run = pretrain(
+        FOLLOWER, "nominal", steps=1024, options=options, out=tmp_path / "run", progress=False
+    )
+    last = curve(run.path, "curriculum/difficulty")[-1]  # at the start of the last rollout
+    assert last == pytest.approx((1024 - 256) / 2048)
 
 
 def test_success_reaches_the_curves_and_stable_baselines3(tmp_path):
