@@ -49,6 +49,7 @@ def test_a_comparison_from_file_to_report_and_again(
     page = (out / "report/index.html").read_text()
     assert "<svg" in page
     assert "| medium | uniform |" in (out / "report/report.md").read_text()
+    assert "success" not in (out / "report/report.md").read_text()
     before = {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
     assert len(before) == 2 * 2 * (1 + 2)
     main(["study", str(file)])  # nothing is left to do
@@ -67,6 +68,21 @@ def test_returns_and_their_paired_differences() -> None:
     assert found["a"]["difference"] is None
     difference = found["b"]["difference"]
     assert [difference[key] for key in ("value", "low", "high")] == pytest.approx([7.0] * 3)
+
+
+def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
+    follower = Path(__file__).parents[1] / "robots" / "follower.py"
+    own = tmp_path / "own.yaml"
+    own.write_text("heavy: {dynamics: [{field: body_mass, scale: 2.0}]}")
+    changes = {"task": str(follower), "domain": "nominal", "pretrainings": ["plain"]}
+    changes |= {"targets": [f"{own}:heavy"], "seeds": 1, "audit": False}
+    way = study(write(tmp_path, **changes), workers=1, progress=False)["returns"]["heavy"]["plain"]
+    assert 0 <= way["success"]["low"] <= way["success"]["value"] <= way["success"]["high"] <= 1
+    table = (tmp_path / "out/report/report.md").read_text().splitlines()
+    rows = [line for line in table if line.startswith("|")]
+    assert len(rows) == 4
+    assert {row.count("|") for row in rows} == {6}
+    assert "Success" in (tmp_path / "out/report/index.html").read_text()
 
 
 def test_what_is_wrong_is_told_before_anything_is_run(tmp_path: Path) -> None:
