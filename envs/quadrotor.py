@@ -37,10 +37,13 @@ class Quadrotor(Task):
     | index | term     | observed                              | unit  |
     |-------|----------|---------------------------------------|-------|
     | 0-2   | goal     | from the robot to the goal            | m     |
-    | 3-5   | velocity | of the robot                          | m/s   |
-    | 6-8   | up       | the direction that is up in the world |       |
-    | 9-11  | gyro     | angular velocity                      | rad/s |
-    | 12-15 | action   | the action before                     |       |
+    | 3-17  | velocity | of the robot                          | m/s   |
+    | 18-32 | up       | the direction that is up in the world |       |
+    | 33-47 | gyro     | angular velocity                      | rad/s |
+    | 48-67 | action   | the action before                     |       |
+
+    Of all but the goal the last five are shown, oldest first: how the robot answers its motors
+    tells what it carries, how strong each motor is, and how late the commands come.
 
     Privileged: `thrust`, what the motors have reached of what they were told, in units of hover.
 
@@ -55,6 +58,7 @@ class Quadrotor(Task):
     redraw_s = 3.0  # s
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"goal": 3}
+    history: ClassVar = {"velocity": 5, "up": 5, "gyro": 5, "action": 5}
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 1.5, "elevation": -15.0, "azimuth": 120.0}
 

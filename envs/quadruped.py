@@ -71,7 +71,7 @@ class Quadruped(Task):
     2025, arXiv:2502.08844), where 1 and 0.5 are paid; leaning, low feet and standing restlessly
     cost less here. `stride` is paid at once when a foot lands, in proportion to its time in the
     air beyond 0.1 s. A foot that swings low, or slides, costs. Costs beyond the pay are `forgiven`,
-    as in both, so that it never pays to fall; a fall costs 1.
+    as in both, so that it never pays to fall; a fall costs 5.
 
     It fails when it leans more than 60 degrees, or lies on the ground. It succeeds when the mean
     error of its velocity, over the episode, is below 0.2 m/s.
@@ -144,7 +144,7 @@ class Quadruped(Task):
         terms = {name: term * self.control_dt for name, term in tracking.items()}
         terms["stride"] = 0.4 * moving * self._stride(world, sensed[:, TOUCH] > 0)
         terms["forgiven"] = np.maximum(-sum(terms.values()), 0.0)
-        terms["fall"] = -1.0 * self.failed(world)
+        terms["fall"] = -5.0 * self.failed(world)
         return terms
 
     def _feet(self, sensed: Array, moving: BoolArray) -> dict[str, Array]:

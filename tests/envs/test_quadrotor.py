@@ -143,13 +143,13 @@ def test_what_it_sees_is_in_its_own_frame() -> None:
     half = math.sqrt(0.5)
     simulation = still((0, 0, 1), (half, 0, 0, half))
     simulation.write_state(simulation.qpos.copy(), [[0, 0.5, 0.2, 0.1, 0.2, 0.3]])
-    seen = simulation.observation[0]
+    seen = simulation.observation[0]  # five values of each but the goal, the newest last
     np.testing.assert_allclose(seen[0:3], [0, -1, 0], atol=1e-9)
-    np.testing.assert_allclose(seen[3:6], [0.5, 0, 0.2], atol=1e-9)
-    np.testing.assert_allclose(seen[6:9], [0, 0, 1], atol=1e-9)
-    np.testing.assert_allclose(seen[9:12], [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(seen[15:18], [0.5, 0, 0.2], atol=1e-9)
+    np.testing.assert_allclose(seen[30:33], [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(seen[45:48], [0.1, 0.2, 0.3])
     rolled = still((0, 0, 1), (half, half, 0, 0))  # to the right: its left side is up
-    np.testing.assert_allclose(rolled.observation[0, 6:9], [0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(rolled.observation[0, 30:33], [0, 1, 0], atol=1e-9)
 
 
 def test_an_action_of_nothing_hovers_and_one_gives_twice_as_much() -> None:
