@@ -60,7 +60,7 @@ class Quadrotor(Task):
     memory: ClassVar = {"goal": 3}
     history: ClassVar = {"velocity": 5, "up": 5, "gyro": 5, "action": 5}
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
-    camera: ClassVar = {"trackbodyid": 1, "distance": 1.5, "elevation": -15.0, "azimuth": 120.0}
+    camera: ClassVar = {"trackbodyid": 1, "distance": 0.8, "elevation": -20.0, "azimuth": 120.0}
 
     def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
         return HOVER * (1.0 + action)
@@ -108,7 +108,9 @@ class Quadrotor(Task):
         world.act[ids] = HOVER  # the motors run
 
     def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
-        world.memory["goal"][ids] = rng.uniform(*ROOM, (len(ids), 3))
+        goal = rng.uniform(*ROOM, (len(ids), 3))
+        world.memory["goal"][ids] = goal
+        world.mocap_pos[ids, 0] = goal  # to be seen
 
     def _to_goal(self, world: Any) -> Array:
         """From the robot to the goal in the world's frame, m. Shape: (n, 3)."""
