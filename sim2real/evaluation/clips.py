@@ -195,11 +195,13 @@ def encode_gif(frames: Frames, seconds: float, colors: int = COLORS) -> bytes:
 def _palette(frames: Frames, colors: int) -> Image.Image:
     """One palette for all `frames`: a GIF whose colours flicker is hard to watch.
 
-    Each shade counts once, however large it is: a small robot is worth its colours.
+    A shade counts by the cube root of its pixels: a small robot is worth its colours, too.
     """
-    some = np.concatenate(frames[:: max(1, len(frames) // 8)]).reshape(-1, 3) & 0xF8
-    _, first = np.unique(some @ np.array([1 << 16, 1 << 8, 1]), return_index=True)
-    return Image.fromarray(some[first][None]).quantize(colors)
+    some = np.concatenate(frames[:: max(1, len(frames) // 8)]).reshape(-1, 3) & 0xFC
+    places = some @ np.array([1 << 16, 1 << 8, 1])
+    _, first, counts = np.unique(places, return_index=True, return_counts=True)
+    shades = some[np.repeat(first, np.ceil(np.cbrt(counts)).astype(int))]
+    return Image.fromarray(shades[None]).quantize(colors)
 
 
 def encode_mp4(frames: Frames, seconds: float) -> bytes:
