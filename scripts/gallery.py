@@ -7,7 +7,7 @@ import tyro
 from sim2real.training.gallery import gallery
 
 
-def main(out: Path = Path("docs/gallery.gif"), columns: int = 3, frames: int = 30):
+def main(out: Path = Path("docs/gallery.gif"), columns: int = 5, frames: int = 30):
     print(gallery(out, columns, frames))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -119,3 +120,8 @@ def test_commands_named_in_the_makefile_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake ([a-z-]+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_page_of_the_robots_shows_their_reports() -> None:
+    tables = runpy.run_path(str(ROOT / "scripts" / "robots.py"))["tables"]
+    assert tables(ROOT / "docs/results/robots") in (ROOT / "docs/robots.md").read_text()

@@ -87,11 +87,10 @@ class Plan:
     def apply(self, models: Models, ids: NDArray[np.integer], draws: Array) -> None:
         """Write the models of the worlds `ids`, for the draws (m, context).
 
-        Derived constants (subtree masses, inverse weights, ...) are recomputed where needed.
+        Where it `sets_constants`, what MuJoCo derives from a model (subtree masses, inverse
+        weights, ...) is to be computed anew: `Batch.set_const`.
         """
         self._write(models.__getitem__, ids[:, None], draws)
-        if self.sets_constants:
-            few_or_all(models.batch.set_const, ids)
 
     def apply_model(self, model: mujoco.MjModel, data: mujoco.MjData, draws: Array) -> None:
         """As `apply`, on one model, for the draws (context,); `data` is scratch space of `model`.

@@ -26,6 +26,8 @@ FRAME_S = 0.05
 """Simulated seconds between two frames, about."""
 SHORT_S = 0.1
 """The same for the small pictures of cards and the gallery."""
+SHORT_SEED = 6
+"""Of their episodes: the quadruped is told to walk forwards in it."""
 COLORS = 64
 """Of a GIF's palette; more make it larger, not clearer."""
 MOST_LINES = 8

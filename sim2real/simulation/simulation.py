@@ -74,11 +74,9 @@ class Simulation(World):
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)
-        size = sum(term.size for term in self.observation_terms)
-        self.observation_space = observation_space(size)
+        self.observation_space = observation_space(sum(t.size for t in self.observation_terms))
         self._models = Models(self._batch)
         self._draws = ContextDraws(self._plan)
-        self._observation: Array = np.zeros((num_envs, size))
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
         self._imperfections = Imperfections(self._plan, num_envs, self.dt, delays)
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
@@ -165,11 +163,11 @@ class Simulation(World):
         self.reset_state(worlds)
         self._kept.begin(worlds)
         self._draw_contexts(worlds)
-        indices = self._episodes[worlds].tolist()
-        self.task.start(self, worlds, RowRng(self._generators, indices, START))
+        rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
+        self.task.start(self, worlds, rng)
         self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
-        few_or_all(self._batch.forward, worlds)
+        few_or_all(self._derive, worlds)
         truth = self._truth()[worlds]
         told = self._kept.told_before(worlds)
         self.let_have_told(worlds, told)
@@ -201,7 +199,7 @@ class Simulation(World):
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
         self._clock = Clock(self._generators, self._episodes, self.steps)
-        self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
+        self._observation: Array = np.zeros((self.num_envs, *self.observation_space.shape))
 
     def redistribute(
         self,
@@ -305,13 +303,13 @@ class Simulation(World):
             getattr(self, f"_{name}")[...] = snapshot[name]
         self.steps[...] = snapshot["steps"]
         self.difficulty = float(snapshot["difficulty"])
-        self._batch.state[:] = snapshot["state"]
         self._set_contexts(self._all, snapshot["context"])
         self._kept.restore(snapshot)
         self._history.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
-        self._batch.forward()  # for derived fields; it moves the warm start, so the state follows
+        self._batch.state[:] = snapshot["state"]
+        self._derive(self._all)  # it moves the warm start, so the state follows
         self._batch.state[:] = snapshot["state"]
         self._batch.warning[:] = snapshot["warning"]
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
@@ -350,19 +348,25 @@ class Simulation(World):
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
-            draws = self._draws.draw(self._generators, self._episodes[ids].tolist())
-            self._set_contexts(ids, draws)
+            self._set_contexts(
+                ids, self._draws.draw(self._generators, self._episodes[ids].tolist())
+            )
 
     def _set_contexts(self, ids: IntArray, draws: Array) -> None:
         """Give the worlds `ids` the contexts `draws`, (m, context)."""
-        names = self._plan.names
-        if not names:
+        if not (names := self._plan.names):
             return
         self.context[ids] = draws
         for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
             self._contexts[world] = dict(zip(names, row, strict=True))
         self._plan.apply(self._models, ids, draws)
         self._imperfections.draw(ids, draws)
+
+    def _derive(self, ids: IntArray) -> None:
+        """Compute what follows from the models and states of the worlds `ids`."""
+        if self._plan.sets_constants:
+            self._batch.set_const(ids)
+        self._batch.forward(ids)
 
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""
