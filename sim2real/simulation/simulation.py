@@ -199,7 +199,7 @@ class Simulation(World):
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
         self._clock = Clock(self._generators, self._episodes, self.steps)
-        self._observation: Array = np.zeros((self.num_envs, *self.observation_space.shape))
+        self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
 
     def redistribute(
         self,
