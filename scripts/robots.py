@@ -13,8 +13,6 @@ from sim2real.evaluation.page import percent, whole, wholes
 from sim2real.files import read_json, write_text
 
 NOMINAL, RANDOMIZED = "nominal", "randomized"
-
-
 PAGE, RESULTS = Path("docs/robots.md"), Path("docs/results/robots")
 BEGIN, END = "<!-- tables: scripts/robots.py -->", "<!-- end of tables -->"
 

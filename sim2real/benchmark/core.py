@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import mujoco.batch
 import numpy as np
+
+from sim2real.task import Array, BoolArray, IntArray, Task
 
 Part = Literal["stepping", "randomization", "robots", "ppo", "evaluation"]
 Measure = Callable[[], tuple[int, float]]  # one slice of a contestant: control steps, seconds
@@ -69,6 +72,38 @@ def timed(
         return count * num_envs, elapsed
 
     return measure
+
+
+def bare_batch(
+    config: BenchmarkConfig,
+    task: Task,
+    num_envs: int,
+    control: Callable[[Any], Any],
+    fallen: Callable[[Array], BoolArray],
+    start: Callable[[Array, Array, IntArray], object],
+) -> Measure:
+    """The physics alone: controls in, substeps; no observation, reward or randomization.
+
+    Controls are `control(action)`. Worlds that are `fallen(qpos)` are put into the default state,
+    and `start(qpos, qvel, ids)` puts them on their feet, so that the contacts to be solved are
+    those that the other contestants have: a batch that is never reset ends as a heap of lying
+    robots, which is another model's worth of contacts.
+    """
+    model = task.compile()
+    substeps = round(task.control_dt / model.opt.timestep)
+    batch = mujoco.batch.Batch(model, num_envs, cores())
+    qpos, qvel, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
+    start(qpos, qvel, np.arange(num_envs))
+
+    def step(action: Any) -> None:
+        ctrl[:] = control(action)
+        batch.step(nstep=substeps)
+        ids = np.flatnonzero(fallen(qpos))
+        if len(ids):
+            batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+            start(qpos, qvel, ids)
+
+    return timed(step, num_envs, model.nu, config)
 
 
 def gymnasium_vec_env(config: BenchmarkConfig, kind: Literal["dummy", "subproc"]) -> Any:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
-import mujoco.batch
 import numpy as np
 
-from sim2real.benchmark.core import BenchmarkConfig, Contestants, Measure, cores, timed
+from sim2real.benchmark.core import BenchmarkConfig, Contestants, Measure, bare_batch, timed
 from sim2real.envs.quadruped import ACTION_SCALE, BELLY, POSE, START_HEIGHT
 from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
+from sim2real.task import Array, BoolArray, IntArray
 
 WORLDS = 256
 """As many as its recipe trains with."""
@@ -36,21 +35,18 @@ def _ours(config: BenchmarkConfig) -> Iterator[Measure]:
 
 @contextlib.contextmanager
 def _bare(config: BenchmarkConfig) -> Iterator[Measure]:
-    """Controls in, five substeps; who lies on the ground or on its back is put on its feet."""
-    task = load_task("quadruped")
-    model = task.compile()
-    substeps = round(task.control_dt / model.opt.timestep)
-    batch = mujoco.batch.Batch(model, WORLDS, cores())
-    qpos, qvel, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
+    """Who lies on the ground or on its back is put on its feet."""
     standing = np.concatenate([[0, 0, START_HEIGHT, 1, 0, 0, 0], POSE])
-    qpos[:] = standing
 
-    def step(action: Any) -> None:
-        ctrl[:] = POSE + ACTION_SCALE * SPREAD * action
-        batch.step(nstep=substeps)
+    def control(action: Array) -> Array:
+        return POSE + ACTION_SCALE * SPREAD * action
+
+    def fallen(qpos: Array) -> BoolArray:
         _, x, y, _ = qpos[:, 3:7].T
-        fallen = np.flatnonzero((qpos[:, 2] < BELLY) | (x * x + y * y > 0.25))
-        if len(fallen):
-            qpos[fallen], qvel[fallen] = standing, 0.0
+        down: BoolArray = (qpos[:, 2] < BELLY) | (x * x + y * y > 0.25)
+        return down
 
-    yield timed(step, WORLDS, len(POSE), config)
+    def start(qpos: Array, qvel: Array, ids: IntArray) -> None:
+        qpos[ids] = standing
+
+    yield bare_batch(config, load_task("quadruped"), WORLDS, control, fallen, start)

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import gymnasium
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from sim2real.benchmark.core import (
@@ -21,12 +19,14 @@ from sim2real.benchmark.core import (
     BenchmarkConfig,
     Contestants,
     Measure,
+    bare_batch,
     cores,
     gymnasium_vec_env,
     timed,
 )
 from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
+from sim2real.task import Array, BoolArray, IntArray
 
 
 def stepping(config: BenchmarkConfig) -> Contestants:
@@ -52,31 +52,18 @@ def _ours(config: BenchmarkConfig) -> Iterator[Measure]:
 
 @contextlib.contextmanager
 def _bare(config: BenchmarkConfig, restart: bool = True) -> Iterator[Measure]:
-    """The physics alone: controls in, four substeps; no observation, reward or randomization.
-
-    Fallen hoppers are put back on their feet in the cheapest way (unless `restart` is False), so
-    that the contacts to be solved are those that the other contestants have: a batch that is never
-    reset ends as a heap of lying hoppers, which is another model's worth of contacts.
-    """
-    task = load_task(TASK)
-    model = task.compile()
-    substeps = round(task.control_dt / model.opt.timestep)
-    batch = mujoco.batch.Batch(model, config.num_envs, cores())
-    qpos, qvel, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
+    """Hoppers that are put back on their feet as their task does it, unless `restart` is False."""
     rng = np.random.default_rng(config.seed)
 
-    def step(action: Any) -> None:
-        ctrl[:] = action
-        batch.step(nstep=substeps)
-        if not restart:
-            return
-        fallen = np.flatnonzero((qpos[:, 1] <= 0.7) | (np.abs(qpos[:, 2]) >= 0.2))
-        if len(fallen):
-            batch.reset(fallen, stage=mujoco.mjtStage.mjSTAGE_NONE)
-            qpos[fallen] += rng.uniform(-0.005, 0.005, (len(fallen), model.nq))
-            qvel[fallen] += rng.uniform(-0.005, 0.005, (len(fallen), model.nv))
+    def fallen(qpos: Array) -> BoolArray:
+        down: BoolArray = (qpos[:, 1] <= 0.7) | (np.abs(qpos[:, 2]) >= 0.2)
+        return down & restart
 
-    yield timed(step, config.num_envs, model.nu, config)
+    def start(qpos: Array, qvel: Array, ids: IntArray) -> None:
+        qpos[ids] += rng.uniform(-0.005, 0.005, (len(ids), qpos.shape[1]))
+        qvel[ids] += rng.uniform(-0.005, 0.005, (len(ids), qvel.shape[1]))
+
+    yield bare_batch(config, load_task(TASK), config.num_envs, lambda a: a, fallen, start)
 
 
 @contextlib.contextmanager

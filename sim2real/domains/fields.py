@@ -197,6 +197,7 @@ _FIELDS = (
         columns=(0,),
         operations=("scale",),
         geometry=True,
+        needs=limits.stretchable,
     ),
     _field(
         "geom_size",

@@ -42,6 +42,14 @@ def full_inertia(model: mujoco.MjModel, row: int) -> str:
     return ""
 
 
+def stretchable(model: mujoco.MjModel, row: int) -> str:
+    """The body must have something that a length would change; a marker of a goal has not."""
+    has_children = (model.body_parentid == row).any()
+    if model.body_geomnum[row] or model.body_mass[row] or has_children:
+        return ""
+    return "it has neither geom, mass nor child, so a length changes nothing"
+
+
 def primitive(model: mujoco.MjModel, row: int) -> str:
     """The geom must have a shape of its own: not a plane, whose size is drawn only, nor a mesh."""
     kind = mujoco.mjtGeom(int(model.geom_type[row]))

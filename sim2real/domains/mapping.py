@@ -135,7 +135,7 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
                 (sensor.objname, _OBJECTS.get(sensor.objtype, "")),
                 (sensor.refname, _OBJECTS.get(sensor.reftype, "")),
             )
-            if kind and name and name != "world" and not _has(spec, own, kind, name)
+            if kind and name and name != "world" and not _provided(spec, own, kind, name)
         ]
         if lacking:
             missing.append(f"sensor {sensor.name} cannot be added, missing in {lacking[0]}")
@@ -157,8 +157,8 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
     return missing
 
 
-def _has(spec: mujoco.MjSpec, own: mujoco.MjSpec, kind: str, name: str) -> bool:
-    """Whether `spec` has an element, or a body to which the task's site of this name is added."""
+def _provided(spec: mujoco.MjSpec, own: mujoco.MjSpec, kind: str, name: str) -> bool:
+    """Whether `spec` has an element now: a site is added at its place, if its body is there."""
     if name in names_of(spec, kind):
         return True
     if kind != "sites":

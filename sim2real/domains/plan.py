@@ -6,7 +6,6 @@ Every value is computed from the nominal model, never from the last draw.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import mujoco
@@ -22,9 +21,6 @@ from sim2real.domains.inertials import Inertials
 from sim2real.domains.variants import Pool
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
 from sim2real.task import Array, IntArray
-
-FEW = 4
-"""Worlds that are quicker one by one than together."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +132,3 @@ class Models(dict[str, Array]):
         """Give the worlds values of their own."""
         self[name] = self.batch.expand(name).reshape(self.batch.nsim, -1)
         return self[name]
-
-
-def few_or_all(call: Callable[[IntArray], None], ids: NDArray[np.integer]) -> None:
-    """Call a batch for the worlds `ids`, one by one where they are few.
-
-    For a single world it works on this thread; for several it wakes the others, which takes longer.
-    """
-    if len(ids) > FEW:
-        call(ids)
-        return
-    for one in ids.astype(np.int32)[:, None]:
-        call(one)

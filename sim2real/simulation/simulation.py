@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
-from sim2real.domains.plan import Models, few_or_all
+from sim2real.domains.plan import Models
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.context import ContextDraws, changed_by
@@ -167,7 +167,7 @@ class Simulation(World):
         self.task.start(self, worlds, rng)
         self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
-        few_or_all(self._derive, worlds)
+        self.derive(worlds, self._plan.sets_constants)
         truth = self._truth()[worlds]
         told = self._kept.told_before(worlds)
         self.let_have_told(worlds, told)
@@ -309,7 +309,9 @@ class Simulation(World):
         self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
         self._batch.state[:] = snapshot["state"]
-        self._derive(self._all)  # it moves the warm start, so the state follows
+        self.derive(
+            self._all, self._plan.sets_constants
+        )  # it moves the warm start, so the state follows
         self._batch.state[:] = snapshot["state"]
         self._batch.warning[:] = snapshot["warning"]
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
@@ -361,12 +363,6 @@ class Simulation(World):
             self._contexts[world] = dict(zip(names, row, strict=True))
         self._plan.apply(self._models, ids, draws)
         self._imperfections.draw(ids, draws)
-
-    def _derive(self, ids: IntArray) -> None:
-        """Compute what follows from the models and states of the worlds `ids`."""
-        if self._plan.sets_constants:
-            self._batch.set_const(ids)
-        self._batch.forward(ids)
 
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""

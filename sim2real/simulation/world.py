@@ -24,6 +24,8 @@ _VIEWS = {  # kind of element -> how many the model has
     "site": "nsite",
     "tendon": "ntendon",
 }
+FEW = 4
+"""Worlds that are quicker one by one than together."""
 
 
 def default_threads() -> int:
@@ -104,6 +106,17 @@ class World:
         That is `Batch.reset` without the call: what it leaves is the same for every world.
         """
         self._batch.state[ids] = self._defaults
+
+    def derive(self, ids: IntArray, constants: bool) -> None:
+        """Compute what follows from the states of the worlds `ids`; of their models, too, if asked.
+
+        For a single world a batch works on this thread; for several it wakes the others, which
+        takes longer than a few worlds do one by one.
+        """
+        for some in [ids] if len(ids) > FEW else ids[:, None]:
+            if constants:
+                self._batch.set_const(some)
+            self._batch.forward(some)
 
     def let_have_told(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
         """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""

@@ -27,8 +27,8 @@ from sim2real.training.run import Run, RunConfig, load_run
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)
 """Width and height in pixels ..."""
-PICTURE_FRAMES, PICTURE_COLORS = 24, 24
-"""... of an animation that is to stay below 100 KB."""
+PICTURE_FRAMES, PICTURE_COLORS = 16, 16
+"""... of an animation that is to stay below 75 KB."""
 
 
 def publish(

@@ -60,7 +60,7 @@ def identities(task):
 @pytest.mark.parametrize("task", task_names())
 def test_identity_is_a_bitwise_no_op(task):
     domains = list(identities(task))
-    assert len(domains) >= (29 if task == "quadrotor" else 30)  # it has no joints
+    assert len(domains) >= 30
     for domain in domains:
         simulation, plain = Simulation(task, domain), Simulation(task)
         assert changed(simulation.world_model(0), prepare(load_task(task), domain)) == set()
