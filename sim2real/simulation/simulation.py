@@ -76,6 +76,7 @@ class Simulation(World):
         self.observation_terms = (*self.policy_terms, *extra)
         self.observation_space = observation_space(sum(t.size for t in self.observation_terms))
         self._models = Models(self._batch)
+        self.sets_constants = self._plan.sets_constants
         self._draws = ContextDraws(self._plan)
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
         self._imperfections = Imperfections(self._plan, num_envs, self.dt, delays)
@@ -167,7 +168,7 @@ class Simulation(World):
         self.task.start(self, worlds, rng)
         self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
-        self.derive(worlds, self._plan.sets_constants)
+        self.derive(worlds)
         truth = self._truth()[worlds]
         told = self._kept.told_before(worlds)
         self.let_have_told(worlds, told)
@@ -252,9 +253,10 @@ class Simulation(World):
         What the sensors remember begins anew there.
         """
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
+        self.catch_up()
         self.qpos[worlds] = qpos
         self.qvel[worlds] = qvel
-        self._batch.forward(worlds)
+        self.derive(worlds)
         seen = self._imperfections.observe_first(self._truth()[worlds], worlds, self._clock)
         observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
         self._observation[worlds] = observation
@@ -265,6 +267,7 @@ class Simulation(World):
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that the future depends on, as arrays by name."""
+        self.catch_up()
         return (
             {
                 "state": self._batch.state.copy(),
@@ -309,10 +312,9 @@ class Simulation(World):
         self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
         self._batch.state[:] = snapshot["state"]
-        self.derive(
-            self._all, self._plan.sets_constants
-        )  # it moves the warm start, so the state follows
-        self._batch.state[:] = snapshot["state"]
+        self.derive(self._all)
+        self.catch_up()
+        self._batch.state[:] = snapshot["state"]  # again: a forward pass moves the warm start
         self._batch.warning[:] = snapshot["warning"]
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
 

@@ -24,8 +24,6 @@ _VIEWS = {  # kind of element -> how many the model has
     "site": "nsite",
     "tendon": "ntendon",
 }
-FEW = 4
-"""Worlds that are quicker one by one than together."""
 
 
 def default_threads() -> int:
@@ -42,7 +40,8 @@ class World:
     MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
     are named views. `previous` holds copies of fields from before the control step, `memory` what
     the task keeps, `last_action` (n, nu) the action given last, `steps` (n,) the control steps of
-    the episode; `difficulty`, in [0, 1], is for the task's start states and commands.
+    the episode; `difficulty`, in [0, 1], is for the task's start states and commands. If it
+    `sets_constants`, models are written, and what MuJoCo derives from them is computed anew.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
@@ -58,18 +57,23 @@ class World:
         self._defaults = self._batch.state[0].copy()
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
+        self._underived = np.zeros(num_envs, dtype=bool)
+        self.sets_constants = False
 
     def expanded(self, field: str) -> NDArray[Any] | None:
         """A model field's values in each world, (n, ...), read-only; None where all share it."""
+        self.catch_up()
         values: NDArray[Any] | None = self._batch.expanded(field)
         return values
 
     def world_model(self, world: int, model: mujoco.MjModel | None = None) -> mujoco.MjModel:
         """A copy, in `model` or a new MjModel, of the model that one world runs on."""
+        self.catch_up()
         return self._batch.get_model(world, model)
 
     def world_data(self, world: int, data: mujoco.MjData | None = None) -> mujoco.MjData:
         """One world's state, in `data` or a new MjData; run `mj_forward` for derived fields."""
+        self.catch_up()
         return self._batch.get_data(world, data)
 
     @property
@@ -86,6 +90,7 @@ class World:
         before = self._batch.warning[:, BAD_STATE, 1].sum(axis=1)
         failing: IntArray = self._all[:0]
         with warnings_logged():
+            self.catch_up()
             try:
                 self._batch.step(active, substeps, stage)
             except mujoco.batch.SimulationError as error:
@@ -107,16 +112,24 @@ class World:
         """
         self._batch.state[ids] = self._defaults
 
-    def derive(self, ids: IntArray, constants: bool) -> None:
-        """Compute what follows from the states of the worlds `ids`; of their models, too, if asked.
+    def derive(self, ids: IntArray) -> None:
+        """Compute what follows from the states of the worlds `ids`, and from their models.
 
-        For a single world a batch works on this thread; for several it wakes the others, which
-        takes longer than a few worlds do one by one.
+        Where nobody reads it, that waits for the next step: the threads are awake then.
         """
-        for some in [ids] if len(ids) > FEW else ids[:, None]:
-            if constants:
-                self._batch.set_const(some)
-            self._batch.forward(some)
+        self._underived[ids] = True
+        if self.reads_derived_fields:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Compute what `derive` has left."""
+        if not self._underived.any():
+            return
+        ids = np.flatnonzero(self._underived).astype(np.int32)
+        self._underived[:] = False
+        if self.sets_constants:
+            self._batch.set_const(ids)
+        self._batch.forward(ids)
 
     def let_have_told(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
         """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""
@@ -158,6 +171,7 @@ class World:
         bound = len(self._batch._bound)
         values: NDArray[Any] = self._batch.bind(name)
         if len(self._batch._bound) > bound:
+            self.catch_up()
             state = self._batch.state.copy()
             self._batch.forward()
             self._batch.state[:] = state  # the forward pass moves the warm start
