@@ -17,6 +17,8 @@ from sim2real.simulation.randomness import CONTEXT, EpisodeGenerators
 from sim2real.task import Array, IntArray
 
 SIDES = ("low", "high")
+AHEAD = 16
+"""Episodes of a world that are drawn at once: few at a time take nearly as long as many."""
 DRAWS, ENDS = 0, 1
 """Blocks of the context stream: the entries' uniform numbers, and the one that chooses an end."""
 
@@ -50,9 +52,31 @@ class ContextDraws:
         self._plan = dataclasses.replace(plan, distributions=tuple(of))
         self._columns = np.array([_index(plan, name) for name, _ in self._ends], dtype=np.intp)
         self._values = np.array([self._end(*end) for end in self._ends])
+        self._seed = -1
+        self._ahead: dict[int, Array] = {}
 
-    def draw(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> Array:
-        """The contexts of `episodes`, (m, context)."""
+    def draw(
+        self, generators: EpisodeGenerators, episodes: Sequence[int], stride: int = 0
+    ) -> Array:
+        """The contexts of `episodes`, (m, context).
+
+        With a `stride` those that a world goes on with, each so much later, are drawn with them.
+        """
+        if not stride:
+            return self._draw(generators, episodes)
+        if generators.seed != self._seed or len(self._ahead) > 2 * AHEAD * stride:
+            self._seed = generators.seed
+            self._ahead.clear()
+        unknown_yet = [episode for episode in episodes if episode not in self._ahead]
+        if unknown_yet:
+            several = [one + k * stride for one in unknown_yet for k in range(AHEAD)]
+            self._ahead.update(zip(several, self._draw(generators, several), strict=True))
+        found = np.array([self._ahead[episode] for episode in episodes])
+        for episode in episodes:
+            self._ahead.pop(episode, None)
+        return found
+
+    def _draw(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> Array:
         size = len(self._plan.names)
         uniforms = np.empty((len(episodes), size))
         for row, episode in zip(uniforms, episodes, strict=True):

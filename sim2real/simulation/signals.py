@@ -55,7 +55,8 @@ class StepNumbers:
     def __init__(self, lanes: Sequence[Distribution], num_envs: int, stream: int) -> None:
         self._stream = stream
         self._values = np.zeros((num_envs, len(lanes), BLOCK))
-        self._runs = list(_runs([isinstance(one, Normal) for one in lanes]))
+        runs = list(_runs([isinstance(one, Normal) for one in lanes]))
+        self._runs = [[(normal, row[part]) for normal, part in runs] for row in self._values]
         shifts, factors = np.array([_affine(one) for one in lanes]).T
         self._factors = factors
         self._shifts = shifts if shifts.any() else None
@@ -66,19 +67,19 @@ class StepNumbers:
         """Draw the blocks that the worlds `ids` are in."""
         if not len(ids):
             return
-        episodes = clock.episodes[ids].tolist()
-        blocks = (clock.steps[ids] // BLOCK).tolist()
-        for world, episode, block in zip(ids.tolist(), episodes, blocks, strict=True):
-            generator = clock.generators.at(episode, self._stream, block)
-            for normal, part in self._runs:
+        for world in ids.tolist():
+            episode, step = clock.episodes.item(world), clock.steps.item(world)
+            generator = clock.generators.at(episode, self._stream, step // BLOCK)
+            for normal, values in self._runs[world]:
                 fill = generator.standard_normal if normal else generator.random
-                fill(out=self._values[world, part])
+                fill(out=values)
         for distribution, part in self._others:
             self._values[ids, part] = distribution.quantile(self._values[ids, part])
 
-    def at(self, ids: IntArray, clock: Clock) -> Array:
-        """The numbers of the present control step, (m, lanes)."""
-        row = clock.steps[ids] % BLOCK
+    def at(self, ids: IntArray, steps: IntArray, clock: Clock) -> Array:
+        """The numbers of the present control step, (m, lanes), which of the worlds `ids` is (m,)
+        `steps`."""
+        row = steps % BLOCK
         self.refill(ids[row == 0], clock)
         numbers: Array = self._values[ids, :, row]
         numbers *= self._factors
@@ -198,8 +199,10 @@ class SignalPath:
             stage.apply(values, moment)
 
     def _moment(self, rows: Rows, ids: IntArray, clock: Clock) -> Moment:
-        numbers = np.zeros((len(ids), 0)) if self._numbers is None else self._numbers.at(ids, clock)
-        return Moment(rows, ids, clock.steps[rows], numbers)
+        steps = clock.steps[rows]
+        if self._numbers is None:
+            return Moment(rows, ids, steps, np.zeros((len(ids), 0)))
+        return Moment(rows, ids, steps, self._numbers.at(ids, steps, clock))
 
     # -- all of it, to save and to restore ---------------------------------------------------
 

@@ -352,9 +352,8 @@ class Simulation(World):
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
-            self._set_contexts(
-                ids, self._draws.draw(self._generators, self._episodes[ids].tolist())
-            )
+            episodes = self._episodes[ids].tolist()
+            self._set_contexts(ids, self._draws.draw(self._generators, episodes, self.num_envs))
 
     def _set_contexts(self, ids: IntArray, draws: Array) -> None:
         """Give the worlds `ids` the contexts `draws`, (m, context)."""

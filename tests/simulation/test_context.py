@@ -40,6 +40,19 @@ def test_the_next_episodes_are_drawn_from_what_was_given_and_the_rest_from_the_d
     np.testing.assert_array_equal(simulation.context, plain.context)
 
 
+def test_what_is_drawn_ahead_is_what_the_episode_draws_by_itself():
+    several = Simulation("hopper", "randomized", num_envs=3, seed=1)
+    for episodes in ([0, 1, 2], [5, 5, 5], [3, 4, 5], [99, 6, 3], [0, 1, 2]):
+        several.reset(episodes=episodes)
+        for world, episode in enumerate(episodes):
+            alone = Simulation("hopper", "randomized", seed=1)
+            alone.reset(episodes=[episode])
+            assert several.contexts()[world] == alone.contexts()[0]
+    several.restart(seed=2)
+    other = Simulation("hopper", "randomized", num_envs=3, seed=2)
+    assert several.contexts() == other.contexts()
+
+
 def test_some_episodes_stand_at_an_end_and_draw_all_else_as_before():
     simulation, plain = make(500), make(500)
     simulation.redistribute({MASS: Uniform(0.9, 1.1)}, ENDS, probability=0.6)

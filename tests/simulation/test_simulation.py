@@ -117,6 +117,25 @@ def test_an_unstable_world_ends_and_never_disturbs_its_neighbours(capfd, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_follows_from_a_reset_is_there_when_it_is_read():
+    read = ("xpos", "actuator_force", "qacc")
+    late, early = (Simulation("hopper", "randomized", num_envs=6, seed=3) for _ in range(2))
+    for name in read:
+        getattr(early, name)
+    for simulation in (late, early):
+        simulation.reset([1, 4])
+        simulation.reset([0, 1])
+        for world in (0, 1, 4):
+            model = simulation.world_model(world)
+            scratch = simulation.world_model(world)
+            mujoco.mj_setConst(scratch, mujoco.MjData(scratch))
+            for name in ("body_subtreemass", "body_invweight0", "dof_invweight0"):
+                np.testing.assert_array_equal(getattr(model, name), getattr(scratch, name))
+    for name in read:
+        np.testing.assert_array_equal(getattr(late, name), getattr(early, name))
+    assert_equal(trajectory(late), trajectory(early))
+
+
 def test_a_nan_state_is_unstable_at_once():
     simulation = Simulation(SLIDER, num_envs=2)
     simulation.qpos[1] = np.nan
