@@ -87,6 +87,8 @@ class Subject:
     commands: Mapping[str, tuple[float, float]] | None = None
     """Names and limits of the numbers of an action that are not the controls of the actuators."""
     spec: Callable[[], mujoco.MjSpec] | None = None
+    told: frozenset[str] = frozenset()
+    """Terms that are no sensor's, but what the robot is told: a command, a goal."""
 
 
 def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
@@ -102,7 +104,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         domain.actuation, builder, model, subject.episode_s, subject.commands
     )
     sensing, reward = bind_sensing(
-        domain.sensing, builder, subject.name, subject.terms, subject.episode_s
+        domain.sensing, builder, subject.name, subject.terms, subject.told, subject.episode_s
     )
     pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     return Plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
@@ -76,10 +76,12 @@ def bind_sensing(
     builder: Builder,
     subject: str,
     terms: Sequence[ObservationTerm],
+    told: Collection[str],
     episode_s: float,
 ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """The effects on the observation (n, k), and those on the reward (n, 1).
 
+    What the robot is `told` stays the same for long; the kind "held" leaves it out unless named.
     Raises UserError for terms that the `subject` does not have, for two entries of a kind on one
     number and for a delay as long as an episode.
     """
@@ -92,6 +94,9 @@ def bind_sensing(
             reward.add(entry, elements, limits, "delay")
             continue
         elements = _term_columns(terms, entry, builder.domain.name, subject)
+        if entry.kind.name == "held" and not entry.of:
+            sensed = {term: found for term, found in elements.items() if term not in told}
+            elements = sensed or elements
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)

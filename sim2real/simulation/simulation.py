@@ -70,7 +70,10 @@ class Simulation(World):
         self._stage = self.stage_after_step(self.task.derived_fields == "lagged")
         self.action_space = action_space(self.task, self.model)
         spec = functools.partial(prepared_spec, self.task, self.domain)
-        subject = Subject(self.task.name, sensed, self.dt, self.task.episode_s, spec=spec)
+        told = frozenset(self.task.memory)
+        subject = Subject(
+            self.task.name, sensed, self.dt, self.task.episode_s, spec=spec, told=told
+        )
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)

@@ -369,3 +369,13 @@ def test_an_unstable_world_leaves_nothing_behind_in_its_sensors():
         assert ours.unstable.tolist() == [False, False, step == 5, False]
         assert np.isfinite(ours.observation).all()
         assert np.isfinite(ours.reward).all()
+
+
+def test_what_a_robot_is_told_is_held_only_where_it_is_named():
+    def held(**entry):
+        domain = Domain(sensing=[{"held": {"uniform": [0.0, 0.1]}, **entry}])
+        return Simulation("quadruped", domain).context_names
+
+    assert not any("command" in name for name in held())
+    assert "sensor_held:gyro" in held()
+    assert held(of="command") == ("sensor_held:command",)
