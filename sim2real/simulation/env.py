@@ -140,7 +140,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._viewer.render("human")
 
     def close(self) -> None:
-        """Close the window or give the OpenGL context back."""
+        """End the simulation; close the window or give the OpenGL context back."""
         if self._viewer is not None:
             self._viewer.close()
             self._viewer = None
+        self.simulation.close()

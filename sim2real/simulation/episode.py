@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -50,3 +54,61 @@ class Transition:
     ended: IntArray
     final_observation: Array
     episodes: tuple[Episode, ...]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How the episodes of n worlds stand after a control step, (n,) each.
+
+    `success` is None where the task does not tell.
+    """
+
+    failed: BoolArray
+    truncated: BoolArray
+    unstable: BoolArray
+    success: BoolArray | None
+
+
+class Sums:
+    """The return and the sum of each reward term of the present episodes of n worlds."""
+
+    def __init__(self, num_envs: int, terms: Sequence[str]) -> None:
+        self._names = tuple(terms)
+        self._total = np.zeros(num_envs)
+        self._terms = np.zeros((num_envs, len(self._names)))
+
+    def begin(self, ids: IntArray) -> None:
+        """Start from zero in the worlds `ids`."""
+        self._total[ids] = 0.0
+        self._terms[ids] = 0.0
+
+    def add(self, reward: Array, terms: Mapping[str, Array]) -> None:
+        """Add the rewards of a control step, and their terms, (n,) each."""
+        self._total += reward
+        self._terms += np.stack(list(terms.values()), axis=1)
+
+    def episode(
+        self, world: int, index: int, length: int, ends: Ends, context: dict[str, float]
+    ) -> Episode:
+        """The episode number `index`, of `length` control steps, that ends in `world`."""
+        return Episode(
+            index=index,
+            world=world,
+            total=float(self._total[world]),
+            length=length,
+            failed=bool(ends.failed[world]),
+            truncated=bool(ends.truncated[world]),
+            unstable=bool(ends.unstable[world]),
+            terms=dict(zip(self._names, self._terms[world].tolist(), strict=True)),
+            context=context,
+            success=None if ends.success is None else bool(ends.success[world]),
+        )
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of the sums, by name."""
+        return {"total": self._total.copy(), "term_sums": self._terms.copy()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Take up the sums of a snapshot."""
+        self._total[...] = snapshot["total"]
+        self._terms[...] = snapshot["term_sums"]

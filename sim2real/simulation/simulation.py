@@ -24,7 +24,7 @@ from sim2real.simulation.contract import (
     try_task,
 )
 from sim2real.simulation.disturbances import Disturbances
-from sim2real.simulation.episode import Episode, Transition
+from sim2real.simulation.episode import Ends, Episode, Sums, Transition
 from sim2real.simulation.history import History
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.privileged import Privileged
@@ -63,7 +63,7 @@ class Simulation(World):
         self.dt: float = self.model.opt.timestep * self.substeps
         self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
         self._kept = TaskMemory(self.task, self)
-        sensed, self._term_names = try_task(self.task, self)
+        sensed, reward_names = try_task(self.task, self)
         self._history = History(self.task, sensed, num_envs)
         self.policy_terms = self._history.terms
         self._privileged = Privileged(self.task, self, sensed) if privileged else None
@@ -86,8 +86,7 @@ class Simulation(World):
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
-        self._total = np.zeros(num_envs)
-        self._term_sums = np.zeros((num_envs, len(self._term_names)))
+        self._sums = Sums(num_envs, reward_names)
         self._begun = False
         self.reseed(seed)
         self.reset()
@@ -130,15 +129,15 @@ class Simulation(World):
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         terminated = failed | unstable
         reward = functools.reduce(operator.add, terms.values()).astype(np.float64, copy=False)
-        self._total += reward
+        self._sums.add(reward, terms)
         over = terminated | truncated
         paid = self._imperfections.pay(reward, over, self._clock, active)
-        self._term_sums += np.stack(list(terms.values()), axis=1)
         self._observation = observation
         self._remember()
         ended = np.flatnonzero(over if active is None else over & active)
         success = self.task.succeeded(self) if len(ended) else None
         good = None if success is None else success & ~terminated
+        ends = Ends(failed, truncated, unstable, good)
         return Transition(
             observation=observation,
             reward=paid,
@@ -148,9 +147,7 @@ class Simulation(World):
             unstable=unstable,
             ended=ended,
             final_observation=observation[ended],
-            episodes=tuple(
-                self._episode(i, failed, truncated, unstable, good) for i in ended.tolist()
-            ),
+            episodes=tuple(self._episode(world, ends) for world in ended.tolist()),
         )
 
     def reset(self, ids: ArrayLike | None = None, episodes: ArrayLike | None = None) -> Array:
@@ -162,8 +159,7 @@ class Simulation(World):
         following = self._episodes[worlds] + self.num_envs
         self._episodes[worlds] = following if episodes is None else np.asarray(episodes)
         self.steps[worlds] = 0
-        self._total[worlds] = 0.0
-        self._term_sums[worlds] = 0.0
+        self._sums.begin(worlds)
         self.reset_state(worlds)
         self._kept.begin(worlds)
         self._draw_contexts(worlds)
@@ -224,6 +220,11 @@ class Simulation(World):
         """Which of the ends given to `redistribute` these episodes take, (m,); -1 for none."""
         return self._draws.ends_of(self._generators, episodes)
 
+    def close(self) -> None:
+        """End the threads and give the memory back; afterwards only constants can be read."""
+        super().close()
+        self._models = self._imperfections = self._disturbances = self._batch
+
     # -- what can be read --------------------------------------------------------------------
 
     @property
@@ -279,12 +280,11 @@ class Simulation(World):
                 "episodes": self._episodes.copy(),
                 "steps": self.steps.copy(),
                 "difficulty": np.array(self.difficulty),
-                "total": self._total.copy(),
-                "term_sums": self._term_sums.copy(),
                 "observation": self._observation.copy(),
                 "context": self.context.copy(),
                 "distributions": self._draws.to_array(),
             }
+            | self._sums.snapshot()
             | self._kept.snapshot()
             | self._history.snapshot()
             | self._imperfections.snapshot()
@@ -305,8 +305,9 @@ class Simulation(World):
                 raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
         self._draws = changed_by(snapshot["distributions"], self._plan)
         self.reseed(int(snapshot["seed"]))
-        for name in ("episodes", "total", "term_sums", "observation"):
-            getattr(self, f"_{name}")[...] = snapshot[name]
+        self._episodes[...] = snapshot["episodes"]
+        self._observation[...] = snapshot["observation"]
+        self._sums.restore(snapshot)
         self.steps[...] = snapshot["steps"]
         self.difficulty = float(snapshot["difficulty"])
         self._set_contexts(self._all, snapshot["context"])
@@ -378,23 +379,7 @@ class Simulation(World):
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}
 
-    def _episode(
-        self,
-        world: int,
-        failed: BoolArray,
-        truncated: BoolArray,
-        unstable: BoolArray,
-        success: BoolArray | None,
-    ) -> Episode:
-        return Episode(
-            index=int(self._episodes[world]),
-            world=world,
-            total=float(self._total[world]),
-            length=int(self.steps[world]),
-            failed=bool(failed[world]),
-            truncated=bool(truncated[world]),
-            unstable=bool(unstable[world]),
-            terms=dict(zip(self._term_names, self._term_sums[world].tolist(), strict=True)),
-            context=self._contexts[world],
-            success=None if success is None else bool(success[world]),
-        )
+    def _episode(self, world: int, ends: Ends) -> Episode:
+        """The episode that ends in `world`."""
+        index, length = int(self._episodes[world]), int(self.steps[world])
+        return self._sums.episode(world, index, length, ends, self._contexts[world])

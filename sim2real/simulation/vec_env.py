@@ -83,10 +83,11 @@ class SimVecEnv(VecEnv):
         }
 
     def close(self) -> None:
-        """Give the OpenGL context back."""
+        """End the simulation and its threads; give the OpenGL context back."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        self.simulation.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """A picture of every world, where made with render_mode="rgb_array"."""

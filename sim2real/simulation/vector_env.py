@@ -116,10 +116,11 @@ class Sim2RealVectorEnv(
         return tuple(self._renderer.frame(world) for world in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Give the OpenGL context back."""
+        """End the simulation and its threads; give the OpenGL context back."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        self.simulation.close()
 
 
 def _episode_info(episode: Episode) -> dict[str, Any]:

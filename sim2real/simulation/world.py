@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError, unknown
+from sim2real.simulation import forks
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -52,13 +53,28 @@ class World:
         self.last_action: Array = np.zeros((num_envs, model.nu))
         self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
         self.difficulty = 1.0
-        self._batch = mujoco.batch.Batch(model, num_envs, threads or default_threads())
+        self._batch: Any = mujoco.batch.Batch(model, num_envs, threads or default_threads())
+        forks.guard(self._batch, self)
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
         self._underived = np.zeros(num_envs, dtype=bool)
         self.sets_constants = False
+
+    def close(self) -> None:
+        """End the threads and give the memory back; afterwards the world cannot be used.
+
+        The threads stay while the caller holds an array of a field, such as `qpos`.
+        """
+        for name in mujoco.batch.DATA_FIELDS & self.__dict__.keys():
+            del self.__dict__[name]
+        self._views.clear()
+        self.end("the simulation is closed")
+
+    def end(self, why: str) -> None:
+        """Raise UserError with the reason `why` whenever the batch is needed from now on."""
+        self._batch = forks.Ended(why)
 
     def expanded(self, field: str) -> NDArray[Any] | None:
         """A model field's values in each world, (n, ...), read-only; None where all share it."""
