@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError, brief, unknown
 
 
 class Config(BaseModel):
@@ -28,7 +28,7 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
     Raises UserError with every problem on one line: key, value, what is allowed.
     """
     if not isinstance(data, Mapping):
-        raise UserError(f"{where}: expected keys and values, got {data!r}")
+        raise UserError(f"{where}: expected keys and values, got {brief(data)}")
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -42,7 +42,8 @@ def _word(model: type[BaseModel], problem: Any) -> str:
         owner = _owner(model, problem["loc"])
         return f"{path}: {unknown('key', problem['loc'][-1], owner.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ")
-    value = "" if problem["type"] in ("missing", "value_error") else f", got {problem['input']!r}"
+    told = problem["type"] in ("missing", "value_error")
+    value = "" if told else f", got {brief(problem['input'])}"
     return f"{path}: {message}{value}" if path else message
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
     """Bad input; the message is one line for the user: what was given, what is allowed."""
+
+
+LONGEST = 100
+"""Characters of a value in a message, at most."""
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: whole if it is short.
+
+    >>> brief("windy"), brief(list(range(100)))
+    ("'windy'", '[0, 1, 2, 3, 4, 5, ...]')
+    """
+    if isinstance(value, str | int | float | None):
+        huge = isinstance(value, int) and abs(value) >= 10**LONGEST
+        shown = "a huge number" if huge else repr(value)
+    else:
+        shown = reprlib.repr(value)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
 
 
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> UserError:
@@ -17,6 +36,6 @@ def unknown(kind: str, given: object, allowed: Iterable[str]) -> UserError:
     "unknown task 'hoper'; did you mean 'hopper'? allowed: ant, hopper"
     """
     names = list(allowed)
-    close = difflib.get_close_matches(str(given), names, n=1)
+    close = difflib.get_close_matches(brief(given).strip("'"), names, n=1)
     hint = f" did you mean {close[0]!r}?" if close else ""
-    return UserError(f"unknown {kind} {given!r};{hint} allowed: {', '.join(names) or 'none'}")
+    return UserError(f"unknown {kind} {brief(given)};{hint} allowed: {', '.join(names) or 'none'}")

@@ -8,13 +8,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim2real.errors import UserError
+from sim2real.plain import parse_json, parse_yaml
+
+MOST_YAML, MOST_JSON = 2**17, 2**26
+"""Bytes of a file that is read, at most."""
 
 
 def _sync(path: Path) -> None:
@@ -77,23 +79,48 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; UserError if it is missing or broken."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from None
+    """The value in a JSON file; UserError if it is missing, too large or broken."""
+    return _parsed(path, "JSON", parse_json, MOST_JSON)
 
 
 def read_yaml(path: Path) -> Any:
-    """The value in a YAML file (safe subset); UserError if it is missing or broken."""
+    """The value in a YAML file (safe subset); UserError if it is missing, too large or broken."""
+    return _parsed(path, "YAML", parse_yaml, MOST_YAML)
+
+
+def _parsed(path: Path, form: str, parse: Callable[[str], Any], most: int) -> Any:
+    text = read_text(path, most)
     try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError:
+        return parse(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid {form}: {error}") from None
+
+
+def read_text(path: Path, most: int) -> str:
+    """The UTF-8 text of a file of at most `most` bytes; UserError of one line where that fails."""
+    try:
+        if path.stat().st_size > most:
+            raise UserError(f"{path} is larger than {most:,} bytes")
+        return path.read_bytes().decode()
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error}") from None
+    except ValueError as error:  # a zero byte in the path
+        raise UserError(f"{str(path)!r} is no path of a file: {error}") from None
+
+
+def user_path(text: str | Path) -> Path:
+    """The path that a user wrote, with `~` filled in; UserError for one that can be no file."""
+    try:
+        path = Path(text).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.lstat()
+    except (RuntimeError, ValueError, OSError) as error:  # no such user; a zero byte; too long
+        raise UserError(f"{str(text)[:100]!r} is no path of a file: {error}") from None
+    return path
 
 
 def sha256(path: Path) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
+from sim2real.plain import parse_yaml
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,19 +42,10 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"expected NAME=VALUE, got {pair!r}")
         try:
-            found[name.replace("-", "_")] = _number(value)
-        except yaml.YAMLError:
-            raise UserError(f"{name}: {value!r} is not a YAML value") from None
+            found[name.replace("-", "_")] = parse_yaml(value)
+        except ValueError as error:
+            raise UserError(f"{name}: {brief(value)} is not a YAML value: {error}") from None
     return found
-
-
-def _number(text: str) -> Any:
-    """The YAML value of `text`; 3e-4 is a number, which YAML 1.1 has as a string."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
 
 
 def trained(run: Run) -> Outcome:

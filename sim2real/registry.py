@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from sim2real.errors import UserError, unknown
+from sim2real.files import user_path
 from sim2real.task import Task
 
 ENVS = Path(__file__).resolve().parent / "envs"
@@ -44,7 +45,7 @@ def load_task(reference: str | Task | type[Task], **options: Any) -> Task:
     if isinstance(reference, type):
         return _make(reference, options)
     if reference.endswith(".py"):
-        path = Path(reference).expanduser().resolve()
+        path = user_path(reference).resolve()
         task = _make(_only_task(_module_from(path)), options)
         task.reference = str(path)
         return task

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,33 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     path.touch()
     # the digest of no bytes, FIPS 180-4 test vector
     assert files.sha256(path).startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_what_can_be_no_file_is_told_in_one_line(tmp_path):
+    large = tmp_path / "large.yaml"
+    large.write_bytes(b"#" * (files.MOST_YAML + 1))
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe")
+    for path, message in (
+        (large, "is larger than 131,072 bytes"),
+        (binary, "is not UTF-8 text"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (large / "inner", "does not exist"),
+        (Path("a\0b"), "is no path of a file"),
+        (tmp_path / ("x" * 300), "cannot be read: File name too long"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            files.read_yaml(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["~nobody_of_that_name/x", "a\0b", "x" * 300])
+def test_a_path_that_can_be_none(text):
+    with pytest.raises(UserError, match="is no path of a file"):
+        files.user_path(text)
+
+
+def test_a_path_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.user_path("~/a") == tmp_path / "a"
+    assert files.user_path("a/b") == Path("a/b")

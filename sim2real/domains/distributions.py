@@ -6,6 +6,7 @@ uniform number, so that changing one parameter of a domain leaves the draws of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Annotated, Any, Protocol
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, PlainSerializer
 from scipy.special import betaincinv, ndtr, ndtri
 
-from sim2real.errors import unknown
+from sim2real.errors import brief, unknown
 
 Array = NDArray[np.float64]
+
+SMALLEST, LARGEST = 1e-20, 1e20
+"""Magnitudes of the numbers of a distribution that are not 0."""
 
 
 class Distribution(Protocol):
@@ -39,6 +43,9 @@ class Constant:
     """Always `value`."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        _sound(self.value)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -62,6 +69,7 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
+        _sound(self.low, self.high)
         _ordered(self.low, self.high)
 
     @property
@@ -86,6 +94,7 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
+        _sound(self.low, self.high)
         _ordered(self.low, self.high)
         if self.low <= 0:
             raise ValueError(f"a log_uniform range must be positive, got {self.low:g}")
@@ -112,6 +121,7 @@ class Normal:
     std: float
 
     def __post_init__(self) -> None:
+        _sound(self.mean, self.std)
         _not_negative(self.std)
 
     @property
@@ -138,6 +148,7 @@ class TruncatedNormal:
     high: float
 
     def __post_init__(self) -> None:
+        _sound(self.mean, self.std, self.low, self.high)
         _ordered(self.low, self.high)
         _not_negative(self.std)
         if not self.low <= self.mean <= self.high:
@@ -169,6 +180,7 @@ class Choice:
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        _sound(*self.values)
         if not self.values:
             raise ValueError("a choice needs at least one value")
 
@@ -197,6 +209,7 @@ class Beta:
     high: float
 
     def __post_init__(self) -> None:
+        _sound(self.a, self.b, self.low, self.high)
         _ordered(self.low, self.high)
         if not (self.a > 0 and self.b > 0):
             raise ValueError(f"a beta's shapes must be positive, got {self.a:g} and {self.b:g}")
@@ -271,12 +284,12 @@ def parse_distribution(data: Any) -> Distribution:
     if not isinstance(data, dict):
         return Constant(_number(data))
     if len(data) != 1:
-        raise ValueError(f"expected one distribution, got {data!r}")
+        raise ValueError(f"expected one distribution, got {brief(data)}")
     name, values = next(iter(data.items()))
     if name not in _NAMES:
         raise unknown("distribution", name, _NAMES)
     if not isinstance(values, (list, tuple)):
-        raise ValueError(f"{name} takes a list of numbers, got {values!r}")
+        raise ValueError(f"{name} takes a list of numbers, got {brief(values)}")
     if name == "within":
         if len(values) != 2:
             raise ValueError(f"within takes two distributions, got {len(values)}")
@@ -310,10 +323,21 @@ def plain_distribution(distribution: Any) -> Any:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise ValueError(f"expected a number, got {value!r}")
-    if not np.isfinite(value):
-        raise ValueError(f"expected a finite number, got {value!r}")
-    return float(value)
+        raise ValueError(f"expected a number, got {brief(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"expected a finite number, got {brief(value)}") from None
+
+
+def _sound(*numbers: float) -> None:
+    """Refuse what overflows where the simulation squares, divides or takes the fifth power."""
+    for number in numbers:
+        if not math.isfinite(number):
+            raise ValueError(f"expected a finite number, got {number}")
+        if number and not SMALLEST <= abs(number) <= LARGEST:
+            allowed = f"0, or {SMALLEST:g} to {LARGEST:g} and their negatives"
+            raise ValueError(f"the number {number:g} is absurd; allowed: {allowed}")
 
 
 def _ordered(low: float, high: float) -> None:

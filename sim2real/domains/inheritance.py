@@ -8,7 +8,7 @@ from typing import Any
 
 from sim2real.domains.menagerie import is_menagerie
 from sim2real.errors import UserError, unknown
-from sim2real.files import read_yaml
+from sim2real.files import read_yaml, user_path
 
 Data = dict[str, Any]
 
@@ -58,7 +58,7 @@ def _resolve(
     file, parent = path, base
     if ".yaml:" in base:
         other, _, parent = base.rpartition(":")
-        file = (path.parent / Path(other).expanduser()).resolve()
+        file = (path.parent / user_path(other)).resolve()
     try:
         inherited = _resolve(file, parent, known, (*seen, here))
     except UserError as error:
@@ -83,4 +83,4 @@ def _placed(entry: Data, path: Path) -> Data:
     model = entry.get("model")
     if not isinstance(model, str) or is_menagerie(model):
         return entry
-    return entry | {"model": str((path.parent / Path(model).expanduser()).resolve())}
+    return entry | {"model": str((path.parent / user_path(model)).resolve())}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim2real.config import parse
 from sim2real.domains.domain import Domain
 from sim2real.domains.inheritance import read_file, resolve
 from sim2real.domains.presets import is_preset, load_preset, preset_names
 from sim2real.errors import unknown
+from sim2real.files import user_path
+from sim2real.plain import dump_yaml
 from sim2real.registry import load_task
 from sim2real.task import Task
 
@@ -21,7 +21,7 @@ def load_domains(path: Path | str) -> dict[str, Domain]:
 
     Raises UserError, which tells key, value and what is allowed.
     """
-    path = Path(path).resolve()
+    path = user_path(path).resolve()
     data = read_file(path)
     return {name: _domain(path, name, data) for name in data}
 
@@ -34,7 +34,7 @@ def _domain(path: Path, name: str, file: dict[str, dict[str, Any]]) -> Domain:
 def dump_domains(domains: dict[str, Domain]) -> str:
     """The YAML that `load_domains` reads back as `domains`."""
     data = {name: domain.plain() for name, domain in domains.items()}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return dump_yaml(data)
 
 
 def task_domains(task: Task) -> dict[str, Domain]:
@@ -68,7 +68,7 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
     if domain is not None and ".yaml:" in domain:
         file, _, name = domain.partition(".yaml:")
         file += ".yaml"
-        domains, where = load_domains(Path(file).expanduser()), f" in {file}"
+        domains, where = load_domains(user_path(file)), f" in {file}"
     elif domain is not None and is_preset(domain):
         return load_preset(loaded, domain)
     else:

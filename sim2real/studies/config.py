@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from sim2real.config import Config, parse
 from sim2real.errors import UserError
-from sim2real.files import read_yaml
+from sim2real.files import read_yaml, user_path
 
 Count = Annotated[int, Field(ge=1)]
 SCRATCH = "scratch"
@@ -73,7 +73,7 @@ class Table(Config):
     @property
     def folder(self) -> Path:
         """Where the study's runs, ledger and report are."""
-        return Path(self.out or f"runs/{self.name}").expanduser()
+        return user_path(self.out or f"runs/{self.name}")
 
 
 class StudyConfig(Table):
@@ -150,7 +150,7 @@ def load_study(path: Path | str) -> StudyConfig | ComparisonConfig:
 
     Its name is by default the file's.
     """
-    data = read_yaml(Path(path))
+    data = read_yaml(user_path(path))
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected keys and values, got {type(data).__name__}")
     named = {"name": Path(path).stem, **data}

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.comparison import write_comparison
 from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
+from sim2real.plain import dump_yaml
 from sim2real.studies.audit import audit_domains
 from sim2real.studies.comparison import ComparisonPlan, comparison_notes, summarize_comparison
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
@@ -246,7 +246,7 @@ def _words(domain: Domain) -> dict[str, Any]:
 
 
 def _dump(config: StudyConfig | ComparisonConfig) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 @contextlib.contextmanager

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim2real import files
 from sim2real.domains import Domain, load_domain, task_domains
 from sim2real.errors import UserError
 from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, short_clip
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
 from sim2real.evaluation.summary import summary
+from sim2real.plain import dump_yaml
 from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.pretrained import CARD
@@ -135,7 +134,7 @@ def keep_policy(source: Run, folder: Path) -> None:
     config = source.config.model_dump(mode="json")
     if source.config.source:
         config["source"] = Path(source.config.source).name
-    files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    files.write_text(folder / "config.yaml", dump_yaml(config))
     saved = source.checkpoint
     kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
     state = {"spaces": saved.state["spaces"]}

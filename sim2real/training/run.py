@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -26,6 +25,7 @@ from sim2real import files
 from sim2real.config import Config, parse
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
+from sim2real.plain import dump_yaml
 from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
@@ -151,7 +151,7 @@ def create_run(
     plain = config.model_dump(mode="json")
     try:
         with files.new_folder(path) as folder:
-            files.write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+            files.write_text(folder / "config.yaml", dump_yaml(plain))
             files.write_json(folder / "task.json", describe_task(simulation))
             files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
             files.write_json(folder / "versions.json", versions())

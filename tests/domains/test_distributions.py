@@ -5,6 +5,8 @@ import pytest
 import scipy.stats
 
 from sim2real.domains.distributions import (
+    LARGEST,
+    SMALLEST,
     Uniform,
     Within,
     parse_distribution,
@@ -88,3 +90,37 @@ def test_normal_is_finite_at_probability_zero():
 def test_bad_data_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
         parse_distribution(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        1e160,
+        5e-324,
+        10**400,
+        float("inf"),
+        {"uniform": [-1e308, 1e308]},
+        {"log_uniform": [1e-300, 1e300]},
+        {"normal": [0, 1e30]},
+        {"choice": [1, 1e-30]},
+        {"beta": [1, 1e30, 0, 1]},
+        {"truncated_normal": [0, 1, -1e21, 1]},
+        {"within": [{"uniform": [0, 1e21]}, 1]},
+    ],
+)
+def test_absurd_numbers_are_refused(data):
+    with pytest.raises(ValueError, match=r"absurd|finite"):
+        parse_distribution(data)
+
+
+def test_the_widest_ranges_stay_finite():
+    u = np.array([0.0, 1e-16, 0.5, 1 - 1e-16])
+    for data in (
+        {"uniform": [-LARGEST, LARGEST]},
+        {"log_uniform": [SMALLEST, LARGEST]},
+        {"normal": [LARGEST, LARGEST]},
+        {"truncated_normal": [0, SMALLEST, -LARGEST, LARGEST]},
+        {"beta": [SMALLEST, SMALLEST, -LARGEST, LARGEST]},
+        {"beta": [LARGEST, SMALLEST, 0, 1]},
+    ):
+        assert np.isfinite(parse_distribution(data).quantile(u)).all(), data
