@@ -9,6 +9,8 @@ from sim2real.domains.library import (
     dump_domains,
     load_domain,
     load_domains,
+    load_each,
+    named_apart,
     preset_domains,
     task_domains,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "dump_domains",
     "load_domain",
     "load_domains",
+    "load_each",
+    "named_apart",
     "prepare",
     "prepared_spec",
     "preset_domains",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sim2real.config import parse
 from sim2real.domains.domain import Domain
@@ -78,3 +80,61 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
         presets = preset_names(loaded) if ":" in name else []
         raise unknown(f"domain{where}", name, [*domains, *presets])
     return domains[name]
+
+
+def load_each(task: str | Task, domains: Sequence[str | Domain]) -> tuple[Domain, ...]:
+    """Every domain of `domains`, as `load_domain` reads it, once and under a name of its own.
+
+    One that is given twice, with the same name and the same content, is there once. Several of
+    one name but different content are named "file.yaml:name" after their files, with as much of
+    the path as it takes; those that come from no file get a number.
+    Raises UserError as `load_domain` does.
+    """
+    loaded = load_task(task)
+    return named_apart([(given, load_domain(loaded, given)) for given in domains])
+
+
+def named_apart(domains: Sequence[tuple[str | Domain | None, Domain]]) -> tuple[Domain, ...]:
+    """Pairs of a reference and its domain, each domain once and under a name of its own."""
+    once: dict[str, tuple[str | Domain | None, Domain]] = {}
+    for given, domain in domains:
+        once.setdefault(_identity(domain), (given, domain))
+    names = [domain.name for _, domain in once.values()]
+    for spelled in _SPELLINGS:
+        names = [
+            spelled(given, domain, place) if names.count(name) > 1 else name
+            for place, ((given, domain), name) in enumerate(zip(once.values(), names, strict=True))
+        ]
+    return tuple(
+        domain if domain.name == name else domain.model_copy(update={"name": name})
+        for (_, domain), name in zip(once.values(), names, strict=True)
+    )
+
+
+def _identity(domain: Domain) -> str:
+    """The same for domains of one name and content; what a domain is about does not count."""
+    return json.dumps(domain.model_dump(mode="json", exclude={"about"}), sort_keys=True)
+
+
+def _after_file(given: str | Domain | None, domain: Domain, place: int) -> str:
+    return Path(given).name if _is_in_file(given) else domain.name
+
+
+def _after_path(given: str | Domain | None, domain: Domain, place: int) -> str:
+    return str(given) if _is_in_file(given) else domain.name
+
+
+def _numbered(given: str | Domain | None, domain: Domain, place: int) -> str:
+    return f"{domain.name} ({place + 1})"
+
+
+def _is_in_file(given: str | Domain | None) -> TypeGuard[str]:
+    return isinstance(given, str) and ".yaml:" in given
+
+
+_SPELLINGS: tuple[Callable[[str | Domain | None, Domain, int], str], ...] = (
+    _after_file,
+    _after_path,
+    _numbered,
+)
+"""How domains of one name are told apart; each is used where the one before was not enough."""

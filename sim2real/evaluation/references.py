@@ -7,30 +7,24 @@ of the cache are named by everything that their content depends on, and are whol
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import inspect
-import json
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium.spaces
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains import Domain, load_domain, prepare
+from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
+from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
 from sim2real.files import new_folder
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.task import Task
-
-VERSIONS = ("sim2real", "mujoco", "numpy", "torch", "stable-baselines3")
-"""Packages that can change what a seed leads to."""
 
 
 class UniformPolicy:
@@ -59,8 +53,7 @@ def random_rows(
     """The reference `random`: rows of uniform actions, from the cache if they are there."""
     loaded = load_task(task)
     world = load_domain(loaded, domain)
-    details = {"episodes": episodes, "seed": seed, "name": world.name}
-    key = content_key(loaded, world, kind="random", **details)
+    made_of = content(loaded, world, [__name__], kind="random", episodes=episodes, seed=seed)
 
     def make(folder: Path) -> None:
         space = Simulation(loaded, world, threads=1).action_space
@@ -68,7 +61,8 @@ def random_rows(
         rows = evaluate(policy, loaded, world, episodes=episodes, seed=seed)
         save_rows(folder / "rows.jsonl", rows)
 
-    return load_rows(cached("random", key, make) / "rows.jsonl")
+    rows = load_rows(cached("random", key_of(made_of), make) / "rows.jsonl")
+    return tuple(dataclasses.replace(row, domain=world.name) for row in rows)
 
 
 def cache_folder() -> Path:
@@ -94,44 +88,3 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         if not entry.is_dir():  # nobody else has made it meanwhile: it failed
             raise
     return entry
-
-
-def content_key(task: Task, domain: Domain, **details: Any) -> str:
-    """A digest of what a result depends on: task, model, domain, versions and `details` (JSON).
-
-    The task counts with the content of its files and its compiled model with every mesh, not with
-    the place where they lie; the domain with its parameters, not with its name.
-    """
-    exclude = {"name", "about", "model"}
-    content = {
-        "task": task_digest(task),
-        "domain": domain.model_dump(mode="json", exclude=exclude),
-        "versions": {name: _version(name) for name in VERSIONS},
-        "details": details,
-    }
-    if domain.model is not None:  # its content counts, too, not its place
-        content["model"] = _model_digest(prepare(task, domain))
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def task_digest(task: Task) -> str:
-    """A digest of the task's code (its class and the ones it comes from), options and model."""
-    digest = hashlib.sha256(json.dumps(task.options, sort_keys=True).encode())
-    for ancestor in type(task).__mro__[:-1]:
-        digest.update(Path(inspect.getfile(ancestor)).read_bytes())
-    digest.update(_model_digest(task.compile()).encode())
-    return digest.hexdigest()
-
-
-def _model_digest(model: mujoco.MjModel) -> str:
-    """A digest of a compiled model with every mesh."""
-    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from sim2real.domains import Domain, load_domain
+from sim2real.domains import Domain, load_domain, named_apart
 from sim2real.errors import UserError
 from sim2real.files import write_text
 from sim2real.registry import load_task
@@ -93,6 +93,9 @@ def evaluate(
 ) -> tuple[Row, ...]:
     """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
 
+    A domain that is given twice runs once; different domains of one name are told apart by their
+    files in `Row.domain` (see `load_each`).
+
     `task` may be a foreign environment, as for `make_vec_env`; its rows have no reward terms. With
     a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
     processors). Raises UserError if the policy's spaces do not fit the task.
@@ -102,7 +105,7 @@ def evaluate(
     subject = find_foreign(task) or load_task(cast(str | Task, task))
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     rows: list[Row] = []
-    for domain in [_load_domain(subject, domain) for domain in several]:
+    for domain in named_apart([(given, _load_domain(subject, given)) for given in several]):
         most = MOST_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
         size = min(num_envs or most, episodes)
         with (

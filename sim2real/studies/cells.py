@@ -6,17 +6,27 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sim2real.domains import Domain, load_domain
-from sim2real.errors import UserError
-from sim2real.evaluation.references import content_key
+from sim2real.domains import Domain, load_each
+from sim2real.evaluation.provenance import content, key_of
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.studies.config import Table
 from sim2real.studies.ledger import Cell
 from sim2real.task import Task
+from sim2real.transfer.method import find_method
 
 EVALUATION_COST = 0.3
 """Time of a control step in an evaluation, of one in training; for telling how much is left."""
+
+
+CODE = {
+    "pretrain": "sim2real.training.pretrain",
+    "oracle": "sim2real.training.pretrain",
+    "random": "sim2real.evaluation.references",
+    "evaluate": "sim2real.evaluation.rollout",
+    "transfer": "sim2real.transfer.api",
+}
+"""The module that makes each kind of cell; a result counts with its code and what it imports."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,22 +44,34 @@ class Cells:
         domain: Domain,
         effort: float,
         trained: Cell | None = None,
-        **content: Any,
+        **details: Any,
     ) -> Cell:
-        """Enter a cell; its key comes from `content`, the task, the domain and what it starts from.
+        """Enter a cell; its key comes from `details`, the task, the domain and what it starts from.
 
-        Where things lie (the run's folder, the folder of the policy) does not count.
+        The code that makes it and the versions count, too; where things lie (the run's folder, the
+        folder of the policy) does not.
         """
         source = trained.key if trained else None
-        key = content_key(self.task, domain, kind=kind, source=source, **content)
-        cell = Cell(name, key, {}, (trained.id,) if trained else (), round(effort))
+        code = [
+            CODE[kind],
+            *([find_method(details["method"]["name"])] if "method" in details else []),
+        ]
+        made_of = content(self.task, domain, code, kind=kind, source=source, **details)
+        cell = Cell(
+            name,
+            key_of(made_of),
+            {},
+            (trained.id,) if trained else (),
+            round(effort),
+            made_of,
+        )
         work = {
             "kind": kind,
-            "key": key,
+            "key": cell.key,
             "task": self.task.reference,
             "task_options": self.task.options,
             "domain": {"name": domain.name, **domain.plain()},
-            **content,
+            **details,
             "run": str(self.folder / "runs" / cell.name),
             "source": trained.work["run"] if trained else None,
         }
@@ -60,17 +82,17 @@ class Cells:
 class TablePlan:
     """What the plans of all studies have: a task, the domains it looks at, and cells by name.
 
-    Raises UserError for an unknown name, a domain that does not fit, and two of the same name.
+    Domains of one name from different files are told apart (see `load_each`); the source may be
+    among the targets, as a control. Raises UserError for an unknown name and for a domain that
+    does not fit.
     """
 
     def __init__(self, config: Table, source: str) -> None:
         self.task = load_task(config.task, **config.task_options)
-        self.source = load_domain(self.task, source)
-        self.targets = [load_domain(self.task, target) for target in config.targets]
-        self.domains = [self.source, *self.targets]
-        names = [domain.name for domain in self.domains]
-        if len(set(names)) != len(names):
-            raise UserError(f"source and targets need different names, got {', '.join(names)}")
+        self.domains = list(load_each(self.task, [source, *config.targets]))
+        self.source = self.domains[0]
+        alone = load_each(self.task, config.targets)
+        self.targets = self.domains if len(alone) == len(self.domains) else self.domains[1:]
         worlds = [Simulation(self.task, domain, threads=1) for domain in self.domains]
         self._evaluation = worlds[0].episode_steps * config.episodes * EVALUATION_COST
         self._cells = Cells(self.task, config.folder)

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,8 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
     board = Board(plan.config.name, cells, done, workers) if progress else None
     if board is not None and done:
         board.line(f"{len(done)} of {len(cells)} were done before")
+    for line in stale_results(ledger, left):
+        _tell(line, board)
     outcomes = run_cells(
         left,
         "sim2real.studies.work:run_cell",
@@ -116,6 +119,33 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
         if board is not None:
             board.close()
     _raise(problems)
+
+
+def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
+    """One line for each reason why results of earlier are not used again, with the cells."""
+    reasons: dict[str, list[str]] = {}
+    for cell in cells:
+        changed = ledger.stale(cell)
+        if changed is not None:
+            reasons.setdefault(", ".join(changed), []).append(cell.id)
+    return [
+        f"{len(names)} earlier result{'s' if len(names) > 1 else ''} made again, as this changed: "
+        f"{reason} ({_some(names)})"
+        for reason, names in reasons.items()
+    ]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _tell(line: str, board: Board | None) -> None:
+    """Tell a line on standard error, whether progress is shown or not."""
+    if board is not None:
+        board.line(line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def _check(plan: Plan, ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sim2real import files
 from sim2real.config import parse
-from sim2real.domains import Domain, load_domain
+from sim2real.domains import Domain, load_each
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.vec_env import make_vec_env
@@ -65,10 +65,9 @@ def pretrain(
     a first Ctrl-C, when all is saved and `resume(out)` goes on.
     """
     loaded = load_task(task)
-    source = load_domain(loaded, domain)
-    domains = {source.name: source}
-    if target is not None:
-        domains |= {(other := load_domain(loaded, target)).name: other}
+    given = [domain or "nominal", *([] if target is None else [target])]
+    domains = {each.name: each for each in load_each(loaded, given)}
+    source = next(iter(domains.values()))
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
     folder = Path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real import files
-from sim2real.domains import Domain, load_domain, task_domains
+from sim2real.domains import Domain, load_each, task_domains
 from sim2real.errors import UserError
 from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, short_clip
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
@@ -53,7 +53,7 @@ def publish(
         raise UserError(f"{out} exists already; choose another name or remove it")
     task = source.task
     asked = list(task_domains(task)) if domains is None else list(domains)
-    several = [load_domain(task, domain) for domain in asked]
+    several = load_each(task, asked)
     rows = by_domain(evaluate(source.policy, task, several, episodes=episodes, seed=seed))
     told = {domain.name: domain.about for domain in several}
     card = {

@@ -123,7 +123,7 @@ def load_method(
         if options:
             raise UserError("the method is made already; its options come too late")
         return method
-    made = parse(_find(method), options or {}, f"method {method!r}")
+    made = parse(find_method(method), options or {}, f"method {method!r}")
     if not isinstance(made, TransferMethod):
         raise UserError(f"{method} has no name, target_recipe and prepare: it is no method")
     return made
@@ -138,7 +138,8 @@ def describe_method(method: TransferMethod) -> dict[str, Any]:
     return {"name": method.name if shipped else place, **method.model_dump(mode="json")}
 
 
-def _find(reference: str) -> type[Config]:
+def find_method(reference: str) -> type[Config]:
+    """The class of a method by name or by "module:Class"; UserError if there is none."""
     if reference not in METHODS and ":" not in reference:
         raise unknown("method", reference, METHODS)
     module, _, name = METHODS.get(reference, reference).partition(":")

@@ -11,7 +11,7 @@ import pytest
 
 from sim2real.domains import Domain, load_domain, load_domains, stranger
 from sim2real.errors import UserError
-from sim2real.evaluation.references import content_key
+from sim2real.evaluation.provenance import content
 from sim2real.simulation import Simulation
 from sim2real.task import Task
 
@@ -239,11 +239,11 @@ def test_without_a_checkout_the_package_is_asked(
 
 
 def test_references_are_kept_by_the_content_of_the_model(task: Biped, menagerie: Path) -> None:
-    before = content_key(task, theirs())
-    assert content_key(task, theirs(model="menagerie:maker_biped/biped")) == before
+    before = content(task, theirs())
+    assert content(task, theirs(model="menagerie:maker_biped/biped")) == before
     heavier = ROBOT.format(**THEIRS | {"mass": 4})
     (menagerie / "maker_biped" / "biped.xml").write_text(heavier)
-    assert content_key(task, theirs()) != before
+    assert content(task, theirs()) != before
 
 
 # -- what a stranger's file may do to the compiler ------------------------------------------------

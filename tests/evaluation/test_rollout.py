@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import by_domain, evaluate, load_rows, returns, save_rows
 from sim2real.simulation import Simulation
@@ -133,3 +134,32 @@ def test_a_policy_of_other_spaces_is_refused() -> None:
     policy.observation_space = Simulation("half_cheetah").observation_space  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"observation_space has the shape \(17,\), but task 'hop"):
         evaluate(policy, "hopper", "nominal", episodes=1)
+
+
+def test_domains_of_one_name_from_two_files_are_told_apart(tmp_path: Path) -> None:
+    for name, scale in (("a", 1.0), ("b", 3.0)):
+        (tmp_path / name).mkdir()
+        text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
+        for file in (f"{name}.yaml", f"{name}/same.yaml"):
+            (tmp_path / file).write_text(text)
+
+    def named(*given: str) -> dict[str, list[float]]:
+        rows = evaluate(Linear(11, 3), "hopper", [f"{tmp_path}/{one}" for one in given], episodes=2)
+        return {name: returns(own).tolist() for name, own in by_domain(rows).items()}
+
+    found = named("a.yaml:windy", "b.yaml:windy", "a.yaml:windy")
+    alone = [named(f"{name}.yaml:windy")["windy"] for name in "ab"]
+    assert found == {"a.yaml:windy": alone[0], "b.yaml:windy": alone[1]}
+    assert list(named("a/same.yaml:windy", "b/same.yaml:windy")) == [
+        f"{tmp_path}/a/same.yaml:windy",
+        f"{tmp_path}/b/same.yaml:windy",
+    ]
+    assert list(named("a.yaml:windy", "a/same.yaml:windy")) == ["windy"]  # of the same content
+
+
+def test_a_domain_given_twice_runs_once() -> None:
+    twice = evaluate(Linear(11, 3), "hopper", ["nominal", "nominal"], episodes=2)
+    assert twice == evaluate(Linear(11, 3), "hopper", "nominal", episodes=2)
+    heavy = [Domain(dynamics=[{"field": "body_mass", "scale": scale}]) for scale in (2.0, 3.0)]  # type: ignore[arg-type]
+    rows = evaluate(Linear(11, 3), "hopper", heavy, episodes=1)
+    assert [row.domain for row in rows] == ["custom (1)", "custom (2)"]

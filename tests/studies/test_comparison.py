@@ -90,7 +90,6 @@ def test_what_is_wrong_is_told_before_anything_is_run(tmp_path: Path) -> None:
         ({"pretrainings": ["a", "a"]}, "pretraining 'a' is there twice"),
         ({"pretrainings": [{"a": {"domian": "x"}}]}, "domain"),
         ({"pretrainings": [{"a": {"domain": "nominl"}}]}, "nominal"),
-        ({"targets": ["randomized"]}, "different names"),
         ({"methods": ["fine_tune"]}, "methods"),
     ):
         with pytest.raises(UserError, match=problem):

@@ -70,7 +70,6 @@ def test_bad_files_are_refused_in_one_line(
         ({"methods": [{"fine_tune": {"warmup": 0.1}}]}, "unknown key 'warmup'; did you mean 'war"),
         ({"source": {"steps": 9, "algorithm": "pppo"}}, "unknown algorithm 'pppo'"),
         ({"source": {"steps": 9, "options": {"gama": 1}}}, "unknown ppo option 'gama'"),
-        ({"source": {"steps": 9, "domain": "hard"}}, "need different names"),
         ({"evaluations": [4000]}, "allowed: 0 to 2048"),
         ({"budget": 3}, "a budget of 3 steps does not pay"),
     ],
@@ -81,6 +80,24 @@ def test_impossible_studies_are_refused_before_anything_is_run(
     with pytest.raises(UserError, match=match):
         Plan(made(tmp_path, **changes))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_source_may_be_a_target_as_a_control(tmp_path: Path) -> None:
+    plan = Plan(made(tmp_path, targets=["randomized", "hard"]))
+    assert [domain.name for domain in plan.targets] == ["randomized", "hard"]
+    assert plan.source is plan.targets[0]
+    assert plan.transferred("fine_tune", plan.source, 0).needs == ("pretrain/seed-0",)
+
+
+def test_domains_of_one_name_from_two_files_are_told_apart(tmp_path: Path) -> None:
+    for name, scale in (("a", 2.0), ("b", 3.0)):
+        text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    targets = [f"{tmp_path}/{name}.yaml:windy" for name in "ab"]
+    plan = Plan(made(tmp_path, targets=targets))
+    assert [domain.name for domain in plan.targets] == ["a.yaml:windy", "b.yaml:windy"]
+    keys = {plan.pretrained(target, 0).key for target in plan.targets}
+    assert len(keys) == 2
 
 
 def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:

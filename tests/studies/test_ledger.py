@@ -29,6 +29,19 @@ def test_another_key_is_another_cell(tmp_path: Path) -> None:
     assert not ledger.is_done(dataclasses.replace(CELL, key="0123456789ffffff"))
 
 
+def test_a_stale_result_tells_what_has_changed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert ledger.stale(CELL) is None
+    before = {"code": "a", "versions": {"sim2real": "0.1.0"}}
+    ledger.write(dataclasses.replace(CELL, key="ffffffffffff", made_of=before), {})
+    now = dataclasses.replace(CELL, made_of={**before, "versions": {"sim2real": "0.2.0"}})
+    assert ledger.stale(now) == ["sim2real 0.1.0 -> 0.2.0"]
+    other = dataclasses.replace(now, id="transfer/fine tune/hard/seed-1")
+    assert ledger.stale(other) is None
+    ledger.write(now, {})
+    assert ledger.stale(now) is None
+
+
 @pytest.mark.parametrize("content", ["", '{"cell": "a"', "[]", '{"key": "0123456789abcdef"}'])
 def test_a_broken_entry_is_not_done(tmp_path: Path, content: str) -> None:
     ledger = Ledger(tmp_path)

@@ -270,3 +270,22 @@ def test_resumers_are_asked_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert asked == [(run.path, False)]
     with pytest.raises(ValueError, match="there is a resumer of 'distill' already"):
         register_resumer("distill", lambda path, progress: run)
+
+
+def test_a_source_and_a_target_of_one_name_are_both_kept(tmp_path: Path) -> None:
+    for name, scale in (("a", 2.0), ("b", 3.0)):
+        text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    run = pretrain(
+        "cartpole",
+        f"{tmp_path}/a.yaml:windy",
+        target=f"{tmp_path}/b.yaml:windy",
+        steps=128,
+        num_envs=4,
+        options={"n_steps": 16, "batch_size": 16},
+        out=tmp_path / "run",
+        progress=False,
+    )
+    scales = {name: domain.describe() for name, domain in run.domains.items()}
+    assert list(scales) == ["a.yaml:windy", "b.yaml:windy"]
+    assert run.domain.describe() == scales["a.yaml:windy"] != scales["b.yaml:windy"]
