@@ -13,7 +13,8 @@ from sim2real.domains.correlation import Correlated, Coupling, bind_coupling
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics, Operation
-from sim2real.domains.fields import FIELDS, STRENGTH, TABLES, ModelField, element_rows
+from sim2real.domains.elements import element_rows
+from sim2real.domains.fields import FIELDS, STRENGTH, TABLES, ModelField
 from sim2real.domains.geometry import compile_pool, touches
 from sim2real.domains.inertia import log_cholesky, pseudo_inertia
 from sim2real.domains.inertials import ARRAYS, Inertials, LogCholesky, Payload, body_columns

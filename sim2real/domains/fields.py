@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import mujoco
@@ -15,12 +14,25 @@ from numpy.typing import NDArray
 from sim2real.domains import actuators, limits
 from sim2real.domains.inertia import LOG_CHOLESKY, log_cholesky, pseudo_inertia
 from sim2real.domains.places import Entry, Follower, Place
-from sim2real.errors import UserError, unknown
+from sim2real.errors import unknown
 
-Kind = Literal["body", "joint", "qpos", "dof", "geom", "site", "tendon", "actuator", "option"]
+Kind = Literal[
+    "body",
+    "joint",
+    "qpos",
+    "dof",
+    "geom",
+    "pair",
+    "equality",
+    "site",
+    "tendon",
+    "actuator",
+    "option",
+]
 
 _XYZ = {"x": 0, "y": 1, "z": 2}
 _ENDS = {"lower": 0, "upper": 1}
+_FRICTION = {"sliding": 0, "torsional": 1, "rolling": 2}
 _SOLREF = {"timeconst": 0, "dampratio": 1}
 _SOLIMP = {"dmin": 0, "dmax": 1, "width": 2, "midpoint": 3, "power": 4}
 _SOLIMP_BOUNDS = {
@@ -73,6 +85,13 @@ def _field(name: str, kind: Kind, unit: str = "", **options: object) -> ModelFie
     return ModelField(name, kind, unit, **options)  # type: ignore[arg-type]
 
 
+def _pair_friction(model: mujoco.MjModel, row: int, column: int) -> Entry:
+    """Friction of a contact pair: sliding and rolling friction have a number for each direction."""
+    columns = ((0, 1), (2,), (3, 4))[column]
+    places = tuple(Place("pair_friction", 5 * row + one) for one in columns)
+    return Entry(places, (), places[:1])
+
+
 _FIELDS = (
     # bodies
     _field("body_mass", "body", "kg", follows=("body_inertia",), at_least=0.0, open_bound=True),
@@ -98,16 +117,33 @@ _FIELDS = (
         needs=limits.full_inertia,
         unlocks=True,
     ),
+    _field("body_gravcomp", "body", "of the weight", at_least=0.0, needs=limits.falls),
     # geoms
-    _field(
-        "geom_friction",
-        "geom",
-        components={"sliding": 0, "torsional": 1, "rolling": 2},
-        at_least=0.0,
-    ),
+    _field("geom_friction", "geom", components=_FRICTION, at_least=0.0),
     _field("geom_solref", "geom", components=_SOLREF, keeps_sign=True),
     _field("geom_solimp", "geom", components=_SOLIMP, bounds=_SOLIMP_BOUNDS, one_component=True),
     _field("geom_margin", "geom", "m", at_least=0.0),
+    # pairs of geoms that the MJCF lists
+    _field("pair_friction", "pair", components=_FRICTION, at_least=0.0, find=_pair_friction),
+    _field("pair_solref", "pair", components=_SOLREF, keeps_sign=True),
+    _field("pair_solimp", "pair", components=_SOLIMP, bounds=_SOLIMP_BOUNDS, one_component=True),
+    _field("pair_margin", "pair", "m", at_least=0.0),
+    # equality constraints
+    _field(
+        "eq_solref",
+        "equality",
+        components=_SOLREF,
+        keeps_sign=True,
+        needs=limits.limited("eq_active0"),
+    ),
+    _field(
+        "eq_solimp",
+        "equality",
+        components=_SOLIMP,
+        bounds=_SOLIMP_BOUNDS,
+        one_component=True,
+        needs=limits.limited("eq_active0"),
+    ),
     # joints
     _field("dof_damping", "dof", "N s/m or N m s/rad", at_least=0.0),
     _field("dof_frictionloss", "dof", "N or N m", at_least=0.0),
@@ -299,64 +335,3 @@ def find_entry(
 
 def _nonzero(values: NDArray[np.float64], row: int) -> list[int]:
     return [row * values.shape[1] + int(column) for column in np.flatnonzero(values[row])]
-
-
-def element_rows(
-    model: mujoco.MjModel, entry: ModelField, names: Sequence[str]
-) -> dict[str, list[int]]:
-    """Element name -> its rows in the field's array, for the elements that `names` match.
-
-    `names` are names or glob patterns; none at all stands for every element (but the world body).
-    Joints with several degrees of freedom have several rows in `dof_` fields.
-    Raises UserError for a name that no element has.
-    """
-    if entry.kind == "option":
-        if names:
-            raise UserError(f"{entry.name} belongs to the whole world; drop 'of: {list(names)}'")
-        return {"": [0]}
-    rows = _rows_by_name(model, entry.kind)
-    if not names:
-        return rows
-    chosen: dict[str, list[int]] = {}
-    for name in names:
-        matches = [element for element in rows if fnmatchcase(element, name)]
-        if not matches:
-            kind = "joint" if entry.kind in ("dof", "qpos") else entry.kind
-            raise unknown(kind, name, rows)
-        chosen |= {element: rows[element] for element in matches}
-    return chosen
-
-
-def _rows_by_name(model: mujoco.MjModel, kind: Kind) -> dict[str, list[int]]:
-    if kind == "body":
-        return {model.body(i).name or f"#{i}": [i] for i in range(1, model.nbody)}
-    if kind == "geom":
-        return {model.geom(i).name or f"#{i}": [i] for i in range(model.ngeom)}
-    if kind == "site":
-        return {model.site(i).name or f"#{i}": [i] for i in range(model.nsite)}
-    if kind == "tendon":
-        return {model.tendon(i).name or f"#{i}": [i] for i in range(model.ntendon)}
-    if kind == "actuator":
-        return {model.actuator(i).name or _actuated(model, i): [i] for i in range(model.nactuator)}
-    joints = [model.joint(i) for i in range(model.njnt)]
-    names = [joint.name or f"#{joint.id}" for joint in joints]
-    if kind == "joint":
-        return {name: [joint.id] for name, joint in zip(names, joints, strict=True)}
-    if kind == "qpos":
-        return {
-            name: [int(joint.qposadr[0])]
-            for name, joint in zip(names, joints, strict=True)
-            if len(joint.qpos0) == 1
-        }
-    ends = [*(int(joint.dofadr[0]) for joint in joints[1:]), model.nv]
-    return {
-        name: list(range(int(joint.dofadr[0]), end))
-        for name, joint, end in zip(names, joints, ends, strict=True)
-    }
-
-
-def _actuated(model: mujoco.MjModel, actuator: int) -> str:
-    """An unnamed actuator is called after the joint that it drives."""
-    if model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT:
-        return model.joint(int(model.actuator_trnid[actuator, 0])).name or f"#{actuator}"
-    return f"#{actuator}"

@@ -10,7 +10,8 @@ import numpy as np
 from sim2real.domains.acting import Force, Push
 from sim2real.domains.builder import Builder
 from sim2real.domains.disturbances import Disturbance
-from sim2real.domains.fields import FIELDS, element_rows, nominal_array
+from sim2real.domains.elements import element_rows
+from sim2real.domains.fields import FIELDS, nominal_array
 from sim2real.domains.ground import bind_bumps
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError

@@ -14,6 +14,7 @@ _PRIMITIVES = {
     mujoco.mjtGeom.mjGEOM_BOX,
 }
 _WHAT = {
+    "eq_active0": "the constraint is not active",
     "jnt_limited": "the joint has no limits",
     "jnt_actfrclimited": "the joint has no limits of its actuator force",
     "tendon_limited": "the tendon has no limits",
@@ -31,6 +32,13 @@ def nonzero(array: str) -> Callable[[mujoco.MjModel, int], str]:
     return lambda model, row: (
         "" if getattr(model, array)[row] else "it is 0, and cannot be given at run time"
     )
+
+
+def falls(model: mujoco.MjModel, row: int) -> str:
+    """The body must move and have a mass that gravity acts on."""
+    if model.body_weldid[row] == 0 or model.body_mocapid[row] >= 0:
+        return "the body does not move"
+    return "" if model.body_mass[row] else "the body has no mass"
 
 
 def full_inertia(model: mujoco.MjModel, row: int) -> str:

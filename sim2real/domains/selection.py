@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 
 from sim2real.domains.dynamics import Operation
+from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import (
     ModelField,
     component_columns,
-    element_rows,
     find_entry,
     nominal_array,
 )
@@ -33,7 +33,7 @@ def selected(
     Raises UserError for unknown names, and where nothing is left.
     """
     model = nominals.model
-    width = nominal_array(model, field.name).shape[1] if field.find is None else 1
+    width = nominal_array(model, field.name).shape[1] if field.find is None else _width(field)
     columns = _columns(field, component, operation, width)
     found: dict[str, list[Entry]] = {}
     idle: dict[str, str] = {}
@@ -56,6 +56,11 @@ def selected(
     if not found:
         raise UserError(f"the model has no {field.kind} that it could change")
     return found
+
+
+def _width(field: ModelField) -> int:
+    """The numbers of a quantity that is no array of its own."""
+    return max(1, len(field.components))
 
 
 def _by_reason(field: ModelField, idle: Mapping[str, str]) -> str:

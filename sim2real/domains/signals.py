@@ -12,7 +12,8 @@ from sim2real.domains.actuation import Actuation
 from sim2real.domains.builder import Builder
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.effects import Effect
-from sim2real.domains.fields import STRENGTH, element_rows
+from sim2real.domains.elements import element_rows
+from sim2real.domains.fields import STRENGTH
 from sim2real.domains.imperfection import Imperfection
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
 from sim2real.domains import Domain, Subject, load_domains
-from sim2real.domains.fields import STRENGTH, element_rows
+from sim2real.domains.elements import element_rows
+from sim2real.domains.fields import STRENGTH
 from sim2real.errors import UserError, unknown
 from sim2real.registry import task_names
 from sim2real.task import Array, ObservationTerm, Task

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains import Plan
 from sim2real.domains.inertials import ARRAYS
+from sim2real.errors import UserError
 from sim2real.task import Array
 
 
@@ -39,6 +40,8 @@ class ModelWriter:
     its model is touched. An environment may keep part of its task in the model (where the nail is),
     and may have written what `mj_setConst` would compute anew: Fetch's `eq_data` says how the
     gripper hangs on its mocap body, and `mj_setConst` would tear it off.
+
+    Raises UserError for `body_gravcomp` in a model without any: MuJoCo then skips it.
     """
 
     def __init__(self, model: mujoco.MjModel, plan: Plan) -> None:
@@ -47,6 +50,11 @@ class ModelWriter:
         self._scratch = mujoco.MjData(self._copy)
         names = {write.array for write in (*plan.writes, *plan.afterwards)}
         names |= set(ARRAYS if plan.inertials else ())
+        if "body_gravcomp" in names and not model.ngravcomp:
+            raise UserError(
+                "body_gravcomp: no body of the environment's model has a gravcomp, so that MuJoCo "
+                "skips it; give one in the MJCF"
+            )
         if plan.sets_constants:
             mujoco.mj_setConst(self._copy, self._scratch)
             names |= set(mujoco.MjModel._setconst_outputs) | {"stat.meaninertia"}

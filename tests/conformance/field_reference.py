@@ -112,7 +112,8 @@ class Reference:
 
     def elements(self, kind: str) -> list[tuple[Any, int]]:
         """The spec's elements of a kind, with their ids."""
-        many = {"body": "bodies", "dof": "joints", "jnt": "joints"}.get(kind, f"{kind}s")
+        words = {"body": "bodies", "dof": "joints", "jnt": "joints", "eq": "equalities"}
+        many = words.get(kind, f"{kind}s")
         found = [(element, element.id) for element in getattr(self.spec, many)]
         return [pair for pair in found if kind != "body" or pair[1]]
 
@@ -149,6 +150,14 @@ class Reference:
 
     def qpos_spring(self, column: None) -> None:
         self.reference("qpos_spring", "springref")
+
+    def pair_friction(self, column: int) -> None:
+        """Two numbers for sliding, one for turning on the spot, two for rolling."""
+        for pair, index in self.elements("pair"):
+            friction = self.model.pair_friction[index].copy()
+            for place in ((0, 1), (2,), (3, 4))[column]:
+                friction[place] = self.new(friction[place])
+            pair.friction = friction
 
     def inertia(self, change: Callable[..., tuple[Any, ...]]) -> None:
         """Give every body its inertia: what `change` makes of mass, inertia, ipos and iquat."""
@@ -323,6 +332,8 @@ _LIMITED = {
     "jnt_solimp": "jnt_limited",
     "tendon_range": "tendon_limited",
     "actuator_forcerange": "actuator_forcelimited",
+    "eq_solref": "eq_active0",
+    "eq_solimp": "eq_active0",
     "jnt_actfrcrange": "jnt_actfrclimited",
 }
 _WORDS = {

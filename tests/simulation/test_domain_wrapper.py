@@ -382,3 +382,9 @@ def test_gymnasium_robotics_is_mended_where_it_was_imported_before():
     command = [sys.executable, "-W", "error", "-c", code]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert told == "{'context': {}}\n"
+
+
+def test_gravity_compensation_that_mujoco_would_skip_is_refused():
+    carried = {"dynamics": [{"field": "body_gravcomp", "set": 0.5}]}
+    with pytest.raises(UserError, match=r"body_gravcomp: no body .* has a gravcomp"):
+        DomainWrapper(slider_env.make(), carried)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from sim2real.domains.fields import STRENGTH, element_rows
+from sim2real.domains.elements import element_rows
+from sim2real.domains.fields import STRENGTH
 from sim2real.evaluation.audit.findings import Curve
 from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion
 from sim2real.simulation import Simulation

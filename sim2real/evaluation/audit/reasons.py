@@ -15,6 +15,8 @@ from sim2real.task import IntArray
 
 _FRICTION = {0: ("sliding", 0, 3), 1: ("torsional", 2, 4), 2: ("rolling", 3, 6)}
 """Column of geom_friction -> its name, its place in a contact's friction, the condim it needs."""
+_FRICTION_OF_PAIR = (0, 0, 1, 2, 2)
+"""Column of pair_friction -> that of geom_friction."""
 _STILL = "in none of the states and motions probed does it change anything"
 
 
@@ -200,10 +202,44 @@ def _no_contact(case: Case) -> str:
     rows = _rows(case, "geom_")
     if not np.isin(case.after.contacts.geoms, rows).any():
         return _why_untouched(case.model, frozenset(rows.tolist()))
-    solimp = case.model.geom_solimp[rows]
-    if "geom_solimp" in case.changed and (solimp[:, 0] == solimp[:, 1]).all():
+    same = _same_impedance(case, "geom_solimp", rows)
+    return same or "in its contacts the value of another geom or of a pair counts"
+
+
+def _pair(case: Case) -> str:
+    rows, model, contacts = _rows(case, "pair_"), case.model, case.after.contacts
+    pairs = np.stack([model.pair_geom1[rows], model.pair_geom2[rows]], axis=1)
+    touching = np.isin(_signature(contacts.geoms), _signature(pairs))
+    if not touching.any():
+        first, second = (_geom(model, int(geom)) for geom in pairs[0])
+        return f"{first} and {second} touched each other in no state probed"
+    if "pair_friction" in case.changed:
+        changed = (model.pair_friction != case.nominal.pair_friction).any(axis=0)
+        name, _, needed = _FRICTION[_FRICTION_OF_PAIR[int(np.argmax(changed))]]
+        largest = int(contacts.dim[touching].max())
+        return _too_simple(name, largest, needed) if largest < needed else ""
+    return _same_impedance(case, "pair_solimp", rows)
+
+
+def _signature(pairs: IntArray) -> IntArray:
+    """One number for each pair of geoms, (m, 2), in either order."""
+    low, high = np.sort(pairs, axis=1).T
+    signature: IntArray = low.astype(np.int64) * 2**32 + high
+    return signature
+
+
+def _equality(case: Case) -> str:
+    return _same_impedance(case, "eq_solimp", _rows(case, "eq_"))
+
+
+def _same_impedance(case: Case, name: str, rows: IntArray) -> str:
+    """Why the width, midpoint and power of an impedance do nothing; empty if they may."""
+    if name not in case.changed:
+        return ""
+    solimp = getattr(case.model, name)[rows]
+    if (solimp[:, 0] == solimp[:, 1]).all():
         return "dmin equals dmax, so that the impedance is the same at every depth"
-    return "in its contacts the value of another geom or of a pair counts"
+    return ""
 
 
 def _spring(case: Case) -> str:
@@ -275,6 +311,8 @@ _EXPLAINED = (
     ("geom_sol", _no_contact),
     ("geom_margin", _no_contact),
     ("geom_gap", _no_contact),
+    ("pair_", _pair),
+    ("eq_", _equality),
     ("qpos_spring", _spring),
     ("tendon_lengthspring", _tendon_spring),
     ("jnt_range", _limit),
