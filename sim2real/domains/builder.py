@@ -326,7 +326,8 @@ class Builder:
             held = compile_pool(self.model, self._spec, merged(writes), draws)
         except UserError as error:
             text = str(error)
-            raise error if text.startswith("domain ") else self.error("geometry", text) from None
+            labels = ", ".join(dict.fromkeys(one.label for one in parameters))
+            raise error if text.startswith("domain ") else self.error(labels, text) from None
         self.writes += held
         self._nominals.vary(held)
 

@@ -10,6 +10,14 @@ import mujoco
 import numpy as np
 
 from sim2real.domains import limits
+from sim2real.domains.closed_loops import (
+    ANCHOR,
+    check_closed,
+    close_loops,
+    connections,
+    gaps,
+    welded,
+)
 from sim2real.domains.inertia import body_inertia, matrices, pseudo_inertia, stretched
 from sim2real.domains.places import Place
 from sim2real.domains.variants import compile_variants
@@ -33,6 +41,7 @@ _WIDTH = {
     "jnt_pos": 3,
     "jnt_axis": 3,
     "site_pos": 3,
+    "eq_data": mujoco.mjNEQDATA,
     "link_length": 4,
     "body_tilt": 3,
     "jnt_tilt": 3,
@@ -59,7 +68,7 @@ class Shape:
         self.arrays[write.array].reshape(-1)[write.columns] = write.values(draws[None])[0]
 
     def finish(self) -> None:
-        """Work out the tables: lengths, then tilts."""
+        """Work out the tables: lengths, then tilts, then where loops are closed."""
         for body, column in np.argwhere(self.arrays["link_length"] != 1).tolist():
             axis = np.eye(3)[column - 1] if column else long_axis(self._model, body)
             self._stretch(body, axis, float(self.arrays["link_length"][body, column]))
@@ -69,6 +78,7 @@ class Shape:
         for joint in np.flatnonzero(self.arrays["jnt_tilt"].any(axis=1)).tolist():
             turn = matrices(_quat(self.arrays["jnt_tilt"][joint]))
             self.arrays["jnt_axis"][joint] = turn @ self.arrays["jnt_axis"][joint]
+        close_loops(self._model, self.arrays)
 
     def _stretch(self, body: int, axis: Array, factor: float) -> None:
         """Stretch a link along `axis` about the joint that it hangs on; what hangs on it moves."""
@@ -87,6 +97,8 @@ class Shape:
         for name, owner in (("site_pos", model.site_bodyid), ("jnt_pos", model.jnt_bodyid)):
             rows = np.flatnonzero(owner == body)
             arrays[name][rows] = moved(arrays[name][rows])
+        for row, place in connections(model, body):
+            arrays["eq_data"][row, place] = moved(arrays["eq_data"][row, place])
         for child in np.flatnonzero(model.body_parentid == body).tolist():
             turned: Array = matrices(model.body_quat[child]) @ anchor(model, child)
             hinge = model.body_pos[child] + turned
@@ -151,9 +163,8 @@ def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
     if place.array != "link_length":
         return []
     body = place.flat // 4
-    of_bodies = model.eq_objtype == int(mujoco.mjtObj.mjOBJ_BODY)
-    if (of_bodies & ((model.eq_obj1id == body) | (model.eq_obj2id == body))).any():
-        raise UserError(f"{model.body(body).name} is tied by an equality, whose place is fixed")
+    if welded(model, body):
+        raise UserError(f"{model.body(body).name} is welded by an equality, whose place is fixed")
     if not place.flat % 4:
         long_axis(model, body)
     found = []
@@ -165,6 +176,8 @@ def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
     for name, owner in (("site_pos", model.site_bodyid), ("jnt_pos", model.jnt_bodyid)):
         for row in np.flatnonzero(owner == body).tolist():
             found += _row(name, row)
+    for row, anchored in connections(model, body):
+        found += _row("eq_data", row)[anchored]
     for child in np.flatnonzero(model.body_parentid == body).tolist():
         found += _row("body_pos", child)
     return found
@@ -201,6 +214,7 @@ class _Editor:
             for kind in ("geoms", "bodies", "joints", "sites")
         }
         self._copying = threading.Lock()
+        self._open = gaps(model)
 
     def compile(self, shape: Shape) -> mujoco.MjModel:
         """The model of a shape; UserError if the compiler refuses it."""
@@ -208,9 +222,11 @@ class _Editor:
             spec = self._authored.copy()
         self._edit(spec, shape.arrays)
         try:
-            return spec.compile()
+            model = spec.compile()
         except ValueError as error:
             raise UserError(f"no model compiles: {' '.join(str(error).split())}") from None
+        check_closed(model, self._open)
+        return model
 
     def _edit(self, spec: mujoco.MjSpec, arrays: dict[str, Array]) -> None:
         for row in self._changed(arrays, "geom_pos", "geom_quat", "geom_size"):
@@ -239,6 +255,9 @@ class _Editor:
                 body.ialt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
                 body.ipos, body.iquat = arrays["body_ipos"][row], arrays["body_iquat"][row]
                 body.inertia = arrays["body_inertia"][row]
+
+        for row in self._changed(arrays, "eq_data"):
+            spec.equalities[row].data[ANCHOR] = arrays["eq_data"][row, ANCHOR]
 
     def _changed(self, arrays: dict[str, Array], *names: str) -> list[int]:
         different = [(arrays[name] != self._nominal[name]).any(axis=1) for name in names]

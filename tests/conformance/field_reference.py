@@ -176,6 +176,12 @@ class Reference:
     def body_mass(self, column: None) -> None:
         self.inertia(lambda m, i, p, q: (self.new(m), i * self.new(m) / (m or 1.0), p, q))
 
+    def body_gravcomp(self, column: None) -> None:
+        for body, index in self.elements("body"):
+            moves = self.model.body_weldid[index] > 0 and self.model.body_mocapid[index] < 0
+            if moves and self.model.body_mass[index]:
+                body.gravcomp = self.new(self.model.body_gravcomp[index])
+
     def body_inertia(self, column: None) -> None:
         self.inertia(lambda m, i, p, q: (m, self.new(i), p, q))
 

@@ -62,7 +62,8 @@ STILL = {
     "body_ipos.y geom_pos.y jnt_pos.y opt.gravity.y": LEVEL,
     "body_pseudo_inertia.d2 body_pseudo_inertia.s23 body_pseudo_inertia.t2": LEVEL,
     "geom_pos.y": "reacher",
-    "body_ipos.z geom_pos.z jnt_pos.z opt.gravity.z body_pseudo_inertia.?3": f"{FLAT} pusher",
+    "body_gravcomp body_ipos.z geom_pos.z jnt_pos.z opt.gravity.z": f"{FLAT} pusher",
+    "body_pseudo_inertia.?3": f"{FLAT} pusher",
     # the solver is as good without
     "opt.iterations opt.tolerance opt.impratio": "*",
     "dcmotor.thermal_*": "servo",  # it takes minutes to warm

@@ -176,11 +176,11 @@ def test_lengths_of_a_group_are_one_draw():
     np.testing.assert_allclose((values[:, 0] - 0.8) / 0.4, (values[:, 1] - 0.9) / 0.2, rtol=1e-9)
 
 
-def test_a_link_that_is_tied_to_another_is_not_stretched(tmp_path):
+def test_a_link_that_is_welded_to_another_is_not_stretched(tmp_path):
     servo = Path(SERVO).with_suffix(".xml").read_text()
-    tie = '<equality><connect body1="hand" body2="cart" anchor="0 0 0"/></equality><tendon>'
+    tie = '<equality><weld body1="hand" body2="cart"/></equality><tendon>'
     (tmp_path / "tied.xml").write_text(servo.replace("<tendon>", tie, 1))
-    with pytest.raises(UserError, match="hand is tied by an equality"):
+    with pytest.raises(UserError, match="hand is welded by an equality"):
         simulate(lengthened(1.1, of="hand"), task=SERVO, model=str(tmp_path / "tied.xml"))
 
 
