@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim2real.errors import UserError
     from sim2real.evaluation.audit import audit
     from sim2real.evaluation.rollout import evaluate
+    from sim2real.evaluation.statistics import compare, interval
     from sim2real.evaluation.view import view
     from sim2real.registry import load_task, task_names
     from sim2real.simulation import Simulation
@@ -43,8 +44,10 @@ _HOME = {  # public name -> module that defines it
     "Task": "sim2real.task",
     "UserError": "sim2real.errors",
     "audit": "sim2real.evaluation.audit",
+    "compare": "sim2real.evaluation.statistics",
     "distill": "sim2real.transfer.api",
     "evaluate": "sim2real.evaluation.rollout",
+    "interval": "sim2real.evaluation.statistics",
     "load_domain": "sim2real.domains",
     "load_run": "sim2real.training.run",
     "load_task": "sim2real.registry",
@@ -66,8 +69,10 @@ __all__ = [
     "Task",
     "UserError",
     "audit",
+    "compare",
     "distill",
     "evaluate",
+    "interval",
     "load_domain",
     "load_run",
     "load_task",

@@ -198,7 +198,7 @@ class Evaluate(Command):
             "task": task.reference,
             "episodes": self.episodes,
             "seed": self.seed,
-            "domains": [summary(name, own, self.seed) for name, own in by_domain(rows).items()],
+            "domains": [summary(name, own) for name, own in by_domain(rows).items()],
             "parameters": by_parameter(rows),
         }
         shown = [table(f"{self.policy} on {task.name}", data["domains"])]

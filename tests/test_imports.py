@@ -136,7 +136,7 @@ def test_public_names_are_few_and_there() -> None:
         "for name in sim2real.__all__: assert callable(getattr(sim2real, name)), name\n"
         "print(len(sim2real.__all__))"
     )
-    assert int(run(code)) <= 20
+    assert int(run(code)) <= 25
 
 
 def test_transfer_is_a_verb_whatever_was_imported_before() -> None:

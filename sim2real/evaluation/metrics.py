@@ -5,6 +5,9 @@ of that domain. A *curve* is the score against the target steps used. The measur
 those of Taylor & Stone (2009), "Transfer learning for reinforcement learning domains: a survey",
 JMLR 10, section 2: jump-start, time to threshold, total reward (here as the area under the curve,
 divided by the steps), asymptotic performance; and negative transfer.
+
+Scores and what is computed of them are estimates, which carry the uncertainty of whatever they
+come from, the references included.
 """
 
 from __future__ import annotations
@@ -14,40 +17,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim2real.evaluation.statistics import Estimate, Interval, share
+
 Floats = NDArray[np.float64]
 
 
-def score(returns: ArrayLike, random: float, oracle: float) -> Any:
+def score(returns: Estimate, random: Estimate, oracle: Estimate) -> Estimate:
     """(J - J_random) / (J_oracle - J_random), all three of the same domain.
 
-    `returns` is a number or an array of any shape; the score has the same shape. As it is linear,
-    the score of a mean return is the mean of the scores. Raises ValueError unless the oracle is
-    better than random actions, as nothing could be read from such a score.
+    Raises ValueError unless the oracle is better than random actions, as nothing could be read
+    from such a score.
     """
-    if not oracle > random:
-        raise ValueError(f"the oracle's return {oracle:g} is not above random, {random:g}")
-    return (np.asarray(returns, dtype=float) - random) / (oracle - random)
+    if not oracle.value > random.value:
+        raise ValueError(
+            f"the oracle's return {oracle.value:g} is not above random, {random.value:g}"
+        )
+    return (returns - random) / (oracle - random)
 
 
-def zero_shot_gap(source_score: ArrayLike, target_score: ArrayLike) -> Any:
+def zero_shot_gap(source_score: Estimate, target_score: Estimate) -> Estimate:
     """Score in the source minus score in the target, before any adaptation."""
-    return np.asarray(source_score, dtype=float) - np.asarray(target_score, dtype=float)
+    return source_score - target_score
 
 
-def gap_closed(source_score: ArrayLike, before: ArrayLike, after: ArrayLike) -> Any:
+def gap_closed(source_score: Estimate, before: Estimate, after: Estimate) -> Interval:
     """The share of the zero-shot gap that adaptation closed: (after - before) / (source - before).
 
     `before` and `after` are scores in the target. 1 says that the policy is as good in the target
-    as it was in the source, below 0 that adaptation made it worse. NaN where there was no gap.
+    as it was in the source, below 0 that adaptation made it worse. NaN where there was no gap, and
+    without bounds where there may be none.
     """
-    gap = zero_shot_gap(source_score, before)
-    gained = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
-    return np.divide(gained, gap, out=np.full(np.shape(gained * gap), np.nan), where=gap > 0)
+    return share(after - before, zero_shot_gap(source_score, before))
 
 
-def jump_start(transferred: ArrayLike, scratch: ArrayLike) -> Any:
+def jump_start(transferred: Estimate, scratch: Estimate) -> Estimate:
     """Score before the first target step minus that of an untrained policy."""
-    return np.asarray(transferred, dtype=float) - np.asarray(scratch, dtype=float)
+    return transferred - scratch
+
+
+def negative_transfer(transferred: Estimate, scratch: Estimate) -> float:
+    """How far transfer stays behind learning from scratch at the same budget; >= 0."""
+    return max(0.0, scratch.value - transferred.value)
 
 
 def time_to_threshold(steps: ArrayLike, scores: ArrayLike, threshold: float) -> float:
@@ -85,12 +95,6 @@ def asymptote(steps: ArrayLike, scores: ArrayLike, share: float = 0.2) -> Any:
     at, curve = _curve(steps, scores)
     late = at >= at[-1] - share * (at[-1] - at[0])
     return curve[..., late].mean(axis=-1)
-
-
-def negative_transfer(transferred: ArrayLike, scratch: ArrayLike) -> Any:
-    """How far transfer stays behind learning from scratch at the same budget; >= 0."""
-    behind = np.asarray(scratch, dtype=float) - np.asarray(transferred, dtype=float)
-    return np.maximum(behind, 0.0)
 
 
 def _curve(steps: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:

@@ -13,6 +13,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim2real.evaluation.statistics import FEWEST
+
 INK, GREY, RULE = "#1a1a1a", "#5b5b5b", "#d9d9d9"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#117733", "#882255")
 """Told apart with every common kind of colour blindness; after Okabe & Ito (2008) and P. Tol."""
@@ -64,6 +66,31 @@ def render(template: str, **data: Any) -> str:
     return environment.get_template(template).render(scratch=SCRATCH, **data)
 
 
+def interval_notes(seeds: int, comparisons: int) -> list[str]:
+    """What a reader of a report of so many seeds and comparisons must know, a sentence each."""
+    if seeds == 1:
+        return [
+            "There is one seed only: the intervals are those of its episodes and speak of this "
+            f"policy alone, not of the method. A verdict needs {FEWEST} seeds."
+        ]
+    if seeds < FEWEST:
+        return [f"There are {seeds} seeds: an interval, and a verdict, needs {FEWEST}."]
+    notes = [
+        f"Each value is the mean over {seeds} seeds, the dots are the seeds, and the interval "
+        "holds the mean over all seeds in 95 % of studies: Student's t across the seeds, widened "
+        "where they are skewed. Differences are paired by seed."
+    ]
+    if not comparisons:
+        return notes
+    return [
+        *notes,
+        f"“Better” and “worse” are corrected for the {comparisons} comparison"
+        f"{'s' if comparisons > 1 else ''} of this report (Holm): the chance of any false one is "
+        "at most 5 %. “Undecided” is what these seeds cannot tell, not that there is no "
+        "difference.",
+    ]
+
+
 def label(name: str) -> str:
     """A method's name as it is shown."""
     return "from scratch" if name == SCRATCH else name.replace("_", "-")
@@ -93,19 +120,19 @@ def _minus(number: str) -> str:
 def interval(found: Mapping[str, Any]) -> str:
     """An interval as a range of numbers."""
     if found["low"] is None:
-        return "not determined"
+        return str(found["why"])
     return f"{number(found['low'])} to {number(found['high'])}"
 
 
 def percents(found: Mapping[str, Any]) -> str:
     """An interval as a range of percentages."""
     if found["low"] is None:
-        return "not determined"
+        return str(found["why"])
     return f"{percent(found['low'])} to {percent(found['high'])}"
 
 
 def wholes(found: Mapping[str, Any]) -> str:
     """An interval as a range of whole numbers."""
     if found["low"] is None:
-        return "not determined"
+        return str(found["why"])
     return f"{whole(found['low'])} to {whole(found['high'])}"

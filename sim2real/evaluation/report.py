@@ -12,7 +12,18 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from sim2real.evaluation.page import COLOURS, GREY, INK, MARKERS, RULE, SCRATCH, label, render, svg
+from sim2real.evaluation.page import (
+    COLOURS,
+    GREY,
+    INK,
+    MARKERS,
+    RULE,
+    SCRATCH,
+    interval_notes,
+    label,
+    render,
+    svg,
+)
 from sim2real.files import write_json, write_text
 
 MEANINGS = {
@@ -29,8 +40,7 @@ MEANINGS = {
     "Steps to match scratch": "Target steps after which it is as good as learning from scratch is "
     "after the whole budget.",
     "Against scratch": "The score after the budget minus that of learning from scratch with the "
-    "same budget, paired by seed and episode; “undecided” where the interval includes 0.",
-    "Intervals": "95 % of resampled studies give a value in the range in small print.",
+    "same budget, paired by seed.",
 }
 
 
@@ -90,17 +100,10 @@ def _draw(axes: Axes, target: Mapping[str, Any]) -> None:
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
     """What a reader must know to trust the intervals."""
-    seeds = len(report["seeds"])
-    if seeds == 1:
-        return [
-            "There is one seed only: the intervals come from its episodes and speak for this one "
-            "training, not for the method."
-        ]
-    notes = [
-        f"Scores are interquartile means over {seeds} seeds with bootstrap intervals over the "
-        "seeds; gaps and differences are means, their intervals resample the seeds and then the "
-        "episodes within each."
+    compared = [
+        method["difference"]["p"]
+        for target in report["targets"].values()
+        for method in target["methods"].values()
+        if "difference" in method
     ]
-    if seeds < 5:
-        notes.append("With fewer than five seeds such intervals are narrower than they should be.")
-    return notes
+    return interval_notes(len(report["seeds"]), len(compared))

@@ -1,188 +1,351 @@
-"""Interval estimates for few runs: interquartile means, bootstrap, paired differences.
+"""Intervals and verdicts from few seeds, calibrated from three seeds up.
 
-Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice",
-NeurIPS: report the interquartile mean over runs and tasks with percentile intervals of a bootstrap
-that resamples the runs of each task on their own (stratified).
+A training is one draw: its episodes say how good its policy is, other seeds how good the method is.
+So the unit is the seed, and its value the mean over its episodes. An interval is the hull of two:
 
-Everything that draws takes a `np.random.Generator`. Samples are (seeds, episodes) arrays.
+- Student's t on the units, with the degrees of freedom of Welch (1947) and Satterthwaite (1946)
+  where several independent groups enter;
+- the same after the transformation of Hall (1992), "On the removal of skewness by
+  transformation", J. R. Stat. Soc. B 54, which corrects t for the skewness of the units; it widens
+  t on either side at most by a factor of 2.
+
+The p value is the larger of the two, so that it is below 1 - level where the interval excludes 0.
+Of 40,000 synthetic studies with 3 / 5 / 10 seeds the 95 % interval holds the true mean in
+
+    seeds                                     this                    Student's t alone
+    normal                                    96.8 / 96.6 / 96.1 %    95.1 / 95.1 / 95.0 %
+    log-normal, skewness 1.75                 94.9 / 94.3 / 94.8 %    92.3 / 91.4 / 92.1 %
+    exponential, skewness 2                   92.1 / 92.7 / 94.6 %    88.4 / 88.0 / 89.9 %
+    a third of the episodes fall              95.8 / 95.7 / 96.3 %    93.7 / 93.6 / 94.3 %
+    a sixth of the episodes fall              94.8 / 95.2 / 95.9 %    92.2 / 92.3 / 93.1 %
+    30 % of the trainings fail                79.7 / 84.2 / 97.2 %    73.1 / 82.3 / 94.0 %
+
+and calls a method different from itself in 2 to 4 %. The last line is what no interval can mend: 3
+seeds show none of those failures in a third of all studies. The interquartile mean is not used:
+over seeds, its t interval held 81 to 94 % at 5 seeds; over the episodes of a seed, 68 to 89 %
+where episodes fall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-Floats = NDArray[np.float64]
-Resampled = Literal["seeds", "episodes", "seeds and episodes", "nothing"]
+from sim2real.errors import UserError
+from sim2real.evaluation.bounds import (
+    LEVEL,
+    Floats,
+    Spread,
+    bounds,
+    exact_binomial,
+    independent_episodes,
+    p_value,
+    spread,
+)
 
-RESAMPLES = 2000
-LEVEL = 0.95
+About = Literal["seeds", "this policy"]
+Verdict = Literal["better", "worse", "undecided", "too few seeds"]
+
+FEWEST = 3
+"""Seeds below which there is no interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval, and what was resampled to get the interval.
+    """A value with its interval; `low` and `high` are NaN where there is none, and `why` says why.
 
-    `low` and `high` are NaN where resampling does not determine them (a share of a gap that may
-    be none).
+    `values` are the values of the seeds, which a figure shows as dots. `about` is "this policy"
+    where one policy was measured: then the interval is that of its episodes, it says nothing of
+    another training, and `values` is the value alone.
     """
 
     value: float
     low: float
     high: float
-    resampled: Resampled = "seeds"
+    seeds: int
+    level: float = LEVEL
+    values: tuple[float, ...] = ()
+    about: About = "seeds"
+    why: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, which has no NaN: None."""
+        return {name: _json(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Interval:
+        """What `plain` gave of an interval."""
+        bounds = {name: data[name] for name in ("value", "low", "high")}
+        numbers = {name: math.nan if x is None else x for name, x in bounds.items()}
+        return Interval(**{**data, **numbers, "values": tuple(data["values"])})
+
+
+@dataclass(frozen=True)
+class Comparison(Interval):
+    """A difference, first minus second, with its two-sided p value.
+
+    `p_corrected` is p after the correction for the `comparisons` made in one table (see `holm`).
+    """
+
+    p: float = math.nan
+    p_corrected: float = math.nan
+    comparisons: int = 1
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+    def verdict(self) -> Verdict:
+        """The difference in a word, of the corrected p."""
+        if self.about != "seeds" or math.isnan(self.p_corrected):
+            return "too few seeds"
+        if self.p_corrected > 1 - self.level:
+            return "undecided"
+        return "better" if self.value > 0 else "worse"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, the verdict included."""
+        return super().plain() | {"verdict": self.verdict}
 
 
-def iqm(values: Floats, axis: int | None = None) -> Floats:
-    """Interquartile mean: the mean of the middle half along `axis` (None: of all values).
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or what is computed of means, that knows which units its uncertainty comes from.
 
-    Of n values the int(n / 4) smallest and largest are left out, as `scipy.stats.trim_mean`
-    does: below four values nothing is, and it is the mean.
+    `parts` has an array (units,) for each independent group of units: by how much the value would
+    move, times the number of units, if a unit counted once more (the influence, of mean 0). Sums,
+    differences, products and ratios of estimates carry the parts along to first order (the delta
+    method): what shares a group is paired by unit, what does not is independent. So the score
+    (returns - random) / (oracle - random) has the uncertainty of all three. The dots and the number
+    of seeds are those of the first group, that of the leftmost operand.
     """
-    values = np.asarray(values, dtype=float)
-    if axis is None:
-        values, axis = values.reshape(-1), 0
-    count = values.shape[axis]
-    if not count:
-        raise ValueError("the interquartile mean of no values")
-    cut = int(0.25 * count)
-    middle = np.take(np.sort(values, axis=axis), np.arange(cut, count - cut), axis=axis)
-    return np.asarray(middle.mean(axis=axis))
+
+    value: float
+    parts: Mapping[str, Floats] = field(default_factory=dict)
+    about: About = "seeds"
+
+    def __add__(self, other: Estimate | float) -> Estimate:
+        other = _estimate(other)
+        return self._with(self.value + other.value, 1.0, other, 1.0)
+
+    def __sub__(self, other: Estimate | float) -> Estimate:
+        other = _estimate(other)
+        return self._with(self.value - other.value, 1.0, other, -1.0)
+
+    def __mul__(self, other: Estimate | float) -> Estimate:
+        other = _estimate(other)
+        return self._with(self.value * other.value, other.value, other, self.value)
+
+    def __truediv__(self, other: Estimate | float) -> Estimate:
+        other = _estimate(other)
+        ratio = self.value / other.value
+        return self._with(ratio, 1 / other.value, other, -ratio / other.value)
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Its interval."""
+        units = next(iter(self.parts.values()), np.zeros(1))
+        alone = self.about == "this policy"
+        low, high = self._bounds(level)
+        return Interval(
+            value=self.value,
+            low=low,
+            high=high,
+            seeds=1 if alone else len(units),
+            level=level,
+            values=(self.value,) if alone else tuple((self.value + units).tolist()),
+            about=self.about,
+            why=self.missing,
+        )
+
+    def comparison(self, level: float = LEVEL) -> Comparison:
+        """Its interval and p value, for an estimate that is a difference."""
+        p = math.nan if self.missing else float(p_value(self.value, self._spread))
+        return Comparison(**vars(self.interval(level)), p=p, p_corrected=p)
+
+    @property
+    def missing(self) -> str:
+        """Why there is no interval; empty where there is one."""
+        few = [(name, len(part)) for name, part in self.parts.items() if len(part) < FEWEST]
+        if not few:
+            return ""
+        name, count = few[0]
+        units = name if self.about == "seeds" else "episodes"
+        return f"{count} {units}, an interval needs {FEWEST}"
+
+    @property
+    def _spread(self) -> Spread:
+        return spread(list(self.parts.values()))
+
+    def _bounds(self, level: float) -> tuple[float, float]:
+        if self.missing:
+            return math.nan, math.nan
+        low, high = bounds(self.value, self._spread, level)
+        return float(low), float(high)
+
+    def _with(self, value: float, own: float, other: Estimate, others: float) -> Estimate:
+        parts = {name: own * part for name, part in self.parts.items()}
+        for name, part in other.parts.items():
+            before = parts.get(name, np.zeros_like(part))
+            if before.shape != part.shape:
+                raise ValueError(f"{name}: {len(before)} units against {len(part)}")
+            parts[name] = before + others * part
+        return Estimate(value, parts, self.about if self.parts else other.about)
 
 
-def stratified_bootstrap(
-    strata: Sequence[Floats],
-    rng: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
-    """Interquartile mean over all runs of all strata (targets), with its percentile interval.
+def _estimate(value: Estimate | float) -> Estimate:
+    return value if isinstance(value, Estimate) else Estimate(float(value))
 
-    Each stratum is (seeds, episodes): one run's value is its mean over the episodes. Every
-    resample draws the runs of each stratum anew, independently of the other strata. Where a
-    stratum has one seed only, its episodes are drawn instead, and the result says so.
+
+def of_units(name: str, values: ArrayLike, about: About = "seeds") -> Estimate:
+    """The mean of independent `values` (units,), which are the group `name`."""
+    units = np.asarray(values, dtype=float)
+    return Estimate(float(units.mean()), {name: units - units.mean()}, about)
+
+
+def of_seeds(name: str, returns: ArrayLike) -> Estimate:
+    """The mean of `returns`, (seeds, episodes), over the seeds, which are the group `name`.
+
+    Of one seed the units are its episodes, and the estimate speaks of this policy alone. Raises
+    UserError for another shape, for no values and for values that are not finite.
     """
-    samples = [_matrix(stratum) for stratum in strata]
-    if not samples:
-        raise ValueError("a bootstrap of no strata")
-    value = iqm(np.concatenate([sample.mean(axis=1) for sample in samples]))
-    draws = np.concatenate([_run_means(sample, rng, resamples) for sample in samples], axis=1)
-    kinds = {"episodes" if len(sample) == 1 else "seeds" for sample in samples}
-    resampled: Resampled = "seeds" if kinds == {"seeds"} else "episodes"
-    if len(kinds) == 2:
-        resampled = "seeds and episodes"
-    return _percentiles(float(value), iqm(draws, axis=1), level, resampled)
+    checked = checked_returns(returns)
+    if len(checked) == 1:
+        return of_units(name, checked[0], "this policy")
+    return of_units(name, checked.mean(axis=1))
 
 
-def paired_difference(
-    first: Floats,
-    second: Floats,
-    rng: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
-    """Mean of `first - second`, paired by seed and episode, with its two-level interval.
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several estimates."""
+    total = estimates[0]
+    for estimate in estimates[1:]:
+        total = total + estimate
+    return total / len(estimates)
 
-    Both are (seeds, episodes), with the same seed and the same world in the same place. Every
-    resample draws seeds with replacement and then, within each seed drawn, episodes; with one
-    seed it draws episodes only, and the result says so: it speaks for that one run.
+
+def interval(returns: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """The mean of `returns`, (seeds, episodes), with its interval across the seeds.
+
+    From 3 seeds up. Of 2 seeds `low` and `high` are NaN; of one seed they are those of its
+    episodes, and `about` is "this policy". Raises UserError for another shape and for values that
+    are not finite.
+
+    >>> interval([[1.0, 3.0], [2.0, 4.0], [3.0, 5.0]]).value
+    3.0
     """
-    if np.shape(first) != np.shape(second):
-        raise ValueError(f"not paired: {np.shape(first)} against {np.shape(second)}")
-    difference = _matrix(first) - _matrix(second)
-    return bootstrap(lambda sample: sample.mean(axis=-1), [difference], rng, resamples, level)
+    return of_seeds("seeds", returns).interval(checked_level(level))
 
 
-def unpaired_difference(
-    first: Floats,
-    second: Floats,
-    rng: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
-    """Mean of `first`, (n,), minus mean of `second`, (m,), each resampled on its own."""
-    draws = []
-    for sample in (np.asarray(first, dtype=float), np.asarray(second, dtype=float)):
-        drawn = rng.integers(len(sample), size=(resamples, len(sample)))
-        draws.append(sample[drawn].mean(axis=1))
-    value = float(np.mean(first) - np.mean(second))
-    return _percentiles(value, draws[0] - draws[1], level, "episodes")
+def compare(
+    first: ArrayLike, second: ArrayLike, paired: bool = True, *, level: float = LEVEL
+) -> Comparison:
+    """The mean of `first` minus that of `second`, each (seeds, episodes), with a verdict.
 
+    `paired`: row i of both comes from the same seed, and the differences by seed count (by episode
+    where there is one seed only). Otherwise the two are independent, with numbers of seeds of
+    their own. The verdict is for this comparison alone: for several use `holm`.
 
-def proportion(count: int, total: int, *, level: float = LEVEL) -> Interval:
-    """The share `count` of `total` episodes, with its Wilson score interval.
-
-    Wilson (1927); it keeps its width where all or none succeed, which resampling does not.
+    Raises UserError for another shape, values that are not finite, and seeds that are not paired.
     """
-    found = binomtest(count, total).proportion_ci(level, method="wilson")
-    return Interval(count / total, float(found.low), float(found.high), "nothing")
+    one, two = checked_returns(first), checked_returns(second)
+    if paired and (len(one) != len(two) or (len(one) == 1 and one.shape != two.shape)):
+        raise UserError(
+            f"{one.shape} and {two.shape} are not paired by seed; give paired=False "
+            "if they are independent"
+        )
+    names = ("seeds", "seeds") if paired else ("first", "second")
+    difference = of_seeds(names[0], one) - of_seeds(names[1], two)
+    if len(two) == 1:
+        difference = replace(difference, about="this policy")
+    return difference.comparison(checked_level(level))
 
 
-def bootstrap(
-    statistic: Callable[..., Floats],
-    samples: Sequence[Floats],
-    rng: np.random.Generator,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
-    """`statistic` of several paired samples, with its two-level percentile interval.
+def holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons of one table with p corrected for their number, after Holm (1979).
 
-    Each sample is (seeds, episodes). Seeds, and episodes within a seed, are drawn once for all
-    samples, so that what belongs together stays together; each drawn sample is then pooled into
-    one axis: `statistic` gets arrays (..., values) and reduces the last axis. Samples may differ
-    in their number of episodes, which are then drawn each on their own.
-
-    If some resamples have no statistic (NaN), the interval is NaN.
+    The chance of any false verdict among them is then at most 1 - level, however they depend on
+    each other. Those without a p value are left as they are and not counted.
     """
-    matrices = [_matrix(sample) for sample in samples]
-    seeds = {len(matrix) for matrix in matrices}
-    if len(seeds) != 1:
-        raise ValueError(f"paired samples have the same seeds, got {sorted(seeds)}")
-    count = seeds.pop()
-    value = float(statistic(*(matrix.reshape(-1) for matrix in matrices)))
-    draws = np.empty(resamples)
-    for index in range(resamples):
-        chosen = rng.integers(count, size=(count, 1))
-        episodes = {
-            width: rng.integers(width, size=(count, width))
-            for width in sorted({matrix.shape[1] for matrix in matrices})
-        }
-        drawn = (matrix[chosen, episodes[matrix.shape[1]]] for matrix in matrices)
-        draws[index] = float(statistic(*(matrix.reshape(-1) for matrix in drawn)))
-    return _percentiles(value, draws, level, "episodes" if count == 1 else "seeds and episodes")
+    found = list(comparisons)
+    tested = sorted((i for i, one in enumerate(found) if one.p == one.p), key=lambda i: found[i].p)
+    least = 0.0
+    for rank, index in enumerate(tested):
+        least = max(least, min(1.0, found[index].p * (len(tested) - rank)))
+        found[index] = replace(found[index], p_corrected=least, comparisons=len(tested))
+    return tuple(found)
 
 
-def _run_means(sample: Floats, rng: np.random.Generator, resamples: int) -> Floats:
-    """(resamples, seeds) means of the runs of one stratum, drawn with replacement."""
-    seeds, episodes = sample.shape
+def share(part: Estimate, whole: Estimate, level: float = LEVEL) -> Interval:
+    """`part` / `whole`, with no bounds where the interval of `whole` includes 0.
+
+    And with no value where `whole` is not above 0: of nothing there is no share.
+    """
+    of = whole.interval(level)
+    if not whole.value > 0:
+        return replace(of, value=math.nan, low=math.nan, high=math.nan, values=(), why="no gap")
+    found = (part / whole).interval(level)
+    if found.why or of.low > 0:
+        return found
+    why = f"the gap may be 0: {of.low:.2g} to {of.high:.2g}"
+    return replace(found, low=math.nan, high=math.nan, why=why)
+
+
+def rate(counts: Sequence[int], episodes: int, *, level: float = LEVEL) -> Interval:
+    """The share of episodes in which something happened: in `counts[i]` of `episodes` of seed i.
+
+    From 3 seeds up, the exact binomial interval (Clopper & Pearson 1934) of as many independent
+    episodes as the spread between the seeds leaves, corrected for few seeds by the ratio of the
+    normal to the t quantile: Korn & Graubard (1998), "Confidence intervals for proportions with
+    small expected number of positive counts estimated from survey data", Survey Methodology 24. It
+    keeps a width where all or none succeed. Of one seed it is the exact binomial of this policy.
+
+    Measured with beta-binomial seeds (rates 0.5 to 0.95, correlation of episodes 0 to 0.1, 20 and
+    100 episodes) it holds the truth in 95.5 to 99.9 % at 3 seeds, 91.5 to 99.6 % at 5 and 92.5 to
+    97.9 % at 10; the binomial of all episodes in 44 to 99 %.
+    """
+    shares = np.asarray(counts, dtype=float) / episodes
+    seeds, value = len(shares), float(shares.mean())
+    values = tuple(shares.tolist())
     if seeds == 1:
-        drawn = rng.integers(episodes, size=(resamples, episodes))
-        return np.asarray(sample[0, drawn].mean(axis=1, keepdims=True))
-    return np.asarray(sample.mean(axis=1)[rng.integers(seeds, size=(resamples, seeds))])
+        exact = binomtest(int(counts[0]), episodes).proportion_ci(level, method="exact")
+        return Interval(value, exact.low, exact.high, 1, level, values, "this policy")
+    if seeds < FEWEST:
+        why = f"{seeds} seeds, an interval needs {FEWEST}"
+        return Interval(value, math.nan, math.nan, seeds, level, values, why=why)
+    independent = float(independent_episodes(shares, episodes, level))
+    low, high = exact_binomial(value, independent, level)
+    return Interval(value, float(low), float(high), seeds, level, values)
 
 
-def _percentiles(value: float, draws: Floats, level: float, resampled: Resampled) -> Interval:
-    tail = 50 * (1 - level)
-    low, high = np.percentile(draws, [tail, 100 - tail])  # NaN if any draw is
-    return Interval(value, float(low), float(high), resampled)
+def checked_returns(returns: ArrayLike) -> Floats:
+    """Returns as an array (seeds, episodes); UserError for anything else."""
+    try:
+        array = np.asarray(returns, dtype=float)
+    except (TypeError, ValueError):
+        raise UserError("returns must be numbers in an array (seeds, episodes)") from None
+    if array.ndim != 2 or not array.size:
+        raise UserError(
+            f"returns must be an array (seeds, episodes), got the shape {array.shape}; one value "
+            "a seed is values[:, None], the episodes of one policy are values[None]"
+        )
+    if not np.isfinite(array).all():
+        seed, episode = np.argwhere(~np.isfinite(array))[0]
+        raise UserError(
+            f"returns must be finite, got {array[seed, episode]} at [{seed}, {episode}]"
+        )
+    return array
 
 
-def _matrix(sample: Floats) -> Floats:
-    """The sample as (seeds, episodes), refused if it is empty or of another shape."""
-    matrix = np.asarray(sample, dtype=float)
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"a sample is (seeds, episodes) and not empty, got {matrix.shape}")
-    return matrix
+def checked_level(level: float) -> float:
+    """The level; UserError unless it lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UserError(f"level must lie between 0 and 1, got {level}")
+    return level
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,30 +1,27 @@
-"""The episodes of one domain in one line of figures."""
+"""The episodes of one policy in one domain, in one line of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from sim2real.evaluation.rollout import Row, success_rate
-from sim2real.evaluation.statistics import bootstrap
+from sim2real.evaluation.statistics import interval
 
 
-def summary(domain: str, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """Mean return with its 95 % interval, mean length in control steps, how many failed.
+def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean return, mean length in control steps, how many failed, what was unstable.
 
-    And the success rate, where the task tells it.
+    `low` and `high` are the 95 % interval of this policy over episodes: it says nothing of another
+    training. None below 3 episodes. And the success rate, where the task tells it.
     """
-    totals = np.array([[row.total for row in rows]])
-    rng = np.random.default_rng(seed)
-    mean = bootstrap(lambda sample: sample.mean(axis=-1), [totals], rng)
+    mean = interval([[row.total for row in rows]]).plain()
     rate = success_rate(rows)
     return {
         "domain": domain,
-        "mean_return": mean.value,
-        "low": mean.low,
-        "high": mean.high,
+        "mean_return": mean["value"],
+        "low": mean["low"],
+        "high": mean["high"],
         "mean_length": sum(row.length for row in rows) / len(rows),
         "failed": sum(row.failed for row in rows),
         "unstable": sum(row.unstable for row in rows),

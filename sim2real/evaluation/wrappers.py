@@ -18,8 +18,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
+from sim2real.evaluation.bounds import Floats
 from sim2real.evaluation.rollout import Row, evaluate, returns
-from sim2real.evaluation.statistics import Interval, unpaired_difference
+from sim2real.evaluation.statistics import Interval, of_units
 from sim2real.files import write_json
 from sim2real.registry import load_task
 from sim2real.task import Task
@@ -30,7 +31,8 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     `source` are returns in the source (or rows of `evaluate`). At the end of each episode,
     `info["gap"]` is {"return", "episodes", "gap", "low", "high"}: the mean return in the source
-    minus the mean of the last `window` episodes here, with its 95 % bootstrap interval.
+    minus the mean of the last `window` episodes here, with its 95 % interval over episodes, which
+    is NaN below 3 episodes on either side.
     """
 
     def __init__(
@@ -38,7 +40,6 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: gymnasium.Env[Any, Any],
         source: Iterable[float | Row],
         window: int = 100,
-        seed: int = 0,
     ) -> None:
         super().__init__(env)
         self.source = np.array([one.total if isinstance(one, Row) else one for one in source])
@@ -47,7 +48,6 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.returns: list[float] = []
         """The returns of the episodes that have ended, in their order."""
         self._recent: deque[float] = deque(maxlen=window)
-        self._rng = np.random.default_rng(seed)
         self._total = 0.0
 
     def reset(
@@ -68,7 +68,7 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def _gap(self) -> dict[str, float]:
-        gap = unpaired_difference(self.source, np.array(self._recent), self._rng, resamples=500)
+        gap = _gap(self.source, np.array(self._recent))
         own = {"return": self._total, "episodes": len(self.returns)}
         return own | {"gap": gap.value, "low": gap.low, "high": gap.high}
 
@@ -114,12 +114,14 @@ class GapCallback(BaseCallback):
 
     def state(self) -> dict[str, Any]:
         """What was measured, for a checkpoint."""
-        return {"points": [dataclasses.asdict(point) for point in self.points]}
+        return {
+            "points": [dataclasses.asdict(one) | {"gap": one.gap.plain()} for one in self.points]
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.points = [
-            GapPoint(**point | {"gap": Interval(**point["gap"])}) for point in state["points"]
+            GapPoint(**point | {"gap": Interval.read(point["gap"])}) for point in state["points"]
         ]
 
     def _on_training_start(self) -> None:
@@ -153,7 +155,7 @@ class GapCallback(BaseCallback):
             )
             for domain in self._domains
         )
-        gap = unpaired_difference(source, target, np.random.default_rng(self._seed))
+        gap = _gap(source, target)
         point = GapPoint(self.model.num_timesteps, float(source.mean()), float(target.mean()), gap)
         self.points.append(point)
         self.logger.record("gap/source_return", point.source_return)
@@ -166,3 +168,9 @@ class GapCallback(BaseCallback):
         source, target = (domain.name for domain in self._domains)
         about = {"task": self._task.name, "source": source, "target": target}
         return about | {"episodes": self._episodes, "seed": self._seed, **self.state()}
+
+
+def _gap(source: Floats, target: Floats) -> Interval:
+    """Mean return in the source minus that in the target, over the episodes of this policy."""
+    returns = (of_units("source", source, "this policy"), of_units("target", target, "this policy"))
+    return (returns[0] - returns[1]).interval()

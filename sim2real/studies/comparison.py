@@ -6,15 +6,21 @@ evaluate/hard/adr/seed-0          that policy as it is, in a domain
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
-from sim2real.evaluation.statistics import paired_difference, proportion, stratified_bootstrap
+from sim2real.evaluation.page import interval_notes
+from sim2real.evaluation.statistics import (
+    Comparison,
+    compare,
+    holm,
+    interval,
+    rate,
+)
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
@@ -23,7 +29,7 @@ from sim2real.training.recipe import load_recipe
 from sim2real.transfer.curve import SEED
 
 Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
-Successes = Mapping[str, Mapping[str, int | None]]
+Successes = Mapping[str, Mapping[str, Sequence[int] | None]]
 
 
 class ComparisonPlan(TablePlan):
@@ -81,22 +87,20 @@ class ComparisonPlan(TablePlan):
                 )
 
 
-def summarize_comparison(returns: Returns, successes: Successes, seed: int = 0) -> dict[str, Any]:
+def summarize_comparison(returns: Returns, successes: Successes) -> dict[str, Any]:
     """The numbers of the report, from returns[domain][label], each (seeds, episodes).
 
-    The return of a way is the interquartile mean over the seeds with its bootstrap interval; its
-    difference from the first way is paired by seed and episode. Its success is the share of all
-    its episodes, of which successes[domain][label] were one; None where the task does not tell.
+    Each way has its return and its difference from the first way, paired by seed; the verdicts are
+    corrected for all comparisons of the report. Its success is the share of its episodes, of which
+    successes[domain][label][seed] were one; None where the task does not tell.
     """
-    rng = np.random.default_rng(seed)
+    differences = _differences(returns)
     return {
         name: {
-            label: asdict(stratified_bootstrap([values], rng))
+            label: interval(values).plain()
             | {
-                "difference": None
-                if label == next(iter(ways))
-                else asdict(paired_difference(values, next(iter(ways.values())), rng)),
-                "success": _success(successes[name][label], values.size),
+                "difference": _plain(differences.get((name, label))),
+                "success": _success(successes[name][label], values.shape[1]),
             }
             for label, values in ways.items()
         }
@@ -104,27 +108,35 @@ def summarize_comparison(returns: Returns, successes: Successes, seed: int = 0) 
     }
 
 
-def _success(count: int | None, episodes: int) -> dict[str, Any] | None:
-    return None if count is None else asdict(proportion(count, episodes))
+def _differences(returns: Returns) -> dict[tuple[str, str], Comparison]:
+    """Each way against the first of its domain, corrected for their number."""
+    found = {
+        (name, label): compare(values, next(iter(ways.values())))
+        for name, ways in returns.items()
+        for label, values in list(ways.items())[1:]
+    }
+    return dict(zip(found, holm(found.values()), strict=True))
 
 
-def comparison_notes(seeds: int, succeed: bool) -> list[str]:
+def _plain(difference: Comparison | None) -> dict[str, Any] | None:
+    return None if difference is None else difference.plain()
+
+
+def _success(counts: Sequence[int] | None, episodes: int) -> dict[str, Any] | None:
+    return None if counts is None else rate(counts, episodes).plain()
+
+
+def comparison_notes(seeds: int, comparisons: int, succeed: bool) -> list[str]:
     """What a reader must know to trust the intervals."""
-    resampled = (
-        "differences are paired by seed and episode, their intervals resample the seeds and then "
-        "the episodes within each"
-        if seeds > 1
-        else "differences are paired by episode; with one seed all intervals resample its "
-        "episodes, and speak for these policies alone"
-    )
     notes = [
         "Every pretraining had the same number of control steps in its source domain, and its "
         "policies met the same episodes.",
-        f"Returns are interquartile means over {seeds} seed{'s' if seeds > 1 else ''} with 95 % "
-        f"bootstrap intervals; {resampled}.",
+        *interval_notes(seeds, comparisons),
     ]
-    if succeed:
-        notes.append("Success is the share of all episodes, with its 95 % Wilson interval.")
-    if 1 < seeds < 5:
-        notes.append("With fewer than five seeds such intervals are narrower than they should be.")
-    return notes
+    return [*notes, SUCCESS] if succeed and seeds != 2 else notes
+
+
+SUCCESS = (
+    "The interval of a success rate is exact binomial, of as many episodes as the spread between "
+    "the seeds leaves; of one seed it is that of this policy."
+)

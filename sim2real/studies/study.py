@@ -153,8 +153,8 @@ def _check(plan: Plan, ledger: Ledger) -> None:
     for target in plan.targets:
         pair = [plan.reference(kind, target) for kind in ("random", "oracle")]
         if all(ledger.is_done(cell) for cell in pair):
-            random, oracle = (_totals(ledger, [cell])[0] for cell in pair)
-            check_references(target.name, random, oracle)
+            random, oracle = (_totals(ledger, [cell]) for cell in pair)
+            check_references(target.name, random[0], oracle)
 
 
 def _raise(problems: Sequence[Outcome]) -> None:
@@ -174,7 +174,7 @@ def _results(plan: Plan, ledger: Ledger) -> Results:
         targets={
             target.name: Target(
                 random=_totals(ledger, [plan.reference("random", target)])[0],
-                oracle=_totals(ledger, [plan.reference("oracle", target)])[0],
+                oracle=_totals(ledger, [plan.reference("oracle", target)]),
                 zero_shot=_totals(ledger, [plan.pretrained(target, seed) for seed in seeds]),
                 methods={
                     label: _measured(
@@ -231,7 +231,7 @@ def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
         "first": labels[0],
         "succeed": succeed,
         "returns": summarize_comparison(returns, successes),
-        "notes": comparison_notes(len(seeds), succeed),
+        "notes": comparison_notes(len(seeds), len(plan.domains) * (len(labels) - 1), succeed),
     }
 
 
@@ -242,10 +242,10 @@ def _each(cells: ByDomain, look: Callable[[list[Cell]], T]) -> dict[str, dict[st
     }
 
 
-def _successes(ledger: Ledger, cells: Sequence[Cell], episodes: int) -> int | None:
-    """How many episodes of the cells were a success; None where the task does not tell."""
+def _successes(ledger: Ledger, cells: Sequence[Cell], episodes: int) -> list[int] | None:
+    """How many episodes of each cell were a success; None where the task does not tell."""
     rates = [ledger.read(cell)["success"] for cell in cells]
-    return None if None in rates else sum(round(rate * episodes) for rate in rates)
+    return None if None in rates else [round(rate * episodes) for rate in rates]
 
 
 def _describe(plan: AnyPlan) -> dict[str, Any]:

@@ -60,9 +60,7 @@ def publish(
         **described(source),
         "episodes": episodes,
         "evaluation_seed": seed,
-        "domains": [
-            {**summary(name, found, seed), "about": told[name]} for name, found in rows.items()
-        ],
+        "domains": [{**summary(name, found), "about": told[name]} for name, found in rows.items()],
         "versions": _versions(source.path),
     }
     picture = _picture(source)

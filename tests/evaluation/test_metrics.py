@@ -6,46 +6,47 @@ import numpy as np
 import pytest
 
 from sim2real.evaluation import metrics
+from sim2real.evaluation.statistics import Estimate
 
 
-def test_score_is_zero_at_random_and_one_at_the_oracle() -> None:
+def exact(value: float) -> Estimate:
+    """An estimate without uncertainty."""
+    return Estimate(value)
+
+
+@pytest.mark.parametrize(("returned", "score"), [(-100, 0), (200, 0.75), (300, 1), (500, 1.5)])
+def test_score_is_zero_at_random_and_one_at_the_oracle(returned: float, score: float) -> None:
     # random -100, oracle 300: a return of 200 is 300 of 400 above random
-    np.testing.assert_array_equal(
-        metrics.score([-100, 200, 300, 500], -100, 300), [0, 0.75, 1, 1.5]
-    )
-
-
-def test_score_of_the_mean_is_the_mean_of_the_scores() -> None:
-    returns = np.array([12.0, -3.0, 40.0])
-    assert metrics.score(returns.mean(), -5, 50) == pytest.approx(
-        metrics.score(returns, -5, 50).mean()
-    )
+    assert metrics.score(exact(returned), exact(-100), exact(300)).value == score
 
 
 @pytest.mark.parametrize("oracle", [-100.0, -200.0, math.nan])
 def test_score_refuses_an_oracle_that_is_not_above_random(oracle: float) -> None:
     with pytest.raises(ValueError, match="not above random, -100"):
-        metrics.score(1.0, -100, oracle)
+        metrics.score(exact(1), exact(-100), exact(oracle))
 
 
 def test_gap_and_the_share_that_was_closed() -> None:
     # 0.9 at home, 0.3 abroad: a gap of 0.6; adapting to 0.75 closes 0.45 of it, 3/4
-    assert metrics.zero_shot_gap(0.9, 0.3) == pytest.approx(0.6)
-    assert metrics.gap_closed(0.9, 0.3, 0.75) == pytest.approx(0.75)
-    assert metrics.gap_closed(0.9, 0.3, 0.9) == pytest.approx(1.0)
-    assert metrics.gap_closed(0.9, 0.3, 0.2) == pytest.approx(-1 / 6)  # adaptation did harm
+    home, before = exact(0.9), exact(0.3)
+    assert metrics.zero_shot_gap(home, before).value == pytest.approx(0.6)
+    assert metrics.gap_closed(home, before, exact(0.75)).value == pytest.approx(0.75)
+    assert metrics.gap_closed(home, before, exact(0.9)).value == pytest.approx(1.0)
+    harmed = metrics.gap_closed(home, before, exact(0.2))
+    assert harmed.value == pytest.approx(-1 / 6)
 
 
 def test_gap_closed_is_nan_without_a_gap() -> None:
-    np.testing.assert_array_equal(
-        metrics.gap_closed([0.5, 0.5, 1.0], [0.5, 0.6, 0.5], [0.9, 0.9, 0.9]), [np.nan, np.nan, 0.8]
-    )
+    for before in (0.5, 0.6):
+        closed = metrics.gap_closed(exact(0.5), exact(before), exact(0.9))
+        assert math.isnan(closed.value)
+        assert closed.why == "no gap"
 
 
 def test_jump_start_and_negative_transfer() -> None:
-    assert metrics.jump_start(0.4, 0.1) == pytest.approx(0.3)
-    assert metrics.negative_transfer(0.4, 0.1) == 0
-    assert metrics.negative_transfer(0.1, 0.4) == pytest.approx(0.3)
+    assert metrics.jump_start(exact(0.4), exact(0.1)).value == pytest.approx(0.3)
+    assert metrics.negative_transfer(exact(0.4), exact(0.1)) == 0
+    assert metrics.negative_transfer(exact(0.1), exact(0.4)) == pytest.approx(0.3)
 
 
 def test_time_to_threshold_is_linear_between_points() -> None:

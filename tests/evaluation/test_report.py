@@ -13,9 +13,15 @@ from sim2real.evaluation.report import curves_svg, write_report
 
 
 def interval(value: float | None, width: float = 0.1) -> dict[str, Any]:
-    if value is None:
-        return {"value": None, "low": None, "high": None, "resampled": "seeds"}
-    return {"value": value, "low": value - width, "high": value + width, "resampled": "seeds"}
+    bounds = (None, None) if value is None else (value - width, value + width)
+    values = [] if value is None else [value - 0.05, value, value + 0.05]
+    found = {"value": value, "low": bounds[0], "high": bounds[1], "values": values}
+    return found | {"seeds": 3, "level": 0.95, "about": "seeds", "why": "no gap" * (value is None)}
+
+
+def difference(value: float) -> dict[str, Any]:
+    tested = {"p": 0.01, "p_corrected": 0.02, "comparisons": 2, "verdict": "better"}
+    return interval(value) | tested
 
 
 def method(after: float, *, baseline: bool = False) -> dict[str, Any]:
@@ -37,7 +43,7 @@ def method(after: float, *, baseline: bool = False) -> dict[str, Any]:
         "used": {"steps": 1000.0},
     }
     if not baseline:
-        own |= {"jump_start": interval(-0.02), "difference": interval(0.3), "verdict": "ahead"}
+        own |= {"jump_start": interval(-0.02), "difference": difference(0.3), "verdict": "better"}
     return own
 
 
@@ -58,7 +64,7 @@ def report() -> dict[str, Any]:
         "about": "A study & its report.",
         "task": "half_cheetah",
         "budget": 1000,
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
         "episodes": 20,
         "source_name": "randomized",
         "domains": {
@@ -68,7 +74,7 @@ def report() -> dict[str, Any]:
         "source": {
             "random_return": -100.0,
             "pretrained_return": 2000.0,
-            "score": interval(1.0),
+            "return": interval(2000.0),
         },
         "targets": {"hard": target, "windy": target},
         "overall": {"fine_tune": interval(0.6), "scratch": interval(0.3)},
@@ -113,9 +119,9 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
     page = (tmp_path / "index.html").read_text()
     assert "try &lt;b&gt;" in page
     assert "A study &amp; its report." in page
-    for text in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "not determined", "1,234", "3,000"):
+    for text in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "no gap", "1,234", "3,000"):
         assert text in page, text
-    for text in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "fewer than five"):
+    for text in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "Holm"):
         assert text in page, text
     assert "budget: fine-tune" in page
 
@@ -139,7 +145,23 @@ def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path)
 
 def test_one_seed_is_told(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report | {"seeds": [0]})
-    assert "come from its episodes" in (tmp_path / "index.html").read_text()
+    page = (tmp_path / "index.html").read_text()
+    assert "of this policy alone" in page
+    assert "Holm" not in page
+
+
+def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report | {"seeds": [0, 1]})
+    assert (
+        "There are 2 seeds: an interval, and a verdict, needs 3"
+        in (tmp_path / "report.md").read_text()
+    )
+
+
+def test_the_number_of_comparisons_is_told(report: dict[str, Any], tmp_path: Path) -> None:
+    write_report(tmp_path, report)  # one method in two targets against scratch
+    for file in ("index.html", "report.md"):
+        assert "corrected for the 2 comparisons of this report" in (tmp_path / file).read_text()
 
 
 def test_the_figure_is_whole_and_the_same_again(report: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def run(env: gymnasium.Env[Any, Any], episodes: int) -> list[dict[str, Any]]:
 
 
 def test_wrapper_tells_the_gap_at_the_end_of_each_episode() -> None:
-    env = GapWrapper(Counting(), source=[10.0, 14.0])
+    env = GapWrapper(Counting(), source=[10.0, 12.0, 14.0])
     infos = run(env, 3)
     assert env.returns == [3, 6, 9]
     assert ["gap" in info for info in infos] == [False, False, True] * 3
@@ -56,7 +56,9 @@ def test_wrapper_tells_the_gap_at_the_end_of_each_episode() -> None:
     assert [info["gap"]["gap"] for info in infos[2::3]] == [9.0, 7.5, 6.0]
     last = infos[-1]["gap"]
     assert (last["return"], last["episodes"]) == (9, 3)
-    assert 12 - 9 - 2 <= last["low"] < 6 < last["high"] <= 12 - 3 + 2
+    # Welch of 10, 12, 14 against 3, 6, 9: deviations 2 and 3, 3.48 degrees of freedom
+    assert (last["low"], last["high"]) == pytest.approx((-0.133, 12.133), abs=1e-3)
+    assert np.isnan(infos[5]["gap"]["low"])  # of two episodes
 
 
 def test_wrapper_forgets_beyond_its_window_and_what_was_broken_off() -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from sim2real.cli import main
 from sim2real.errors import UserError
-from sim2real.evaluation.statistics import iqm
+from sim2real.evaluation.statistics import rate
 from sim2real.studies.comparison import summarize_comparison
 from sim2real.studies.config import ComparisonConfig, load_study
 from sim2real.studies.study import study
@@ -24,7 +24,7 @@ TINY: dict[str, Any] = {
     "options": {"num_envs": 16},
     "pretrainings": ["uniform", {"narrow": {"domain": "nominal"}}],
     "targets": ["medium"],
-    "seeds": 2,
+    "seeds": 3,
     "episodes": 3,
 }
 
@@ -51,7 +51,7 @@ def test_a_comparison_from_file_to_report_and_again(
     assert "| medium | uniform |" in (out / "report/report.md").read_text()
     assert "success" not in (out / "report/report.md").read_text()
     before = {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
-    assert len(before) == 2 * 2 * (1 + 2)
+    assert len(before) == 3 * 2 * (1 + 2)
     main(["study", str(file)])  # nothing is left to do
     assert "narrow" in capsys.readouterr().out
     assert before == {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
@@ -60,14 +60,29 @@ def test_a_comparison_from_file_to_report_and_again(
 def test_returns_and_their_paired_differences() -> None:
     first = np.arange(12.0).reshape(3, 4)
     returns = {"hard": {"a": first, "b": first + 7.0}}
-    found = summarize_comparison(returns, {"hard": {"a": None, "b": 12}})["hard"]
+    found = summarize_comparison(returns, {"hard": {"a": None, "b": [4, 4, 4]}})["hard"]
     assert found["a"]["success"] is None
-    assert found["b"]["success"]["value"] == found["b"]["success"]["high"] == 1.0
-    assert found["b"]["success"]["low"] == pytest.approx(12 / (12 + 1.959964**2))  # Wilson's
-    assert found["a"]["value"] == pytest.approx(float(iqm(first.mean(axis=1))))
+    assert found["b"]["success"] == rate([4, 4, 4], 4).plain()
+    assert found["a"]["value"] == first.mean()
+    assert found["a"]["values"] == first.mean(axis=1).tolist()
     assert found["a"]["difference"] is None
     difference = found["b"]["difference"]
     assert [difference[key] for key in ("value", "low", "high")] == pytest.approx([7.0] * 3)
+    assert (difference["verdict"], difference["comparisons"]) == ("better", 1)
+
+
+def test_verdicts_are_corrected_over_all_domains_and_ways() -> None:
+    """p = 0.01 alone; in 2 domains x 2 ways against the first it is 0.04, or no verdict."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(5, 3))
+    ways = {"a": first, "b": first + 1 + rng.normal(size=(5, 1)), "c": first}
+    found = summarize_comparison(
+        dict.fromkeys(("near", "far"), ways),
+        {name: dict.fromkeys(ways) for name in ("near", "far")},
+    )
+    difference = found["near"]["b"]["difference"]
+    assert difference["comparisons"] == 4
+    assert difference["p_corrected"] == pytest.approx(4 * difference["p"])
 
 
 def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def results() -> Results:
     scratch = Measured((0, 500, 1000), around(0, 20, 60))
     target = Target(
         random=np.zeros(EPISODES),
-        oracle=np.full(EPISODES, 200.0),
+        oracle=np.full((3, EPISODES), 200.0),
         zero_shot=around(20),
         methods={"good": good, "scratch": scratch},
     )
@@ -55,7 +55,7 @@ def test_numbers_by_hand(results: Results) -> None:
     assert good["steps_to_threshold"] == pytest.approx(500 * 2 / 3, rel=0.03)
     assert good["curve"]["score"] == pytest.approx([0.1, 0.4, 0.6], **close)
     assert good["used"] == {"steps": 1000, "falls": 2}
-    assert (good["verdict"], good["negative_transfer"]) == ("ahead", 0.0)
+    assert (good["verdict"], good["negative_transfer"]) == ("better", 0.0)
     assert scratch["score_after"]["value"] == pytest.approx(0.3, **close)
     assert "difference" not in scratch
     assert summary["overall"]["good"]["value"] == good["score_after"]["value"]
@@ -85,7 +85,7 @@ def test_negative_transfer_is_told(results: Results) -> None:
         {"far": dataclasses.replace(far, methods=methods)},
     )
     method = summarize(changed)["targets"]["far"]["methods"]["bad"]
-    assert method["verdict"] == "behind"
+    assert method["verdict"] == "worse"
     assert method["negative_transfer"] == pytest.approx(0.3, abs=0.01)
     assert method["gap_closed"]["value"] == pytest.approx(-0.1 / 0.9, abs=0.01)
     assert method["steps_to_threshold"] is None
@@ -96,9 +96,46 @@ def test_without_a_gap_nothing_is_closed(results: Results) -> None:
     summary = summarize(Results(results.source_random, results.source, {"far": far}))
     closed = summary["targets"]["far"]["methods"]["good"]["gap_closed"]
     assert (closed["value"], closed["low"], closed["high"]) == (None, None, None)
+    assert closed["why"] == "no gap"
+
+
+def test_the_seeds_of_the_oracle_widen_the_scores(results: Results) -> None:
+    """Oracles of 150, 200 and 250: their error of 29 in 200 is that of every score."""
+    oracle = np.repeat([[150.0], [200.0], [250.0]], EPISODES, axis=1)
+    far = dataclasses.replace(results.targets["far"], oracle=oracle)
+    summary = summarize(Results(results.source_random, results.source, {"far": far}))
+    after = summary["targets"]["far"]["methods"]["good"]["score_after"]
+    # t of 2 degrees of freedom at 97.5 %: 4.303; 0.6 * 4.303 * 50 / sqrt(3) / 200
+    assert after["value"] - after["low"] == pytest.approx(0.6 * 4.303 * 0.1443, rel=0.05)
+    assert after["seeds"] == SEEDS
+    assert after["values"] == pytest.approx([0.6] * SEEDS, abs=0.01)
+
+
+def test_two_seeds_have_no_interval_and_no_verdict(results: Results) -> None:
+    far = results.targets["far"]
+    methods = {
+        label: dataclasses.replace(method, returns=method.returns[:2])
+        for label, method in far.methods.items()
+    }
+    changed = dataclasses.replace(far, methods=methods, zero_shot=far.zero_shot[:2])
+    found = summarize(Results(results.source_random, results.source[:2], {"far": changed}))
+    good = found["targets"]["far"]["methods"]["good"]
+    assert good["score_after"]["low"] is None
+    assert good["score_after"]["why"] == "2 seeds, an interval needs 3"
+    assert good["verdict"] == "too few seeds"
+
+
+def test_verdicts_are_corrected_over_methods_and_targets(results: Results) -> None:
+    far = results.targets["far"]
+    methods = {"good": far.methods["good"], **far.methods, "same": far.methods["scratch"]}
+    far = dataclasses.replace(far, methods=methods)
+    both = Results(results.source_random, results.source, {"far": far, "near": far})
+    found = summarize(both)["targets"]["near"]["methods"]
+    assert found["good"]["difference"]["comparisons"] == 4
+    assert found["same"]["verdict"] == "undecided"
 
 
 def test_an_oracle_that_learned_nothing_is_refused(results: Results) -> None:
-    far = dataclasses.replace(results.targets["far"], oracle=np.full(EPISODES, -1.0))
+    far = dataclasses.replace(results.targets["far"], oracle=np.full((1, EPISODES), -1.0))
     with pytest.raises(UserError, match=r"far: .*not above random.*train it for more steps"):
         summarize(Results(results.source_random, results.source, {"far": far}))
