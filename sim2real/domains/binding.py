@@ -16,6 +16,7 @@ from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.fields import FIELDS
 from sim2real.domains.forces import bind_disturbances
 from sim2real.domains.ground import add_ground
+from sim2real.domains.keyframes import bind_keyframe
 from sim2real.domains.other_model import spec_of
 from sim2real.domains.plan import Plan
 from sim2real.domains.signals import bind_actuation, bind_sensing
@@ -121,4 +122,5 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         reward=reward,
         pushes=pushes,
         forces=forces,
+        keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )

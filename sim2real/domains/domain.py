@@ -29,6 +29,9 @@ class Domain(Config):
     another model."""
     mapping: NameMapping = NameMapping()
     """How that model names what the task needs, where the names differ."""
+    keyframe: str | None = None
+    """A key frame of the model, whose state every episode starts from in place of the task's start
+    state. What the task draws besides, such as commands, stays."""
     dynamics: tuple[Dynamics, ...] = ()
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
@@ -46,6 +49,7 @@ class Domain(Config):
         parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]
         parameters = (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
         words = [f"the model {self.model}"] if self.model else []
+        words += [f"a start from the key frame {self.keyframe}"] if self.keyframe else []
         words += [parameter.words() for parameter in parameters]
         return words + [correlated.words() for correlated in self.correlated]
 

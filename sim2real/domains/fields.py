@@ -269,6 +269,15 @@ _FIELDS = (
         needs=limits.has_axis,
     ),
     _field("site_pos", "site", "m", components=_XYZ, geometry=True),
+    _field(
+        "site_tilt",
+        "site",
+        "rad",
+        components=_XYZ,
+        operations=("add", "set"),
+        one_component=True,
+        geometry=True,
+    ),
 )
 
 FIELDS = {entry.name: entry for entry in _FIELDS}
@@ -305,6 +314,7 @@ TABLES: dict[str, Callable[[mujoco.MjModel], NDArray[np.float64]]] = {
     "link_length": lambda model: np.ones((model.nbody, 4)),
     "body_tilt": lambda model: np.zeros((model.nbody, 3)),
     "jnt_tilt": lambda model: np.zeros((model.njnt, 3)),
+    "site_tilt": lambda model: np.zeros((model.nsite, 3)),
 }
 """Quantities that are no array of a model, but are computed into several: their nominal values."""
 

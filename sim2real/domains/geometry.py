@@ -41,10 +41,12 @@ _WIDTH = {
     "jnt_pos": 3,
     "jnt_axis": 3,
     "site_pos": 3,
+    "site_quat": 4,
     "eq_data": mujoco.mjNEQDATA,
     "link_length": 4,
     "body_tilt": 3,
     "jnt_tilt": 3,
+    "site_tilt": 3,
 }
 """Arrays that the geometry is written in, and tables of it: numbers a row."""
 
@@ -62,6 +64,7 @@ class Shape:
         self.arrays["link_length"] = np.ones((model.nbody, 4))
         self.arrays["body_tilt"] = np.zeros((model.nbody, 3))
         self.arrays["jnt_tilt"] = np.zeros((model.njnt, 3))
+        self.arrays["site_tilt"] = np.zeros((model.nsite, 3))
 
     def change(self, write: Write, draws: Array) -> None:
         """Apply a write for the draws (context,)."""
@@ -72,9 +75,10 @@ class Shape:
         for body, column in np.argwhere(self.arrays["link_length"] != 1).tolist():
             axis = np.eye(3)[column - 1] if column else long_axis(self._model, body)
             self._stretch(body, axis, float(self.arrays["link_length"][body, column]))
-        for body in np.flatnonzero(self.arrays["body_tilt"].any(axis=1)).tolist():
-            own, turn = self.arrays["body_quat"][body].copy(), _quat(self.arrays["body_tilt"][body])
-            mujoco.mju_mulQuat(self.arrays["body_quat"][body], own, turn)
+        for kind in ("body", "site"):
+            tilts, quats = self.arrays[f"{kind}_tilt"], self.arrays[f"{kind}_quat"]
+            for row in np.flatnonzero(tilts.any(axis=1)).tolist():
+                mujoco.mju_mulQuat(quats[row], quats[row].copy(), _quat(tilts[row]))
         for joint in np.flatnonzero(self.arrays["jnt_tilt"].any(axis=1)).tolist():
             turn = matrices(_quat(self.arrays["jnt_tilt"][joint]))
             self.arrays["jnt_axis"][joint] = turn @ self.arrays["jnt_axis"][joint]
@@ -158,6 +162,8 @@ def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
     """What else a change of the geometry changes; UserError for what cannot be stretched."""
     if place.array == "body_tilt":
         return _row("body_quat", place.flat // 3)
+    if place.array == "site_tilt":
+        return _row("site_quat", place.flat // 3)
     if place.array == "jnt_tilt":
         return _row("jnt_axis", place.flat // 3)
     if place.array != "link_length":
@@ -242,11 +248,11 @@ class _Editor:
         for row in self._changed(arrays, "jnt_pos", "jnt_axis"):
             joint = self._element(spec, "joints", row)
             joint.pos, joint.axis = arrays["jnt_pos"][row], arrays["jnt_axis"][row]
-        for row in self._changed(arrays, "site_pos"):
+        for row in self._changed(arrays, "site_pos", "site_quat"):
             site = self._element(spec, "sites", row)
             site.fromto = [np.nan] * 6
             site.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
-            site.pos, site.quat = arrays["site_pos"][row], self._model.site_quat[row]
+            site.pos, site.quat = arrays["site_pos"][row], arrays["site_quat"][row]
             site.size = self._model.site_size[row]
         for row in self._changed(arrays, "body_inertia", "body_ipos", "body_iquat"):
             body = self._element(spec, "bodies", row)

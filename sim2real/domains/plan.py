@@ -18,6 +18,7 @@ from sim2real.domains.correlation import Coupling
 from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.inertials import Inertials
+from sim2real.domains.keyframes import Keyframe
 from sim2real.domains.variants import Pool
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
 from sim2real.task import Array, IntArray
@@ -44,6 +45,7 @@ class Plan:
     afterwards: tuple[Write, ...] = ()
     coupling: Coupling | None = None
     pool: Pool | None = None
+    keyframe: Keyframe | None = None
 
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""

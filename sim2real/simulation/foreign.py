@@ -106,6 +106,8 @@ def check_foreign(domain: Domain) -> None:
     """Raise UserError, by name, for what cannot be done to a model that is compiled already."""
     if domain.model is not None:
         raise _refused(domain, "model", "it is the environment that has one")
+    if domain.keyframe is not None:
+        raise _refused(domain, "keyframe", "its start states are the environment's own")
     for parameter in domain.dynamics:
         if parameter.field == "opt.timestep":
             raise _refused(domain, parameter.field, "its time step is the environment's own")

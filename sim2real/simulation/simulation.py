@@ -165,6 +165,8 @@ class Simulation(World):
         self._draw_contexts(worlds)
         rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
         self.task.start(self, worlds, rng)
+        if self._plan.keyframe is not None:
+            self.write_fields(worlds, self._plan.keyframe.fields)
         self._kept.redraw(worlds, self._clock)
         self._disturb_anew(worlds)
         self.derive(worlds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -127,6 +128,11 @@ class World:
         That is `Batch.reset` without the call: what it leaves is the same for every world.
         """
         self._batch.state[ids] = self._defaults
+
+    def write_fields(self, ids: IntArray, fields: Mapping[str, Array]) -> None:
+        """Write state fields of the worlds `ids`, each with the shape of one world."""
+        for name, values in fields.items():
+            getattr(self, name)[ids] = values
 
     def derive(self, ids: IntArray) -> None:
         """Compute what follows from the states of the worlds `ids`, and from their models.

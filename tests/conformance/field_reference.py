@@ -327,6 +327,15 @@ class Reference:
             if self.model.jnt_type[i] >= 2:
                 mujoco.mju_rotVecQuat(joint.axis, self.model.jnt_axis[i], turn)
 
+    def site_tilt(self, column: int) -> None:
+        turn = np.zeros(4)
+        mujoco.mju_axisAngle2Quat(turn, np.eye(3)[column], ADDED)
+        for site, i in self.elements("site"):
+            site.fromto = [np.nan] * 6
+            site.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
+            mujoco.mju_mulQuat(site.quat, self.model.site_quat[i], turn)
+            site.pos, site.size = self.model.site_pos[i], self.model.site_size[i]
+
     def site_pos(self, column: int) -> None:
         for site, i in self.elements("site"):
             site.pos = self.new(self.model.site_pos[i], column)

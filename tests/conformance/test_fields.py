@@ -48,7 +48,7 @@ STILL = {
     "qpos_spring": "*",  # where there is no spring
     "opt.wind.*": "*",  # where there is no air
     "geom_size.z": "*",  # the thickness of a plane is drawn only
-    "site_pos.*": "*",  # what nothing is attached to
+    "site_pos.* site_tilt.*": "*",  # what nothing is attached to
     # nothing touches, and the inertia is given
     "geom_size.* geom_pos.*": "furuta quadrotor",
     # the world looks the same from there

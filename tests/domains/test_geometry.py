@@ -167,6 +167,23 @@ def test_a_round_body_has_no_length_of_its_own():
         simulate(lengthened(1.1, of="torso"), task="ant")
 
 
+def test_a_sensor_that_is_mounted_askew_reads_in_its_own_axes(tmp_path):
+    gyro = '<sensor><gyro name="gyro" site="tip"/></sensor></mujoco>'
+    text = Path(SERVO).with_suffix(".xml").read_text().replace("</mujoco>", gyro)
+    (tmp_path / "gyro.xml").write_text(text)
+    askew = {"field": "site_tilt", "of": "tip", "component": "z", "add": 0.5}
+    rates = []
+    for dynamics in ([], [askew]):
+        simulation = simulate(*dynamics, task=SERVO, model=str(tmp_path / "gyro.xml"))
+        model = simulation.world_model(0)
+        data = mujoco.MjData(model)
+        data.qvel[0] = 2.0  # the shoulder turns about y, in rad/s
+        mujoco.mj_forward(model, data)
+        rates.append(data.sensordata.copy())
+    np.testing.assert_allclose(rates[0], [0, 2, 0], atol=1e-12)
+    np.testing.assert_allclose(rates[1], [2 * np.sin(0.5), 2 * np.cos(0.5), 0], atol=1e-12)
+
+
 def test_lengths_of_a_group_are_one_draw():
     simulation = simulate(
         {**lengthened({"uniform": [0.8, 1.2]}, of="thigh"), "group": "size", "name": "thigh"},

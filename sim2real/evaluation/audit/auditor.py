@@ -16,6 +16,7 @@ from sim2real.evaluation.audit.effects import Effect
 from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
 from sim2real.evaluation.audit.judge import (
     changed_friction,
+    keyframe_finding,
     model_finding,
     problems,
     together_finding,
@@ -73,10 +74,15 @@ class Auditor:
         shaken = changed_friction(base.model, together.simulation.world_model(0))
         findings = [
             model_finding(base),
+            *self._keyframe(asked, base),
             *(self._examine(reference, part, shaken) for part in parts(self.task, asked, names)),
             together_finding(base, together),
         ]
-        shown = tuple(one for one in findings if one.ends or one.errors or one.warnings)
+        shown = tuple(
+            one
+            for one in findings
+            if one.ends or one.errors or one.warnings or one.parameter == "keyframe"
+        )
         return AuditReport(self.task.name, asked.name, shown, time.perf_counter() - started)
 
     def _nominal(self, domain: Domain) -> Reference:
@@ -87,6 +93,13 @@ class Auditor:
                 return reference
         self._references.append((base, make_reference(self.task, base)))
         return self._references[-1][1]
+
+    def _keyframe(self, domain: Domain, base: Probed) -> list[Finding]:
+        """What the domain's key frame does, if it has one."""
+        if domain.keyframe is None:
+            return []
+        own = self._nominal(domain.model_copy(update={"keyframe": None}))
+        return [keyframe_finding(base, own.base)]
 
     def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
         """One parameter; `shaken` are the geoms whose friction the domain changes."""

@@ -36,6 +36,28 @@ def model_finding(base: Probed) -> Finding:
     return Finding(MODEL, "the model as it is", errors=tuple(errors))
 
 
+def keyframe_finding(base: Probed, own: Probed) -> Finding:
+    """What a start from a key frame does, against the task's `own` start."""
+    name = base.rollout.simulation.domain.keyframe
+    words = f"a start from the key frame {name}"
+    if np.array_equal(base.rollout.start, own.rollout.start):
+        error = "has no effect: the task starts every episode in that state"
+        return Finding("keyframe", words, errors=(error,))
+    return Finding("keyframe", words, warnings=tuple(_penetrations(base)))
+
+
+def _penetrations(base: Probed) -> Iterator[str]:
+    """The deepest contact of the start state, where it is deeper than a hundredth of the model."""
+    model, data = base.model, mujoco.MjData(base.model)
+    data.qpos[:] = base.rollout.start[0]
+    mujoco.mj_fwdPosition(model, data)
+    depths = -data.contact.dist
+    if len(depths) and depths.max() > 0.01 * model.stat.extent:
+        pair = data.contact.geom[int(depths.argmax())].tolist()
+        names = " and ".join(model.geom(geom).name or f"geom {geom}" for geom in pair)
+        yield f"{names} overlap by {depths.max():.2g} m in that state"
+
+
 def together_finding(base: Probed, rollout: Rollout) -> Finding:
     """What is wrong with worlds in which everything is drawn at once."""
     simulation = rollout.simulation
