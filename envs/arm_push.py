@@ -52,6 +52,7 @@ class ArmPush(ArmTask):
     """
 
     episode_s = 6.0
+    commanded = ("target", "action")
     units: ClassVar = {
         "position": "rad",
         "velocity": "rad/s",

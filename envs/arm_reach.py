@@ -40,6 +40,7 @@ class ArmReach(ArmTask):
     """
 
     episode_s = 6.0
+    commanded = ("target", "goal", "action")
     redraw_s = 3.0
     units: ClassVar = {
         "position": "rad",

@@ -50,6 +50,7 @@ class Furuta(Task):
     control_dt, episode_s = 0.02, 6.0  # s
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"balanced_s": 1}
+    commanded = ("last_action",)
     remembers = ("qpos",)
     units: ClassVar = {
         "arm": "rad",

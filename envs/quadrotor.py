@@ -58,6 +58,7 @@ class Quadrotor(Task):
     redraw_s = 3.0  # s
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"goal": 3}
+    commanded = ("action",)
     history: ClassVar = {"velocity": 5, "up": 5, "gyro": 5, "action": 5}
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 0.8, "elevation": -20.0, "azimuth": 120.0}

@@ -83,6 +83,7 @@ class Quadruped(Task):
     redraw_s = 5.0
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"command": 3, "air": 4, "error": 1}
+    commanded = ("last_action", "command")
     derived_fields = "lagged"  # sensors of the reward are 4 ms old; observations are not
     units: ClassVar = {
         "gyro": "rad/s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -25,7 +25,9 @@ class ObservationTerm:
     """One named block of the observation: its size and, where it has one, its unit.
 
     A robot's policy sees the group "policy"; what is "privileged" only a simulator knows, and
-    follows after it. `columns` names the numbers of a term, where they have names.
+    follows after it. `columns` names the numbers of a term, where they have names. What is
+    `commanded` comes from the controller and not from a sensor; terms that differ in that alone are
+    equal, as they mean the same to a policy.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ObservationTerm:
     unit: str = ""
     group: Literal["policy", "privileged"] = "policy"
     columns: tuple[str, ...] = ()
+    commanded: bool = field(default=False, compare=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,6 +94,9 @@ class Task:
     """Unit of each observation or privileged term that has one."""
     remembers: ClassVar[tuple[str, ...]] = ()
     """MjData fields whose values before the control step the reward needs."""
+    commanded: ClassVar[tuple[str, ...]] = ()
+    """Observation terms that no sensor gives: a command, the last action, the phase of a clock.
+    Imperfections of sensors leave them out unless a domain names them."""
     action_limits: ClassVar[tuple[float, float] | None] = None
     """Range of every action that `control` takes; None: the control ranges of the actuators."""
     memory: ClassVar[dict[str, int]] = {}

@@ -12,8 +12,12 @@ from sim2real.domains.distributions import Distribution
 
 @dataclass(frozen=True)
 class Push:
-    """Impulses (N s), one an interval (s), on one of `bodies`, along `axis` (None: horizontal)."""
+    """Impulses (N s), one an interval (s), on one of `bodies`, along `axis` (None: horizontal).
 
+    All that is random of them is drawn under the `key`.
+    """
+
+    key: int
     bodies: NDArray[np.intp]
     impulse: Distribution
     every: Distribution

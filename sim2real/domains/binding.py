@@ -88,8 +88,6 @@ class Subject:
     commands: Mapping[str, tuple[float, float]] | None = None
     """Names and limits of the numbers of an action that are not the controls of the actuators."""
     spec: Callable[[], mujoco.MjSpec] | None = None
-    told: frozenset[str] = frozenset()
-    """Terms that are no sensor's, but what the robot is told: a command, a goal."""
 
 
 def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
@@ -105,12 +103,13 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         domain.actuation, builder, model, subject.episode_s, subject.commands
     )
     sensing, reward = bind_sensing(
-        domain.sensing, builder, subject.name, subject.terms, subject.told, subject.episode_s
+        domain.sensing, builder, subject.name, subject.terms, subject.episode_s
     )
     pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     return Plan(
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
+        keys=builder.keys(),
         writes=tuple(merged(builder.writes)),
         inertials=tuple(builder.inertials),
         afterwards=tuple(merged(builder.afterwards)),

@@ -18,6 +18,7 @@ from sim2real.domains.fields import FIELDS, STRENGTH, TABLES, ModelField
 from sim2real.domains.geometry import compile_pool, touches
 from sim2real.domains.inertia import log_cholesky, pseudo_inertia
 from sim2real.domains.inertials import ARRAYS, Inertials, LogCholesky, Payload, body_columns
+from sim2real.domains.keys import key_of
 from sim2real.domains.nominals import Nominals
 from sim2real.domains.places import Entry, Follower, Place
 from sim2real.domains.selection import selected
@@ -84,6 +85,16 @@ class Builder:
         self.names += names
         self.distributions += [distribution] * len(names)
         return [first] * len(elements) if shared else list(range(first, first + len(names)))
+
+    def keys(self) -> tuple[int, ...]:
+        """The keys of all draws: those of their names, of their groups, or of the geometry."""
+        keys = [key_of(name) for name in self.names]
+        for group, entries in self._groups.items():
+            for entry in entries:
+                keys[entry] = key_of(f"group {group}")
+        if self.pool is not None:
+            keys[self.pool.columns[0]] = key_of("geometry")  # the number that chooses a variant
+        return tuple(keys)
 
     def coupling(self) -> Coupling | None:
         """The groups and correlations of the domain, once all draws are there."""
@@ -321,7 +332,7 @@ class Builder:
             columns = list(dict.fromkeys(source for one in parameters for _, source in one.entries))
             tied = self._correlated_among(columns)
             coupling = bind_coupling(self.names, self._groups, tied)
-            self.pool = spread(columns, self.distributions, coupling)
+            self.pool = spread(columns, self.distributions, self.keys(), coupling)
             draws = self.pool.draws(len(self.names))
             held = compile_pool(self.model, self._spec, merged(writes), draws)
         except UserError as error:

@@ -113,18 +113,26 @@ def bind_coupling(
 ) -> Coupling | None:
     """Bind groups (name -> context entries) and correlations to the entries `names`.
 
+    The order of the domain's parameters does not matter: of a group the first in the alphabet
+    leads, and what one number correlates is taken in the order of the alphabet.
     Raises UserError for unknown names, entries that are correlated twice, and matrices that are
     not positive definite.
     """
     for group, entries in groups.items():
         if len(entries) < 2:
             raise UserError(f"group {group!r} has one entry, {names[entries[0]]!r}, alone")
-    leader = {entry: entries[0] for entries in groups.values() for entry in entries}
+    leader = {
+        entry: min(entries, key=names.__getitem__)
+        for entries in groups.values()
+        for entry in entries
+    }
     taken: set[int] = set()
     copulas = []
     for one in correlated:
         found = [entry for name in one.parameters for entry in _entries(name, names)]
         columns = list(dict.fromkeys(leader.get(entry, entry) for entry in found))
+        if isinstance(one.correlation, float):
+            columns.sort(key=names.__getitem__)
         twice = [names[column] for column in columns if column in taken]
         if twice:
             raise UserError(f"{twice[0]!r} is correlated twice; put both into one matrix")

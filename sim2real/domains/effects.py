@@ -8,13 +8,22 @@ from sim2real.domains.distributions import Distribution
 from sim2real.task import Array, IntArray
 
 
+@dataclass(frozen=True)
+class StepDraws:
+    """`count` random numbers of a control step, under the `key` of a name."""
+
+    key: int
+    count: int
+
+
 @dataclass(frozen=True, eq=False)
 class Effect:
     """One imperfection of k numbers of a signal, those in its `columns`.
 
     Shapes (k,): `sources` are the context entries that hold the magnitudes (none where nothing is
-    drawn for an episode); `lanes` tell which of the effect's random numbers of a control step each
-    number takes, all from the distribution `random` (None: nothing is drawn); `low` and `high` are
+    drawn for an episode); `lanes` tell which of the effect's random numbers of a control step, its
+    `draws` side by side, each number takes, all from the distribution `random` (None: nothing is
+    drawn); `low` and `high` are
     the limits of a saturation of 1. `longest` is the longest delay in s, `steps` the length of a
     lapse.
     """
@@ -24,6 +33,7 @@ class Effect:
     sources: IntArray
     lanes: IntArray
     random: Distribution | None
+    draws: tuple[StepDraws, ...]
     low: Array
     high: Array
     longest: float

@@ -13,6 +13,7 @@ from sim2real.domains.disturbances import Disturbance
 from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import FIELDS, nominal_array
 from sim2real.domains.ground import bind_bumps
+from sim2real.domains.keys import draw_name, key_of
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError
 from sim2real.task import Array
@@ -59,12 +60,21 @@ def bind_disturbances(
     pushes = [
         bind_push(builder, one, control_dt, episode_s) for one in entries if one.kind == "push"
     ]
+    _check_apart(builder, [one for one in entries if one.kind == "push"])
     forces = [bind_force(builder, one) for one in entries if one.kind == "force"]
     bind_slopes(builder, [one for one in entries if one.kind == "slope"])
     for one in entries:
         if one.kind == "bumps":
             bind_bumps(builder, one)
     return tuple(pushes), tuple(forces)
+
+
+def _check_apart(builder: Builder, pushes: Sequence[Disturbance]) -> None:
+    """UserError for two pushes of one name, which would be the same."""
+    names = [draw_name(one.label, one.name, one.of) for one in pushes]
+    for entry, name in zip(pushes, names, strict=True):
+        if names.count(name) > 1:
+            raise builder.error(entry.label, f"{name!r} is drawn twice; give one of them a 'name'")
 
 
 def bind_push(builder: Builder, entry: Disturbance, control_dt: float, episode_s: float) -> Push:
@@ -81,7 +91,8 @@ def bind_push(builder: Builder, entry: Disturbance, control_dt: float, episode_s
             f"every: {shortest:g} s is as long as an episode ({episode_s:g} s): nothing is pushed",
         )
     bodies = np.array(list(_bodies(builder, entry).values()), dtype=np.intp)
-    return Push(bodies, entry.distribution, entry.every, _AXES.get(entry.towards))  # type: ignore[arg-type]
+    key = key_of(draw_name(entry.label, entry.name, entry.of))
+    return Push(key, bodies, entry.distribution, entry.every, _AXES.get(entry.towards))  # type: ignore[arg-type]
 
 
 def bind_force(builder: Builder, entry: Disturbance) -> Force:

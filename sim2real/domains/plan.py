@@ -28,12 +28,14 @@ from sim2real.task import Array, IntArray
 class Plan:
     """Everything an episode needs of a domain, bound to one model.
 
-    `distributions[k]` is what context entry `names[k]` is drawn from. `writes` are applied first,
-    then `inertials`, then `afterwards`, whose base is what the others left.
+    `distributions[k]` is what context entry `names[k]` is drawn from, with uniform numbers under
+    the key `keys[k]`. `writes` are applied first, then `inertials`, then `afterwards`, whose base
+    is what the others left.
     """
 
     names: tuple[str, ...]
     distributions: tuple[Distribution, ...]
+    keys: tuple[int, ...]
     writes: tuple[Write, ...]
     sets_constants: bool
     actuation: tuple[Effect, ...] = ()

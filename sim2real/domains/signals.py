@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
@@ -11,10 +11,11 @@ import numpy as np
 from sim2real.domains.actuation import Actuation
 from sim2real.domains.builder import Builder
 from sim2real.domains.distributions import Distribution
-from sim2real.domains.effects import Effect
+from sim2real.domains.effects import Effect, StepDraws
 from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import STRENGTH
 from sim2real.domains.imperfection import Imperfection
+from sim2real.domains.keys import draw_name, key_of
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array, IntArray, ObservationTerm
@@ -77,14 +78,13 @@ def bind_sensing(
     builder: Builder,
     subject: str,
     terms: Sequence[ObservationTerm],
-    told: Collection[str],
     episode_s: float,
 ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """The effects on the observation (n, k), and those on the reward (n, 1).
 
-    What the robot is `told` stays the same for long; the kind "held" leaves it out unless named.
-    Raises UserError for terms that the `subject` does not have, for two entries of a kind on one
-    number and for a delay as long as an episode.
+    Terms that are commanded have no sensor and are left out unless an entry names them. Raises
+    UserError for terms that the `subject` does not have, for two entries of a kind on one number
+    and for a delay as long as an episode.
     """
     sensing, reward = _Effects(builder, episode_s), _Effects(builder, episode_s)
     limits = np.tile([-1.0, 1.0], (sum(term.size for term in terms), 1))
@@ -95,9 +95,6 @@ def bind_sensing(
             reward.add(entry, elements, limits, "delay")
             continue
         elements = _term_columns(terms, entry, builder.domain.name, subject)
-        if entry.kind.name == "held" and not entry.of:
-            sensed = {term: found for term, found in elements.items() if term not in told}
-            elements = sensed or elements
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
@@ -112,6 +109,7 @@ class _Effects:
         self._builder = builder
         self._episode_s = episode_s
         self._taken: set[tuple[str, int]] = set()
+        self._drawn: set[str] = set()
         self.found: list[Effect] = []
 
     def check(self, entry: Imperfection, elements: Mapping[str, IntArray]) -> None:
@@ -158,12 +156,31 @@ class _Effects:
                 ],
                 lanes=_lanes(entry, sizes),
                 random=random,
+                draws=() if random is None else self._step_draws(entry, elements),
                 low=limits[columns, 0],
                 high=limits[columns, 1],
                 longest=entry.longest,
                 steps=entry.steps,
             )
         )
+
+    def _step_draws(
+        self, entry: Imperfection, elements: Mapping[str, IntArray]
+    ) -> tuple[StepDraws, ...]:
+        """The random numbers of a control step, by the names of the entry and its elements."""
+        if entry.is_shared:
+            counts = {draw_name(entry.label, entry.name, entry.of): 1}
+        else:
+            one = entry.kind.name == "delay"
+            counts = {
+                draw_name(entry.label, None, [element]): 1 if one else len(columns)
+                for element, columns in elements.items()
+            }
+        for name in counts:
+            if name in self._drawn:
+                raise self.error(entry, f"{name!r} is drawn twice; give one of them a 'name'")
+        self._drawn |= set(counts)
+        return tuple(StepDraws(key_of(name), count) for name, count in counts.items())
 
     def error(self, entry: Imperfection, problem: str) -> UserError:
         """The error that names domain and entry."""
@@ -218,18 +235,23 @@ def _has_history(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> boo
 def _term_columns(
     terms: Sequence[ObservationTerm], entry: Sensing, domain: str, subject: str
 ) -> dict[str, IntArray]:
-    """Element name -> columns of the observation, for the terms that the entry names."""
+    """Element name -> columns of the observation, for the terms that the entry names.
+
+    A pattern, and an entry without names, means what is sensed, as far as it matches any of that.
+    """
     ends = np.cumsum([term.size for term in terms])
     columns = {
         term.name: np.arange(end - term.size, end) for term, end in zip(terms, ends, strict=True)
     }
     singles = _numbers(columns)
+    sensed = {term.name for term in terms if not term.commanded}
     chosen: dict[str, IntArray] = {}
     for name in entry.of or ("*",):
         if name in singles:
             chosen[name] = singles[name]
             continue
         matches = [term for term in columns if term == name or fnmatchcase(term, name)]
+        matches = [term for term in matches if term in sensed] or matches
         if not matches:
             raise unknown(
                 f"observation term of {subject!r} in domain {domain!r}, {entry.label}",

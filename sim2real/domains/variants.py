@@ -1,8 +1,9 @@
 """Geometry from a pool: variants of the model, compiled once, of which an episode draws one.
 
 Sizes, lengths and offsets decide what the compiler computes (masses, inertias, bounding volumes),
-so a model is compiled for each of a fixed number of points, spread evenly over the ranges by a
-Sobol sequence. What these models differ in is written per world, like every other parameter.
+so a model is compiled for each of a fixed number of points, spread evenly over each range: a Latin
+hypercube (McKay, Beckman and Conover 1979), whose coordinates depend on their names alone. What
+these models differ in is written per world, like every other parameter.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from sim2real.task import Array, IntArray
 
 VARIANTS = 64
 """Models in a pool, where not all of its parameters are constants."""
-_SEED = 0  # of the Sobol sequence's scrambling: one pool for everybody
 _REFITTED = {"bvh_child", "bvh_nodeid", "bvh_depth"}
 """The order of bounding volumes, any of which is right: `mj_setConst` fits them to it."""
 _COMPUTED = set(mujoco.MjModel._setconst_outputs) - set(mujoco.MjModel._setconst_inputs)
@@ -85,25 +85,34 @@ class Pool:
 
 
 def spread(
-    columns: Sequence[int], distributions: Sequence[Distribution], coupling: Coupling | None
+    columns: Sequence[int],
+    distributions: Sequence[Distribution],
+    keys: Sequence[int],
+    coupling: Coupling | None,
 ) -> Pool:
-    """A pool of points for the context entries `columns`, of all `distributions`.
+    """A pool of points for the context entries `columns`, of all `distributions` and `keys`.
 
     One point if all of them are constants. Raises UserError where a group or a correlation ties
     some of them to other entries.
     """
-    from scipy.stats import qmc  # late: it takes as long to import as all the rest
-
     chosen = tuple(distributions[column] for column in columns)
     places = np.array(columns, dtype=np.intp)
     count = 1 if all(isinstance(one, Constant) for one in chosen) else VARIANTS
     points = np.full((count, len(distributions)), 0.5)
-    points[:, places] = qmc.Sobol(len(columns), rng=_SEED).random(count)
+    for column in columns:
+        points[:, column] = _stratified(keys[column], count)
     if coupling is not None:
         _check_apart(coupling, set(columns))
         points = coupling.couple(points)
     values = [one.quantile(points[:, c]) for one, c in zip(chosen, columns, strict=True)]
     return Pool(places, np.stack(values, axis=1), chosen)
+
+
+def _stratified(key: int, count: int) -> Array:
+    """One number in each of `count` equal parts of [0, 1), in random order, (count,)."""
+    generator = np.random.Generator(np.random.Philox(key=key))
+    numbers: Array = (generator.random(count).argsort() + generator.random(count)) / count
+    return numbers
 
 
 def _check_apart(coupling: Coupling, geometry: set[int]) -> None:

@@ -39,9 +39,10 @@ MOST_WORLDS = 128
 MOST_FOREIGN = 16
 """The same for a foreign environment, each of which is stepped by itself."""
 
-NARROWEST_BATCH = 8
-"""Observations a policy gets at once, at least. The matrix products of torch on a CPU round
-differently for batches below four rows, so the rows would depend on the number of worlds."""
+BATCH = 64
+"""Observations that a policy gets at once, always. The matrix products of torch on a CPU round the
+rows of small batches, and those left over behind the last four, differently from others, so the
+actions of a world would depend on how many there are."""
 
 
 class Policy(Protocol):
@@ -229,20 +230,28 @@ def act(
 ) -> tuple[NDArray[Any], Any]:
     """Actions (n, nu) and the policy's state; what is not active gets zeros where it can.
 
-    A policy without a state is asked for the active worlds only, one with a state always for all;
-    either gets NARROWEST_BATCH rows at least, the last one repeated.
+    A policy without a state is asked for the active worlds only, in batches of `BATCH` rows; one
+    with a state always for all at once, in a multiple of `BATCH` rows. The last row is repeated to
+    fill a batch.
     """
     rows = np.flatnonzero(active) if state is None else np.arange(len(active))
-    rows = np.pad(rows, (0, max(0, NARROWEST_BATCH - len(rows))), mode="edge")
-    action, state = policy.predict(
-        _rows_of(observation, rows),
-        state=state,
-        episode_start=started[rows],
-        deterministic=deterministic,
-    )
+    rows = np.pad(rows, (0, -len(rows) % BATCH), mode="edge")
+
+    def ask(some: IntArray) -> tuple[NDArray[Any], Any]:
+        seen = _rows_of(observation, some)
+        return policy.predict(
+            seen, state=state, episode_start=started[some], deterministic=deterministic
+        )
+
+    action, following = ask(rows[:BATCH] if state is None else rows)
+    if following is None:
+        rest = range(BATCH, len(rows), BATCH)
+        action = np.concatenate([action, *(ask(rows[k : k + BATCH])[0] for k in rest)])
+    elif len(action) < len(rows):  # the first step of a policy that has a state
+        action, following = ask(rows)
     actions = np.zeros((len(active), *action.shape[1:]), action.dtype)
     actions[rows] = action
-    return actions, state
+    return actions, following
 
 
 def simulation_for(

@@ -17,15 +17,19 @@ from sim2real.simulation.randomness import CONTEXT, EpisodeGenerators
 from sim2real.task import Array, IntArray
 
 SIDES = ("low", "high")
-AHEAD = 16
-"""Episodes of a world that are drawn at once: few at a time take nearly as long as many."""
+BLOCK = 64
+"""Episodes, one after the other, whose contexts are drawn at once."""
+KEPT = 256
+"""Blocks that are kept, the last ones used."""
 DRAWS, ENDS = 0, 1
-"""Blocks of the context stream: the entries' uniform numbers, and the one that chooses an end."""
+"""Blocks of the context stream: the entries' uniform numbers, and those that choose an end."""
 
 
 class ContextDraws:
     """Draws the contexts of episodes for a domain's `plan`.
 
+    An entry's draw in an episode depends on the seed, the episode and the entry's name alone: a
+    generator for each name gives the numbers of a block of episodes.
     Entries in `distributions`, by name, are drawn from these in place of the plan's, whose supports
     are the outer limits: what the domain was checked for. With `probability` an episode takes one
     of `ends`, pairs of a name and "low" or "high", each as likely: that entry stands at the end of
@@ -53,47 +57,44 @@ class ContextDraws:
         self._columns = np.array([_index(plan, name) for name, _ in self._ends], dtype=np.intp)
         self._values = np.array([self._end(*end) for end in self._ends])
         self._seed = -1
-        self._ahead: dict[int, Array] = {}
+        self._blocks: dict[int, tuple[Array, IntArray]] = {}
 
-    def draw(
-        self, generators: EpisodeGenerators, episodes: Sequence[int], stride: int = 0
-    ) -> Array:
-        """The contexts of `episodes`, (m, context).
-
-        With a `stride` those that a world goes on with, each so much later, are drawn with them.
-        """
-        if not stride:
-            return self._draw(generators, episodes)
-        if generators.seed != self._seed or len(self._ahead) > 2 * AHEAD * stride:
-            self._seed = generators.seed
-            self._ahead.clear()
-        unknown_yet = [episode for episode in episodes if episode not in self._ahead]
-        if unknown_yet:
-            several = [one + k * stride for one in unknown_yet for k in range(AHEAD)]
-            self._ahead.update(zip(several, self._draw(generators, several), strict=True))
-        found = np.array([self._ahead[episode] for episode in episodes])
-        for episode in episodes:
-            self._ahead.pop(episode, None)
-        return found
-
-    def _draw(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> Array:
-        size = len(self._plan.names)
-        uniforms = np.empty((len(episodes), size))
-        for row, episode in zip(uniforms, episodes, strict=True):
-            generators.at(episode, CONTEXT, DRAWS).random(out=row)
-        draws = self._plan.draw(uniforms)
-        if len(self._ends) and self._probability > 0:
-            chosen = self.ends_of(generators, episodes)
-            rows = np.flatnonzero(chosen >= 0)
-            draws[rows, self._columns[chosen[rows]]] = self._values[chosen[rows]]
-            return self._plan.settle(draws)
-        return draws
+    def draw(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> Array:
+        """The contexts of `episodes`, (m, context)."""
+        return np.array([self._block(generators, e // BLOCK)[0][e % BLOCK] for e in episodes])
 
     def ends_of(self, generators: EpisodeGenerators, episodes: Sequence[int]) -> IntArray:
         """Which of the ends each episode takes, (m,); -1 for none."""
+        return np.array([self._block(generators, e // BLOCK)[1][e % BLOCK] for e in episodes])
+
+    def _block(self, generators: EpisodeGenerators, block: int) -> tuple[Array, IntArray]:
+        """The contexts, (BLOCK, context), and the ends, (BLOCK,), of a block of episodes."""
+        if generators.seed != self._seed:
+            self._seed = generators.seed
+            self._blocks.clear()
+        found = self._blocks.pop(block, None) or self._draw(generators, block)
+        self._blocks[block] = found  # behind the others: the first one was used longest ago
+        if len(self._blocks) > KEPT:
+            del self._blocks[next(iter(self._blocks))]
+        return found
+
+    def _draw(self, generators: EpisodeGenerators, block: int) -> tuple[Array, IntArray]:
+        numbers = np.empty((len(self._plan.names), BLOCK))
+        for row, key in zip(numbers, self._plan.keys, strict=True):
+            generators.at(block, CONTEXT, DRAWS, key).random(out=row)
+        draws = self._plan.draw(numbers.T)
+        chosen = self._choose(generators, block)
+        rows = np.flatnonzero(chosen >= 0)
+        if len(rows):
+            draws[rows, self._columns[chosen[rows]]] = self._values[chosen[rows]]
+            draws = self._plan.settle(draws)
+        return draws, chosen
+
+    def _choose(self, generators: EpisodeGenerators, block: int) -> IntArray:
+        """The ends of a block of episodes, (BLOCK,)."""
         if not self._ends or self._probability == 0:
-            return np.full(len(episodes), -1)
-        drawn = np.array([generators.at(one, CONTEXT, ENDS).random() for one in episodes])
+            return np.full(BLOCK, -1)
+        drawn = generators.at(block, CONTEXT, ENDS).random(BLOCK)
         scaled = np.floor(drawn / self._probability * len(self._ends)).astype(np.int64)
         chosen: IntArray = np.where(scaled < len(self._ends), scaled, -1)
         return chosen

@@ -74,11 +74,25 @@ def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tup
         _check_terms(task, "succeeded", {"succeeded": success}, world.num_envs, 1)
     if type(task).privileged is Task.privileged:
         _check_units(task, observation)
+    _check_commanded(task, observation)
     terms = tuple(
-        ObservationTerm(name, values.shape[1], task.units.get(name, ""))
+        ObservationTerm(
+            name, values.shape[1], task.units.get(name, ""), commanded=name in task.commanded
+        )
         for name, values in observation.items()
     )
     return terms, tuple(rewards)
+
+
+def _check_commanded(task: Task, terms: Collection[str]) -> None:
+    """UserError unless all that the task calls commanded is observed."""
+    if isinstance(task.commanded, str):
+        raise UserError(
+            f"task {task.name!r}: commanded is {task.commanded!r}; allowed: a tuple of names"
+        )
+    for name in task.commanded:
+        if name not in terms:
+            raise unknown(f"commanded term of task {task.name!r}", name, terms)
 
 
 def privileged_terms(

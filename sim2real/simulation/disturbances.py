@@ -83,12 +83,11 @@ class Disturbances:
     def _draw(self, push: Push, column: int, ids: IntArray, episodes: IntArray) -> None:
         """Draw the next block of one push in the worlds `ids`."""
         self._block[ids, column] += 1
-        blocks = self._block[ids, column] * len(self._plan.pushes) + column
-        keys = zip(episodes[ids].tolist(), blocks.tolist(), strict=True)
+        blocks = zip(episodes[ids].tolist(), self._block[ids, column].tolist(), strict=True)
         uniforms = np.array(
             [
-                self._generators.at(episode, DISTURBANCE, block).random((4, BLOCK))
-                for episode, block in keys
+                self._generators.at(episode, DISTURBANCE, block, push.key).random((4, BLOCK))
+                for episode, block in blocks
             ]
         )
         gaps = np.maximum(np.rint(push.every.quantile(uniforms[:, 0]) / self._dt), 1)

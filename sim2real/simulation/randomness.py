@@ -1,8 +1,9 @@
-"""Counter-based random numbers: what an episode draws depends on (seed, episode) alone.
+"""Counter-based random numbers: a draw depends on the seed, the episode and its name alone.
 
 Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is keyed by seed and
-episode; its counter is split into stream (what the numbers are for) and block (which call or time
-block), so that any block can be drawn again without having drawn the ones before.
+episode; its counter is split into stream (what the numbers are for), block (which call or time
+block) and the key of a name (`domains.keys`), so that any block of any name can be drawn again
+without having drawn the others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ commands."""
 
 
 class EpisodeGenerators:
-    """Makes the generator of any (episode, stream, block) under one seed."""
+    """Makes the generator of any (episode, stream, block, key) under one seed."""
 
     def __init__(self, seed: int) -> None:
         self._bits = np.random.Philox(key=0)
@@ -34,9 +35,13 @@ class EpisodeGenerators:
         self._key[0] = seed
         self.seed = seed
 
-    def at(self, episode: int, stream: int, block: int) -> np.random.Generator:
-        """The generator of one block; valid until the next call of `at`."""
-        self._key[1], self._counter[2], self._counter[3] = episode, block, stream
+    def at(self, episode: int, stream: int, block: int, key: int = 0) -> np.random.Generator:
+        """The generator of one block; valid until the next call of `at`.
+
+        `key` in [0, 2**64) tells draws of different names apart; 0 is for those without a name.
+        """
+        counter = self._counter
+        self._key[1], counter[1], counter[2], counter[3] = episode, key, block, stream
         self._bits.state = self._state
         return self._generator
 

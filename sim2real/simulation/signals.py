@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from sim2real.domains.distributions import Distribution, Normal, Uniform
-from sim2real.domains.effects import Effect
+from sim2real.domains.effects import Effect, StepDraws
 from sim2real.domains.kinds import ACTUATION, SENSING
 from sim2real.simulation import stages
 from sim2real.simulation.delays import Delay, EngineJitter
@@ -48,15 +48,24 @@ class StepNumbers:
     """Random numbers of every control step, drawn in blocks of `BLOCK` steps a world.
 
     Those of control step s of an episode are in row s % BLOCK of the block s // BLOCK of the
-    `stream`, so they depend on the episode alone. A block is drawn lane after lane: what is added
-    behind the others changes none of them.
+    `stream`, lane after lane. Each of the `draws`, with what it is drawn from, has a generator
+    under its own key, so what else is drawn changes none of its numbers.
     """
 
-    def __init__(self, lanes: Sequence[Distribution], num_envs: int, stream: int) -> None:
+    def __init__(
+        self, draws: Sequence[tuple[StepDraws, Distribution]], num_envs: int, stream: int
+    ) -> None:
         self._stream = stream
+        lanes = [distribution for draw, distribution in draws for _ in range(draw.count)]
         self._values = np.zeros((num_envs, len(lanes), BLOCK))
-        runs = list(_runs([isinstance(one, Normal) for one in lanes]))
-        self._runs = [[(normal, row[part]) for normal, part in runs] for row in self._values]
+        ends = np.cumsum([draw.count for draw, _ in draws]).tolist()
+        parts = [
+            (draw.key, isinstance(distribution, Normal), slice(end - draw.count, end))
+            for (draw, distribution), end in zip(draws, ends, strict=True)
+        ]
+        self._parts = [
+            [(key, normal, row[part]) for key, normal, part in parts] for row in self._values
+        ]
         shifts, factors = np.array([_affine(one) for one in lanes]).T
         self._factors = factors
         self._shifts = shifts if shifts.any() else None
@@ -68,9 +77,9 @@ class StepNumbers:
         if not len(ids):
             return
         for world in ids.tolist():
-            episode, step = clock.episodes.item(world), clock.steps.item(world)
-            generator = clock.generators.at(episode, self._stream, step // BLOCK)
-            for normal, values in self._runs[world]:
+            episode, block = clock.episodes.item(world), clock.steps.item(world) // BLOCK
+            for key, normal, values in self._parts[world]:
+                generator = clock.generators.at(episode, self._stream, block, key)
                 fill = generator.standard_normal if normal else generator.random
                 fill(out=values)
         for distribution, part in self._others:
@@ -123,13 +132,15 @@ class SignalPath:
         delays: Array | None = None,
     ) -> None:
         self._all = np.arange(num_envs)
-        lanes: list[Distribution] = []
+        draws: list[tuple[StepDraws, Distribution]] = []
         places: dict[str, list[tuple[Effect, IntArray]]] = {}
+        lanes = 0
         for effect in effects:
-            first = 0 if effect.random is None else len(lanes)
+            first = 0 if effect.random is None else lanes
             places.setdefault(effect.kind, []).append((effect, first + effect.lanes))
             if effect.random is not None:
-                lanes += [effect.random] * (int(effect.lanes.max()) + 1)
+                draws += [(draw, effect.random) for draw in effect.draws]
+                lanes += sum(draw.count for draw in effect.draws)
         kinds = [kind for kind in order if kind in places]
         sources = {kind: [effect.sources for effect, _ in places[kind]] for kind in kinds}
         self._sources = np.concatenate([*itertools.chain(*sources.values()), self._all[:0]])
@@ -145,7 +156,7 @@ class SignalPath:
             magnitudes = self._magnitudes[:, part]
             self._stages[kind] = _STAGES[kind](found, lane, magnitudes, control_dt)
             self._parts[kind] = part
-        self._numbers = StepNumbers(lanes, num_envs, stream) if lanes else None
+        self._numbers = StepNumbers(draws, num_envs, stream) if draws else None
         for stage in self._stages.values():
             if isinstance(stage, EngineJitter) and delays is not None:
                 stage.delays = delays

@@ -70,10 +70,7 @@ class Simulation(World):
         self._stage = self.stage_after_step(self.task.derived_fields == "lagged")
         self.action_space = action_space(self.task, self.model)
         spec = functools.partial(prepared_spec, self.task, self.domain)
-        told = frozenset(self.task.memory)
-        subject = Subject(
-            self.task.name, sensed, self.dt, self.task.episode_s, spec=spec, told=told
-        )
+        subject = Subject(self.task.name, sensed, self.dt, self.task.episode_s, spec=spec)
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)
@@ -359,7 +356,7 @@ class Simulation(World):
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
             episodes = self._episodes[ids].tolist()
-            self._set_contexts(ids, self._draws.draw(self._generators, episodes, self.num_envs))
+            self._set_contexts(ids, self._draws.draw(self._generators, episodes))
 
     def _set_contexts(self, ids: IntArray, draws: Array) -> None:
         """Give the worlds `ids` the contexts `draws`, (m, context)."""

@@ -99,3 +99,21 @@ def test_sensors_change_what_is_seen_and_nothing_else(kind: str, task: str) -> N
     late = kind == "reward_delay"
     assert changed[-1] == late  # the reward is the truth's, unless it is late
     assert changed[:-1].any() != late
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_the_last_action_is_commanded_and_has_no_noise(task: str) -> None:
+    noise = {"noise": {"normal": [0.0, 1.0]}}
+    simulation = Simulation(task, Domain(sensing=[noise]), num_envs=2)  # type: ignore[list-item]
+    space = simulation.action_space
+    action = np.linspace(0.2, 0.9, 2 * space.shape[0]).reshape(2, -1) * space.high
+    simulation.advance(action)
+    truth, seen = simulation.task.observe(simulation), simulation.observation
+    commanded = {term.name for term in simulation.policy_terms if term.commanded}
+    assert {name for name, values in truth.items() if np.array_equal(values, action)} <= commanded
+    for term, last in zip(
+        simulation.policy_terms, np.cumsum([t.size for t in simulation.policy_terms]), strict=True
+    ):
+        width = truth[term.name].shape[1]  # the newest of a history
+        newest = seen[:, last - width : last]
+        assert np.array_equal(newest, truth[term.name]) == term.commanded

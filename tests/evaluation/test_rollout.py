@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
-from sim2real.evaluation.rollout import by_domain, evaluate, load_rows, returns, save_rows
+from sim2real.evaluation.rollout import act, by_domain, evaluate, load_rows, returns, save_rows
 from sim2real.simulation import Simulation
 
 
@@ -47,6 +48,64 @@ def test_rows_do_not_depend_on_the_number_of_worlds(kind: type[Linear]) -> None:
     assert all(rows == several[0] for rows in several)
     assert [row.episode for row in several[0]] == [*range(12), *range(12)]
     assert len({row.length for row in several[0]}) > 3  # they end at different times
+
+
+class Net:
+    """A torch network of two hidden layers, as SB3 asks it: float32 rows in one batch."""
+
+    def __init__(self, size: int, hidden: int, actions: int, activation: str) -> None:
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(0)
+        self.torch, act = torch, getattr(torch.nn, activation)
+        widths = (size, hidden, hidden, actions)
+        pairs = itertools.pairwise(widths)
+        layers = [layer for pair in pairs for layer in (torch.nn.Linear(*pair), act())]
+        self.net = torch.nn.Sequential(*layers[:-1], torch.nn.Tanh())
+
+    def predict(self, observation: Any, **_: Any) -> tuple[NDArray[Any], Any]:
+        with self.torch.no_grad():
+            seen = self.torch.as_tensor(observation, dtype=self.torch.float32)
+            return self.net(seen).numpy(), None
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        (6, 64, 1, "Tanh"),
+        (4, 64, 1, "Tanh"),
+        (6, 32, 1, "ReLU"),
+        (5, 16, 2, "ELU"),
+        (11, 64, 3, "Tanh"),
+        (45, 128, 12, "ELU"),
+        (27, 256, 8, "ReLU"),
+        (17, 300, 6, "ReLU"),
+    ],
+)
+def test_an_action_does_not_depend_on_the_number_of_worlds(net: Any) -> None:
+    policy = Net(*net)
+    seen = np.random.default_rng(1).standard_normal((40, net[0]))
+
+    def actions(rows: NDArray[Any]) -> NDArray[Any]:
+        all_ = np.ones(len(rows), dtype=bool)
+        return act(policy, rows, None, all_, all_, True)[0]
+
+    alone = np.concatenate([actions(row[None]) for row in seen])
+    for count in range(1, 41):
+        np.testing.assert_array_equal(actions(seen[:count]), alone[:count])
+        np.testing.assert_array_equal(actions(seen[-count:]), alone[-count:])
+    many = np.tile(seen, (5, 1))  # more than one batch
+    np.testing.assert_array_equal(actions(many), np.tile(alone, (5, 1)))
+
+
+@pytest.mark.parametrize(("task", "net"), [("furuta", (6, 64, 1, "Tanh")), ("cartpole", None)])
+def test_rows_of_a_network_do_not_depend_on_the_number_of_worlds(task: str, net: Any) -> None:
+    size = Simulation(task).observation_space.shape[0]
+    policy = Net(*(net or (size, 64, 1, "ReLU")))
+    one, *others = (
+        evaluate(policy, task, "randomized", episodes=10, num_envs=n, threads=1)
+        for n in (1, 9, 10, 3)
+    )
+    assert all(rows == one for rows in others)
 
 
 def test_rows_are_those_of_a_plain_loop() -> None:

@@ -12,6 +12,7 @@ class Follower(Task):
     control_dt, episode_s, redraw_s = 0.02, 1.0, 0.2
     action_limits = (-2.0, 2.0)
     memory = {"command": 1, "given": 1}  # noqa: RUF012
+    commanded = ("command", "last_action")
     history = {"place": 3}  # noqa: RUF012
 
     def __init__(self, command=None):

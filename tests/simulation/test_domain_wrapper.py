@@ -117,7 +117,11 @@ def test_hopper_equals_our_own_in_the_same_domain():
             {"field": "opt.gravity", "component": "x", "add": 0.3},
         ],
         actuation=[{"strength": {"uniform": [0.8, 1.2]}}],
-        sensing=[{"noise": {"normal": [0.0, 0.01]}}, {"delay": 0.012}, {"reward_delay": 0.02}],
+        sensing=[
+            {"noise": {"normal": [0.0, 0.01]}, "shared": True},
+            {"delay": 0.012},
+            {"reward_delay": 0.02},
+        ],
         disturbances=[
             {"push": {"uniform": [1.0, 2.0]}, "of": "torso", "every": 0.1},
             {"force": 3.0, "of": "torso", "direction": "x"},

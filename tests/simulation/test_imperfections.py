@@ -9,6 +9,7 @@ import yaml
 
 from sim2real.domains import Domain, Subject, bind, load_domain
 from sim2real.domains.distributions import Constant
+from sim2real.domains.keys import key_of
 from sim2real.domains.kinds import ACTUATION as ACTUATIONS
 from sim2real.domains.kinds import SENSING as SENSINGS
 from sim2real.errors import UserError
@@ -201,7 +202,8 @@ def test_jitter_writes_the_engines_delay():
         simulation.advance(np.ones((4, 1)))
         written = simulation.expanded("actuator_delay")[:, 0]
         for world in range(4):
-            block = EpisodeGenerators(5).at(world, ACTUATION, step // 32).random(32)
+            key = key_of("delay")
+            block = EpisodeGenerators(5).at(world, ACTUATION, step // 32, key).random(32)
             jitter = -0.03 + 0.04 * block[step % 32]
             assert written[world] == pytest.approx(np.clip(0.02 + jitter, 0.0, 0.03))
 
@@ -371,11 +373,19 @@ def test_an_unstable_world_leaves_nothing_behind_in_its_sensors():
         assert np.isfinite(ours.reward).all()
 
 
-def test_what_a_robot_is_told_is_held_only_where_it_is_named():
-    def held(**entry):
-        domain = Domain(sensing=[{"held": {"uniform": [0.0, 0.1]}, **entry}])
-        return Simulation("quadruped", domain).context_names
+COMMANDED = ["delay", "scale", "bias", "drift", "noise", "quantization", "stuck", "dropped", "held"]
 
-    assert not any("command" in name for name in held())
-    assert "sensor_held:gyro" in held()
-    assert held(of="command") == ("sensor_held:command",)
+
+@pytest.mark.parametrize("kind", COMMANDED)
+def test_what_a_robot_is_commanded_has_a_sensor_only_where_it_is_named(kind):
+    magnitude = {"noise": {"normal": [0, 1]}, "scale": 0.5, "stuck": 0.5, "dropped": 0.5}
+
+    def sensed(**entry):
+        domain = Domain(sensing=[{kind: magnitude.get(kind, 0.3), **entry}])
+        return [effect.columns.tolist() for effect in Simulation("quadruped", domain).plan.sensing]
+
+    assert sensed() == [list(range(30))]
+    assert sensed(of=["*"]) == [list(range(30))]
+    assert sensed(of="command") == [[42, 43, 44]]
+    assert sensed(of=["gyro", "last_action[1]"]) == [[0, 1, 2, 31]]
+    assert sensed(of="*_action") == [list(range(30, 42))]  # a pattern that no sensed term matches

@@ -68,6 +68,11 @@ def test_terms_survive_json() -> None:
     data = json.loads(json.dumps([dataclasses.asdict(term) for term in full.observation_terms]))
     assert tuple(ObservationTerm.of(term) for term in data) == full.observation_terms
     assert ObservationTerm.of({"name": "x", "size": 2, "unit": "m"}) == ObservationTerm("x", 2, "m")
+    furuta = [term for term in Simulation("furuta").policy_terms if term.commanded]
+    assert [term.name for term in furuta] == ["last_action"]
+    assert ObservationTerm.of(dataclasses.asdict(furuta[0])).commanded
+    # a run from before the flag has the same terms
+    assert ObservationTerm.of({"name": "last_action", "size": 1}) == furuta[0]
 
 
 def test_a_domain_that_draws_nothing_has_no_context() -> None:

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from sim2real.domains.distributions import Normal, Uniform
-from sim2real.domains.effects import Effect
+from sim2real.domains.effects import Effect, StepDraws
+from sim2real.domains.keys import key_of
 from sim2real.domains.kinds import ACTUATION, SENSING
 from sim2real.simulation.randomness import SENSING as STREAM
 from sim2real.simulation.randomness import Clock, EpisodeGenerators
 from sim2real.simulation.signals import BLOCK, SignalPath
 
-DT, SEED = 0.02, 3
+DT, SEED, KEY = 0.02, 3, 2**64 - 7
 STEP = np.concatenate([[0.0], np.ones(40)])
 WAVE = np.sin(0.37 * np.arange(80)) + 0.3 * np.sin(1.9 * np.arange(80))
 RANDOM = {
@@ -30,6 +31,7 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1):
         sources=columns[:0] if kind == "noise" else np.zeros(width, dtype=int),
         lanes=columns,
         random=random or RANDOM.get(kind),
+        draws=(StepDraws(KEY, width),),
         low=np.full(width, -1.0),
         high=np.full(width, 2.0),
         longest=longest,
@@ -55,7 +57,7 @@ def drawn(steps, method="random"):
     """The numbers of one lane and one world, as they are documented, (steps,)."""
     generators = EpisodeGenerators(SEED)
     blocks = [
-        getattr(generators.at(0, STREAM, block), method)(BLOCK)
+        getattr(generators.at(0, STREAM, block, KEY), method)(BLOCK)
         for block in range(steps // BLOCK + 1)
     ]
     return np.concatenate(blocks)[:steps]
@@ -229,20 +231,22 @@ def test_worlds_do_not_disturb_each_other(kind):
             np.testing.assert_array_equal(ours[k], theirs[0])
 
 
-def test_more_lanes_leave_the_numbers_of_the_others_alone():
-    def effect(columns, first, random):
-        columns = np.array(columns)
+def test_the_numbers_of_a_name_do_not_depend_on_the_other_names():
+    def effect(name, columns, random):
+        columns, key = np.array(columns), StepDraws(key_of(name), len(columns))
         none = columns[:0]
-        return Effect("noise", columns, none, columns - first, random, none, none, 0.0, 1)
+        lanes = columns - columns[0]
+        return Effect("noise", columns, none, lanes, random, (key,), none, none, 0.0, 1)
 
-    one = effect([0, 1], 0, Normal(0.0, 1.0))
-    others = [effect([2], 2, Uniform(0.0, 1.0)), effect([3], 3, Normal(0.0, 2.0))]
+    one = effect("one", [0, 1], Normal(0.0, 1.0))
+    others = [effect("two", [2], Uniform(0.0, 1.0)), effect("three", [3], Normal(0.0, 2.0))]
     outputs = []
-    for effects in ([one], [one, *others]):
+    for effects in ([one], [one, *others], [*others, one]):
         path = SignalPath(effects, ["noise"], 1, DT, STREAM)
         clock = Clock(EpisodeGenerators(SEED), np.array([0]), np.array([0]))
         outputs.append(path.apply(np.zeros((1, 4)), clock))
-    few, many = outputs
+    few, many, reordered = outputs
     np.testing.assert_array_equal(few[:, :2], many[:, :2])
+    np.testing.assert_array_equal(many, reordered)
     assert (many != 0).all()
     assert (few[:, 2:] == 0).all()

@@ -229,6 +229,8 @@ def test_a_command_in_range_is_kept():
         ({"memory": {"command": 0}}, "memory 'command' has the size 0"),
         ({"history": {"plce": 2}}, "unknown history .* did you mean 'place'"),
         ({"history": {"place": 0}}, "history of 'place' is 0"),
+        ({"commanded": ("comand",)}, "unknown commanded term .* did you mean 'command'"),
+        ({"commanded": "command"}, "commanded is 'command'; allowed: a tuple of names"),
         ({"action_limits": (1.0, -1.0)}, "action_limits are"),
         ({"control": lambda self, world, action: action[:, :0]}, r"control must be \(2, 1\)"),
         ({"succeeded": lambda self, world: np.ones(3)}, "succeeded must be"),
