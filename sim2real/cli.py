@@ -22,7 +22,7 @@ from tyro.conf import Positional
 from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.output import Outcome, compared, pairs, pretrainings, table, trained
-from sim2real.verbs import Audit, Command, Doctor, List, Pairs, Publish, View
+from sim2real.verbs import Audit, Command, Doctor, List, OfRun, Pairs, Publish, View
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -93,7 +93,7 @@ class Pretrain(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer(Training):
+class Transfer(Training, OfRun):
     """Move a run's policy into another domain, within a budget of its control steps."""
 
     source: Positional[Path]
@@ -111,7 +111,7 @@ class Transfer(Training):
         from sim2real.transfer.api import transfer
 
         run = transfer(
-            load_run(self.source),
+            load_run(self.source, **self.loading()),
             self.domain,
             method=self.method,
             budget=self.budget,
@@ -122,7 +122,7 @@ class Transfer(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(Training):
+class Distill(Training, OfRun):
     """Train a student to act as a run's policy does, within a budget of control steps."""
 
     teacher: Positional[Path]
@@ -140,7 +140,7 @@ class Distill(Training):
         from sim2real.transfer.api import distill
 
         run = distill(
-            load_run(self.teacher),
+            load_run(self.teacher, **self.loading()),
             self.domain,
             student=self.student,
             budget=self.budget,
@@ -151,7 +151,7 @@ class Distill(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command):
+class Evaluate(OfRun):
     """Run a policy in domains; a table of returns, and one JSON line for every episode."""
 
     policy: Positional[Path]
@@ -159,8 +159,6 @@ class Evaluate(Command):
     which nothing is executed."""
     domains: tuple[str, ...] = ("nominal",)
     """Domains of the task, or my_domains.yaml:windy."""
-    task: str | None = None
-    """Task of a .zip; a run knows its own."""
     algorithm: str | None = None
     """Algorithm of a .zip, where its weights leave it open."""
     episodes: int = 100
@@ -214,12 +212,11 @@ class Evaluate(Command):
         from sim2real.training.run import load_run
 
         if self.policy.suffix != ".zip":
-            run = load_run(self.policy)
-            task = load_task(self.task or run.config.task, **run.config.task_options)
-            return run.policy, task, run.results / "report"
+            run = load_run(self.policy, **self.loading())
+            return run.policy, run.task, run.results / "report"
         if self.task is None:
             raise UserError(f"{self.policy} does not tell its task; add --task NAME")
-        task = load_task(self.task)
+        task = load_task(self.task, **pairs(self.task_options))
         policy = load_foreign(self.policy, task, self.algorithm)
         return policy, task, self.policy.with_suffix("")
 
@@ -232,13 +229,15 @@ class Study(Command):
     """The study's YAML file."""
     workers: int | None = None
     """Processes; by default one a processor."""
+    trust_code: bool = False
+    """Accept, and import, the Python code that the study names."""
 
     def run(self) -> Outcome:
         """Call `sim2real.study`."""
         from sim2real.studies.config import load_study
         from sim2real.studies.study import CellsFailed, study
 
-        asked = load_study(self.file)
+        asked = load_study(self.file, trust_code=self.trust_code)
         try:
             report = study(asked, workers=self.workers, progress=not self.json)
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
@@ -248,7 +247,7 @@ class Study(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume(Command):
+class Resume(OfRun):
     """Continue a run that was interrupted, as if it never had been."""
 
     path: Positional[Path]
@@ -258,7 +257,7 @@ class Resume(Command):
         """Call `sim2real.resume`."""
         from sim2real.training.pretrain import resume
 
-        return trained(resume(self.path, progress=not self.json))
+        return trained(resume(self.path, not self.json, **self.loading()))
 
 
 # -- entry -------------------------------------------------------------------------------------

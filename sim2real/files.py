@@ -123,6 +123,22 @@ def user_path(text: str | Path) -> Path:
     return path
 
 
+def refuse_links_out_of(folder: Path) -> None:
+    """UserError if a symbolic link in `folder`, at any depth, leads out of it."""
+    inside = folder.resolve()
+    for place, folders, names in os.walk(folder):
+        for link in (Path(place, name) for name in (*folders, *names)):
+            if link.is_symlink() and not _resolved(link).is_relative_to(inside):
+                raise UserError(f"{link} is a symbolic link out of {folder}; it is not followed")
+
+
+def _resolved(link: Path) -> Path:
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return Path("/")
+
+
 def sha256(path: Path) -> str:
     """The hexadecimal SHA-256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,6 +31,23 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfRun(Command):
+    """What the verbs that load a run have."""
+
+    task: str | None = None
+    """Task in place of the one that the run names: a name, my_robot.py, or "module:Class"."""
+    task_options: Pairs = ()
+    """Options of the task, besides those of the run."""
+    trust_code: bool = False
+    """Accept, and import, the Python code that the run names."""
+
+    def loading(self) -> dict[str, Any]:
+        """The arguments of `load_run` and `resume`."""
+        options = pairs(self.task_options)
+        return {"task": self.task, "task_options": options, "trust_code": self.trust_code}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Audit(Command):
     """Probe a domain at both ends of every range: each parameter must act, no world be broken."""
 
@@ -63,7 +80,7 @@ class Audit(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publish(Command):
+class Publish(OfRun):
     """Write a run's policy without its training state, with a card of what it is worth."""
 
     source: Positional[Path]
@@ -81,9 +98,10 @@ class Publish(Command):
         """Call `sim2real.training.publish`."""
         from sim2real.training.pretrained import read_card
         from sim2real.training.publish import publish
+        from sim2real.training.run import load_run
 
         folder = publish(
-            self.source,
+            load_run(self.source, **self.loading()),
             self.out,
             domains=self.domains or None,
             episodes=self.episodes,
@@ -94,7 +112,7 @@ class Publish(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View(Command):
+class View(OfRun):
     """Show a policy at work: in a window where there is a screen, else as a film."""
 
     policy: Positional[Path]
@@ -117,7 +135,7 @@ class View(Command):
         from sim2real.evaluation.view import has_screen, view
         from sim2real.training.run import load_run
 
-        run = load_run(self.policy)
+        run = load_run(self.policy, **self.loading())
         out = self.out
         if out is None and not has_screen():
             out = run.results / "report" / "view.mp4"

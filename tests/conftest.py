@@ -19,3 +19,4 @@ def private_cache(
 ) -> None:
     """Cached references of one test are not found by another."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))

@@ -22,7 +22,7 @@ ROOMS = [
     "studies",
     "cli",
 ]
-FOUNDATION = {"errors", "files", "config", "task", "registry"}
+FOUNDATION = {"errors", "files", "config", "task", "registry", "sources", "trust"}
 FILES = sorted(
     path
     for folder in ("sim2real", "envs", "policies", "scripts")

@@ -14,6 +14,8 @@ from pydantic import Field, field_validator
 from sim2real.config import Config, parse
 from sim2real.errors import UserError
 from sim2real.files import read_yaml, user_path
+from sim2real.registry import trusted_task
+from sim2real.transfer.method import trusted_method
 
 Count = Annotated[int, Field(ge=1)]
 SCRATCH = "scratch"
@@ -145,15 +147,23 @@ def labelled(entries: Sequence[Any], kind: str) -> dict[str, Any]:
     return table
 
 
-def load_study(path: Path | str) -> StudyConfig | ComparisonConfig:
+def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | ComparisonConfig:
     """The study in a YAML file; UserError tells every problem with its key and the nearest match.
 
-    Its name is by default the file's.
+    Its name is by default the file's. Code that it names is imported later, as named by the user;
+    so it must be code that the user made or accepted before, or accepts here by `trust_code`.
     """
     data = read_yaml(user_path(path))
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected keys and values, got {type(data).__name__}")
     named = {"name": Path(path).stem, **data}
+    config: StudyConfig | ComparisonConfig
     if "pretrainings" in data:
-        return parse(ComparisonConfig, named, str(path))
-    return parse(StudyConfig, named, str(path))
+        config = parse(ComparisonConfig, named, str(path))
+    else:
+        config = parse(StudyConfig, named, str(path))
+    trusted_task(config.task, str(path), trust_code)
+    methods = config.methods if isinstance(config, StudyConfig) else {}
+    for label, options in methods.items():
+        trusted_method(str(options.get("name", label)), str(path), trust_code)
+    return config

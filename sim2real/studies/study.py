@@ -44,18 +44,20 @@ def study(
     *,
     workers: int | None = None,
     progress: bool = True,
+    trust_code: bool = False,
 ) -> dict[str, Any]:
     """Run a study on `workers` processes (by default one a processor); returns its report.
 
-    `config` is the study or its YAML file. Writes report/index.html, report.md and report.json
-    into the study's folder. What is done already, with the same content, is not done again.
+    `config` is the study or its YAML file, whose code must be trusted (see `load_study`). Writes
+    report/index.html, report.md and report.json into the study's folder. What is done already, with
+    the same content, is not done again.
 
     Raises UserError for what is unknown or impossible, and for domains that do not pass their audit
     (AuditFailed), before anything is run; CellsFailed, with ids and tracebacks, when everything
     else is done; KeyboardInterrupt after a first Ctrl-C, when the trainings are saved and the same
     call goes on.
     """
-    asked = load_study(config) if isinstance(config, Path | str) else config
+    asked = load_study(config, trust_code) if isinstance(config, Path | str) else config
     plan = plan_of(asked)
     started = time.monotonic()
     with _alone(asked.folder):

@@ -23,14 +23,22 @@ from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import Run, RunConfig, create_run, load_run, read_parts, versions
+from sim2real.training.run import (
+    Run,
+    RunConfig,
+    RunFolder,
+    at_checkpoint,
+    create_run,
+    read_folder,
+    versions,
+)
 
 PICTURES = 5
 """Animated pictures in a training of the usual length ..."""
 PICTURES_EVERY = 100_000
 """... and at least this many control steps between two, so that short ones make none."""
 
-Resumer = Callable[[Path, bool], Run]
+Resumer = Callable[[RunFolder, bool], Run]
 RESUMERS: dict[str, Resumer] = {}
 """How to resume each kind of run besides "pretrain"; see `register_resumer`."""
 
@@ -86,36 +94,38 @@ def pretrain(
         "pictures_every": _pictures_every(steps) if pictures_every is None else pictures_every,
     }
     create_run(folder, parse(RunConfig, asked, "pretrain"), loaded, domains)
-    return _train(folder, loaded, progress)
+    return _train(read_folder(folder, task=loaded), progress)
 
 
-def resume(run_path: Path | str, progress: bool = True) -> Run:
+def resume(run_path: Path | str, progress: bool = True, **loading: Any) -> Run:
     """Continue a run from its last good checkpoint until it has all its steps.
 
     Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
-    as it is. Raises UserError if it is not a run or all its checkpoints are damaged.
+    as it is. `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
+    Raises UserError if it is not a run or all its checkpoints are damaged.
     """
     path = find_run(run_path)
     if is_published(path):
         raise UserError(f"{run_path} is a published policy without training state; transfer it")
-    config, _, _ = read_parts(path)
+    folder = read_folder(path, **loading)
+    kind = folder.config.kind
     _warn_of_versions(path)
-    if config.kind == "pretrain":
-        return _train(path, config.load_task(), progress)
-    if config.kind not in RESUMERS:
+    if kind == "pretrain":
+        return _train(folder, progress)
+    if kind not in RESUMERS:
         importlib.import_module("sim2real.transfer.api")  # registers its resumers
-    return RESUMERS[config.kind](path, progress)
+    return RESUMERS[kind](folder, progress)
 
 
 def register_resumer(kind: str, resumer: Resumer) -> None:
-    """Tell `resume` how to continue runs of `kind`: a function of the path and `progress`."""
+    """Tell `resume` how to continue runs of `kind`: a function of the folder and `progress`."""
     if RESUMERS.setdefault(kind, resumer) is not resumer:
         raise ValueError(f"there is a resumer of {kind!r} already: {RESUMERS[kind]}")
 
 
-def _train(path: Path, task: Task, progress: bool) -> Run:
-    """Train the run at `path` from where it is, which may be the beginning, to its end."""
-    config, _, domains = read_parts(path)
+def _train(folder: RunFolder, progress: bool) -> Run:
+    """Train a run from where it is, which may be the beginning, to its end."""
+    path, config, domains, task = folder.path, folder.config, folder.domains, folder.task
     recipe = config.parsed_recipe()
     env = make_vec_env(
         task,
@@ -158,7 +168,7 @@ def _train(path: Path, task: Task, progress: bool) -> Run:
         env.close()
     if progress:
         print(f"run: {path}", file=sys.stderr)
-    return load_run(path)
+    return at_checkpoint(folder)
 
 
 def _pictures_every(steps: int) -> int:

@@ -21,7 +21,7 @@ from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
-from sim2real.training.run import Run, RunConfig, load_run
+from sim2real.training.run import Run, load_run
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)
@@ -85,13 +85,14 @@ def described(run: Run) -> dict[str, Any]:
         "algorithm": config.algorithm,
         "steps": run.step,
         "seed": config.seed,
-        "command": command_of(config),
+        "command": command_of(run),
         "parameters": sum(tensor.numel() for tensor in run.checkpoint.policy.values()),
     }
 
 
-def command_of(config: RunConfig) -> str:
+def command_of(run: Run) -> str:
     """The command that makes the run again, with what differs from the tuned recipe."""
+    config = run.config
     steps = "--steps" if config.kind == "pretrain" else "--budget"
     words = ["sim2real", config.kind]
     words += [config.task] if config.kind == "pretrain" else [Path(str(config.source)).name]
@@ -104,7 +105,7 @@ def command_of(config: RunConfig) -> str:
     if config.kind == "pretrain":
         words += _pairs("--task-options", config.task_options)
         words += _randomization(config.randomization)
-        usual = load_recipe(config.algorithm, config.load_task().name).model_dump(mode="json")
+        usual = load_recipe(config.algorithm, run.task.name).model_dump(mode="json")
         own = {name: value for name, value in config.recipe.items() if usual.get(name) != value}
         words += ["--num-envs", str(own.pop("num_envs"))] if "num_envs" in own else []
         words += _pairs("--set", own)

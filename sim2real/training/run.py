@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,14 +27,16 @@ from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
 from sim2real.policies.tensors import freeze_tensors
-from sim2real.registry import load_task
+from sim2real.registry import load_task, trusted_task
 from sim2real.simulation import Simulation
+from sim2real.sources import source_of
 from sim2real.task import ObservationTerm, Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.checkpoint import Checkpoint
 from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.training.state import load_policy
+from sim2real.trust import accept
 
 PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
 FOLDERS = ("checkpoints", "tensorboard", "report")
@@ -79,25 +81,57 @@ class RunConfig(Config):
         """The recipe as a typed object."""
         return parse_recipe(self.algorithm, self.recipe)
 
-    def load_task(self) -> Task:
-        """The task, made with its options."""
-        return load_task(self.task, **self.task_options)
+
+@dataclass(frozen=True)
+class Loading:
+    """What the user says when a run is loaded."""
+
+    task: str | Task | None = None
+    """The task to use in place of the one that the run names."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the task besides those of the run, or in place of them."""
+    trust_code: bool = False
+    """Whether code of the run that is not known yet is accepted, and imported."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder at one of its checkpoints."""
+class RunFolder:
+    """What a run was asked, as its folder says."""
 
     path: Path
     config: RunConfig
     task_info: dict[str, Any]
     domains: dict[str, Domain]
-    checkpoint: Checkpoint
+    loading: Loading
 
     @property
     def domain(self) -> Domain:
         """The domain that was learned in."""
         return self.domains[self.config.domain]
+
+    @cached_property
+    def task(self) -> Task:
+        """The task.
+
+        Raises UserError, before anything is imported, if it is code that the user neither named
+        nor made or accepted before.
+        """
+        given = self.loading.task
+        if isinstance(given, Task):
+            return given
+        options = {**self.config.task_options, **self.loading.task_options}
+        if given is not None:
+            return load_task(given, **options)
+        where = str(self.path / "config.yaml")
+        named = trusted_task(self.config.task, where, self.loading.trust_code)
+        return load_task(named, **options)
+
+
+@dataclass(frozen=True)
+class Run(RunFolder):
+    """A run folder at one of its checkpoints."""
+
+    checkpoint: Checkpoint
 
     @property
     def step(self) -> int:
@@ -114,11 +148,6 @@ class Run:
     def steps(self) -> list[int]:
         """The steps of which there are checkpoints, ascending."""
         return checkpoints.steps(self.path)
-
-    @cached_property
-    def task(self) -> Task:
-        """The task, loaded by its reference."""
-        return self.config.load_task()
 
     @cached_property
     def algorithm(self) -> BaseAlgorithm:
@@ -139,10 +168,15 @@ class Run:
 
 
 def create_run(
-    path: Path | str, config: RunConfig, task: Task, domains: Mapping[str, Domain]
+    path: Path | str,
+    config: RunConfig,
+    task: Task,
+    domains: Mapping[str, Domain],
+    methods: Sequence[type] = (),
 ) -> Path:
     """Make the folder of a run that has not begun.
 
+    Code of the user's own, of the task and of `methods`, is trusted from now on.
     Raises UserError if `path` exists and when the disk is full.
     """
     path = Path(path)
@@ -161,31 +195,48 @@ def create_run(
         if error.errno not in checkpoints.FULL:
             raise
         raise UserError(f"{path}: {error.strerror}; nothing was written") from None
+    for kind in (type(task), *methods):
+        if (source := source_of(kind)) is not None:
+            accept(source)
     return path
 
 
-def load_run(path: Path | str, step: int | None = None) -> Run:
+def load_run(path: Path | str, step: int | None = None, **loading: Any) -> Run:
     """Read a run at a checkpoint: that of `step`, or the last good one.
 
-    `path` may be the name of a shipped policy, "pretrained:hopper".
+    `path` may be the name of a shipped policy, "pretrained:hopper". `loading` are the fields of
+    `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`. Code
+    that the run names is imported when its task is first used, and only if the user made or
+    accepted it before, or says `trust_code`.
     Raises UserError if the folder is not a run or no checkpoint can be read.
     """
+    return at_checkpoint(read_folder(path, **loading), step)
+
+
+def at_checkpoint(folder: RunFolder, step: int | None = None) -> Run:
+    """The run in `folder` at a checkpoint: that of `step`, or the last good one."""
+    checkpoint = checkpoints.read_checkpoint(folder.path, step)
+    parts = {one.name: getattr(folder, one.name) for one in fields(RunFolder)}
+    return Run(**parts, checkpoint=checkpoint)
+
+
+def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
+    """What a run was asked: its configuration, the task's contract and the domains.
+
+    Raises UserError if the folder is not a run, or if a symbolic link leads out of it.
+    """
     path = find_run(path)
-    config, task_info, domains = read_parts(path)
-    return Run(path, config, task_info, domains, checkpoints.read_checkpoint(path, step))
-
-
-def read_parts(path: Path) -> tuple[RunConfig, dict[str, Any], dict[str, Domain]]:
-    """What a run was asked: its configuration, the task's contract and the domains."""
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is not a run: it has no config.yaml")
+    files.refuse_links_out_of(path)
     config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     config.parsed_recipe()
     domains = load_domains(path / "domains.yaml")
     for name in {config.domain, config.target or config.domain}:
         if name not in domains:
             raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
-    return config, files.read_json(path / "task.json"), domains
+    task_info = files.read_json(path / "task.json")
+    return RunFolder(path, config, task_info, domains, Loading(**loading))
 
 
 def describe_task(simulation: Simulation) -> dict[str, Any]:

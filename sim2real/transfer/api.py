@@ -27,16 +27,23 @@ from sim2real.training.recipe import AnyRecipe
 from sim2real.training.run import (
     Run,
     RunConfig,
+    RunFolder,
+    at_checkpoint,
     create_run,
     load_run,
-    read_parts,
     spaces_of,
     terms_of,
 )
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.curve import Curve, schedule
 from sim2real.transfer.manifest import Contract, Manifest, compare, require_fit
-from sim2real.transfer.method import Prepared, TransferMethod, describe_method, load_method
+from sim2real.transfer.method import (
+    Prepared,
+    TransferMethod,
+    describe_method,
+    load_method,
+    load_method_of_file,
+)
 
 SOURCE = "source"
 """Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
@@ -77,7 +84,7 @@ def transfer(
     source = run if isinstance(run, Run) else load_run(run)
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
-    loaded = source.config.load_task() if task is None else load_task(task)
+    loaded = source.task if task is None else load_task(task)
     target = load_domain(loaded, domain)
     allowance = Budget(budget)
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
@@ -108,14 +115,14 @@ def transfer(
         if progress:
             started.manifest.print(Console(stderr=True))
         frozen = config.model_copy(update={"frozen": started.manifest.frozen})
-        create_run(folder, frozen, loaded, {target.name: target})
+        create_run(folder, frozen, loaded, {target.name: target}, [type(chosen)])
         with new_folder(folder / SOURCE) as copy:
             keep_policy(source, copy)
         write_json(folder / "report" / "manifest.json", started.manifest.to_json())
         started.learn(folder, progress)
     finally:
         started.env.close()
-    return load_run(folder)
+    return load_run(folder, task=loaded)
 
 
 def distill(
@@ -137,18 +144,18 @@ def distill(
     return transfer(run, domain, method="distill", budget=budget, options=merged, **others)
 
 
-def resume_transfer(path: Path, progress: bool) -> Run:
+def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     """Continue a transfer from its last good checkpoint; a finished one is returned as it is."""
-    config, _, domains = read_parts(path)
+    path, config = folder.path, folder.config
     if config.method is None:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     started = _Start(
         config,
-        load_method(config.method),
+        load_method_of_file(config.method, str(path / "config.yaml"), folder.loading.trust_code),
         config.parsed_recipe(),
         load_run(path / SOURCE),
-        config.load_task(),
-        domains[config.domain],
+        folder.task,
+        folder.domain,
     )
     try:
         if checkpoints.steps(path):
@@ -158,7 +165,7 @@ def resume_transfer(path: Path, progress: bool) -> Run:
         started.learn(path, progress)
     finally:
         started.env.close()
-    return load_run(path)
+    return at_checkpoint(folder)
 
 
 register_resumer("transfer", resume_transfer)

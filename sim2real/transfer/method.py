@@ -2,13 +2,12 @@
 
 A method says how it would learn in the target (a recipe) and prepares the learner: which tensors
 it takes along, what rests when. The rest, folder, budget, training loop, curve, is the same for
-all and lives in `api.py`. A method of your own is a file like `scratch.py`, given to `transfer` as
-"module:Class".
+all and lives in `api.py`. A method of your own is a file like `scratch.py`, given to `transfer` by
+its path.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -22,10 +21,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.config import Config, parse
 from sim2real.errors import UserError, unknown
 from sim2real.policies.tensors import named_tensors
+from sim2real.registry import find_class
+from sim2real.sources import Source, is_shipped, source_of
 from sim2real.training.recipe import AnyRecipe, parse_recipe
 from sim2real.training.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
+from sim2real.trust import trusted_source
 
 METHODS = {
     "fine_tune": "sim2real.transfer.fine_tune:FineTune",
@@ -110,43 +112,80 @@ def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row,
 
 
 def load_method(
-    method: str | Mapping[str, Any] | TransferMethod, options: Mapping[str, Any] | None = None
+    method: str | Mapping[str, Any] | TransferMethod | Source,
+    options: Mapping[str, Any] | None = None,
 ) -> TransferMethod:
-    """A method by name, by "module:Class", or from {"name": ..., option: value}.
+    """A method by name, by file or module, or from {"name": ..., option: value}.
 
+    "my_method.py" has one method, "my_method.py:Class" and "module:Class" name it. Code that is
+    named here is imported: for a name out of a file, see `load_method_of_file`.
     Raises UserError for an unknown method or option, and for a value that is not allowed.
     """
     if isinstance(method, Mapping):
         given = {key: value for key, value in method.items() if key != "name"}
         return load_method(str(method.get("name", "")), {**given, **(options or {})})
-    if not isinstance(method, str):
+    if not isinstance(method, str | Source):
         if options:
             raise UserError("the method is made already; its options come too late")
         return method
-    made = parse(find_method(method), options or {}, f"method {method!r}")
+    named = method if isinstance(method, str) else method.reference
+    made = parse(find_method(method), options or {}, f"method {named!r}")
     if not isinstance(made, TransferMethod):
-        raise UserError(f"{method} has no name, target_recipe and prepare: it is no method")
+        raise UserError(f"{named} has no name, target_recipe and prepare: it is no method")
     return made
+
+
+def load_method_of_file(
+    described: Mapping[str, Any], where: str, trust_code: bool = False
+) -> TransferMethod:
+    """The method that a run describes, in the file `where`, whose own code must be trusted.
+
+    Raises UserError, before anything is imported, if it is not.
+    """
+    options = {key: value for key, value in described.items() if key != "name"}
+    return load_method(trusted_method(str(described.get("name", "")), where, trust_code), options)
+
+
+def trusted_method(name: str, where: str, trust_code: bool = False) -> str | Source:
+    """What `load_method` takes for a method that the file `where` names; nothing is imported.
+
+    Raises UserError for code of the user's own that is neither trusted nor accepted by
+    `trust_code`, and for a name that is not there.
+    """
+    module, colon, _ = name.partition(":")
+    if name in METHODS or (colon and is_shipped(module)):
+        return name
+    source = trusted_source(name, where, trust_code)
+    if source is None:
+        raise unknown("method", name, METHODS)
+    return source
 
 
 def describe_method(method: TransferMethod) -> dict[str, Any]:
     """A method as JSON, from which `load_method` makes it again."""
     if not isinstance(method, Config):
         raise UserError(f"method {method.name!r} must be a Config, so that a run can be resumed")
-    shipped = METHODS.get(method.name, "").endswith(f":{type(method).__name__}")
-    place = f"{type(method).__module__}:{type(method).__name__}"
-    return {"name": method.name if shipped else place, **method.model_dump(mode="json")}
+    return {"name": _name_of(method), **method.model_dump(mode="json")}
 
 
-def find_method(reference: str) -> type[Config]:
-    """The class of a method by name or by "module:Class"; UserError if there is none."""
-    if reference not in METHODS and ":" not in reference:
-        raise unknown("method", reference, METHODS)
-    module, _, name = METHODS.get(reference, reference).partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"method {reference!r}: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, Config)):
+def _name_of(method: TransferMethod) -> str:
+    kind = type(method)
+    if METHODS.get(method.name, "").endswith(f":{kind.__name__}"):
+        return method.name
+    source = source_of(kind)
+    return f"{kind.__module__}:{kind.__name__}" if source is None else source.reference
+
+
+def find_method(reference: str | Source) -> type[Config]:
+    """The class of a method by name, file or module; UserError if there is none."""
+    if isinstance(reference, str):
+        reference = METHODS.get(reference, reference)
+    found: type = find_class(reference, "Method", _is_class, lambda: list(METHODS))
+    if not issubclass(found, Config):
         raise UserError(f"method {reference!r} must be a class derived from Config")
     return found
+
+
+def _is_class(found: Any) -> bool:
+    """Whether something may be a method; what it lacks is told when it is made."""
+    return isinstance(found, type)

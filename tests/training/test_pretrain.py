@@ -25,7 +25,7 @@ from sim2real.training import pretrain as pretraining
 from sim2real.training.checkpoint import read_checkpoint, restore, steps
 from sim2real.training.pretrain import pretrain, register_resumer, resume
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import Run, load_run
+from sim2real.training.run import Run, RunFolder, load_run
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 128, "net_arch": [16]},
@@ -261,15 +261,15 @@ def test_resumers_are_asked_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pretraining, "RESUMERS", {})
     asked: list[tuple[Path, bool]] = []
 
-    def resumer(path: Path, progress: bool) -> Run:
-        asked.append((path, progress))
+    def resumer(folder: RunFolder, progress: bool) -> Run:
+        asked.append((folder.path, progress))
         return run
 
     register_resumer("distill", resumer)
     assert resume(run.path, progress=False) is run
     assert asked == [(run.path, False)]
     with pytest.raises(ValueError, match="there is a resumer of 'distill' already"):
-        register_resumer("distill", lambda path, progress: run)
+        register_resumer("distill", lambda folder, progress: run)
 
 
 def test_a_source_and_a_target_of_one_name_are_both_kept(tmp_path: Path) -> None:

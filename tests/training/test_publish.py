@@ -89,7 +89,7 @@ def test_it_can_be_transferred_and_that_resumed(tmp_path: Path) -> None:
     again = publish(moved, tmp_path / "moved", domains=["hard"], episodes=2)
     assert load_run(again).config.source == "pretrained:cartpole"
     words = "--domain hard --method fine_tune --budget 64 --seed 0"
-    told = command_of(load_run(again).config)
+    told = command_of(load_run(again))
     assert told == f"sim2real transfer pretrained:cartpole {words}"
 
 
@@ -137,7 +137,7 @@ def test_a_shipped_policy_is_small_and_has_a_figure_for_every_domain(name: str) 
     assert (folder / "picture.gif").is_file()
     run, card = load_run(folder), pretrained.read_card(folder)
     assert run.task.name == card["task"] == name
-    assert card["command"] == command_of(run.config)
+    assert card["command"] == command_of(run)
     from sim2real.domains import domain_names
 
     assert [told["domain"] for told in card["domains"]] == domain_names(load_task(name))

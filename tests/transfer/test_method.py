@@ -30,7 +30,7 @@ def test_a_described_method_is_made_again(name: str) -> None:
 
 
 def test_a_method_of_ones_own() -> None:
-    assert describe_method(Mine())["name"] == f"{__name__}:Mine"
+    assert describe_method(Mine())["name"] == f"{__file__}:Mine"
     assert load_method(Mine()) == Mine()
 
 
