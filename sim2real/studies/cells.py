@@ -52,7 +52,7 @@ class Cells:
         folder of the policy) does not.
         """
         source = trained.key if trained else None
-        code = [
+        code: list[str | type] = [
             CODE[kind],
             *([find_method(details["method"]["name"])] if "method" in details else []),
         ]
