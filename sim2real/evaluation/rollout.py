@@ -27,6 +27,7 @@ from sim2real.errors import UserError
 from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
+from sim2real.simulation.actions import choice_of
 from sim2real.simulation.foreign import AnyEnv, ForeignEnv, find_foreign, foreign_domain
 from sim2real.task import Array, IntArray, ObservationTerm, Task
 
@@ -178,7 +179,9 @@ def _worlds(
         return
     from sim2real.simulation.workers import WorkerVecEnv  # late: it brings torch
 
-    with contextlib.closing(WorkerVecEnv(subject, domain, size, seed, threads)) as env:
+    actions = choice_of(policy)
+    env = WorkerVecEnv(subject, domain, size, seed, threads, actions=actions)
+    with contextlib.closing(env):
         _check_spaces(policy, env, subject.name)
         yield env
 
@@ -264,12 +267,14 @@ def simulation_for(
 ) -> Simulation:
     """A simulation that `policy` can act in: with privileged observations if it needs them.
 
+    Its actions are taken as it gives them: in the task's own range, or in [-1, 1].
     Raises UserError if the policy's spaces do not fit the task, and if it acts on what this domain
     does not draw.
     """
     terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     privileged = any(term.group == "privileged" for term in terms)
-    simulation = Simulation(task, domain, num_envs, seed, threads, privileged)
+    actions = choice_of(policy)
+    simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions)
     if privileged:
         _check_columns(terms, simulation)
     _check_spaces(policy, simulation, task.name)

@@ -13,6 +13,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation, Transition
+from sim2real.simulation.actions import Actions
 from sim2real.simulation.rendering import Renderer
 from sim2real.task import Task
 
@@ -25,7 +26,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one.
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
     `info["is_success"]` tells whether it was one, if the task does.
-    Observation: (k,) float64; action: (nu,) float32.
+    Observation: (k,) float64; action: (nu,) float32, in the task's own range, or with
+    `actions="normalized"` in [-1, 1].
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"]}  # noqa: RUF012
@@ -38,12 +40,17 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         width: int = 480,
         height: int = 480,
         privileged: bool = False,
+        actions: Actions = "own",
         **options: Any,
     ) -> None:
         if render_mode not in (None, *type(self).metadata["render_modes"]):
             raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
         self.simulation = Simulation(
-            load_task(task, **options), domain, threads=1, privileged=privileged
+            load_task(task, **options),
+            domain,
+            threads=1,
+            privileged=privileged,
+            actions=actions,
         )
         self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
         self.action_space = self.simulation.action_space  # type: ignore[assignment]

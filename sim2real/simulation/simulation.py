@@ -16,13 +16,9 @@ from sim2real.domains.distributions import Distribution
 from sim2real.domains.plan import Models
 from sim2real.errors import UserError
 from sim2real.registry import load_task
+from sim2real.simulation.actions import Choice, action_spaces
 from sim2real.simulation.context import ContextDraws, changed_by
-from sim2real.simulation.contract import (
-    action_space,
-    checked_action,
-    observation_space,
-    try_task,
-)
+from sim2real.simulation.contract import checked_action, observation_space, try_task
 from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Ends, Episode, Sums, Transition
 from sim2real.simulation.history import History
@@ -41,6 +37,7 @@ class Simulation(World):
     (n, nq)), state fields may be written, `joint(name)` and its like are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
     simulator knows (see `simulation.privileged`); `observation_terms` tells which column is what.
+    `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone.
     """
@@ -53,6 +50,7 @@ class Simulation(World):
         seed: int = 0,
         threads: int = 0,
         privileged: bool = False,
+        actions: Choice = "own",
     ) -> None:
         if num_envs < 1:
             raise UserError(f"num_envs must be at least 1, got {num_envs}")
@@ -68,7 +66,8 @@ class Simulation(World):
         self.policy_terms = self._history.terms
         self._privileged = Privileged(self.task, self, sensed) if privileged else None
         self._stage = self.stage_after_step(self.task.derived_fields == "lagged")
-        self.action_space = action_space(self.task, self.model)
+        given = action_spaces(actions, self.task, self.domain, self.model)
+        self.action_range, self.action_space, self.action_map = given.range, given.space, given.map
         spec = functools.partial(prepared_spec, self.task, self.domain)
         subject = Subject(self.task.name, sensed, self.dt, self.task.episode_s, spec=spec)
         self._plan = bind(self.domain, self.model, subject)
@@ -93,7 +92,7 @@ class Simulation(World):
     def step(self, action: ArrayLike) -> Transition:
         """Advance every world by one control step and reset those whose episode ended.
 
-        `action` is (n, nu). Raises UserError for a wrong shape and for NaN.
+        `action` is (n, nu), within `action_space`. Raises UserError for a wrong shape and for NaN.
         """
         transition = self.advance(action)
         if not len(transition.ended):
@@ -109,6 +108,7 @@ class Simulation(World):
         and end means nothing, and they are not among `ended`.
         """
         given = checked_action(action, (self.num_envs, self.model.nu))
+        given = given if self.action_map is None else self.action_map(given)
         held = self._kept.held(active)
         told = self.task.control(self, given)
         self.ctrl[:] = self._imperfections.command(told, self._clock, active)

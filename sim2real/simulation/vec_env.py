@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.simulation import Episode, Simulation
+from sim2real.simulation.actions import Choice
 from sim2real.simulation.foreign import find_foreign, foreign_domain
 from sim2real.simulation.rendering import Renderer
 from sim2real.simulation.workers import WorkerVecEnv
@@ -135,6 +136,7 @@ def make_vec_env(
     seed: int = 0,
     threads: int = 0,
     privileged: bool = False,
+    actions: Choice | None = None,
 ) -> SimVecEnv: ...
 
 
@@ -146,6 +148,7 @@ def make_vec_env(
     seed: int = 0,
     threads: int = 0,
     privileged: bool = False,
+    actions: Choice | None = None,
 ) -> SimVecEnv | WorkerVecEnv: ...
 
 
@@ -156,18 +159,27 @@ def make_vec_env(
     seed: int = 0,
     threads: int = 0,
     privileged: bool = False,
+    actions: Choice | None = None,
 ) -> SimVecEnv | WorkerVecEnv:
     """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`.
 
     A task of ours is one Simulation, whose arguments these are: a SimVecEnv. Anything else is a
     foreign environment, in `threads` worker processes: a WorkerVecEnv, each environment in a
     DomainWrapper. A foreign environment is meant by a Gymnasium id, an EnvSpec, a function that
-    makes one, or "module:function". Raises UserError for a name that is none of these.
+    makes one, or "module:function".
+
+    `actions` are "normalized" to [-1, 1] or in the environment's "own" range. By default those of
+    a task of ours are normalized: a VecEnv is there to learn on, and PPO does not find its way in
+    a range like 0 to 200. Those of a foreign environment are its own.
+    Raises UserError for a name that is none of these.
     """
     foreign = find_foreign(task)
     if foreign is None:
-        simulation = Simulation(task, domain, num_envs, seed, threads, privileged)  # type: ignore[arg-type]
+        given = actions or "normalized"
+        simulation = Simulation(task, domain, num_envs, seed, threads, privileged, given)  # type: ignore[arg-type]
         return SimVecEnv(simulation)
     if privileged:
         raise UserError(f"{foreign.name} is a foreign environment: it has no privileged terms")
-    return WorkerVecEnv(foreign, foreign_domain(domain), num_envs, seed, threads)
+    return WorkerVecEnv(
+        foreign, foreign_domain(domain), num_envs, seed, threads, actions=actions or "own"
+    )

@@ -14,6 +14,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation, Transition
+from sim2real.simulation.actions import Actions
 from sim2real.simulation.rendering import Renderer
 from sim2real.task import Task
 
@@ -26,7 +27,8 @@ class Sim2RealVectorEnv(
     """`num_envs` worlds of `task` in `domain`; `gymnasium.make_vec("sim2real/Hopper-v0", 64)`.
 
     What ends is reset in the same step; `info["final_obs"]` and `info["final_info"]` tell how it
-    ended, `info["context"]` what the present episodes drew. `threads` as for Simulation.
+    ended, `info["context"]` what the present episodes drew. `threads` and `actions` are those of
+    Simulation.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by Gymnasium)
@@ -44,12 +46,18 @@ class Sim2RealVectorEnv(
         width: int = 480,
         height: int = 480,
         privileged: bool = False,
+        actions: Actions = "own",
         **options: Any,
     ) -> None:
         if render_mode not in (None, *type(self).metadata["render_modes"]):
             raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
         self.simulation = Simulation(
-            load_task(task, **options), domain, num_envs, threads=threads, privileged=privileged
+            load_task(task, **options),
+            domain,
+            num_envs,
+            threads=threads,
+            privileged=privileged,
+            actions=actions,
         )
         self.num_envs = num_envs
         self.single_observation_space = self.simulation.observation_space

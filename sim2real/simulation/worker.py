@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sim2real.errors import UserError
+from sim2real.simulation.actions import Choice, chosen_map
 from sim2real.simulation.domain_wrapper import DomainWrapper
 from sim2real.simulation.foreign import ForeignEnv
 
@@ -30,9 +31,17 @@ class Seat:
     """Environment `index` of `num_envs`; its k-th episode is number index + k * num_envs."""
 
     def __init__(
-        self, env: ForeignEnv, domain: Mapping[str, Any], index: int, num_envs: int
+        self,
+        env: ForeignEnv,
+        domain: Mapping[str, Any],
+        index: int,
+        num_envs: int,
+        actions: Choice = "own",
     ) -> None:
         self.env = DomainWrapper(env.make(), domain)
+        own: Any = self.env.action_space
+        self._map = chosen_map(actions, own, own)
+        self.action_space = own if self._map is None else self._map.space
         self._index, self._num_envs = index, num_envs
         self._seed: int | None = None
         self._started = time.time()
@@ -48,7 +57,8 @@ class Seat:
 
     def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any], dict[str, Any] | None]:
         """One control step; what ended is reset, and then the last of it is the reset's info."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        given = action if self._map is None else self._map(action)
+        observation, reward, terminated, truncated, info = self.env.step(given)
         self._total += float(reward)
         self._length += 1
         over = bool(terminated or truncated)
@@ -86,6 +96,7 @@ def serve(
     domain: Mapping[str, Any],
     indices: Sequence[int],
     num_envs: int,
+    actions: Choice,
 ) -> None:
     """Make the environments `indices`, then carry out orders until the connection is closed.
 
@@ -98,7 +109,7 @@ def serve(
     seats: dict[int, Seat] = {}
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is there any more
         for index in indices:
-            answer = _answer(seats, index, _make, seats, env, domain, index, num_envs)
+            answer = _answer(seats, index, _make, seats, env, domain, index, num_envs, actions)
             _send(connection, answer)
         for method, parts in _orders(connection):
             for index, arguments in parts.items():
@@ -121,10 +132,11 @@ def _make(
     domain: Mapping[str, Any],
     index: int,
     num_envs: int,
+    actions: Choice,
 ) -> tuple[Any, Any]:
     """Make one environment; the answer is its spaces."""
-    seat = seats[index] = Seat(env, domain, index, num_envs)
-    return seat.env.observation_space, seat.env.action_space
+    seat = seats[index] = Seat(env, domain, index, num_envs, actions)
+    return seat.env.observation_space, seat.action_space
 
 
 def _answer(seats: Mapping[int, Seat], index: int, work: Callable[..., Any], *given: Any) -> Answer:

@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from sim2real.errors import UserError
+from sim2real.simulation.actions import Choice
 from sim2real.simulation.foreign import ForeignEnv
 from sim2real.simulation.worker import serve
 
@@ -22,13 +23,18 @@ class WorkerProcess:
     """One process and the environments it has."""
 
     def __init__(
-        self, env: ForeignEnv, domain: Mapping[str, Any], indices: Sequence[int], num_envs: int
+        self,
+        env: ForeignEnv,
+        domain: Mapping[str, Any],
+        indices: Sequence[int],
+        num_envs: int,
+        actions: Choice = "own",
     ) -> None:
         context = multiprocessing.get_context("spawn")  # never forked: threads do not survive it
         self.indices = indices
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
-            target=serve, args=(theirs, env, domain, indices, num_envs), daemon=True
+            target=serve, args=(theirs, env, domain, indices, num_envs, actions), daemon=True
         )
         try:
             with _fit_for_a_worker():

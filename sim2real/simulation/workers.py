@@ -27,6 +27,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
+from sim2real.simulation.actions import Choice
 from sim2real.simulation.domain_wrapper import DomainWrapper
 from sim2real.simulation.episode import Episode
 from sim2real.simulation.foreign import ForeignEnv
@@ -61,8 +62,10 @@ class WorkerVecEnv(VecEnv):
     Episodes are numbered as by Simulation: the k-th of environment i is number i + k * num_envs,
     and what it is depends on `seed` and that number alone, not on the number of `workers` (0: one a
     processor). The infos are those of SimVecEnv. `timeout_s` is the longest that one environment
-    may take for a step. Raises WorkerError where an environment or its worker fails, UserError for
-    what a user got wrong; after either, and after Ctrl-C, the workers are ended.
+    may take for a step. `actions` are given in the environment's "own" range or "normalized" to
+    [-1, 1]; imperfections act on them in its own.
+    Raises WorkerError where an environment or its worker fails, UserError for what a user got
+    wrong; after either, and after Ctrl-C, the workers are ended.
 
     A script that makes one needs the guard `if __name__ == "__main__":`, as with every spawned
     process.
@@ -76,6 +79,7 @@ class WorkerVecEnv(VecEnv):
         seed: int = 0,
         workers: int = 0,
         timeout_s: float = TIMEOUT_S,
+        actions: Choice = "own",
     ) -> None:
         if num_envs < 1:
             raise UserError(f"num_envs must be at least 1, got {num_envs}")
@@ -93,7 +97,7 @@ class WorkerVecEnv(VecEnv):
         self._hint = "; a script that starts workers needs a guard, if __name__ == '__main__'"
         with self._ended_on_failure():
             for chunk in chunks:
-                self._workers.append(WorkerProcess(env, plain, chunk, num_envs))
+                self._workers.append(WorkerProcess(env, plain, chunk, num_envs, actions))
             spaces = self._answers(range(num_envs))
         self._timeout, self._hint = timeout_s, ""
         super().__init__(num_envs, *spaces[0])

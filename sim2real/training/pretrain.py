@@ -29,6 +29,7 @@ from sim2real.training.run import (
     RunFolder,
     at_checkpoint,
     create_run,
+    map_of,
     read_folder,
     versions,
 )
@@ -133,6 +134,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
         config.num_envs,
         config.seed,
         privileged=recipe.needs_privileged,
+        actions=map_of(folder.task_info) or "own",
     )
     algorithm = build_algorithm(recipe, env, config.seed)
     easier = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -279,7 +280,10 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-        return recipe.sb3(policy, scaled, seed=seed, **options)
+        algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
+    with contextlib.suppress(AttributeError):  # an environment that knows of no map
+        algorithm.policy.action_map = env.get_attr("action_map")[0]
+    return algorithm
 
 
 def build_offline(

@@ -28,7 +28,9 @@ from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
 from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task, trusted_task
-from sim2real.simulation import Simulation
+from sim2real.simulation import ActionMap, Simulation
+from sim2real.simulation.actions import Choice
+from sim2real.simulation.contract import observation_space
 from sim2real.sources import source_of
 from sim2real.task import ObservationTerm, Task
 from sim2real.training import checkpoint as checkpoints
@@ -158,6 +160,7 @@ class Run(RunFolder):
         algorithm = build_offline(recipe, observation_space, action_space, terms)
         load_policy(algorithm, self.checkpoint.policy, self.checkpoint.state["spaces"])
         freeze_tensors(algorithm.policy, self.config.frozen)
+        algorithm.policy.action_map = map_of(self.task_info)  # type: ignore[assignment]
         algorithm.policy.set_training_mode(False)
         return algorithm
 
@@ -173,15 +176,17 @@ def create_run(
     task: Task,
     domains: Mapping[str, Domain],
     methods: Sequence[type] = (),
+    actions: Choice = "normalized",
 ) -> Path:
-    """Make the folder of a run that has not begun.
+    """Make the folder of a run that has not begun, whose policy gives its `actions` so.
 
     Code of the user's own, of the task and of `methods`, is trusted from now on.
     Raises UserError if `path` exists and when the disk is full.
     """
     path = Path(path)
     privileged = config.parsed_recipe().needs_privileged
-    simulation = Simulation(task, domains[config.domain], threads=1, privileged=privileged)
+    domain = domains[config.domain]
+    simulation = Simulation(task, domain, threads=1, privileged=privileged, actions=actions)
     plain = config.model_dump(mode="json")
     try:
         with files.new_folder(path) as folder:
@@ -241,7 +246,7 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
 
 def describe_task(simulation: Simulation) -> dict[str, Any]:
     """What a policy of this task sees and does, as JSON: the contract that a transfer compares."""
-    task, action = simulation.task, simulation.action_space
+    task, action, to_task = simulation.task, simulation.action_space, simulation.action_map
     return {
         "name": task.name,
         "reference": task.reference,
@@ -250,6 +255,7 @@ def describe_task(simulation: Simulation) -> dict[str, Any]:
         "observation_terms": [asdict(term) for term in simulation.observation_terms],
         "observation_space": _shape(simulation.observation_space),
         "action_space": _shape(action) | {"low": action.low.tolist(), "high": action.high.tolist()},
+        "action_map": None if to_task is None else to_task.plain(),
     }
 
 
@@ -258,11 +264,23 @@ def spaces_of(task_info: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
     observation, action = task_info["observation_space"], task_info["action_space"]
     kind = np.dtype(action["dtype"]).type
     low, high = np.array(action["low"], kind), np.array(action["high"], kind)
-    shape = tuple(observation["shape"])
-    return (
-        spaces.Box(-np.inf, np.inf, shape, np.dtype(observation["dtype"]).type),
-        spaces.Box(low, high, dtype=kind),
-    )
+    (size,) = observation["shape"]
+    return observation_space(size), spaces.Box(low, high, dtype=kind)
+
+
+def map_of(task_info: Mapping[str, Any]) -> ActionMap | None:
+    """The map from the policy's actions, in [-1, 1], to the task's, of a task.json.
+
+    None where the policy acts in the task's own range, as in runs before there were maps.
+    """
+    plain = task_info.get("action_map")
+    return None if plain is None else ActionMap.of(plain)
+
+
+def range_of(task_info: Mapping[str, Any]) -> spaces.Box:
+    """The range of the task's actions that the policy of a task.json commands."""
+    to_task = map_of(task_info)
+    return spaces_of(task_info)[1] if to_task is None else to_task.range
 
 
 def terms_of(task_info: Mapping[str, Any]) -> tuple[ObservationTerm, ...]:

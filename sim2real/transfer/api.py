@@ -15,6 +15,7 @@ from sim2real.errors import UserError
 from sim2real.files import new_folder, write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
+from sim2real.simulation.actions import Choice
 from sim2real.simulation.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
@@ -31,7 +32,8 @@ from sim2real.training.run import (
     at_checkpoint,
     create_run,
     load_run,
-    spaces_of,
+    map_of,
+    range_of,
     terms_of,
 )
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
@@ -115,7 +117,8 @@ def transfer(
         if progress:
             started.manifest.print(Console(stderr=True))
         frozen = config.model_copy(update={"frozen": started.manifest.frozen})
-        create_run(folder, frozen, loaded, {target.name: target}, [type(chosen)])
+        methods, actions = [type(chosen)], started.actions
+        create_run(folder, frozen, loaded, {target.name: target}, methods, actions)
         with new_folder(folder / SOURCE) as copy:
             keep_policy(source, copy)
         write_json(folder / "report" / "manifest.json", started.manifest.to_json())
@@ -186,7 +189,15 @@ class _Start:
     ) -> None:
         self.config, self.task, self.domain = config, task, domain
         privileged = recipe.needs_privileged
-        simulation = Simulation(task, domain, config.num_envs, config.seed, privileged=privileged)
+        self.actions: Choice = map_of(source.task_info) or "own"
+        simulation = Simulation(
+            task,
+            domain,
+            config.num_envs,
+            config.seed,
+            privileged=privileged,
+            actions=self.actions,
+        )
         differences = compare(contract_of_run(source), contract_of(simulation))
         require_fit(differences)
         budget = Budget(config.steps)
@@ -235,11 +246,11 @@ class _Start:
 
 def contract_of(simulation: Simulation) -> Contract:
     """What a policy of this simulation sees and does."""
-    return Contract.of(simulation.observation_terms, simulation.action_space, simulation.dt)
+    return Contract.of(simulation.observation_terms, simulation.action_range, simulation.dt)
 
 
 def contract_of_run(run: Run) -> Contract:
     """What the policy of a run saw and did, from its task.json."""
-    _, action_space = spaces_of(run.task_info)
-    contract = Contract.of(terms_of(run.task_info), action_space, run.task_info["control_dt"])
+    info = run.task_info
+    contract = Contract.of(terms_of(info), range_of(info), info["control_dt"])
     return replace(contract, privileged_actor=run.config.parsed_recipe().privileged_actor)

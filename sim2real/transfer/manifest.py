@@ -32,10 +32,10 @@ class Contract:
 
     @classmethod
     def of(
-        cls, terms: Iterable[ObservationTerm], action_space: spaces.Box, control_dt: float
+        cls, terms: Iterable[ObservationTerm], action_range: spaces.Box, control_dt: float
     ) -> Contract:
-        """The contract of a simulation's or a run's spaces."""
-        return cls(tuple(terms), _row(action_space.low), _row(action_space.high), control_dt)
+        """The contract of a simulation or a run; actions in the range of the task."""
+        return cls(tuple(terms), _row(action_range.low), _row(action_range.high), control_dt)
 
 
 def _row(values: ArrayLike) -> tuple[float, ...]:
