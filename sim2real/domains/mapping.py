@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import mujoco
+import numpy as np
 from pydantic import Field
 
 from sim2real.config import Config
@@ -27,6 +28,47 @@ _TRANSMISSIONS = {
     mujoco.mjtTrn.mjTRN_BODY: "bodies",
     mujoco.mjtTrn.mjTRN_SITE: "sites",
 }
+
+
+_WRAPS = {
+    mujoco.mjtWrap.mjWRAP_JOINT: "joints",
+    mujoco.mjtWrap.mjWRAP_SITE: "sites",
+    mujoco.mjtWrap.mjWRAP_SPHERE: "geoms",
+    mujoco.mjtWrap.mjWRAP_CYLINDER: "geoms",
+    mujoco.mjtWrap.mjWRAP_PULLEY: "",
+}
+_TENDON = (
+    "actfrclimited",
+    "actfrcrange",
+    "armature",
+    "damping",
+    "frictionloss",
+    "group",
+    "limited",
+    "margin",
+    "material",
+    "range",
+    "rgba",
+    "solimp_friction",
+    "solimp_limit",
+    "solref_friction",
+    "solref_limit",
+    "springlength",
+    "springyield",
+    "stiffness",
+    "userdata",
+    "width",
+)
+"""What a tendon has besides its path and name."""
+
+
+class _Wrap(NamedTuple):
+    """One step of a tendon's path: the element, the site beside a geom, the coefficient."""
+
+    kind: str
+    target: str
+    sidesite: str
+    number: float
 
 
 class NameMapping(Config):
@@ -68,6 +110,7 @@ def rename(spec: mujoco.MjSpec, mapping: NameMapping, own: mujoco.MjSpec, where:
         if twice := sorted({name for name in after if after.count(name) > 1}):
             raise UserError(f"{where}: the mapping makes two {kind} of one name: {twice[0]}")
     _rename_references(spec, renamed)
+    paths = _tendon_paths(spec, renamed)
     for kind, names in renamed.items():
         chosen = [element for element in getattr(spec, kind) if element.name in names]
         final = [names[element.name] for element in chosen]
@@ -76,6 +119,77 @@ def rename(spec: mujoco.MjSpec, mapping: NameMapping, own: mujoco.MjSpec, where:
         for element, name in zip(chosen, final, strict=True):
             element.name = name
     _name_free_joint(spec, own)
+    _name_actuators(spec, own)
+    if paths:
+        _build_tendons(spec, paths)
+
+
+def _name_actuators(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> None:
+    """Give an actuator the task's name, or none, where one of the two has none.
+
+    They are the same if they alone drive a joint.
+    """
+    ours, theirs = (_by_joint(one) for one in (own, spec))
+    for joint, drives in ours.items():
+        pair = [*drives, *theirs.get(joint, [])]
+        if len(drives) == 1 and len(pair) == 2 and not all(one.name for one in pair):
+            pair[1].name = pair[0].name
+
+
+def _by_joint(spec: mujoco.MjSpec) -> dict[str, list[Any]]:
+    """Joint -> the actuators that drive it."""
+    found: dict[str, list[Any]] = {}
+    for actuator in spec.actuators:
+        if _TRANSMISSIONS.get(actuator.trntype) == "joints":
+            found.setdefault(actuator.target, []).append(actuator)
+    return found
+
+
+def _tendon_paths(spec: mujoco.MjSpec, renamed: Mapping[str, Names]) -> list[list[_Wrap]]:
+    """The path of every tendon with the new names; empty where no name of a path changes."""
+    paths = [[_wrap(wrap) for wrap in tendon.path] for tendon in spec.tendons]
+    after = [
+        [
+            wrap._replace(
+                target=renamed.get(wrap.kind, {}).get(wrap.target, wrap.target),
+                sidesite=renamed["sites"].get(wrap.sidesite, wrap.sidesite),
+            )
+            for wrap in path
+        ]
+        for path in paths
+    ]
+    return after if after != paths else []
+
+
+def _wrap(wrap: Any) -> _Wrap:
+    kind = _WRAPS[wrap.type]
+    target = wrap.target.name if kind else ""
+    side = wrap.sidesite.name if kind == "geoms" and wrap.sidesite is not None else ""
+    return _Wrap(kind, target, side, wrap.coef if kind == "joints" else wrap.divisor)
+
+
+def _build_tendons(spec: mujoco.MjSpec, paths: Sequence[Sequence[_Wrap]]) -> None:
+    """Make every tendon anew: what a path names cannot be changed."""
+    for old, path in zip(list(spec.tendons), paths, strict=True):
+        new = spec.add_tendon()
+        for attribute in _TENDON:
+            value = getattr(old, attribute)
+            if isinstance(value, np.ndarray):
+                getattr(new, attribute)[:] = value
+            else:
+                setattr(new, attribute, value)
+        name = old.name
+        for wrap in path:
+            if wrap.kind == "joints":
+                new.wrap_joint(wrap.target, wrap.number)
+            elif wrap.kind == "geoms":
+                new.wrap_geom(wrap.target, wrap.sidesite)
+            elif wrap.kind == "sites":
+                new.wrap_site(wrap.target)
+            else:
+                new.wrap_pulley(wrap.number)
+        spec.delete(old)
+        new.name = name
 
 
 def _name_free_joint(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> None:
