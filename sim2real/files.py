@@ -27,10 +27,26 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+PARTIAL = ".partial"
+"""How the names of unfinished files and folders end; they begin with a dot."""
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process has left unfinished anywhere under `folder`.
+
+    Only for a folder that no other process writes to.
+    """
+    for path in sorted(folder.rglob(f".*{PARTIAL}")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either all of it or what it held before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(PARTIAL, f".{path.name}.", path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -64,7 +80,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         raise UserError(f"{path} exists already; choose another name or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = Path(tempfile.mkdtemp(PARTIAL, f".{path.name}.", path.parent))
     try:
         yield temporary
         os.chmod(temporary, 0o755)

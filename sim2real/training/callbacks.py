@@ -22,6 +22,7 @@ from sim2real.errors import UserError
 from sim2real.policies.normalizer import update_normalizers
 from sim2real.simulation import Simulation
 from sim2real.training.checkpoint import capture, write_checkpoint
+from sim2real.training.checkpoint import steps as saved_steps
 
 
 class Interrupted(KeyboardInterrupt):
@@ -219,7 +220,7 @@ class Checkpoints(BaseCallback):
 
     def _on_training_start(self) -> None:
         started = self.model.num_timesteps
-        self._last = started if started > 0 else None
+        self._last = started if started in saved_steps(self._run) else None
 
     def _on_step(self) -> bool:
         return True

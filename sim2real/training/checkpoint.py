@@ -123,12 +123,23 @@ def steps(run: Path) -> list[int]:
 
 
 def discard_after(run: Path, step: int) -> None:
-    """Remove the checkpoints after `step`, which will be made again, and unfinished ones."""
+    """Remove the checkpoints after `step`, which will be made again."""
     for later in steps(run):
         if later > step:
             shutil.rmtree(run / "checkpoints" / f"{later:09d}")
-    for unfinished in (run / "checkpoints").glob(".*"):
-        shutil.rmtree(unfinished)
+
+
+def restore_last(run: Path, algorithm: BaseAlgorithm) -> None:
+    """Make `algorithm` continue from the last good checkpoint of a run, if it has one.
+
+    Removes what a killed process left unfinished in the run, and damaged later checkpoints.
+    Raises UserError as `read_checkpoint` and `restore` do.
+    """
+    files.remove_unfinished(run)
+    if steps(run):
+        checkpoint = read_checkpoint(run)
+        restore(algorithm, checkpoint)
+        discard_after(run, checkpoint.step)
 
 
 def capture(algorithm: BaseAlgorithm) -> tuple[dict[str, Tensor], dict[str, Any]]:

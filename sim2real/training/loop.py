@@ -93,7 +93,7 @@ def learn(
 def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) -> None:
     """Give the callbacks the state that the checkpoint of `step` has for them."""
     path = run / "checkpoints" / f"{step:09d}" / checkpoints.STATE
-    if step == 0 or not path.is_file():
+    if not path.is_file():
         return
     saved = files.read_json(path).get("callbacks", {})
     for callback in callbacks:

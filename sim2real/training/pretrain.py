@@ -142,10 +142,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
         if recipe.difficulty_steps
         else []
     )
-    if checkpoints.steps(path):
-        checkpoint = checkpoints.read_checkpoint(path)
-        checkpoints.restore(algorithm, checkpoint)
-        checkpoints.discard_after(path, checkpoint.step)
+    checkpoints.restore_last(path, algorithm)
     adaptive = build_randomization(config.randomization)
     if adaptive is not None:
         adaptive.attach(env.simulation)  # so that the very first episodes are narrow already

