@@ -12,7 +12,8 @@ from sim2real.domains.kinds import ACTUATION, Kind
 class Actuation(Imperfection):
     """One imperfection of the actuators `of` (by default all), in units of the control signal.
 
-    A command passes them in the order of the fields.
+    A command passes them in the order of the fields. A rest point is the command that asks for
+    nothing (0 of a motor), or the target that a servo holds.
     """
 
     kinds: ClassVar[dict[str, Kind]] = ACTUATION
@@ -21,7 +22,7 @@ class Actuation(Imperfection):
     repeat: DistributionField | None = None
     """Control steps for which an action is repeated."""
     dropped: DistributionField | None = None
-    """Probability a control step that a command is lost: the actuator gets 0, for `steps`."""
+    """Probability a control step that a command is lost: the actuator rests, for `steps`."""
     held: DistributionField | None = None
     """Probability a control step that the last command stays, for `steps`."""
     quantization: DistributionField | None = None
@@ -29,9 +30,9 @@ class Actuation(Imperfection):
     noise: DistributionField | None = None
     """Added, drawn anew in each control step."""
     saturation: DistributionField | None = None
-    """Fraction of the control range that is left, of both its ends."""
+    """Fraction of the control range that is left on both sides of the rest point."""
     dead_zone: DistributionField | None = None
-    """Half width: a command is nearer to 0 by it, and smaller ones are 0."""
+    """Half width: a command is nearer to the rest point by it, and smaller ones are at rest."""
     rate_limit: DistributionField | None = None
     """Largest change in a second."""
     lag: DistributionField | None = None

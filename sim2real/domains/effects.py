@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim2real.domains.distributions import Distribution
+from sim2real.domains.rest import Rest
 from sim2real.task import Array, IntArray
 
 
@@ -23,9 +24,8 @@ class Effect:
     Shapes (k,): `sources` are the context entries that hold the magnitudes (none where nothing is
     drawn for an episode); `lanes` tell which of the effect's random numbers of a control step, its
     `draws` side by side, each number takes, all from the distribution `random` (None: nothing is
-    drawn); `low` and `high` are
-    the limits of a saturation of 1. `longest` is the longest delay in s, `steps` the length of a
-    lapse.
+    drawn); `low` and `high` are the limits of a saturation of 1, `rest` the rest points. `longest`
+    is the longest delay in s, `steps` the length of a lapse.
     """
 
     kind: str
@@ -36,5 +36,6 @@ class Effect:
     draws: tuple[StepDraws, ...]
     low: Array
     high: Array
+    rest: Rest
     longest: float
     steps: int

@@ -16,6 +16,7 @@ from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import STRENGTH
 from sim2real.domains.imperfection import Imperfection
 from sim2real.domains.keys import draw_name, key_of
+from sim2real.domains.rest import Rest, no_rest, rest_points
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array, IntArray, ObservationTerm
@@ -35,10 +36,12 @@ def bind_actuation(
     for unknown actuators or commands, for two entries of a kind on one of them and for a delay as
     long as an episode.
     """
-    effects = _Effects(builder, episode_s)
     limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
+    rest = rest_points(model)
     if commands is not None:
         limits = np.array(list(commands.values())).reshape(-1, 2)
+        rest = _rest_of_commands(commands, model)
+    effects = _Effects(builder, episode_s, limits, rest)
     for entry in entries:
         try:
             if commands is None or entry.strength is not None:
@@ -57,10 +60,18 @@ def bind_actuation(
         elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
             if _random(entry) is not None:
-                effects.add(entry, elements, limits, "jitter", drawn)
+                effects.add(entry, elements, "jitter", drawn)
         else:
-            effects.add(entry, columns, limits)
+            effects.add(entry, columns)
     return tuple(effects.found)
+
+
+def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco.MjModel) -> Rest:
+    """The rest points of a foreign environment's action: 0, and a target where a servo has one."""
+    rest = no_rest(len(commands))
+    if list(commands) == list(element_rows(model, STRENGTH, ())) and model.nu == len(commands):
+        return Rest(rest.values, rest_points(model).holds)
+    return rest
 
 
 def _controls(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> dict[str, IntArray]:
@@ -86,28 +97,31 @@ def bind_sensing(
     UserError for terms that the `subject` does not have, for two entries of a kind on one number
     and for a delay as long as an episode.
     """
-    sensing, reward = _Effects(builder, episode_s), _Effects(builder, episode_s)
-    limits = np.tile([-1.0, 1.0], (sum(term.size for term in terms), 1))
+    count = sum(term.size for term in terms)
+    limits, rest = np.tile([-1.0, 1.0], (max(count, 1), 1)), no_rest(max(count, 1))
+    sensing, reward = (_Effects(builder, episode_s, limits, rest) for _ in range(2))
     for entry in entries:
         if entry.reward_delay is not None:
             elements = {"": np.array([0])}
             reward.check(entry, elements)
-            reward.add(entry, elements, limits, "delay")
+            reward.add(entry, elements, "delay")
             continue
         elements = _term_columns(terms, entry, builder.domain.name, subject)
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
-        sensing.add(entry, elements, limits)
+        sensing.add(entry, elements)
     return tuple(sensing.found), tuple(reward.found)
 
 
 class _Effects:
-    """Collects the effects on one signal."""
+    """Collects the effects on one signal, of the `limits` (columns, 2) and rest points `rest`."""
 
-    def __init__(self, builder: Builder, episode_s: float) -> None:
+    def __init__(self, builder: Builder, episode_s: float, limits: Array, rest: Rest) -> None:
         self._builder = builder
         self._episode_s = episode_s
+        self._limits = limits
+        self._rest = rest
         self._taken: set[tuple[str, int]] = set()
         self._drawn: set[str] = set()
         self.found: list[Effect] = []
@@ -128,15 +142,10 @@ class _Effects:
         self,
         entry: Imperfection,
         elements: Mapping[str, IntArray],
-        limits: Array,
         kind: str = "",
         drawn: Sequence[int] | None = None,
     ) -> None:
-        """One effect on `elements`, name -> columns.
-
-        `limits` are those of the signal, (columns, 2); `kind` and `drawn` stand for the entry's
-        own kind and draws.
-        """
+        """One effect on `elements`, name -> columns; `kind` and `drawn` replace the entry's own."""
         random = _random(entry)
         in_step = entry.kind.drawn == "step"
         if drawn is None and not in_step:
@@ -157,8 +166,9 @@ class _Effects:
                 lanes=_lanes(entry, sizes),
                 random=random,
                 draws=() if random is None else self._step_draws(entry, elements),
-                low=limits[columns, 0],
-                high=limits[columns, 1],
+                low=self._limits[columns, 0],
+                high=self._limits[columns, 1],
+                rest=self._rest.of(columns),
                 longest=entry.longest,
                 steps=entry.steps,
             )

@@ -58,23 +58,34 @@ class Drift(Stage):
         return changed
 
 
-class Saturation(Stage):
-    """Limits: `magnitude` times those of the signal."""
+class Resting(Stage):
+    """A stage that acts about the rest points: a number, or the target held before the episode."""
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """The limits of a saturation of 1, and those of each world."""
-        self._limits = np.stack(
-            [np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")]
-        )
-        self._low, self._high = np.zeros(self.shape), np.zeros(self.shape)
+        """The rest points of each world."""
+        self._holds = np.concatenate([one.rest.holds for one in effects])
+        self._rest = self.memory["rest"] = np.zeros(self.shape)
+        self._rest[:] = np.concatenate([one.rest.values for one in effects])
 
-    def draw(self, ids: IntArray, drawn: Array) -> None:
-        """The limits of the worlds."""
-        self._low[ids], self._high[ids] = drawn * self._limits[:, None]
+    def start(self, rows: Rows, values: Array) -> None:
+        """What is a target rests where it was."""
+        self._rest[rows] = np.where(self._holds, values[:, self.columns], self._rest[rows])
+
+
+class Saturation(Resting):
+    """Limits: `magnitude` times as far from the rest point as those of the signal."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of all that rests, and the limits of a saturation of 1."""
+        super().prepare(effects)
+        self._low, self._high = (
+            np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")
+        )
 
     def change(self, values: Array, moment: Moment) -> Array:
         """x, no lower than the low limit and no higher than the high one."""
-        low, high = self._low[moment.rows], self._high[moment.rows]
+        rest, share = self._rest[moment.rows], self.magnitude[moment.rows]
+        low, high = rest + share * (self._low - rest), rest + share * (self._high - rest)
         return np.minimum(np.maximum(values, low), high)
 
 
@@ -96,13 +107,13 @@ class Quantization(Stage):
         return np.where(self.magnitude[moment.rows] == 0.0, values, on_grid)
 
 
-class DeadZone(Stage):
-    """Values within `magnitude` of 0 are 0, all others come nearer to 0 by it."""
+class DeadZone(Resting):
+    """Values within `magnitude` of the rest point are it, all others come nearer to it by that."""
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """x - sign(x) min(|x|, magnitude)."""
+        """x - sign(x - rest) min(|x - rest|, magnitude)."""
         half = self.magnitude[moment.rows]
-        return values - np.minimum(np.maximum(values, -half), half)
+        return values - np.minimum(np.maximum(values - self._rest[moment.rows], -half), half)
 
 
 class Remembering(Stage):
@@ -202,14 +213,6 @@ class Lapse(Stage):
         return lapsed
 
 
-class Dropped(Lapse):
-    """Lost values are 0."""
-
-    def change(self, values: Array, moment: Moment) -> Array:
-        """0 in a lapse, else x."""
-        return np.where(self.lapsed(moment), 0.0, values)
-
-
 class Held(Lapse):
     """The last value stays."""
 
@@ -224,10 +227,29 @@ class Held(Lapse):
         self._last[rows] = values[:, self.columns]
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """The last value in a lapse, else x."""
-        changed = np.where(self.lapsed(moment), self._last[moment.rows], values)
+        """What a lapse leaves, or x without one."""
+        left = self.left_of(self._last[moment.rows])
+        changed = np.where(self.lapsed(moment), left, values)
         self._last[moment.rows] = changed
         return changed
+
+    def left_of(self, last: Array) -> Array:
+        """What a lapse leaves after `last`, (m, k): that."""
+        return last
+
+
+class Dropped(Held):
+    """Lost values are the rest point: a number, or the last value of what is a target."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of a value that is held, and the rest points."""
+        super().prepare(effects)
+        self._rest = np.concatenate([one.rest.values for one in effects])
+        self._holds = np.concatenate([one.rest.holds for one in effects])
+
+    def left_of(self, last: Array) -> Array:
+        """The last target, or the number of the rest point."""
+        return np.where(self._holds, last, self._rest)
 
 
 class Stuck(Held):

@@ -33,7 +33,7 @@ def actuation(kind: str, task: str) -> dict[str, Any]:
         "held": 0.3,
         "quantization": half,
         "noise": {"normal": [0.0, 0.3 * half]},
-        "saturation": 0.5,
+        "saturation": 0.1,
         "dead_zone": 0.3 * half,
         "rate_limit": 0.03 * half / dt,
         "lag": 2 * dt,

@@ -7,6 +7,7 @@ from sim2real.domains.distributions import Normal, Uniform
 from sim2real.domains.effects import Effect, StepDraws
 from sim2real.domains.keys import key_of
 from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.domains.rest import no_rest
 from sim2real.simulation.randomness import SENSING as STREAM
 from sim2real.simulation.randomness import Clock, EpisodeGenerators
 from sim2real.simulation.signals import BLOCK, SignalPath
@@ -23,7 +24,7 @@ RANDOM = {
 }
 
 
-def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1):
+def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=None):
     columns = np.arange(width)
     effect = Effect(
         kind=kind,
@@ -34,17 +35,18 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1):
         draws=(StepDraws(KEY, width),),
         low=np.full(width, -1.0),
         high=np.full(width, 2.0),
+        rest=no_rest(width) if rest is None else rest,
         longest=longest,
         steps=steps,
     )
     return SignalPath([effect], [kind], num_envs, DT, STREAM)
 
 
-def through(kind, magnitude, inputs, rest=0.0, **options):
-    """What one world's signal (rest, then `inputs`) becomes, (steps,)."""
+def through(kind, magnitude, inputs, before=0.0, **options):
+    """What one world's signal (`before`, then `inputs`) becomes, (steps,)."""
     path, ids = path_of(kind, **options), np.array([0])
     path.draw(ids, np.array([[magnitude]]))
-    path.rest(ids, np.full((1, 1), rest))
+    path.rest(ids, np.full((1, 1), before))
     clock = Clock(EpisodeGenerators(SEED), np.array([0]), np.array([0]))
     outputs = []
     for value in inputs:
@@ -112,7 +114,7 @@ def test_dead_zone_swallows_small_values():
 def test_rate_limit_is_a_ramp():
     out = through("rate_limit", 4.0, STEP)
     np.testing.assert_allclose(out, np.minimum(4.0 * DT * np.arange(len(STEP)), 1.0), rtol=1e-12)
-    back = through("rate_limit", 4.0, np.full(5, -1.0), rest=1.0)
+    back = through("rate_limit", 4.0, np.full(5, -1.0), before=1.0)
     np.testing.assert_allclose(back, 1.0 - 4.0 * DT * np.arange(1, 6), rtol=1e-12)
 
 
@@ -158,7 +160,7 @@ def test_held_values_stay_for_some_steps(steps):
         last = last if left else value
         expected.append(last)
         left = max(left - 1, 0)
-    np.testing.assert_array_equal(through("held", 0.2, WAVE, rest=9.0, steps=steps), expected)
+    np.testing.assert_array_equal(through("held", 0.2, WAVE, before=9.0, steps=steps), expected)
 
 
 def test_stuck_values_stay_for_ever():
@@ -171,7 +173,7 @@ def test_stuck_values_stay_for_ever():
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
 def test_a_delay_of_whole_steps_is_a_shift(steps):
-    out = through("delay", steps * DT, WAVE, rest=7.0, longest=steps * DT)
+    out = through("delay", steps * DT, WAVE, before=7.0, longest=steps * DT)
     expected = np.concatenate([np.full(steps, 7.0), WAVE])[: len(WAVE)]
     np.testing.assert_allclose(out, expected, rtol=1e-14)
 
@@ -185,7 +187,7 @@ def test_a_fraction_of_a_step_is_interpolated():
 def test_jitter_moves_a_delay_within_its_limits():
     line = np.arange(60.0)
     jitter = Uniform(-0.03, 0.03)
-    out = through("delay", 1.0 * DT, line, random=jitter, longest=1.0 * DT + 0.03, rest=0.0)
+    out = through("delay", 1.0 * DT, line, random=jitter, longest=1.0 * DT + 0.03, before=0.0)
     late = np.clip(1.0 * DT - 0.03 + 0.06 * drawn(60), 0.0, 0.05) / DT
     np.testing.assert_allclose(out[3:], (line - late)[3:], rtol=1e-12)
     assert (out <= line).all()  # never from the future
@@ -199,7 +201,7 @@ def test_every_kind_but_those_of_the_model_has_a_stage_that_does_nothing_at_its_
         if kind.name in ("strength", "reward_delay", "noise") or kind.identity is None:
             continue
         inputs = WAVE * (0.5 if kind.name == "saturation" else 1.0)
-        out = through(kind.name, kind.identity, inputs, rest=5.0)
+        out = through(kind.name, kind.identity, inputs, before=5.0)
         np.testing.assert_array_equal(out, inputs, err_msg=kind.name)
 
 
@@ -236,7 +238,7 @@ def test_the_numbers_of_a_name_do_not_depend_on_the_other_names():
         columns, key = np.array(columns), StepDraws(key_of(name), len(columns))
         none = columns[:0]
         lanes = columns - columns[0]
-        return Effect("noise", columns, none, lanes, random, (key,), none, none, 0.0, 1)
+        return Effect("noise", columns, none, lanes, random, (key,), none, none, no_rest(0), 0.0, 1)
 
     one = effect("one", [0, 1], Normal(0.0, 1.0))
     others = [effect("two", [2], Uniform(0.0, 1.0)), effect("three", [3], Normal(0.0, 2.0))]
