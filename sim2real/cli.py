@@ -11,25 +11,35 @@ import contextlib
 import errno
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tyro
 from tyro.conf import Positional
 
+from sim2real import __version__
+from sim2real.arguments import check_words
 from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.output import Outcome, compared, pairs, pretrainings, table, trained
 from sim2real.verbs import Audit, Command, Doctor, List, OfRun, Pairs, Publish, View
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
+"""What a file system says of a disk that is full, and of a folder that cannot be written."""
+
+RESUME = "`sim2real resume RUN` goes on from the last checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Command):
     """What the verbs that make a run have."""
+
+    interrupted: ClassVar[str] = RESUME
 
     seed: int = 0
     """Seed of everything that is drawn."""
@@ -250,6 +260,8 @@ class Study(Command):
 class Resume(OfRun):
     """Continue a run that was interrupted, as if it never had been."""
 
+    interrupted: ClassVar[str] = RESUME
+
     path: Positional[Path]
     """Run folder."""
 
@@ -262,7 +274,7 @@ class Resume(OfRun):
 
 # -- entry -------------------------------------------------------------------------------------
 
-VERBS: dict[str, Callable[..., Command]] = {
+VERBS: dict[str, type[Command]] = {
     "pretrain": Pretrain,
     "transfer": Transfer,
     "distill": Distill,
@@ -279,9 +291,17 @@ VERBS: dict[str, Callable[..., Command]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
-    command = tyro.extras.subcommand_cli_from_dict(
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["--version"]:
+        print(f"sim2real {__version__}")
+        return 0
+    try:
+        check_words(words, VERBS)
+    except UserError as error:
+        return fail(f"error: {error}", 2)
+    command: Command = tyro.extras.subcommand_cli_from_dict(
         VERBS,
-        args=argv,
+        args=words,
         prog="sim2real",
         description="Pretrain a policy in randomized worlds, transfer it, measure the gap.",
         config=(tyro.conf.FlagCreatePairsOff,),
@@ -291,10 +311,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(f"error: {error}", 2)
     except KeyboardInterrupt as error:
-        how = str(error) or "`sim2real resume RUN` goes on from the last checkpoint"
-        return fail(f"interrupted: {how}", 130)
+        return fail(f"interrupted: {str(error) or command.interrupted}", 130)
     except OSError as error:
-        if error.errno not in FULL_DISK:
+        if error.errno not in REFUSED:
             raise
         where = f" {error.filename}" if error.filename else ""
         reason = f"cannot write{where}: {error.strerror}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tyro.conf import Positional, arg
 
@@ -21,6 +21,9 @@ Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """What every verb has."""
+
+    interrupted: ClassVar[str] = "nothing was written"
+    """What Ctrl-C leaves, unless the function that was called says it."""
 
     json: bool = False
     """Print the machine-readable result in place of the table."""

@@ -1,0 +1,182 @@
+"""Every verb with each option empty, misspelt and absurd: one line of error, exit code 2."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim2real import __version__, cli
+
+SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]
+Refused = Callable[..., str]
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Fail what is neither done nor refused after so many seconds."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError(f"not refused within {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+NEEDED = {  # what each verb is asked beside the option that is tried; RUN and OUT are filled in
+    "pretrain": ["cartpole", "--steps", "64"],
+    "transfer": ["RUN", "--domain", "hard", "--budget", "64"],
+    "distill": ["RUN", "--budget", "64"],
+    "evaluate": ["RUN", "--episodes", "1"],
+    "study": ["STUDY"],
+    "resume": ["RUN"],
+    "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
+    "view": ["RUN", "--seconds", "0.1"],
+    "audit": ["cartpole"],
+    "list": [],
+    "doctor": [],
+}
+HUGE = str(10**30)
+ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of its kind is allowed
+    "bool": [["3"]],
+    "int": [["-1"], [HUGE], ["abc"], ["1.5"], ["1e6"], ["nan"], ["1", "2"]],
+    "float": [["-1"], ["nan"], ["inf"], ["1e300"], ["abc"]],
+    "tuple[int, int]": [["3"], ["3", "x"], ["0", "0"], ["-5", "64"], [HUGE, "64"], ["1", "2", "3"]],
+    "Path": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
+    "str": [["no_such_thing"], ["x" * 300], ["a\0b.yaml:x"], ["~nobody_at_all/my.yaml:x"]],
+    "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
+    "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
+}
+NAMED_BY_FILE = {"source", "teacher", "policy", "file", "path"}
+
+
+def options() -> list[tuple[str, str, str]]:
+    """(verb, option, kind) of every option and positional word."""
+    found = []
+    for verb, command in cli.VERBS.items():
+        for field in dataclasses.fields(command):
+            kind = str(field.type).removesuffix(" | None").removesuffix("]")
+            kind = kind.removeprefix("Positional[").removesuffix(" | None")
+            kind += "]" if "[" in kind else ""
+            found.append((verb, field.name, kind))
+    return found
+
+
+OPTIONS = options()
+
+
+def test_every_option_has_a_kind_that_is_tried() -> None:
+    assert {kind for _, _, kind in OPTIONS} == set(ABSURD)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("arguments") / "run"
+    assert cli.main(["pretrain", "cartpole", "--steps", "64", "--out", str(path), *SMALL]) == 0
+    return path
+
+
+@pytest.fixture
+def refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refused:
+    """Run words that must be refused before anything is written; return the line of error."""
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "study.yaml"
+    study.write_text("{task: cartpole, source: {steps: 64}, targets: [hard], methods: [freeze], ")
+    with study.open("a") as file:
+        file.write(f"budget: 64, oracle: {{steps: 64}}, out: {tmp_path / 'study'}}}")
+    places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study)}
+
+    def call(*words: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        capsys.readouterr()
+        with limited(5.0):
+            code = cli.main([places.get(word, word) for word in words])
+        captured = capsys.readouterr()
+        assert code == 2, captured
+        assert captured.out == ""
+        (line,) = captured.err.splitlines()
+        assert line.startswith("error: ")
+        assert len(line) < 2000
+        assert sorted(tmp_path.rglob("*")) == before
+        return line
+
+    return call
+
+
+def with_option(verb: str, name: str, values: list[str]) -> list[str]:
+    """The words of a verb with one of its options, or its positional word, given `values`."""
+    flag = f"--{name.replace('_', '-')}"
+    words = list(NEEDED[verb])
+    if _is_positional(verb, name):
+        return [verb, *values, *words[1:]]
+    if flag in words:
+        place = words.index(flag)
+        del words[place : place + 2]
+    return [verb, *words, flag, *values]
+
+
+def _is_positional(verb: str, name: str) -> bool:
+    return any(
+        field.name == name and "Positional" in str(field.type)
+        for field in dataclasses.fields(cli.VERBS[verb])
+    )
+
+
+@pytest.mark.parametrize(("verb", "name", "kind"), OPTIONS, ids=lambda part: str(part))
+def test_empty(verb: str, name: str, kind: str, refused: Refused) -> None:
+    if kind == "bool":
+        pytest.skip("takes no value")
+    line = refused(*with_option(verb, name, [""] * (2 if "int, int" in kind else 1)))
+    assert "is empty" in line
+    if not _is_positional(verb, name):
+        assert "needs" in refused(*with_option(verb, name, []))
+
+
+@pytest.mark.parametrize(("verb", "name", "kind"), OPTIONS, ids=lambda part: str(part))
+def test_misspelt(verb: str, name: str, kind: str, refused: Refused) -> None:
+    if _is_positional(verb, name):
+        pytest.skip("has no name to misspell")
+    flag = f"--{name.replace('_', '-')}"
+    line = refused(verb, *NEEDED[verb], f"{flag}x", "1")
+    assert f"did you mean '{flag}'?" in line
+    assert f"see `sim2real {verb} --help`" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "a verb is missing; allowed: pretrain, "),
+        (["pretrian"], "unknown verb 'pretrian'; did you mean 'pretrain'?"),
+        (["--verison"], "unknown option '--verison'; did you mean '--version'?"),
+        (["pretrain"], "TASK is missing; see `sim2real pretrain --help`"),
+        (["transfer", "RUN"], "--domain is missing; see `sim2real transfer --help`"),
+        (["pretrain", "hopper", "--steps", "abc"], "--steps is 'abc'; allowed: a whole number"),
+        (["pretrain", "hopper", "--steps", "1e6"], "did you mean 1000000? allowed: a whole"),
+        (["evaluate", "RUN", "--domains"], "--domains needs at least one value, got none"),
+        (["evaluate", "RUN", "--domains", "--json"], "--domains needs at least one value"),
+        (["list", "hopper", "ant"], "unexpected 'ant'"),
+    ],
+)
+def test_slips(words: list[str], message: str, refused: Refused) -> None:
+    assert message in refused(*words)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sim2real {__version__}\n"
+
+
+def test_a_negative_number_is_a_value(refused: Refused) -> None:
+    assert "-1" in refused("pretrain", "hopper", "--seed", "-1")
