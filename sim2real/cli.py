@@ -264,12 +264,14 @@ class Resume(OfRun):
 
     path: Positional[Path]
     """Run folder."""
+    steps: int | None = None
+    """Control steps in all, to extend a run beyond what it was asked for."""
 
     def run(self) -> Outcome:
         """Call `sim2real.resume`."""
         from sim2real.training.pretrain import resume
 
-        return trained(resume(self.path, not self.json, **self.loading()))
+        return trained(resume(self.path, not self.json, self.steps, **self.loading()))
 
 
 # -- entry -------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.adaptive import build_randomization, checked_randomization
 from sim2real.training.callbacks import Difficulty
+from sim2real.training.extension import differences, extend
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrained import find_run, is_published
@@ -98,12 +99,17 @@ def pretrain(
     return _train(read_folder(folder, task=loaded), progress)
 
 
-def resume(run_path: Path | str, progress: bool = True, **loading: Any) -> Run:
+def resume(
+    run_path: Path | str, progress: bool = True, steps: int | None = None, **loading: Any
+) -> Run:
     """Continue a run from its last good checkpoint until it has all its steps.
 
     Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
-    as it is. `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
-    Raises UserError if it is not a run or all its checkpoints are damaged.
+    as it is, unless `steps` asks for more control steps in all than it was asked for. It then has
+    the weights of a run of `steps` from the start; a warning gives the reasons where it cannot.
+    `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
+    Raises UserError if it is not a run, if all its checkpoints are damaged, and for `steps` that
+    are not more.
     """
     path = find_run(run_path)
     if is_published(path):
@@ -111,11 +117,24 @@ def resume(run_path: Path | str, progress: bool = True, **loading: Any) -> Run:
     folder = read_folder(path, **loading)
     kind = folder.config.kind
     _warn_of_versions(path)
+    if steps is not None:
+        folder = _extended(folder, steps)
     if kind == "pretrain":
         return _train(folder, progress)
     if kind not in RESUMERS:
         importlib.import_module("sim2real.transfer.api")  # registers its resumers
     return RESUMERS[kind](folder, progress)
+
+
+def _extended(folder: RunFolder, steps: int) -> RunFolder:
+    """The run asked for more steps, with a warning where it will differ from one asked at once."""
+    extended = extend(folder, steps)
+    for reason in differences(folder.config, steps):
+        warnings.warn(
+            f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
+            stacklevel=3,
+        )
+    return extended
 
 
 def register_resumer(kind: str, resumer: Resumer) -> None:

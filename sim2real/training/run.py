@@ -63,6 +63,8 @@ class RunConfig(Config):
     """How the domain's distributions follow the policy, every option; none: they stay."""
     steps: Count
     """Control steps, over all worlds."""
+    extended: tuple[Count, ...] = ()
+    """The steps that were asked for before the run was extended, in this order."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     num_envs: Count
     checkpoint_every: Count | None = None
