@@ -12,21 +12,25 @@ from sim2real.domains.distributions import Distribution
 
 @dataclass(frozen=True)
 class Push:
-    """Impulses (N s), one an interval (s), on one of `bodies`, along `axis` (None: horizontal).
+    """Impulses, one an interval (s), on one of `bodies`, along `axes` of `xfrc_applied`.
 
-    All that is random of them is drawn under the `key`.
+    Axes 0 to 2 are those of forces (N s), 3 to 5 those of torques (N m s); of two axes it is one at
+    a random angle between them. All that is random is drawn under the `key`.
     """
 
     key: int
     bodies: NDArray[np.intp]
     impulse: Distribution
     every: Distribution
-    axis: int | None
+    axes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Force:
-    """A constant force on `bodies[k]` along `axis`: the context entry `sources[k]`, in N."""
+    """A constant force (N) or torque (N m) on `bodies[k]`: the context entry `sources[k]`.
+
+    `axis` is that of `xfrc_applied`, as of a push.
+    """
 
     bodies: NDArray[np.intp]
     sources: NDArray[np.intp]

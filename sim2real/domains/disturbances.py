@@ -10,37 +10,56 @@ from sim2real.config import Config
 from sim2real.domains.distributions import Distribution, DistributionField
 from sim2real.domains.words import names, sentence
 
-Kind = Literal["push", "force", "slope", "bumps"]
+Kind = Literal["push", "twist", "force", "torque", "slope", "bumps"]
 
-_KINDS: tuple[Kind, ...] = ("push", "force", "slope", "bumps")
+IMPULSES: tuple[Kind, ...] = ("push", "twist")
+"""What is drawn anew for each interval of an episode."""
+LOADS: tuple[Kind, ...] = ("force", "torque")
+"""What acts on bodies all the time."""
+_KINDS: tuple[Kind, ...] = (*IMPULSES, *LOADS, "slope", "bumps")
 _KEYS: dict[Kind, tuple[str, ...]] = {
     "push": ("of", "every", "direction"),
+    "twist": ("of", "every", "direction"),
     "force": ("of", "direction", "shared"),
+    "torque": ("of", "direction", "shared"),
     "slope": ("direction",),
     "bumps": ("of", "wavelength"),
 }
 _DIRECTIONS: dict[Kind, tuple[str, ...]] = {
     "push": ("horizontal", "x", "y", "z"),
+    "twist": ("horizontal", "x", "y", "z"),
     "force": ("x", "y", "z"),
+    "torque": ("x", "y", "z"),
     "slope": ("pitch", "roll"),
 }
-_UNITS: dict[Kind, str] = {"push": "N s", "force": "N", "slope": "rad", "bumps": "m"}
+_UNITS: dict[Kind, str] = {
+    "push": "N s",
+    "twist": "N m s",
+    "force": "N",
+    "torque": "N m",
+    "slope": "rad",
+    "bumps": "m",
+}
 
 
 class Disturbance(Config):
-    """One disturbance: exactly one of `push`, `force`, `slope` and `bumps`.
+    """One disturbance: exactly one of `push`, `twist`, `force`, `torque`, `slope` and `bumps`.
 
     - `push`: impulses in N s on one of the bodies `of`, each as likely, along `direction`
       (`horizontal`: at a random angle), one after each interval of `every` seconds.
+    - `twist`: angular impulses in N m s, as pushes, about `direction`.
     - `force`: a constant force in N at the centres of mass of the bodies `of`, along the world's
       `direction`; a draw for each body unless `shared`.
+    - `torque`: a constant torque in N m on the bodies `of`, about the world's `direction`.
     - `slope`: the floor rises by this angle in rad along x (`direction` pitch) or y (roll).
     - `bumps`: the depth in m of the hollows of an uneven floor; `wavelength` is about the
       distance in m between two tops.
     """
 
     push: DistributionField | None = None
+    twist: DistributionField | None = None
     force: DistributionField | None = None
+    torque: DistributionField | None = None
     slope: DistributionField | None = None
     bumps: DistributionField | None = None
     of: tuple[str, ...] = ()
@@ -71,13 +90,15 @@ class Disturbance(Config):
             raise ValueError(
                 f"a {self.kind} has the direction {' or '.join(allowed)}, got {self.direction!r}"
             )
-        if self.kind == "force" and self.direction is None:
-            raise ValueError(f"a force needs a direction: {' or '.join(allowed)}")
-        if self.kind in ("push", "force") and not self.of:
+        if self.kind in LOADS and self.direction is None:
+            raise ValueError(f"a {self.kind} needs a direction: {' or '.join(allowed)}")
+        if self.kind in IMPULSES + LOADS and not self.of:
             raise ValueError(f"a {self.kind} needs the bodies that it acts on ('of')")
-        if self.kind == "push" and (self.every is None or self.every.support[0] <= 0):
+        if self.kind in IMPULSES and (self.every is None or self.every.support[0] <= 0):
             got = "nothing" if self.every is None else self.every.words()
-            raise ValueError(f"a push needs 'every', an interval greater than 0 s; got {got}")
+            raise ValueError(
+                f"a {self.kind} needs 'every', an interval greater than 0 s; got {got}"
+            )
         low, high = self.distribution.support
         if self.kind == "bumps" and not 0 <= low <= high < float("inf"):
             raise ValueError(f"bumps must be bounded and not negative, got {self._amount()}")
@@ -91,7 +112,7 @@ class Disturbance(Config):
 
     @property
     def distribution(self) -> Distribution:
-        """What is drawn: for each push anew, of all else once an episode."""
+        """What is drawn: for each impulse anew, of all else once an episode."""
         chosen: Distribution = getattr(self, self.kind)
         return chosen
 

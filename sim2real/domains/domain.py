@@ -10,7 +10,7 @@ from sim2real.config import Config
 from sim2real.domains.actuation import Actuation
 from sim2real.domains.correlation import Correlated
 from sim2real.domains.distributions import Constant
-from sim2real.domains.disturbances import Disturbance
+from sim2real.domains.disturbances import IMPULSES, Disturbance
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.mapping import NameMapping
 from sim2real.domains.sensing import Sensing
@@ -64,5 +64,5 @@ class Domain(Config):
         distributions = [parameter.operation[1] for parameter in self.dynamics]
         signals = (*self.actuation, *self.sensing)
         distributions += [one.distribution for one in signals if one.kind.drawn == "episode"]
-        distributions += [one.distribution for one in self.disturbances if one.kind != "push"]
+        distributions += [one.distribution for one in self.disturbances if one.kind not in IMPULSES]
         return all(isinstance(distribution, Constant) for distribution in distributions)

@@ -1,4 +1,4 @@
-"""Pushes and constant forces bound to a model, and the gravity of a sloping floor."""
+"""Impulses and constant forces bound to a model, and the gravity of a sloping floor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from sim2real.domains.acting import Force, Push
 from sim2real.domains.builder import Builder
-from sim2real.domains.disturbances import Disturbance
+from sim2real.domains.disturbances import IMPULSES, LOADS, Disturbance
 from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import FIELDS, nominal_array
 from sim2real.domains.ground import bind_bumps
@@ -18,7 +18,7 @@ from sim2real.domains.writes import Write
 from sim2real.errors import UserError
 from sim2real.task import Array
 
-_AXES = {"x": 0, "y": 1, "z": 2}
+_AXES = {"x": (0,), "y": (1,), "z": (2,), "horizontal": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,10 @@ def bind_disturbances(
     Raises UserError, naming domain and entry, for what does not fit the model.
     """
     entries = builder.domain.disturbances
-    pushes = [
-        bind_push(builder, one, control_dt, episode_s) for one in entries if one.kind == "push"
-    ]
-    _check_apart(builder, [one for one in entries if one.kind == "push"])
-    forces = [bind_force(builder, one) for one in entries if one.kind == "force"]
+    impulses = [one for one in entries if one.kind in IMPULSES]
+    pushes = [bind_push(builder, one, control_dt, episode_s) for one in impulses]
+    _check_apart(builder, impulses)
+    forces = [bind_force(builder, one) for one in entries if one.kind in LOADS]
     bind_slopes(builder, [one for one in entries if one.kind == "slope"])
     for one in entries:
         if one.kind == "bumps":
@@ -78,7 +77,7 @@ def _check_apart(builder: Builder, pushes: Sequence[Disturbance]) -> None:
 
 
 def bind_push(builder: Builder, entry: Disturbance, control_dt: float, episode_s: float) -> Push:
-    """Bind a push; UserError for unknown bodies and for intervals that no episode can have."""
+    """Bind impulses; UserError for unknown bodies and for intervals that no episode can have."""
     shortest = entry.every.support[0]  # type: ignore[union-attr]  # the entry has checked it
     if shortest < control_dt:
         raise builder.error(
@@ -92,15 +91,23 @@ def bind_push(builder: Builder, entry: Disturbance, control_dt: float, episode_s
         )
     bodies = np.array(list(_bodies(builder, entry).values()), dtype=np.intp)
     key = key_of(draw_name(entry.label, entry.name, entry.of))
-    return Push(key, bodies, entry.distribution, entry.every, _AXES.get(entry.towards))  # type: ignore[arg-type]
+    axes = _axes(entry)
+    return Push(key, bodies, entry.distribution, entry.every, axes)  # type: ignore[arg-type]
 
 
 def bind_force(builder: Builder, entry: Disturbance) -> Force:
-    """Bind a constant force and its context entries; UserError for unknown bodies."""
+    """Bind a constant force or torque and its draws; UserError for unknown bodies."""
     rows = _bodies(builder, entry)
     sources = builder.draws(entry.label, list(rows), entry.distribution, entry.shared)
     bodies = np.array(list(rows.values()), dtype=np.intp)
-    return Force(bodies, np.array(sources, dtype=np.intp), _AXES[entry.towards])
+    (axis,) = _axes(entry)
+    return Force(bodies, np.array(sources, dtype=np.intp), axis)
+
+
+def _axes(entry: Disturbance) -> tuple[int, ...]:
+    """The columns of `xfrc_applied` that a disturbance acts along."""
+    first = 3 if entry.kind in ("twist", "torque") else 0
+    return tuple(first + axis for axis in _AXES[entry.towards])
 
 
 def bind_slopes(builder: Builder, entries: Sequence[Disturbance]) -> None:

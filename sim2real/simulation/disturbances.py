@@ -1,4 +1,4 @@
-"""Pushes and constant forces, written into every world's `xfrc_applied` at each control step."""
+"""Impulses, forces and torques, written into every world's `xfrc_applied` at each control step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Disturbances:
     """The forces of a `plan` on the bodies of `num_envs` worlds.
 
     A push is its impulse as a constant force over one control step, at the body's centre of mass,
-    in the world's frame. The interval between two pushes is rounded to control steps, at least one.
-    What acts at a step depends on the episode and the step alone: there is nothing to save.
+    in the world's frame; a twist as a constant torque. The interval between two is rounded to
+    control steps, at least one. What acts at a step depends on the episode and the step alone:
+    there is nothing to save.
     """
 
     def __init__(self, plan: Plan, num_envs: int, control_dt: float) -> None:
@@ -28,11 +29,11 @@ class Disturbances:
         self._dt = control_dt
         bodies = [push.bodies for push in plan.pushes] + [force.bodies for force in plan.forces]
         self._bodies = np.unique(np.concatenate(bodies or [np.zeros(0, dtype=np.intp)]))
-        self._constant = np.zeros((num_envs, len(self._bodies), 3))
+        self._constant = np.zeros((num_envs, len(self._bodies), 6))
         shape = (num_envs, len(plan.pushes), BLOCK)
         self._due = np.zeros(shape, dtype=np.int64)  # control step of each push
         self._body = np.zeros(shape, dtype=np.intp)  # index into self._bodies
-        self._force = np.zeros((*shape, 3))  # N
+        self._force = np.zeros((*shape, 6))  # N, N m
         self._block = np.zeros(shape[:2], dtype=np.int64)
 
     def __bool__(self) -> bool:
@@ -57,21 +58,21 @@ class Disturbances:
         for force in self._plan.forces:
             places = np.searchsorted(self._bodies, force.bodies)
             self._constant[ids[:, None], places, force.axis] += context[ids][:, force.sources]
-        xfrc[ids[:, None], self._bodies, :3] = self._constant[ids]
+        xfrc[ids[:, None], self._bodies] = self._constant[ids]
         self._block[ids] = -1
         self._due[ids] = -1
         self._catch_up(ids, episodes, steps)
 
     def write(self, xfrc: Array, episodes: IntArray, steps: IntArray) -> None:
         """Write what acts at the control steps `steps` (n,) into `xfrc` (n, bodies, 6)."""
-        xfrc[:, self._bodies, :3] = self._constant
+        xfrc[:, self._bodies] = self._constant
         if not self._plan.pushes:
             return
         self._catch_up(self._all, episodes, steps)
         worlds, pushes, which = np.nonzero(self._due == steps[:, None, None])
         if len(worlds):
             bodies = self._bodies[self._body[worlds, pushes, which]]
-            np.add.at(xfrc[..., :3], (worlds, bodies), self._force[worlds, pushes, which])
+            np.add.at(xfrc, (worlds, bodies), self._force[worlds, pushes, which])
 
     def _catch_up(self, ids: IntArray, episodes: IntArray, steps: IntArray) -> None:
         """Draw the next block wherever all pushes of the present one are over."""
@@ -95,10 +96,8 @@ class Disturbances:
         self._due[ids, column] = last[:, None] + np.cumsum(gaps, axis=1)
         size = push.impulse.quantile(uniforms[:, 1]) / self._dt
         angle = 2 * np.pi * uniforms[:, 2]
-        zero = np.zeros_like(size)
-        towards = [size * np.cos(angle), size * np.sin(angle), zero]
-        if push.axis is not None:
-            towards = [size if axis == push.axis else zero for axis in range(3)]
-        self._force[ids, column] = np.stack(towards, axis=-1)
+        along = [size] if len(push.axes) == 1 else [size * np.cos(angle), size * np.sin(angle)]
+        for axis, part in zip(push.axes, along, strict=True):
+            self._force[ids, column, :, axis] = part
         struck = push.bodies[(uniforms[:, 3] * len(push.bodies)).astype(np.intp)]
         self._body[ids, column] = np.searchsorted(self._bodies, struck)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -17,6 +18,8 @@ HELD = {"furuta": "pendulum"}
 KINDS: dict[str, dict[str, Any]] = {
     "push": {"push": 1.0, "every": {"uniform": [0.1, 0.2]}},
     "force": {"force": 1.0, "direction": "x"},
+    "twist": {"twist": 0.5, "every": {"uniform": [0.1, 0.2]}},
+    "torque": {"torque": 0.5, "direction": "y"},
     "slope": {"slope": 0.1},
     "bumps": {"bumps": {"uniform": [0.02, 0.05]}},
 }
@@ -39,8 +42,20 @@ def trajectory(task: str, domain: Domain | None) -> np.ndarray:
     return np.stack([simulation.advance(action).observation for action in actions])
 
 
+def turning(task: str) -> dict[str, str]:
+    """The first body that turns about an axis of the world, and that axis."""
+    model = load_task(task).compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    turns = np.flatnonzero(model.jnt_type != int(mujoco.mjtJoint.mjJNT_SLIDE))[0]
+    axis = "xyz"[int(np.abs(data.xaxis[turns]).argmax())]
+    return {"of": model.body(model.jnt_bodyid[turns]).name, "direction": axis}
+
+
 def one(kind: str, task: str, **changes: Any) -> Domain:
     model = load_task(task).compile()
+    if kind in ("twist", "torque"):
+        changes = turning(task) | changes
     moving = model.body(int(np.flatnonzero(model.body_weldid)[0])).name
     of = {"of": HELD.get(task, moving)} if kind in ("push", "force") else {}
     return Domain(disturbances=[{**KINDS[kind], **of, **changes}])  # type: ignore[list-item]
@@ -62,7 +77,7 @@ def test_nothing_of_it_changes_no_bit(kind: str, task: str) -> None:
 
 @pytest.mark.parametrize(("kind", "task"), PAIRS)
 def test_a_thousand_draws_stay_in_range(kind: str, task: str) -> None:
-    if kind == "push":  # drawn within the episode: see the tests of the simulation
+    if kind in ("push", "twist"):  # drawn within the episode: see the tests of the simulation
         return
     low, high = 0.5 * 0.05, 0.05
     changes = {kind: {"uniform": [low, high]}}

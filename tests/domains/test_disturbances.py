@@ -19,6 +19,8 @@ shaken:
     - {push: {uniform: [1.0, 2.0]}, of: [ball, moon], every: {uniform: [0.5, 1.0]}}
     - {force: 3.0, of: ball, direction: z, name: lift}
     - {slope: {uniform: [0.0, 0.1]}, direction: roll}
+    - {torque: {uniform: [-1, 1]}, of: moon, direction: y}
+    - {twist: 0.5, of: ball, every: 1.0}
     - {bumps: {uniform: [0.0, 0.08]}, wavelength: 1.0}
 """
 
@@ -34,12 +36,14 @@ def test_they_are_read_from_a_file_and_said_in_words(tmp_path):
         "horizontal push of ball, moon 1 to 2 N s every 0.5 to 1 s",
         "z force of ball 3 N",
         "roll slope 0 to 0.1 rad",
+        "y torque of moon -1 to 1 N m",
+        "horizontal twist of ball 0.5 N m s every 1 s",
         "bumps 0 to 0.08 m",
     ]
     assert not domain.is_constant
     assert parse(Domain, domain.plain() | {"name": "shaken"}, "again") == domain
     names = Simulation(BALL, domain, threads=1).context_names
-    assert names == ("lift:ball", "slope.roll", "bumps", "bumps:shape")
+    assert names == ("lift:ball", "torque.y:moon", "slope.roll", "bumps", "bumps:shape")
 
 
 def test_what_varies_within_an_episode_does_not_make_episodes_differ():
@@ -51,7 +55,7 @@ def test_what_varies_within_an_episode_does_not_make_episodes_differ():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, "exactly one of push, force, slope, bumps; got none"),
+        ({}, "exactly one of push, twist, force, torque, slope, bumps; got"),
         ({"slope": 0.1, "bumps": 0.1}, "got slope, bumps"),
         ({"slop": 0.1}, "did you mean 'slope'"),
         ({"slope": 0.1, "of": "ball"}, "slope takes no 'of'; it takes slope, direction, name"),

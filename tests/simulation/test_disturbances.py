@@ -106,6 +106,40 @@ def test_forces_and_pushes_on_one_body_add_up():
     assert speed == pytest.approx(3.0 / MASS * 0.12 + 3.0 / MASS, rel=1e-12)
 
 
+def test_a_torque_turns_and_a_twist_changes_the_angular_momentum():
+    inertia = 0.4 * MASS * RADIUS**2
+    torque = {"torque": {"uniform": [0.1, 0.5]}, "of": "ball", "direction": "z"}
+    simulation = ball(torque, num_envs=3, height=100.0)
+    coast(simulation, 10)
+    drawn = np.array([row["torque.z:ball"] for row in simulation.contexts()])
+    np.testing.assert_allclose(simulation.qvel[:, 5], drawn / inertia * 0.2, rtol=1e-9)
+    assert np.abs(simulation.qvel[:, 3:5]).max() < 1e-12
+    twist = {"twist": 0.02, "of": "ball", "every": 0.1}
+    simulation = ball(twist, num_envs=50, height=100.0)
+    coast(simulation, 6)
+    spin = simulation.qvel[:, 3:6]
+    np.testing.assert_allclose(np.hypot(spin[:, 0], spin[:, 1]), 0.02 / inertia, rtol=1e-6)
+    assert len({(x > 0, y > 0) for x, y, _ in spin.tolist()}) == 4
+
+
+def test_torques_equal_a_plain_loop_of_steps():
+    entries = [
+        {"torque": 0.3, "of": "ball", "direction": "x"},
+        {"force": 1.0, "of": "ball", "direction": "y"},
+        {"twist": 0.05, "of": "ball", "every": 0.1, "direction": "y"},
+    ]
+    simulation = ball(*entries)
+    model, data = simulation.model, mujoco.MjData(simulation.model)
+    data.qpos[:], data.qvel[:] = simulation.qpos[0], simulation.qvel[0]
+    for step in range(30):
+        simulation.advance(np.zeros((1, 1)))
+        data.xfrc_applied[1, :] = [0, 1.0, 0, 0.3, 0, 0]
+        data.xfrc_applied[1, 4] = 0.05 / simulation.dt if step and step % 5 == 0 else 0.0
+        for _ in range(simulation.substeps):
+            mujoco.mj_step(model, data)
+        np.testing.assert_array_equal(simulation.qpos[0], data.qpos)
+
+
 # -- slope -------------------------------------------------------------------------------------
 
 
