@@ -9,11 +9,13 @@ from typing import Any
 
 import tyro
 
-from sim2real.evaluation.page import percent, whole, wholes
+from sim2real.evaluation.formats import text
 from sim2real.files import read_json, write_text
 
 NOMINAL, RANDOMIZED = "nominal", "randomized"
 PAGE, RESULTS = Path("docs/robots.md"), Path("docs/results/robots")
+PAYS = {"better": "yes", "worse": "**no**"}
+"""What a verdict, corrected for all domains of the table, says of randomization."""
 BEGIN, END = "<!-- tables: scripts/robots.py -->", "<!-- end of tables -->"
 
 
@@ -30,8 +32,9 @@ def tables(results: Path) -> str:
 
 def section(report: Mapping[str, Any]) -> str:
     """The heading and the table of one robot."""
-    steps, seeds = whole(report["made"]["steps"]), len(report["seeds"])
+    steps, seeds = f"{report['made']['steps']:,}", len(report["seeds"])
     domains = {name: report["returns"][name] for name in _in_order(report["returns"])}
+    judged = any(_verdict(ways) != "too few seeds" for ways in domains.values())
     return "\n".join(
         [
             f"## {report['task']}",
@@ -40,38 +43,42 @@ def section(report: Mapping[str, Any]) -> str:
             f"{report['episodes']} episodes a seed and domain.",
             "",
             "| domain | trained in `nominal` | success | trained in `randomized` | success "
-            "| difference | pays |",
-            "|---|---:|---:|---:|---:|---:|---|",
-            *(_row(name, ways) for name, ways in domains.items()),
+            f"| difference |{' pays |' if judged else ''}",
+            f"|---|---:|---:|---:|---:|---:|{'---|' if judged else ''}",
+            *(_row(name, ways, judged) for name, ways in domains.items()),
+            "",
+            _beneath(domains, judged),
         ]
     )
 
 
-def verdict(difference: Mapping[str, float]) -> str:
-    """Whether randomization pays: what the interval of the difference says."""
-    if difference["low"] > 0:
-        return "yes"
-    return "**no**" if difference["high"] < 0 else "unclear"
+def _verdict(ways: Mapping[str, Any]) -> str:
+    return str(ways[RANDOMIZED]["difference"]["verdict"])
 
 
-def _row(name: str, ways: Mapping[str, Any]) -> str:
-    first, second = ways[NOMINAL], ways[RANDOMIZED]
-    difference = second["difference"]
+def _row(name: str, ways: Mapping[str, Any], judged: bool) -> str:
+    difference = {**ways[RANDOMIZED]["difference"]}
+    verdict = difference.pop("verdict")
     cells = [
         f"`{name}`",
-        *(cell for way in (first, second) for cell in (_score(way), _success(way["success"]))),
-        f"{whole(difference['value'])} ({wholes(difference)})",
-        verdict(difference),
+        *(cell for way in (NOMINAL, RANDOMIZED) for cell in _cells(ways[way])),
+        text(difference, "whole"),
+        *([PAYS.get(verdict, verdict)] if judged else []),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _score(way: Mapping[str, Any]) -> str:
-    return f"{whole(way['value'])} ({wholes(way)})"
+def _cells(way: Mapping[str, Any]) -> tuple[str, str]:
+    """Return and success."""
+    return text(way, "whole"), text(way["success"], "percent")
 
 
-def _success(found: Mapping[str, Any] | None) -> str:
-    return "–" if found is None else percent(found["value"])
+def _beneath(domains: Mapping[str, Any], judged: bool) -> str:
+    """What the verdicts of a table were corrected for, or why there are none."""
+    if not judged:
+        return "One seed: the intervals are those of these two policies; no verdict on the methods."
+    count = max(ways[RANDOMIZED]["difference"]["comparisons"] for ways in domains.values())
+    return f"The verdicts are corrected for {count} comparisons (Holm)."
 
 
 def _in_order(names: Sequence[str]) -> list[str]:

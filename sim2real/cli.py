@@ -23,7 +23,7 @@ from sim2real import __version__
 from sim2real.arguments import check_words
 from sim2real.errors import UserError
 from sim2real.files import write_json
-from sim2real.output import Outcome, compared, pairs, pretrainings, table, trained
+from sim2real.output import Outcome, compared, evaluated, pairs, pretrainings, table, trained
 from sim2real.verbs import Audit, Command, Doctor, List, OfRun, Pairs, Publish, View
 
 REFUSED = (
@@ -209,7 +209,7 @@ class Evaluate(OfRun):
             "domains": [summary(name, own) for name, own in by_domain(rows).items()],
             "parameters": by_parameter(rows),
         }
-        shown = [table(f"{self.policy} on {task.name}", data["domains"])]
+        shown = [evaluated(f"{self.policy} on {task.name}", data["domains"])]
         if data["parameters"]:
             shown.append(table("return against what was drawn", data["parameters"]))
         picture = write_sensitivity(folder / "sensitivity.png", rows)

@@ -139,8 +139,36 @@ def _percent(change: float) -> str:
     return f"{100 * change:.{3 if change >= 1 else 2}g}" if change < 10 else ">1000"
 
 
+def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
+    """What `summary` told of a policy in each domain, intervals in brackets."""
+    from sim2real.evaluation.formats import percent, whole
+
+    def between(found: Sequence[float | None], shown: Any) -> str:
+        return "" if None in found else f" ({shown(found[0])} to {shown(found[1])})"
+
+    rows = [
+        {
+            "domain": one["domain"],
+            "mean_return": f"{one['mean_return']:,.2f}"
+            + between((one["low"], one["high"]), lambda value: f"{value:,.2f}"),
+            "mean_length": whole(one["mean_length"]),
+            "failed": str(one["failed"]) + between(one["failure_interval"], percent),
+            "unstable": str(one["unstable"]),
+            **(
+                {"success": percent(one["success"]) + between(one["success_interval"], percent)}
+                if "success" in one
+                else {}
+            ),
+        }
+        for one in domains
+    ]
+    return table(f"{title} (95 % interval over the episodes of this policy)", rows)
+
+
 def compared(report: Mapping[str, Any]) -> Table:
     """A study's report as one table: how much of the gap each method closed in each target."""
+    from sim2real.evaluation.formats import text
+
     rows = []
     for name, target in report["targets"].items():
         score = target["zero_shot_score"]
@@ -149,7 +177,7 @@ def compared(report: Mapping[str, Any]) -> Table:
                 "target": name,
                 "method": "zero-shot",
                 "return": target["zero_shot_return"],
-                "score": _interval(score),
+                "score": text(score),
                 "gap_closed": "",
                 "ahead_of_scratch": "",
             }
@@ -160,36 +188,47 @@ def compared(report: Mapping[str, Any]) -> Table:
                     "target": "",
                     "method": label,
                     "return": method["return_after"],
-                    "score": _interval(method["score_after"]),
-                    "gap_closed": _interval(method["gap_closed"]),
-                    "ahead_of_scratch": _interval(method.get("difference")),
+                    "score": text(method["score_after"]),
+                    "gap_closed": text(method["gap_closed"]),
+                    "ahead_of_scratch": text(method.get("difference")),
                 }
             )
         rows.append(rows[-1] | {"method": "oracle", "return": target["oracle_return"]})
         rows[-1] |= {"score": "1.00", "gap_closed": "", "ahead_of_scratch": ""}
-    return table(f"{report['name']}: scores with 95 % intervals", rows)
+    differences = [
+        method["difference"]
+        for target in report["targets"].values()
+        for method in target["methods"].values()
+        if "difference" in method
+    ]
+    return table(f"{report['name']}: scores {_statistics(differences)}", rows)
 
 
 def pretrainings(report: Mapping[str, Any]) -> Table:
     """A comparison's report as one table: what each pretraining reached in each domain."""
+    from sim2real.evaluation.formats import text
+
     rows = [
         {
             "domain": name if label == report["first"] else "",
             "pretraining": label,
-            "return": _interval(way, 0),
-            f"against {report['first']}": _interval(way["difference"], 0),
+            "return": text(way, "whole"),
+            f"against {report['first']}": text(way["difference"], "whole"),
         }
         for name, ways in report["returns"].items()
         for label, way in ways.items()
     ]
-    return table(f"{report['name']}: returns with 95 % intervals", rows)
+    differences = [
+        way["difference"]
+        for ways in report["returns"].values()
+        for way in ways.values()
+        if way["difference"] is not None
+    ]
+    return table(f"{report['name']}: returns {_statistics(differences)}", rows)
 
 
-def _interval(found: Mapping[str, Any] | None, digits: int = 2) -> str:
-    """0.42 (0.31 .. 0.55); nothing where there is no value."""
-    if found is None or found["value"] is None:
-        return ""
-    value, low, high = (found[name] for name in ("value", "low", "high"))
-    if low is None or high is None:
-        return f"{value:,.{digits}f}"
-    return f"{value:,.{digits}f} ({low:,.{digits}f} .. {high:,.{digits}f})"
+def _statistics(differences: Sequence[Mapping[str, Any]]) -> str:
+    """What the numbers of a table are, for its title."""
+    words = "(95 % interval) [seeds]"
+    count = max((one["comparisons"] for one in differences), default=0)
+    return f"{words}, verdicts corrected for {count} comparisons" if count > 1 else words

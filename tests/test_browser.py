@@ -145,7 +145,7 @@ def test_report_opens_from_disk(browser: Any, tmp_path: Path) -> None:
     }
     hard = Target(
         random=rng.normal(0, 50, 20),
-        oracle=rng.normal(2000, 50, 20),
+        oracle=rng.normal(2000, 50, (1, 20)),
         zero_shot=rng.normal(500, 50, (3, 20)),
         methods=measured,
     )

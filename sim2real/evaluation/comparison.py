@@ -8,7 +8,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from sim2real.evaluation.page import COLOURS, GREY, INK, MARKERS, RULE, label, render, svg
+from sim2real.evaluation.formats import label
+from sim2real.evaluation.page import COLOURS, GREY, INK, MARKERS, RULE, render, svg
 from sim2real.files import write_json, write_text
 
 
@@ -22,7 +23,7 @@ def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return with its interval, a row a domain and a mark a pretraining, as an SVG element."""
+    """Return with its interval, a row a domain, a mark a pretraining and a dot a seed, as SVG."""
     ways = next(iter(returns.values()))
     height = 1.1 + len(returns) * (0.35 + 0.17 * len(ways))
     return svg("return by domain", lambda axes: _draw(axes, returns), (7.6, height))
@@ -32,22 +33,11 @@ def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
     labels = list(next(iter(returns.values())))
     step = 0.7 / len(labels)
     for index, name in enumerate(labels):
-        found = [ways[name] for ways in returns.values()]
-        middle = [one["value"] for one in found]
-        reach = [
-            [one["value"] - one["low"] for one in found],
-            [one["high"] - one["value"] for one in found],
-        ]
-        axes.errorbar(
-            middle,
-            [row + (index - (len(labels) - 1) / 2) * step for row in range(len(returns))],
-            xerr=reach,
-            fmt=MARKERS[index % len(MARKERS)],
-            color=COLOURS[index % len(COLOURS)],
-            markersize=5,
-            elinewidth=1.6,
-            label=label(name),
-        )
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        for row, ways in enumerate(returns.values()):
+            place = row + (index - (len(labels) - 1) / 2) * step
+            _draw_interval(axes, ways[name], place, colour, marker)
+        axes.plot([], [], marker=marker, color=colour, markersize=5, label=label(name))
     for row in range(1, len(returns)):
         axes.axhline(row - 0.5, color=RULE, linewidth=0.8)
     axes.set_yticks(range(len(returns)), list(returns), color=INK)
@@ -60,3 +50,23 @@ def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
     axes.spines["bottom"].set_color(GREY)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+
+
+def _draw_interval(
+    axes: Axes, found: Mapping[str, Any], place: float, colour: str, marker: str
+) -> None:
+    """A mark at the mean, a line along the interval, small dots for the seeds."""
+    if found["low"] is not None:
+        axes.plot([found["low"], found["high"]], [place] * 2, color=colour, linewidth=1.6)
+    axes.plot(found["value"], place, marker=marker, color=colour, markersize=5)
+    if len(found["values"]) > 1:
+        axes.plot(
+            found["values"],
+            [place] * len(found["values"]),
+            ".",
+            color="white",
+            markeredgecolor=colour,
+            markeredgewidth=0.9,
+            markersize=5.5,
+            zorder=3,
+        )

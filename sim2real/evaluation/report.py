@@ -10,20 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from sim2real.evaluation.page import (
-    COLOURS,
-    GREY,
-    INK,
-    MARKERS,
-    RULE,
-    SCRATCH,
-    interval_notes,
-    label,
-    render,
-    svg,
-)
+from sim2real.evaluation.formats import SCRATCH, interval_notes, label
+from sim2real.evaluation.page import COLOURS, GREY, INK, MARKERS, RULE, render, svg
 from sim2real.files import write_json, write_text
 
 MEANINGS = {
@@ -74,9 +65,8 @@ def _draw(axes: Axes, target: Mapping[str, Any]) -> None:
     for index, (name, method) in enumerate(target["methods"].items()):
         curve, scratch = method["curve"], name == SCRATCH
         colour = INK if scratch else COLOURS[index % len(COLOURS)]
-        axes.fill_between(
-            curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.13, linewidth=0
-        )
+        low, high = (np.array(curve[end], dtype=float) for end in ("low", "high"))  # NaN for None
+        axes.fill_between(curve["steps"], low, high, color=colour, alpha=0.13, linewidth=0)
         axes.plot(
             curve["steps"],
             curve["score"],
@@ -88,6 +78,8 @@ def _draw(axes: Axes, target: Mapping[str, Any]) -> None:
             label=label(name),
             zorder=3,
         )
+        for step, values in zip(curve["steps"], curve["values"], strict=True):
+            axes.plot([step] * len(values), values, ".", color=colour, alpha=0.45, markersize=4)
     axes.set_xlabel("control steps used in the target")
     axes.set_ylabel("score")
     axes.margins(x=0.02)

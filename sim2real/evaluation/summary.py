@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sim2real.evaluation.rollout import Row, success_rate
-from sim2real.evaluation.statistics import interval
+from sim2real.evaluation.rollout import Row
+from sim2real.evaluation.statistics import interval, rate
 
 
 def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
     """Mean return, mean length in control steps, how many failed, what was unstable.
 
-    `low` and `high` are the 95 % interval of this policy over episodes: it says nothing of another
-    training. None below 3 episodes. And the success rate, where the task tells it.
+    And the success rate, where the task tells it. All 95 % intervals are those of this policy over
+    episodes, exact binomial for rates: they say nothing of another training. `low` and `high` are
+    None below 3 episodes.
     """
     mean = interval([[row.total for row in rows]]).plain()
-    rate = success_rate(rows)
     return {
         "domain": domain,
         "mean_return": mean["value"],
@@ -24,6 +24,18 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
         "high": mean["high"],
         "mean_length": sum(row.length for row in rows) / len(rows),
         "failed": sum(row.failed for row in rows),
+        "failure_interval": _exact([row.failed for row in rows]),
         "unstable": sum(row.unstable for row in rows),
-        **({} if rate is None else {"success": rate}),
+        **_success([row.success for row in rows if row.success is not None]),
     }
+
+
+def _success(succeeded: Sequence[bool]) -> dict[str, Any]:
+    if not succeeded:
+        return {}
+    return {"success": sum(succeeded) / len(succeeded), "success_interval": _exact(succeeded)}
+
+
+def _exact(events: Sequence[bool]) -> list[float]:
+    found = rate([sum(events)], len(events))
+    return [found.low, found.high]

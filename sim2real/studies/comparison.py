@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
-from sim2real.evaluation.page import interval_notes
+from sim2real.evaluation.formats import interval_notes
 from sim2real.evaluation.statistics import (
     Comparison,
     compare,

@@ -136,6 +136,7 @@ def _method(
             "score": scores,
             "low": [point.plain()["low"] for point in points],
             "high": [point.plain()["high"] for point in points],
+            "values": [list(point.values) for point in points],
         },
         "used": _mean_use(method.used),
     }

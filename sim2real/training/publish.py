@@ -43,8 +43,8 @@ def publish(
     It is evaluated for `episodes` episodes of `seed` (another than the training's) in each of
     `domains`, by default every domain beside the task's file. The folder is a run without training
     state: it loads wherever a run is accepted. card.json and card.md tell the figures with their
-    95 % intervals, the command, the seed and the versions that made it; picture.gif shows it, if
-    there is OpenGL here.
+    95 % intervals over episodes, the command, the seed and the versions that made it; picture.gif
+    shows it, if there is OpenGL here.
 
     Raises UserError if `out` exists or nothing can be evaluated; then nothing is written.
     """
@@ -163,7 +163,7 @@ def _picture(run: Run) -> bytes | None:
 def _page(card: dict[str, Any], pictured: bool) -> str:
     """The card for people, in Markdown."""
     succeeded = any("success" in domain for domain in card["domains"])
-    columns = ["domain", "return", "95 % interval", "length", "failed"]
+    columns = ["domain", "return", "95 % of this policy", "length", "failed"]
     columns += ["success"] if succeeded else []
     lines = [
         f"# {card['task']}",
@@ -176,7 +176,8 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
         "",
         f"    {card['command']}",
         "",
-        f"{card['episodes']} episodes in each domain, seed {card['evaluation_seed']}:",
+        f"{card['episodes']} episodes in each domain, seed {card['evaluation_seed']}. The "
+        "intervals are those of this policy over episodes; another training may end elsewhere.",
         "",
         f"| {' | '.join(columns)} | |",
         f"|---|{'---:|' * (len(columns) - 1)}---|",
@@ -185,12 +186,17 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
         cells = [
             f"`{domain['domain']}`",
             f"{domain['mean_return']:,.1f}",
-            f"{domain['low']:,.1f} to {domain['high']:,.1f}",
+            "–" if domain["low"] is None else f"{domain['low']:,.1f} to {domain['high']:,.1f}",
             f"{domain['mean_length']:,.0f}",
             str(domain["failed"]),
-            *([f"{100 * domain['success']:.0f} %"] if succeeded else []),
+            *([_success(domain)] if succeeded else []),
             domain["about"],
         ]
         lines.append(f"| {' | '.join(cells)} |")
     versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
     return "\n".join([*lines, "", f"Made with {versions}.", ""])
+
+
+def _success(domain: dict[str, Any]) -> str:
+    low, high = domain["success_interval"]
+    return f"{100 * domain['success']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"

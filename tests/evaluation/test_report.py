@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sim2real.evaluation.page import number
+from sim2real.evaluation.formats import cell, number, scale, strip, text
 from sim2real.evaluation.report import curves_svg, write_report
 
 
@@ -39,6 +39,7 @@ def method(after: float, *, baseline: bool = False) -> dict[str, Any]:
             "score": scores,
             "low": [score - 0.1 for score in scores],
             "high": [score + 0.1 for score in scores],
+            "values": [[score - 0.05, score, score + 0.05] for score in scores],
         },
         "used": {"steps": 1000.0},
     }
@@ -108,7 +109,7 @@ def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     page = (tmp_path / "index.html").read_text()
     outline = Outline(page)
-    assert outline.tags.count("svg") == 2
+    assert outline.tags.count("figure") == 2
     assert outline.tags.count("table") == 3  # one over all targets, one a target
     assert not {"script", "link", "img"} & set(outline.tags)
     assert all(address.startswith("#") for address in outline.addresses)
@@ -119,10 +120,10 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
     page = (tmp_path / "index.html").read_text()
     assert "try &lt;b&gt;" in page
     assert "A study &amp; its report." in page
-    for text in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "no gap", "1,234", "3,000"):
-        assert text in page, text
-    for text in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "Holm"):
-        assert text in page, text
+    for shown in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "no gap", "1,234", "3,000"):
+        assert shown in page, shown
+    for shown in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "Holm"):
+        assert shown in page, shown
     assert "budget: fine-tune" in page
 
 
@@ -134,13 +135,48 @@ def test_numbers_have_no_negative_zero(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
+def test_an_interval_as_text_has_its_seeds() -> None:
+    assert text(interval(0.5)) == "0.50 (0.40 to 0.60) [0.45, 0.50, 0.55]"
+    assert text(interval(0.5), "percent") == "50 % (40 % to 60 %) [45 %, 50 %, 55 %]"
+    assert text(difference(0.5)) == "0.50 (0.40 to 0.60) [0.45, 0.50, 0.55] better"
+    assert text(interval(None)) == "– (no gap)"
+    assert text(None) == "–"
+    one = interval(5.0) | {"values": [5.0], "about": "this policy"}
+    assert text(one, "whole") == "5 (5 to 5)"
+
+
+def test_a_strip_draws_the_interval_and_a_dot_a_seed_on_a_common_scale() -> None:
+    ends = scale([interval(0.5), interval(1.5), None, interval(None)])
+    assert ends == pytest.approx((0.4, 1.6))
+    root = xml.etree.ElementTree.fromstring(strip(interval(0.5), "number", ends))
+    (line,) = [element for element in root.iter() if element.tag == "path"]
+    assert line.get("d") == "M4.0 6.0H22.7"  # 0.4 to 0.6 on 112 pixels for 0.4 to 1.6
+    dots = [float(element.get("cx", "")) for element in root.iter() if element.tag == "circle"]
+    assert dots == pytest.approx([8.7, 13.3, 18.0])
+    assert root.get("aria-label") == "seeds 0.45, 0.50, 0.55"
+    assert 'class="zero"' in strip(difference(0.05))
+    assert 'class="zero"' not in strip(interval(0.05))
+    assert strip(interval(None)) == ""
+
+
+def test_two_seeds_are_drawn_without_an_interval() -> None:
+    found = interval(0.5) | {"low": None, "high": None, "why": "2 seeds, an interval needs 3"}
+    assert strip(found).count("<circle") == 3
+    assert "<path" not in strip(found)
+    assert "2 seeds, an interval needs 3" in cell(found)
+    curve = method(0.6)["curve"] | {"low": [None] * 3, "high": [None] * 3}
+    assert "</svg>" in curves_svg("two", {"methods": {"a": {"curve": curve}}})
+
+
 def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     assert json.loads((tmp_path / "report.json").read_text()) == report
     text = (tmp_path / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1  # every row has every column
-    assert any("fine-tune" in row and "0.60 (0.50 to 0.70)" in row for row in rows)
+    assert any(
+        "fine-tune" in row and "0.60 (0.50 to 0.70) [0.55, 0.60, 0.65]" in row for row in rows
+    )
 
 
 def test_one_seed_is_told(report: dict[str, Any], tmp_path: Path) -> None:

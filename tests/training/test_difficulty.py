@@ -124,13 +124,13 @@ def test_rows_tell_success_where_the_task_does(tmp_path):
     rows = evaluate(Still(), FOLLOWER, "nominal", episodes=20, seed=1)
     assert {row.success for row in rows} == {True, False}
     rate = sum(bool(row.success) for row in rows) / 20
-    assert success_rate(rows) == summary("nominal", rows, 0)["success"] == rate
+    assert success_rate(rows) == summary("nominal", rows)["success"] == rate
     assert rows == evaluate(Still(), FOLLOWER, "nominal", episodes=20, seed=1, num_envs=3)
     save_rows(tmp_path / "rows.jsonl", rows)
     assert load_rows(tmp_path / "rows.jsonl") == rows
     others = evaluate(Still(), SLIDER, "nominal", episodes=2)
     assert success_rate(others) is None
-    assert "success" not in summary("nominal", others, 0)
+    assert "success" not in summary("nominal", others)
     old = (tmp_path / "rows.jsonl").read_text().replace(', "success": true', "")
     (tmp_path / "old.jsonl").write_text(old.replace(', "success": false', ""))
     assert success_rate(load_rows(tmp_path / "old.jsonl")) is None

@@ -1,0 +1,159 @@
+"""Numbers and intervals as text, and an interval with its seeds as a small drawing.
+
+Intervals are plain data here, as `Interval.plain` gives them and a report holds them.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from sim2real.evaluation.statistics import FEWEST
+
+Found = Mapping[str, Any]
+SCRATCH = "scratch"
+WIDTH, HEIGHT, MARGIN = 120, 12, 4
+"""Of the drawing of an interval, in pixels."""
+
+
+def number(value: float | None) -> str:
+    """Two digits; a dash for none."""
+    return "–" if value is None else _minus(f"{value:.2f}")
+
+
+def whole(value: float | None) -> str:
+    """A whole number; a dash for none."""
+    return "–" if value is None else _minus(f"{value:,.0f}")
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage; a dash for none."""
+    return "–" if value is None else f"{_minus(f'{100 * value:.0f}')} %"
+
+
+FORMATS: dict[str, Callable[[float | None], str]] = {
+    "number": number,
+    "whole": whole,
+    "percent": percent,
+}
+
+
+def _minus(number: str) -> str:
+    """With a minus sign, which what is rounded to zero has not."""
+    digits = number.removeprefix("-")
+    return f"−{digits}" if number != digits and digits.strip("0.,") else digits
+
+
+def label(name: str) -> str:
+    """A method's name as it is shown."""
+    return "from scratch" if name == SCRATCH else name.replace("_", "-")
+
+
+def bounds_text(found: Found, kind: str = "number") -> str:
+    """`0.42 to 0.55`; why, where there are no bounds."""
+    if found["low"] is None:
+        return str(found["why"])
+    return f"{FORMATS[kind](found['low'])} to {FORMATS[kind](found['high'])}"
+
+
+def text(found: Found | None, kind: str = "number") -> str:
+    """`0.48 (0.42 to 0.55) [0.45, 0.48, 0.51]`: value, interval, and the seeds where several are.
+
+    A comparison ends with its verdict, if the seeds suffice for one. A dash for none.
+    """
+    if found is None:
+        return "–"
+    shown = FORMATS[kind]
+    words = [shown(found["value"]), f"({bounds_text(found, kind)})"]
+    words += [f"[{seeds_text(found, kind)}]"] if len(found["values"]) > 1 else []
+    return " ".join([*words, verdict_text(found)]).strip()
+
+
+def verdict_text(found: Found) -> str:
+    """The verdict of a comparison; empty for what is none and for too few seeds."""
+    verdict = str(found.get("verdict", ""))
+    return "" if verdict == "too few seeds" else verdict
+
+
+def seeds_text(found: Found, kind: str = "number") -> str:
+    """The values of the seeds, in their order."""
+    return ", ".join(FORMATS[kind](value) for value in found["values"])
+
+
+def cell(
+    found: Found | None, kind: str = "number", ends: tuple[float, float] | None = None
+) -> Markup:
+    """As `text`, as the content of a table's cell in HTML: the seeds are drawn between `ends`."""
+    if found is None:
+        return Markup("–")
+    lines = [html.escape(FORMATS[kind](found["value"])), strip(found, kind, ends)]
+    small = [bounds_text(found, kind), verdict_text(found)]
+    words = "<br>".join(html.escape(line) for line in small if line)
+    return Markup(f"{''.join(lines)}<small>{words}</small>")
+
+
+def scale(many: Iterable[Found | None]) -> tuple[float, float] | None:
+    """The ends of a common scale for several intervals; None if there is nothing to draw."""
+    numbers = [
+        value
+        for found in many
+        if found is not None
+        for value in (found["low"], found["high"], *found["values"])
+        if value is not None
+    ]
+    return (min(numbers), max(numbers)) if numbers else None
+
+
+def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None = None) -> str:
+    """An interval as a line and its seeds as dots, an SVG element; empty without a value.
+
+    A difference has a mark at 0. What one policy reached is a line alone, as no seeds are known.
+    """
+    low, high = ends or scale([found]) or (0.0, 0.0)
+    if found["value"] is None or not high > low:
+        return ""
+
+    def place(value: float) -> str:
+        return f"{MARGIN + (value - low) / (high - low) * (WIDTH - 2 * MARGIN):.1f}"
+
+    parts = []
+    if "p" in found and low <= 0 <= high:
+        parts.append(f'<path class="zero" d="M{place(0)} 0V{HEIGHT}"/>')
+    if found["low"] is not None:
+        parts.append(f'<path d="M{place(found["low"])} {HEIGHT / 2}H{place(found["high"])}"/>')
+    seeds = found["values"] if found["about"] == "seeds" else []
+    parts += [f'<circle cx="{place(value)}" cy="{HEIGHT / 2}" r="2.6"/>' for value in seeds]
+    told = html.escape(f"seeds {seeds_text(found, kind)}" if seeds else bounds_text(found, kind))
+    return (
+        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{told}">'
+        f"<title>{told}</title>{''.join(parts)}</svg>"
+    )
+
+
+def interval_notes(seeds: int, comparisons: int) -> list[str]:
+    """What a reader of a report of so many seeds and comparisons must know, a sentence each."""
+    if seeds == 1:
+        return [
+            "There is one seed only: the intervals are those of its episodes and speak of this "
+            f"policy alone, not of the method. A verdict needs {FEWEST} seeds."
+        ]
+    if seeds < FEWEST:
+        return [f"There are {seeds} seeds: an interval, and a verdict, needs {FEWEST}."]
+    notes = [
+        f"Each value is the mean over {seeds} seeds; the dots, or the numbers in square brackets, "
+        "are the seeds in their order. The interval holds the mean over all seeds in 95 % of "
+        "studies: Student's t across the seeds, widened where they are skewed. Differences are "
+        "paired by seed.",
+    ]
+    if not comparisons:
+        return notes
+    return [
+        *notes,
+        f"“Better” and “worse” are corrected for the {comparisons} comparison"
+        f"{'s' if comparisons > 1 else ''} of this report (Holm): the chance of any false one is "
+        "at most 5 %. “Undecided” is what these seeds cannot tell, not that there is no "
+        "difference.",
+    ]
