@@ -103,6 +103,13 @@ def audited(report: AuditReport) -> list[Table]:
     verdict = f"{len(report.errors)} errors" if report.errors else "passed"
     last = said or [{"verdict": verdict, "what": "every parameter acts, every world is sound"}]
     tables = [_effects(report)] if any(finding.ends for finding in report.findings) else []
+    differs = [
+        {"field": finding.parameter.removeprefix("model."), "task's model -> other": finding.words}
+        for finding in report.findings
+        if finding.parameter.startswith("model.")
+    ]
+    if differs:
+        tables.append(table(f"What differs in the model of {report.domain}", differs))
     return [*tables, table(f"{report.task} in {report.domain}: {verdict}", last)]
 
 
@@ -126,15 +133,15 @@ def _effects(report: AuditReport) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     for finding in report.findings:
         for place, end in enumerate(finding.ends):
-            value = "drawn" if end.value is None else f"{end.value:.3g}"
-            changes = [_percent(end.changes[name]) for name in _PROBES]
+            value = end.name if end.value is None else f"{end.value:.3g}"
+            changes = [_percent(end.changes.get(name)) for name in _PROBES]
             name = "" if place else finding.parameter
             shown.add_row(name, value, *changes, f"{end.times_noise:.0e}")
     return shown
 
 
-def _percent(change: float) -> str:
-    if change == 0:
+def _percent(change: float | None) -> str:
+    if not change:
         return "–"
     return f"{100 * change:.{3 if change >= 1 else 2}g}" if change < 10 else ">1000"
 

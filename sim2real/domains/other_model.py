@@ -45,6 +45,20 @@ def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
     or breaks the compiler, and where the task does not fit it: names and types of joints and
     actuators, and with them the sizes of state and control, must be those of the task's own model.
     """
+    spec, notes = _read(task, domain)
+    for note in notes:
+        warnings.warn(
+            f"{domain.model} beside the model of task {task.name!r}: {note}", stacklevel=2
+        )
+    return spec
+
+
+def notes_of(task: Task, domain: Domain) -> list[str]:
+    """What `spec_of` warns of: which elements moved, and which actuators mean something else."""
+    return _read(task, domain)[1]
+
+
+def _read(task: Task, domain: Domain) -> tuple[mujoco.MjSpec, list[str]]:
     assert domain.model is not None
     file = model_file(domain.model)
     check_stranger(file)
@@ -53,7 +67,6 @@ def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
     with _told(f"{file} is not valid"):
         spec = mujoco.MjSpec.from_file(str(file))
     ranks = _rename(spec, domain, own, nominal, file)
-    moved: list[str] = []
     with _told(f"{file} does not compile"):
         before = spec.compile()
         moved = list(other_order(nominal, before))
@@ -68,9 +81,7 @@ def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
     problems = [*misfits(nominal, model), *missing]
     if problems:
         raise UserError(f"{file} does not fit task {task.name!r}: {'; '.join(problems)}")
-    for difference in (*moved, *other_commands(nominal, model)):
-        warnings.warn(f"{file} beside the model of task {task.name!r}: {difference}", stacklevel=2)
-    return spec
+    return spec, [*moved, *other_commands(nominal, model)]
 
 
 def _rename(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,8 @@ from sim2real.evaluation.audit.curves import best_curve
 from sim2real.evaluation.audit.effects import Effect
 from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
 from sim2real.evaluation.audit.judge import (
+    MODEL,
+    TOGETHER,
     changed_friction,
     keyframe_finding,
     model_finding,
@@ -22,6 +24,11 @@ from sim2real.evaluation.audit.judge import (
     together_finding,
 )
 from sim2real.evaluation.audit.motions import WORLDS, Rollout
+from sim2real.evaluation.audit.other_model import (
+    OtherModel,
+    has_parameters,
+    other_model_findings,
+)
 from sim2real.evaluation.audit.parts import Part, bare, parts
 from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
 from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
@@ -62,6 +69,7 @@ class Auditor:
     def __init__(self, task: str | Task) -> None:
         self.task = load_task(task)
         self._references: list[tuple[Domain, Reference]] = []
+        self._others: dict[str, OtherModel] = {}
 
     def audit(self, domain: str | Domain) -> AuditReport:
         """As the function `audit`."""
@@ -75,13 +83,14 @@ class Auditor:
         findings = [
             model_finding(base),
             *self._keyframe(asked, base),
+            *self._other_model(asked),
             *(self._examine(reference, part, shaken) for part in parts(self.task, asked, names)),
             together_finding(base, together),
         ]
         shown = tuple(
             one
             for one in findings
-            if one.ends or one.errors or one.warnings or one.parameter == "keyframe"
+            if one.ends or one.errors or one.warnings or one.parameter not in (MODEL, TOGETHER)
         )
         return AuditReport(self.task.name, asked.name, shown, time.perf_counter() - started)
 
@@ -100,6 +109,21 @@ class Auditor:
             return []
         own = self._nominal(domain.model_copy(update={"keyframe": None}))
         return [keyframe_finding(base, own.base)]
+
+    def _other_model(self, domain: Domain) -> Iterator[Finding]:
+        """What differs where the domain has a model of its own, and if it is one known already."""
+        if domain.model is None:
+            return
+        other = OtherModel.of(self.task, self._nominal(domain))
+        yield from other_model_findings(self.task, domain, other)
+        if has_parameters(domain):
+            return
+        for name, known in self._others.items():
+            if name != domain.name and known.same_as(other.model):
+                error = f"is the same world as {name!r}, as far as any probe tells"
+                yield Finding("model", f"the model {domain.model}", errors=(error,))
+                return
+        self._others[domain.name] = other
 
     def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
         """One parameter; `shaken` are the geoms whose friction the domain changes."""

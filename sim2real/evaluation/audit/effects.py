@@ -30,12 +30,13 @@ class Effect:
 def state_effects(nominal: Forces, twin: Forces, changed: Forces) -> dict[str, Effect]:
     """Largest relative change of accelerations and of actuator forces over the states."""
     return {
-        "acceleration": _of_states(nominal.acceleration, twin.acceleration, changed.acceleration),
-        "force": _of_states(nominal.force, twin.force, changed.force),
+        "acceleration": of_states(nominal.acceleration, twin.acceleration, changed.acceleration),
+        "force": of_states(nominal.force, twin.force, changed.force),
     }
 
 
-def _of_states(nominal: Array, twin: Array, changed: Array) -> Effect:
+def of_states(nominal: Array, twin: Array, changed: Array) -> Effect:
+    """Largest relative change over the states, of rows (s, k)."""
     size = np.linalg.norm(nominal, axis=1)
     size = np.maximum(size, 1e-3 * np.median(size) + 1e-12)
     change = np.linalg.norm(changed - nominal, axis=1) / size

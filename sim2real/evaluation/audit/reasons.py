@@ -22,9 +22,12 @@ _STILL = "in none of the states and motions probed does it change anything"
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of a parameter at one end: the models without and with it, and its probes."""
+    """What is known of a parameter at one end: the models without and with it, and its probes.
 
-    part: Part
+    Without a `part` it is a difference of another model.
+    """
+
+    part: Part | None
     nominal: mujoco.MjModel
     model: mujoco.MjModel
     before: Forces
@@ -47,13 +50,13 @@ def same_shapes(one: mujoco.MjModel, other: mujoco.MjModel) -> bool:
 def why_nothing(case: Case) -> str:
     """The reason, as far as it can be found, for which a parameter has no effect."""
     part, changed = case.part, case.changed
-    if _is_identity(part):
+    if part is not None and _is_identity(part):
         return f"{part.operation} {ends_of(part.distribution)[0]:g} leaves everything as it is"
-    if part.section == "dynamics" and not changed:
+    if part is not None and part.section == "dynamics" and not changed:
         return "the values are the nominal ones"
     if "geom_friction" in changed:
         return _why_friction_unused(case)
-    if part.section != "dynamics":
+    if part is not None and part.section != "dynamics":
         return _of_signals(part)
     for name, explain in _EXPLAINED:
         if any(array_name.startswith(name) for array_name in changed):
@@ -137,6 +140,16 @@ def _unused(case: Case, others: frozenset[int], column: int) -> Iterator[tuple[b
         else:
             pair, used = contacts.geoms[row], float(contacts.friction[row, place])
             yield True, _compare(model, pair, used, geoms, others, column)
+
+
+def why_other_friction(
+    model: mujoco.MjModel, pair: IntArray, used: float, geoms: frozenset[int]
+) -> str:
+    """Why the contact of `pair` has the sliding friction `used` and not what one of `geoms` asks.
+
+    Empty if it has that.
+    """
+    return _compare(model, pair, used, geoms, frozenset(), 0)
 
 
 def _compare(
@@ -261,14 +274,15 @@ def _limit(case: Case) -> str:
 
 
 def _solver(case: Case) -> str:
-    most = int(case.model.opt.iterations)
-    if case.before.iterations < most and case.part.kind == "opt.iterations":
+    most = min(int(model.opt.iterations) for model in (case.model, case.nominal))
+    if case.before.iterations < most and "opt.iterations" in case.changed:
         return f"the solver needs at most {case.before.iterations} iterations in the states probed"
     return ""
 
 
 def _wind(case: Case) -> str:
-    medium = {"opt.density", "opt.viscosity"} & {one.field for one in case.part.domain.dynamics}
+    others = case.part.domain.dynamics if case.part is not None else ()
+    medium = {"opt.density", "opt.viscosity"} & {one.field for one in others}
     if not medium and case.model.opt.density == 0 and case.model.opt.viscosity == 0:
         return "density and viscosity of the medium are 0, so that wind exerts no force"
     return ""

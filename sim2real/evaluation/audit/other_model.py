@@ -1,0 +1,185 @@
+"""A target that is another model: what differs from the task's own, and what of it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from sim2real.domains import Domain, prepare
+from sim2real.domains.other_model import notes_of
+from sim2real.evaluation.audit.behaviour import Behaviour, behaviour, compared, fewer
+from sim2real.evaluation.audit.differences import Difference, differences, geoms, only_in_one
+from sim2real.evaluation.audit.effects import Effect
+from sim2real.evaluation.audit.findings import End, Finding
+from sim2real.evaluation.audit.motions import TWIN
+from sim2real.evaluation.audit.reasons import Case, why_nothing, why_other_friction
+from sim2real.evaluation.audit.states import Contacts, Forces, States, probe_states, twin_states
+from sim2real.evaluation.audit.worlds import Reference
+from sim2real.task import IntArray, Task
+
+CLEAR = 10.0
+"""Multiples of numerical noise from which on a difference is one."""
+MOST_ENTRIES = 200
+"""Entries that are probed one by one, at most; beyond, only whole fields are."""
+
+
+@dataclass(frozen=True, eq=False)
+class OtherModel:
+    """The model of a target beside the task's own, with what it does in fixed states."""
+
+    own: mujoco.MjModel
+    model: mujoco.MjModel
+    states: States
+    forces: Forces
+    does: Behaviour
+    twin: Behaviour
+
+    @classmethod
+    def of(cls, task: Task, reference: Reference) -> OtherModel:
+        """The model of a reference, without parameters, beside that of the task."""
+        model = reference.base.model
+        states = fewer(reference.states)
+        return cls(
+            own=prepare(task, Domain(name="nominal")),
+            model=model,
+            states=states,
+            forces=probe_states(model, states),
+            does=behaviour(model, states),
+            twin=behaviour(model, twin_states(states, TWIN)),
+        )
+
+    def effects(self, other: mujoco.MjModel) -> dict[str, Effect]:
+        """How far `other`, with as many joints and actuators, is from this model."""
+        return compared(self.does, self.twin, behaviour(other, self.states))
+
+    def same_as(self, other: mujoco.MjModel) -> bool:
+        """Whether no probe tells the two apart."""
+        return not _clear(self.effects(other))
+
+    def why_nothing(self, undone: mujoco.MjModel) -> str:
+        """Why a difference has no effect, as far as it can be found; `undone` is without it."""
+        before = probe_states(undone, self.states)
+        return why_nothing(Case(None, undone, self.model, before, self.forces))
+
+
+def other_model_findings(task: Task, domain: Domain, other: OtherModel) -> Iterator[Finding]:
+    """Everything in which the model of `domain` differs from the task's own."""
+    if domain.model is None:
+        return
+    words = f"the model {domain.model}"
+    errors = [*_same_world(other, domain), *_no_floor(other)]
+    if errors:
+        yield Finding("model", words, errors=tuple(errors))
+    if notes := notes_of(task, domain):
+        yield Finding("model", words, warnings=tuple(notes))
+    for kind, said in only_in_one(other.own, other.model):
+        name = f"model.{kind}"
+        yield Finding(name, said, warnings=(said,))
+    budget = MOST_ENTRIES
+    for difference in differences(other.own, other.model):
+        yield _difference(other, difference, budget >= len(difference.names))
+        budget -= len(difference.names)
+    yield from _acting_friction(other)
+
+
+def has_parameters(domain: Domain) -> bool:
+    """Whether anything but its model sets a domain apart."""
+    sections = (domain.dynamics, domain.actuation, domain.sensing, domain.disturbances)
+    return any(sections) or domain.keyframe is not None
+
+
+def _same_world(other: OtherModel, domain: Domain) -> Iterator[str]:
+    if not has_parameters(domain) and other.same_as(other.own):
+        yield "has no effect: it is the world of the task's own model, as far as any probe tells"
+
+
+def _no_floor(other: OtherModel) -> Iterator[str]:
+    if _grounds(other.own) and not _grounds(other.model):
+        names = ", ".join(_grounds(other.own))
+        yield f"there is nothing to stand on: the task's model has {names}, fixed to the world"
+
+
+def _grounds(model: mujoco.MjModel) -> list[str]:
+    """Planes, height fields and boxes that are fixed to the world and collide."""
+    kinds = [int(kind) for kind in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)]
+    kinds.append(int(mujoco.mjtGeom.mjGEOM_BOX))
+    fixed = model.body_weldid[model.geom_bodyid] == 0
+    paired = np.isin(np.arange(model.ngeom), [model.pair_geom1, model.pair_geom2])
+    collides = (model.geom_contype | model.geom_conaffinity).astype(bool) | paired
+    rows = np.flatnonzero(fixed & collides & np.isin(model.geom_type, kinds))
+    names = geoms(model)
+    return [names[row] for row in rows.tolist()]
+
+
+def _difference(other: OtherModel, difference: Difference, one_by_one: bool) -> Finding:
+    """What the entries of a field do together and, if several act, which of them do nothing."""
+    name = f"model.{difference.field}"
+    words = difference.words
+    undone = difference.undone(other.model, other.own)
+    effects = other.effects(undone)
+    ends = (End("model", None, _changes(effects), _times(effects)),)
+    if not _clear(effects):
+        warning = f"{words}: has no effect: {other.why_nothing(undone)}"
+        return Finding(name, words, ends, warnings=(warning,))
+    warnings = []
+    if one_by_one and len(difference.names) > 1:
+        for index in range(len(difference.names)):
+            entry = difference.single(index)
+            without = entry.undone(other.model, other.own)
+            if other.same_as(without):
+                warnings.append(f"{entry.words}: has no effect: {other.why_nothing(without)}")
+    return Finding(name, words, ends, warnings=tuple(warnings))
+
+
+def _acting_friction(other: OtherModel) -> Iterator[Finding]:
+    """Sliding friction as it acts in each pair of geoms that touches, where it differs."""
+    ours = _acting(other.own, probe_states(other.own, other.states).contacts)
+    theirs = _acting(other.model, other.forces.contacts)
+    asked = _asked(other)
+    said, warnings = [], []
+    for pair, (geoms_of, used) in theirs.items():
+        before = ours[pair][1] if pair in ours else used
+        if np.isclose(before, used, rtol=1e-6):
+            continue
+        said.append(f"{pair} {before:.4g} -> {used:.4g}")
+        if reason := why_other_friction(other.model, geoms_of, used, asked):
+            warnings.append(f"{pair} {before:.4g} -> {used:.4g}: {reason}")
+    if said:
+        words = f"as it acts: {', '.join(said)}"
+        yield Finding("model.contact friction", words, warnings=tuple(warnings))
+
+
+def _asked(other: OtherModel) -> frozenset[int]:
+    """The geoms whose friction differs."""
+    found = [
+        difference.rows.tolist()
+        for difference in differences(other.own, other.model)
+        if difference.field == "geom_friction"
+    ]
+    return frozenset(row for rows in found for row in rows)
+
+
+def _acting(model: mujoco.MjModel, contacts: Contacts) -> dict[str, tuple[IntArray, float]]:
+    """Names of two geoms -> the pair and its sliding friction, where its contacts have any."""
+    names = geoms(model)
+    found = {}
+    for pair, friction, dim in zip(contacts.geoms, contacts.friction, contacts.dim, strict=True):
+        if dim > 1:
+            both = sorted(names[geom] for geom in pair.tolist())
+            found["+".join(both)] = (pair, float(friction[0]))
+    return found
+
+
+def _changes(effects: dict[str, Effect]) -> dict[str, float]:
+    return {name: effect.change for name, effect in effects.items()}
+
+
+def _times(effects: dict[str, Effect]) -> float:
+    return max((effect.times_noise for effect in effects.values()), default=0.0)
+
+
+def _clear(effects: dict[str, Effect]) -> bool:
+    return _times(effects) > CLEAR
