@@ -67,6 +67,6 @@ def _draw_interval(
             color="white",
             markeredgecolor=colour,
             markeredgewidth=0.9,
-            markersize=5.5,
+            markersize=7,
             zorder=3,
         )

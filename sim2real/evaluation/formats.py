@@ -15,7 +15,8 @@ from sim2real.evaluation.statistics import FEWEST
 
 Found = Mapping[str, Any]
 SCRATCH = "scratch"
-WIDTH, HEIGHT, MARGIN = 120, 12, 4
+SCORES = ("score_after", "area")
+WIDTH, HEIGHT, MARGIN = 88, 12, 4
 """Of the drawing of an interval, in pixels."""
 
 
@@ -105,6 +106,17 @@ def scale(many: Iterable[Found | None]) -> tuple[float, float] | None:
         if value is not None
     ]
     return (min(numbers), max(numbers)) if numbers else None
+
+
+def scores(target: Mapping[str, Any]) -> list[Found]:
+    """The scores in a target that share a scale: zero-shot and every method's."""
+    methods = target["methods"].values()
+    return [target["zero_shot_score"], *(one[name] for one in methods for name in SCORES)]
+
+
+def column(rows: Iterable[Mapping[str, Any]], name: str) -> list[Found]:
+    """The intervals `name` of those rows that have one."""
+    return [row[name] for row in rows if name in row]
 
 
 def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None = None) -> str:

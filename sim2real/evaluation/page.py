@@ -17,10 +17,12 @@ from sim2real.evaluation.formats import (
     SCRATCH,
     bounds_text,
     cell,
+    column,
     label,
     number,
     percent,
     scale,
+    scores,
     text,
     whole,
 )
@@ -71,6 +73,8 @@ def render(template: str, **data: Any) -> str:
         "bounds": bounds_text,
         "cell": cell,
         "scale": scale,
+        "scores": scores,
+        "column": column,
         "label": label,
     }
     return environment.get_template(template).render(scratch=SCRATCH, **data)

@@ -79,7 +79,7 @@ def _draw(axes: Axes, target: Mapping[str, Any]) -> None:
             zorder=3,
         )
         for step, values in zip(curve["steps"], curve["values"], strict=True):
-            axes.plot([step] * len(values), values, ".", color=colour, alpha=0.45, markersize=4)
+            axes.plot([step] * len(values), values, ".", color=colour, alpha=0.6, markersize=5)
     axes.set_xlabel("control steps used in the target")
     axes.set_ylabel("score")
     axes.margins(x=0.02)

@@ -188,7 +188,7 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
             f"{domain['mean_return']:,.1f}",
             "–" if domain["low"] is None else f"{domain['low']:,.1f} to {domain['high']:,.1f}",
             f"{domain['mean_length']:,.0f}",
-            str(domain["failed"]),
+            f"{domain['failed']} ({_percents(domain['failure_interval'])})",
             *([_success(domain)] if succeeded else []),
             domain["about"],
         ]
@@ -198,5 +198,8 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
 
 
 def _success(domain: dict[str, Any]) -> str:
-    low, high = domain["success_interval"]
-    return f"{100 * domain['success']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * domain['success']:.0f} % ({_percents(domain['success_interval'])})"
+
+
+def _percents(bounds: Sequence[float]) -> str:
+    return f"{100 * bounds[0]:.0f} to {100 * bounds[1]:.0f} %"

@@ -150,9 +150,9 @@ def test_a_strip_draws_the_interval_and_a_dot_a_seed_on_a_common_scale() -> None
     assert ends == pytest.approx((0.4, 1.6))
     root = xml.etree.ElementTree.fromstring(strip(interval(0.5), "number", ends))
     (line,) = [element for element in root.iter() if element.tag == "path"]
-    assert line.get("d") == "M4.0 6.0H22.7"  # 0.4 to 0.6 on 112 pixels for 0.4 to 1.6
+    assert line.get("d") == "M4.0 6.0H17.3"  # 0.4 to 0.6 on 80 pixels for 0.4 to 1.6
     dots = [float(element.get("cx", "")) for element in root.iter() if element.tag == "circle"]
-    assert dots == pytest.approx([8.7, 13.3, 18.0])
+    assert dots == pytest.approx([7.3, 10.7, 14.0])
     assert root.get("aria-label") == "seeds 0.45, 0.50, 0.55"
     assert 'class="zero"' in strip(difference(0.05))
     assert 'class="zero"' not in strip(interval(0.05))
