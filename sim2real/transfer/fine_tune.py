@@ -68,7 +68,7 @@ class FineTune(Options):
         """The source's policy with fresh optimizers, its critic to be warmed up."""
         algorithm = build_algorithm(recipe, env, seed)
         fates = self._take_along(source, algorithm)
-        warm_up = CriticWarmUp(int(self.warm_up * budget.steps))
+        warm_up = CriticWarmUp(self.warm_up * budget.steps)
         return Prepared(algorithm, rows_of(algorithm, fates), (warm_up,))
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:

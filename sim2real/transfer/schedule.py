@@ -7,6 +7,7 @@ does what one never interrupted does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,30 +19,64 @@ from sim2real.policies.tensors import actor_parameters, named_tensors
 
 
 class CriticWarmUp(BaseCallback):
-    """Update the critic alone until `steps` control steps are done; then actor and critic.
+    """Update the critic alone for the first `steps` control steps; then actor and critic.
 
-    SAC's entropy coefficient rests with the actor: while the actor cannot answer, the
-    coefficient's loss has a constant sign and would drive it off.
+    Where they end within a rollout, that part of the rounds of its update is the critic's alone,
+    rounded up: a round is an epoch of PPO, a gradient step of SAC and TD3. So it acts however small
+    the budget is beside a rollout. SAC's entropy coefficient rests with the actor: while the actor
+    cannot answer, the coefficient's loss has a constant sign and would drive it off.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: float) -> None:
         super().__init__()
         self._steps = steps
+        self._begun = 0
+        self._rounds: int | None = None
         self._held: list[Tensor] = []
         self._coefficient: Any = None
 
     def _on_step(self) -> bool:
         return True
 
-    def _on_rollout_end(self) -> None:
-        if self.model.num_timesteps <= self._steps:
-            self._hold(self.model)
-
     def _on_rollout_start(self) -> None:
-        self._release(self.model)
+        self._restore(self.model)
+        self._begun = self.model.num_timesteps
 
     def _on_training_end(self) -> None:
-        self._release(self.model)
+        self._restore(self.model)
+
+    def _on_rollout_end(self) -> None:
+        algorithm: Any = self.model
+        starts = getattr(algorithm, "learning_starts", 0)
+        if algorithm.num_timesteps <= starts:
+            return  # nothing is learned yet
+        collected = algorithm.num_timesteps - self._begun
+        rounds = getattr(algorithm, _rounds_of(algorithm))
+        total = collected if rounds < 0 else rounds
+        alone = rounds_alone(total, collected, self._steps - max(self._begun - starts, 0))
+        if alone > 0:
+            self._hold(algorithm)
+        if 0 < alone < total:
+            self._train(algorithm, alone, total)
+
+    def _train(self, algorithm: Any, alone: int, total: int) -> None:
+        """Make the critic's rounds, and leave the rest of them to the update that follows."""
+        name = _rounds_of(algorithm)
+        self._rounds = getattr(algorithm, name)
+        if name == "n_epochs":
+            algorithm.n_epochs = alone
+            algorithm.train()
+        else:
+            algorithm.train(gradient_steps=alone, batch_size=algorithm.batch_size)
+        setattr(algorithm, name, total - alone)
+        self._release(algorithm)
+
+    def _restore(self, algorithm: Any) -> None:
+        """All learn, in as many rounds as usual."""
+        self._release(algorithm)
+        if self._rounds is not None:
+            setattr(algorithm, _rounds_of(algorithm), self._rounds)
+            self._rounds = None
 
     def _hold(self, algorithm: Any) -> None:
         self._held = [each for each in actor_parameters(algorithm.policy) if each.requires_grad]
@@ -59,6 +94,22 @@ class CriticWarmUp(BaseCallback):
         self._held = []
         if self._coefficient is not None:
             algorithm.ent_coef_optimizer, self._coefficient = self._coefficient, None
+
+
+def rounds_alone(rounds: int, collected: int, left: float) -> int:
+    """How many of the `rounds` of an update are the critic's alone.
+
+    The update is on `collected` control steps, of which `left` still belong to the warm-up.
+
+    >>> rounds_alone(5, 1024, 800.0), rounds_alone(5, 1024, 2000.0), rounds_alone(5, 1024, -224.0)
+    (4, 5, 0)
+    """
+    return math.ceil(rounds * min(max(left / collected, 0.0), 1.0))
+
+
+def _rounds_of(algorithm: Any) -> str:
+    """The attribute that says how many rounds an update has."""
+    return "n_epochs" if hasattr(algorithm, "n_epochs") else "gradient_steps"
 
 
 class KeepFrozen(BaseCallback):

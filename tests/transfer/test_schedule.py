@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.policies.tensors import actor_parameters, freeze_tensors, match, named_tensors
 from sim2real.training.callbacks import NormalizerUpdate
@@ -44,6 +45,83 @@ def test_warm_up_moves_the_critic_alone_then_both(
     learner.learn(64, callback=CriticWarmUp(64), reset_num_timesteps=False)
     assert not any(same(before_actor, actor))
     assert alpha is None or alpha.item() != 0.0
+
+
+class Seen(BaseCallback):
+    """What of actor and critic has moved: after the warm-up's part of each update, and after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone: list[tuple[bool, bool]] = []
+        self.after: list[tuple[bool, bool]] = []
+
+    def _init_callback(self) -> None:
+        tensors = named_tensors(self.model.policy)
+        critic = [t for name, t in tensors.items() if "value_net" in name or "critic.qf" in name]
+        self._parts = [list(actor_parameters(self.model.policy)), critic]
+        self._start = [copies(part) for part in self._parts]
+
+    def _moved(self) -> tuple[bool, bool]:
+        actor, critic = (
+            not all(same(*pair)) for pair in zip(self._start, self._parts, strict=True)
+        )
+        return actor, critic
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.alone.append(self._moved())
+
+    def _on_rollout_start(self) -> None:
+        self.after.append(self._moved())
+
+    def _on_training_end(self) -> None:
+        self.after.append(self._moved())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("budget", [32, 64, 640])
+def test_warm_up_acts_at_every_budget(
+    algorithm: str, budget: int, build: Callable[..., Any], counting: Callable[..., Any]
+) -> None:
+    """A rollout of PPO has 32 steps here, one of SAC and TD3 8, and an update 4 rounds."""
+    rounds: dict[str, Any] = {"n_epochs": 4} if algorithm == "ppo" else {"gradient_steps": 4}
+    learner = build(algorithm, counting(4), **rounds)
+    seen, share = Seen(), 0.05 * budget
+    learner.learn(budget, callback=[CriticWarmUp(share), seen])  # type: ignore[arg-type]
+    whole = int(share // (32 if algorithm == "ppo" else 8))  # rollouts of the critic alone
+    assert seen.after[whole] == (False, whole > 0)
+    assert seen.alone[whole] == (False, True)
+    assert seen.after[whole + 1] == (True, True)
+    assert getattr(learner, *rounds) == 4
+    assert all(parameter.requires_grad for parameter in actor_parameters(learner.policy))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_no_warm_up_changes_nothing(
+    algorithm: str, build: Callable[..., Any], counting: Callable[..., Any]
+) -> None:
+    learners = [build(algorithm, counting(4)) for _ in range(2)]
+    seen = Seen()
+    for learner, callback in zip(learners, ([CriticWarmUp(0.0), seen], None), strict=True):
+        learner.set_random_seed(0)
+        learner.learn(64, callback=callback)
+    assert seen.alone[0] == (False, False)
+    assert seen.after[1] == (True, True)
+    ours, plain = (list(named_tensors(learner.policy).values()) for learner in learners)
+    assert all(same(copies(ours), plain))
+
+
+def test_the_critic_waits_for_the_random_actions(
+    build: Callable[..., Any], counting: Callable[..., Any]
+) -> None:
+    """The warm-up is counted from the first update, not from the first action."""
+    learner, seen = build("sac", counting(4), learning_starts=32), Seen()
+    learner.learn(64, callback=[CriticWarmUp(12.0), seen])
+    assert seen.after[4] == (False, False)  # no update after 32 random actions
+    assert seen.after[5] == (False, True)
+    assert seen.after[6] == (True, True)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
