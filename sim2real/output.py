@@ -100,6 +100,7 @@ def audited(report: AuditReport) -> list[Table]:
         for finding in report.findings
         for what in (*finding.errors, *finding.warnings)
     ]
+    said += [{"verdict": "hint", "parameter": "(policy)", "what": hint} for hint in report.hints]
     verdict = f"{len(report.errors)} errors" if report.errors else "passed"
     last = said or [{"verdict": verdict, "what": "every parameter acts, every world is sound"}]
     tables = [_effects(report)] if any(finding.ends for finding in report.findings) else []

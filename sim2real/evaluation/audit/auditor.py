@@ -14,6 +14,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.evaluation.audit.curves import best_curve
 from sim2real.evaluation.audit.effects import Effect
 from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
+from sim2real.evaluation.audit.hints import hints
 from sim2real.evaluation.audit.judge import (
     MODEL,
     TOGETHER,
@@ -92,7 +93,9 @@ class Auditor:
             for one in findings
             if one.ends or one.errors or one.warnings or one.parameter not in (MODEL, TOGETHER)
         )
-        return AuditReport(self.task.name, asked.name, shown, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        advice = tuple(hints(self.task, asked))
+        return AuditReport(self.task.name, asked.name, shown, seconds, advice)
 
     def _nominal(self, domain: Domain) -> Reference:
         """The reference of the domain's model without parameters."""

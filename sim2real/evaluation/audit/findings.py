@@ -72,6 +72,8 @@ class AuditReport:
     domain: str
     findings: tuple[Finding, ...]
     seconds: float
+    hints: tuple[str, ...] = ()
+    """What is sound, and yet hard for the task's policy."""
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ class AuditReport:
             "domain": self.domain,
             "passed": self.passed,
             "seconds": round(self.seconds, 2),
+            "hints": list(self.hints),
             "findings": [_plain(finding) for finding in self.findings],
         }
 

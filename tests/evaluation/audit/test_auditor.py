@@ -247,3 +247,37 @@ def test_errors_are_waived_by_name() -> None:
 def test_what_cannot_be_bound_is_refused() -> None:
     with pytest.raises(UserError, match="did you mean 'torso'"):
         audit("hopper", Domain(**dynamics(field="body_mass", of="torsoo", scale=2.0)))
+
+
+TIMES = "episode_s = 0.02, 2.0"
+HISTORY = SLED.replace(TIMES, f'{TIMES}\n    history = {{"place": 3}}')
+COMMANDED = SLED.replace(TIMES, f'{TIMES}\n    commanded = ("action",)').replace(
+    '"place": world.qpos}', '"place": world.qpos, "action": world.last_action}'
+)
+
+
+@pytest.mark.parametrize(
+    ("delays", "source", "late"),
+    [
+        ({"actuation": [{"delay": 0.03}]}, SLED, "up to 0.03 s late, 1.5 control steps of 0.02 s"),
+        (
+            {"actuation": [{"delay": 0.01}], "sensing": [{"delay": {"uniform": [0.0, 0.01]}}]},
+            SLED,
+            "up to 0.02 s late, 1 control steps",
+        ),
+        ({"actuation": [{"delay": 0.01}]}, SLED, ""),
+        ({"sensing": [{"reward_delay": 0.1}]}, SLED, ""),
+        ({"actuation": [{"delay": 0.03}]}, HISTORY, ""),
+        ({"actuation": [{"delay": 0.03}]}, COMMANDED, ""),
+    ],
+)
+def test_a_policy_that_cannot_tell_what_is_on_its_way_is_a_hint(
+    delays: dict[str, Any], source: str, late: str, tmp_path: Path
+) -> None:
+    (tmp_path / "late.py").write_text(source)
+    model = SLED_MODEL.replace("FLOOR", "").replace("SOLE", "").replace("EXTRA", "")
+    (tmp_path / "late.xml").write_text(model)
+    report = audit(str(tmp_path / "late.py"), Domain(**delays))
+    assert len(report.hints) == (1 if late else 0)
+    assert all(late in hint for hint in report.hints)
+    assert report.plain()["hints"] == list(report.hints)
