@@ -88,6 +88,8 @@ class Subject:
     commands: Mapping[str, tuple[float, float]] | None = None
     """Names and limits of the numbers of an action that are not the controls of the actuators."""
     spec: Callable[[], mujoco.MjSpec] | None = None
+    quaternions: tuple[int, ...] = ()
+    """The first columns of the unit quaternions in the observation."""
 
 
 def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
@@ -103,7 +105,12 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         domain.actuation, builder, model, subject.episode_s, subject.commands
     )
     sensing, reward = bind_sensing(
-        domain.sensing, builder, subject.name, subject.terms, subject.episode_s
+        domain.sensing,
+        builder,
+        subject.name,
+        subject.terms,
+        subject.episode_s,
+        subject.quaternions,
     )
     pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     return Plan(

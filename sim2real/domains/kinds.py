@@ -76,3 +76,8 @@ SENSING = _table(
     Kind("reward_delay", "s", low=0.0, shared=True),
 )
 """Between the state and the observation, in units of the observation term."""
+
+CHANGES_NUMBERS = ("scale", "bias", "drift", "noise", "saturation", "quantization")
+"""Kinds of `SENSING` after which a quaternion has another length than 1."""
+UNIT = "unit"
+"""What gives it the length 1 again: an effect that no domain names."""

@@ -16,6 +16,7 @@ from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import STRENGTH
 from sim2real.domains.imperfection import Imperfection
 from sim2real.domains.keys import draw_name, key_of
+from sim2real.domains.kinds import CHANGES_NUMBERS, UNIT
 from sim2real.domains.rest import Rest, no_rest, rest_points
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown
@@ -90,9 +91,11 @@ def bind_sensing(
     subject: str,
     terms: Sequence[ObservationTerm],
     episode_s: float,
+    quaternions: Sequence[int] = (),
 ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """The effects on the observation (n, k), and those on the reward (n, 1).
 
+    What begins in the columns `quaternions` keeps the length 1 where an entry changes its numbers.
     Terms that are commanded have no sensor and are left out unless an entry names them. Raises
     UserError for terms that the `subject` does not have, for two entries of a kind on one number
     and for a delay as long as an episode.
@@ -111,6 +114,7 @@ def bind_sensing(
         if entry.kind.each == "number":
             elements = _numbers(elements)
         sensing.add(entry, elements)
+    sensing.keep_units(quaternions)
     return tuple(sensing.found), tuple(reward.found)
 
 
@@ -173,6 +177,25 @@ class _Effects:
                 steps=entry.steps,
             )
         )
+
+    def keep_units(self, quaternions: Sequence[int]) -> None:
+        """Give the quaternions that an effect so far turns into other numbers the length 1."""
+        changed = {
+            column
+            for effect in self.found
+            if effect.kind in CHANGES_NUMBERS
+            for column in effect.columns.tolist()
+        }
+        fours = [np.arange(first, first + 4) for first in quaternions]
+        columns = [four for four in fours if changed & set(four.tolist())]
+        if columns:
+            together, none = np.concatenate(columns), np.zeros(0, dtype=np.intp)
+            zeros = np.zeros(len(together))
+            rest = self._rest.of(together)
+            lanes = np.zeros(len(together), dtype=np.intp)
+            self.found.append(
+                Effect(UNIT, together, none, lanes, None, (), zeros, zeros, rest, 0.0, 1)
+            )
 
     def _step_draws(
         self, entry: Imperfection, elements: Mapping[str, IntArray]

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim2real.domains.distributions import Distribution, Normal, Uniform
 from sim2real.domains.effects import Effect, StepDraws
-from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.domains.kinds import ACTUATION, CHANGES_NUMBERS, SENSING, UNIT
 from sim2real.simulation import stages
 from sim2real.simulation.delays import Delay, EngineJitter
 from sim2real.simulation.randomness import Clock
@@ -37,11 +37,14 @@ _STAGES: dict[str, type[Stage]] = {
     "scale": stages.Scale,
     "bias": stages.Bias,
     "drift": stages.Drift,
+    UNIT: stages.Unit,
     "jitter": EngineJitter,
 }
 _Kind = TypeVar("_Kind")
 ACTUATION_ORDER = (*ACTUATION, "jitter")
-SENSING_ORDER = tuple(SENSING)
+SENSING_ORDER = tuple(
+    one for kind in SENSING for one in ((kind, UNIT) if kind == CHANGES_NUMBERS[-1] else (kind,))
+)
 
 
 class StepNumbers:

@@ -24,6 +24,7 @@ from sim2real.simulation.episode import Ends, Episode, Sums, Transition
 from sim2real.simulation.history import History
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.privileged import Privileged
+from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.world import World
@@ -69,7 +70,15 @@ class Simulation(World):
         given = action_spaces(actions, self.task, self.domain, self.model)
         self.action_range, self.action_space, self.action_map = given.range, given.space, given.map
         spec = functools.partial(prepared_spec, self.task, self.domain)
-        subject = Subject(self.task.name, sensed, self.dt, self.task.episode_s, spec=spec)
+        quaternions = find_quaternions(self.task, self, sensed, self.domain)
+        subject = Subject(
+            self.task.name,
+            sensed,
+            self.dt,
+            self.task.episode_s,
+            spec=spec,
+            quaternions=quaternions,
+        )
         self._plan = bind(self.domain, self.model, subject)
         extra = self._privileged.terms(self._plan.names) if self._privileged else ()
         self.observation_terms = (*self.policy_terms, *extra)

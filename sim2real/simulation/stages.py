@@ -21,6 +21,17 @@ class Scale(Stage):
         return values * self.magnitude[moment.rows]
 
 
+class Unit(Stage):
+    """Quaternions, four neighbouring columns each, of length 1."""
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x / |x|; a quaternion of zeros stays."""
+        fours = values.reshape(len(values), -1, 4)
+        lengths = np.linalg.norm(fours, axis=2, keepdims=True)
+        units: Array = fours / np.where(lengths > 0, lengths, 1.0)
+        return units.reshape(values.shape)
+
+
 class Bias(Stage):
     """An offset that stays."""
 

@@ -1,0 +1,80 @@
+"""Where an observation holds unit quaternions, found by trying poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from sim2real.domains import Domain
+from sim2real.domains.kinds import CHANGES_NUMBERS
+from sim2real.simulation.warnings import warnings_logged
+from sim2real.simulation.world import World
+from sim2real.task import Array, ObservationTerm, Task
+
+POSES = 8
+_SEED = 20_261
+_TOLERANCE = 1e-9
+_VARIES = 1e-3
+
+
+def find_quaternions(
+    task: Task, world: World, terms: Sequence[ObservationTerm], domain: Domain
+) -> tuple[int, ...]:
+    """The first column of each quaternion among the columns of `terms`.
+
+    That is four neighbouring numbers of one term of norm 1 in `POSES` random poses, all of which
+    vary. Nothing is tried where no sensor of `domain` changes numbers. The worlds are left in the
+    model's default state.
+    """
+    if not any(entry.kind.name in CHANGES_NUMBERS for entry in domain.sensing):
+        return ()
+    seen = _observations(task, world)
+    found: list[int] = []
+    first = 0
+    for term in terms:
+        last = first + term.size
+        column = first
+        while column + 4 <= last:
+            if _is_quaternion(seen[:, column : column + 4]):
+                found.append(column)
+                column += 4
+            else:
+                column += 1
+        first = last
+    return tuple(found)
+
+
+def _is_quaternion(numbers: Array) -> bool:
+    """Whether the rows (poses, 4) have norm 1, and each number varies."""
+    units = np.abs(np.linalg.norm(numbers, axis=1) - 1.0) < _TOLERANCE
+    return bool(units.all() and (np.ptp(numbers, axis=0) > _VARIES).all())
+
+
+def _observations(task: Task, world: World) -> Array:
+    """What the first world's perfect sensors give in each pose, (poses, columns)."""
+    rng = np.random.default_rng(_SEED)
+    everywhere = np.arange(world.num_envs)
+    rows = []
+    with warnings_logged():
+        for _ in range(POSES):
+            world.reset_state(everywhere)
+            world.qpos[:] = _pose(world.model, rng)
+            world.derive(everywhere)
+            world.catch_up()
+            terms = task.observe(world)
+            rows.append(np.concatenate([values[0] for values in terms.values()]))
+    world.reset_state(everywhere)
+    return np.array(rows)
+
+
+def _pose(model: mujoco.MjModel, rng: np.random.Generator) -> Array:
+    """A pose with every joint away from its reference, (nq,)."""
+    qpos: Array = model.qpos0 + rng.uniform(-0.5, 0.5, model.nq)
+    for joint in np.flatnonzero(model.jnt_type <= int(mujoco.mjtJoint.mjJNT_BALL)).tolist():
+        free = model.jnt_type[joint] == int(mujoco.mjtJoint.mjJNT_FREE)
+        start = int(model.jnt_qposadr[joint]) + (3 if free else 0)
+        turn = rng.standard_normal(4)
+        qpos[start : start + 4] = turn / np.linalg.norm(turn)
+    return qpos
