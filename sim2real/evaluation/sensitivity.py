@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.special import ndtri
 
+from sim2real.evaluation.bounds import bounds, spread
 from sim2real.evaluation.rollout import Row, by_domain
 from sim2real.task import Array
 
@@ -34,10 +36,11 @@ class Sensitivity:
     """How the return went with the entry `name` of the context, in n episodes.
 
     `values` and `totals` are (n,), in ascending order of the values. They are cut into bins of
-    equally many episodes, of which `centres`, `means` and `errors`, each (bins,), are the mean
-    value, the mean return and its standard error. `correlation` is Spearman's, between ranks: 1
-    where the return always rises with the value, and by chance alone beyond +-`chance` in one of
-    twenty cases. `low` and `high` are the mean returns in the lowest and the highest third.
+    equally many episodes, of which `centres`, `means`, `lows` and `highs`, each (bins,), are the
+    mean value, the mean return and its 95 % interval over the episodes. `correlation` is
+    Spearman's, between ranks: 1 where the return always rises with the value. In one of twenty
+    evaluations, chance alone takes any of the `entries` looked at beyond +-`chance`. `low` and
+    `high` are the mean returns in the lowest and the highest third.
     """
 
     name: str
@@ -45,15 +48,20 @@ class Sensitivity:
     totals: Array
     centres: Array
     means: Array
-    errors: Array
+    lows: Array
+    highs: Array
     correlation: float
     low: float
     high: float
+    entries: int = 1
 
     @property
     def chance(self) -> float:
-        """What independent ranks reach in absolute value in one of twenty cases, about."""
-        return float(1.96 / np.sqrt(len(self.values) - 1))
+        """What independent ranks reach in absolute value in one of twenty evaluations, about.
+
+        After Bonferroni: the more entries, the more it takes.
+        """
+        return float(ndtri(1 - 0.025 / self.entries) / np.sqrt(len(self.values) - 1))
 
     @property
     def is_clear(self) -> bool:
@@ -79,9 +87,8 @@ def return_against_context(episodes: Iterable[Ended]) -> tuple[Sensitivity, ...]
     names = rows[0].context if len(rows) >= FEWEST else ()
     totals = np.array([row.total for row in rows], dtype=float)
     drawn = {name: np.array([row.context[name] for row in rows], dtype=float) for name in names}
-    return tuple(
-        _sensitivity(name, values, totals) for name, values in drawn.items() if np.ptp(values) > 0
-    )
+    varied = {name: values for name, values in drawn.items() if np.ptp(values) > 0}
+    return tuple(_sensitivity(name, values, totals, len(varied)) for name, values in varied.items())
 
 
 def by_parameter(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -93,21 +100,25 @@ def by_parameter(rows: Iterable[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _sensitivity(name: str, values: Array, totals: Array) -> Sensitivity:
+def _sensitivity(name: str, values: Array, totals: Array, entries: int) -> Sensitivity:
     order = np.argsort(values, kind="stable")
     values, totals = values[order], totals[order]
     bins = np.array_split(np.arange(len(values)), _bins(len(values)))
     thirds = np.array_split(totals, 3)
+    means = np.array([totals[one].mean() for one in bins])
+    ends = [bounds(totals[one].mean(), spread([totals[one]])) for one in bins]
     return Sensitivity(
         name=name,
         values=values,
         totals=totals,
         centres=np.array([values[one].mean() for one in bins]),
-        means=np.array([totals[one].mean() for one in bins]),
-        errors=np.array([totals[one].std(ddof=1) / np.sqrt(len(one)) for one in bins]),
+        means=means,
+        lows=np.array([low for low, _ in ends]),
+        highs=np.array([high for _, high in ends]),
         correlation=_rank_correlation(values, totals),
         low=float(thirds[0].mean()),
         high=float(thirds[-1].mean()),
+        entries=entries,
     )
 
 

@@ -78,8 +78,7 @@ def _block(part: SubFigure, title: str, panels: Sequence[Sensitivity], columns: 
 def _draw(axes: Axes, one: Sensitivity) -> None:
     colour = CLEAR if one.is_clear else GREY
     axes.scatter(one.values, one.totals, s=6, color=POINTS, alpha=0.35, linewidths=0)
-    low, high = one.means - 1.96 * one.errors, one.means + 1.96 * one.errors
-    axes.fill_between(one.centres, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.fill_between(one.centres, one.lows, one.highs, color=colour, alpha=0.2, linewidth=0)
     axes.plot(one.centres, one.means, color=colour, linewidth=2, marker="o", markersize=3.5)
     name = "\n".join(textwrap.wrap(one.name, 26, max_lines=2, placeholder="…"))
     correlation = f"{one.correlation:+.2f}".replace("-", "−")

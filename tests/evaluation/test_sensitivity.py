@@ -31,11 +31,13 @@ def test_bins_thirds_and_correlation_in_closed_form() -> None:
     np.testing.assert_allclose(found.centres, [6.5, 18.5])
     np.testing.assert_allclose(found.means, [13.0, 37.0])
     # the variance of 12 numbers two apart is 4 * 13: n (n + 1) / 12 * 2^2
-    np.testing.assert_allclose(found.errors, np.sqrt(52.0 / 12.0))
+    # and t of 11 degrees of freedom at 97.5 % is 2.201
+    np.testing.assert_allclose(found.highs - found.means, 2.201 * np.sqrt(52 / 12), rtol=1e-3)
+    np.testing.assert_allclose(found.means - found.lows, 2.201 * np.sqrt(52 / 12), rtol=1e-3)
     assert found.correlation == pytest.approx(1.0)
     assert (found.low, found.high) == (9.0, 41.0)  # means of 1 to 8 and of 17 to 24, twice
     assert found.is_clear
-    assert found.chance == pytest.approx(1.96 / np.sqrt(23.0))
+    assert found.chance == pytest.approx(1.959964 / np.sqrt(23.0))
 
 
 def test_correlation_is_spearmans() -> None:
@@ -52,6 +54,17 @@ def test_chance_is_called_so_one_time_in_twenty() -> None:
         rows = [row(total, mass=x) for total, x in rng.normal(size=(40, 2))]
         clear.append(return_against_context(rows)[0].is_clear)
     assert 0.02 < np.mean(clear) < 0.09
+
+
+def test_chance_is_called_so_one_time_in_twenty_whatever_the_number_of_entries() -> None:
+    rng = np.random.default_rng(3)
+    clear = []
+    for _ in range(400):
+        rows = [
+            row(x[0], **{f"p{i}": x[i] for i in range(1, 13)}) for x in rng.normal(size=(40, 13))
+        ]
+        clear.append(any(one.is_clear for one in return_against_context(rows)))
+    assert 0.01 < np.mean(clear) < 0.09
 
 
 def test_what_tells_nothing() -> None:
