@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
 
 from sim2real.domains.distributions import DistributionField
 from sim2real.domains.imperfection import Imperfection
@@ -19,6 +21,10 @@ class Actuation(Imperfection):
     kinds: ClassVar[dict[str, Kind]] = ACTUATION
     section: ClassVar[str] = "actuator"
 
+    shared: bool | Literal["joint"] | None = None
+
+    latency: DistributionField | None = None
+    """How long the policy computes, in s: the action of an older observation, held meanwhile."""
     repeat: DistributionField | None = None
     """Control steps for which an action is repeated."""
     dropped: DistributionField | None = None
@@ -43,3 +49,9 @@ class Actuation(Imperfection):
     """Delay in s, of any fraction of a control step."""
     strength: DistributionField | None = None
     """Factor on the force, its limit included."""
+
+    @model_validator(mode="after")
+    def _strength_is_an_actuators(self) -> Actuation:
+        if self.strength is not None and self.by_joint:
+            raise ValueError("strength is that of an actuator; allowed for shared: true or false")
+        return self

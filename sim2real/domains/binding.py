@@ -46,7 +46,8 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
         if field.unlocks or field.geometry:
             _fill_mass_matrices(spec, parameter.of if field.kind == "body" else ())
-    longest = max((entry.longest for entry in domain.actuation), default=0.0)
+    delays = [entry for entry in domain.actuation if entry.delay is not None]
+    longest = max((entry.longest for entry in delays), default=0.0)
     longest = min(longest, task.episode_s)  # `bind` refuses longer ones, with their names
     if longest > 0:
         for actuator in spec.actuators:

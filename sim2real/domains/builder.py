@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -13,7 +13,6 @@ from sim2real.domains.correlation import Correlated, Coupling, bind_coupling
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics, Operation
-from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import FIELDS, STRENGTH, TABLES, ModelField
 from sim2real.domains.geometry import compile_pool, touches
 from sim2real.domains.inertia import log_cholesky, pseudo_inertia
@@ -122,18 +121,23 @@ class Builder:
         self._write_entries(self._bound(STRENGTH, of, None, "scale", distribution, shared, label))
 
     def delay(
-        self, of: Sequence[str], distribution: Distribution, shared: bool, label: str
+        self,
+        elements: Mapping[str, IntArray],
+        distribution: Distribution,
+        shared: bool,
+        label: str,
     ) -> list[int]:
         """The engine's own actuator delay, on the history buffers that `prepare` built in.
 
-        Returns the context entry of each actuator.
+        `elements` are the rows of the actuators that are late alike, by name; returns the context
+        entry of each.
         """
-        rows = element_rows(self.model, STRENGTH, of)
-        sources = self.draws(label, list(rows), distribution, shared)
-        for (row,), source in zip(rows.values(), sources, strict=True):
-            place = Place("actuator_delay", row)
-            self._take(place, label)
-            self.writes.append(self._changing(place, source, "set"))
+        sources = self.draws(label, list(elements), distribution, shared)
+        for rows, source in zip(elements.values(), sources, strict=True):
+            for row in rows.tolist():
+                place = Place("actuator_delay", row)
+                self._take(place, label)
+                self.writes.append(self._changing(place, source, "set"))
         return sources
 
     @property

@@ -12,13 +12,15 @@ from sim2real.domains.kinds import Kind
 from sim2real.domains.words import names, sentence
 
 LAPSES = ("dropped", "held")
+LATE = ("delay", "reward_delay", "latency")
 
 
 class Imperfection(Config):
     """One imperfection of some elements of a signal; a subclass has a field for each kind.
 
     `shared` draws one number for all elements, of the episode and of each control step; without it
-    each has its own. `name` replaces the kind in the context's names.
+    each has its own. Actuators may share `by_joint`: one number for all that move one joint. `name`
+    replaces the kind in the context's names.
     """
 
     kinds: ClassVar[dict[str, Kind]] = {}
@@ -26,7 +28,7 @@ class Imperfection(Config):
     prefix: ClassVar[str] = ""
 
     of: tuple[str, ...] = ()
-    shared: bool | None = None
+    shared: bool | str | None = None
     name: str | None = None
     jitter: DistributionField | None = None
     """What is added to a delay in each control step, in s."""
@@ -71,12 +73,19 @@ class Imperfection(Config):
     @property
     def is_shared(self) -> bool:
         """Whether one draw serves all elements."""
-        return self.kind.shared if self.shared is None else self.shared
+        return self.kind.shared if self.shared is None else self.shared is True
+
+    @property
+    def by_joint(self) -> bool:
+        """Whether one draw serves all actuators of a joint."""
+        return self.shared == "joint"
 
     @property
     def longest(self) -> float:
         """The longest that the signal can be late, in s."""
-        if self.kind.name not in ("delay", "reward_delay"):
+        if self.kind.name == "rate":
+            return 1.0 / float(self.distribution.support[0])
+        if self.kind.name not in LATE:
             return 0.0
         jitter = 0.0 if self.jitter is None else self.jitter.support[1]
         return max(self.distribution.support[1] + float(jitter), 0.0)
@@ -94,8 +103,13 @@ class Imperfection(Config):
         )
         if self.jitter is not None:
             amount += f" with a jitter of {self.jitter.words()} s"
+        phase = getattr(self, "phase", None)
+        if phase is not None and phase.support != (0.0, 0.0):
+            amount += f", first after {phase.words()} periods"
         if self.steps > 1:
             amount += f", for {self.steps} steps"
+        if self.by_joint:
+            amount += ", one draw for each joint"
         what = f"{self.section} {kind.name}".replace("_", " ")
         return sentence(what, self.of, self.is_shared, amount)
 

@@ -47,6 +47,7 @@ def _lapse(name: str) -> Kind:
 
 
 ACTUATION = _table(
+    Kind("latency", "s", low=0.0, shared=True),
     Kind("repeat", "control steps", low=1.0, identity=1.0, whole=True, shared=True),
     _lapse("dropped"),
     _lapse("held"),
@@ -64,6 +65,7 @@ ACTUATION = _table(
 
 SENSING = _table(
     Kind("delay", "s", low=0.0),
+    Kind("rate", "Hz", low=0.0, open_low=True, identity=None),
     Kind("scale", sign="×", identity=1.0, each="number"),
     Kind("bias", sign="+", each="number"),
     Kind("drift", "a square root of a second", low=0.0, random=Normal(0.0, 1.0)),

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from sim2real.domains.distributions import DistributionField
+from sim2real.domains.distributions import Constant, DistributionField
 from sim2real.domains.imperfection import Imperfection
 from sim2real.domains.kinds import SENSING, Kind
 
@@ -22,8 +22,14 @@ class Sensing(Imperfection):
     section: ClassVar[str] = "sensor"
     prefix: ClassVar[str] = "sensor_"
 
+    shared: bool | None = None
+
     delay: DistributionField | None = None
     """Delay in s, interpolated between control steps."""
+    rate: DistributionField | None = None
+    """How often the sensor samples, in Hz; a reading stays until the next."""
+    phase: DistributionField = Constant(0.0)
+    """When the first sample comes, in periods of the rate after the start of an episode."""
     scale: DistributionField | None = None
     """Factor."""
     bias: DistributionField | None = None
@@ -49,6 +55,15 @@ class Sensing(Imperfection):
     def _reward_has_no_terms(self) -> Sensing:
         if self.reward_delay is not None and self.of:
             raise ValueError("reward_delay is one for the reward; drop 'of'")
+        return self
+
+    @model_validator(mode="after")
+    def _phase_of_a_rate(self) -> Sensing:
+        if self.rate is None and self.phase != Constant(0.0):
+            raise ValueError(f"phase belongs to a rate, not to {self.kind.name}")
+        low, high = self.phase.support
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"a phase must lie within 0 to 1, got {self.phase.words()}")
         return self
 
     @property

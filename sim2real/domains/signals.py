@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -21,6 +22,8 @@ from sim2real.domains.rest import Rest, no_rest, rest_points
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array, IntArray, ObservationTerm
+
+_JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
 
 
 def bind_actuation(
@@ -52,6 +55,10 @@ def bind_actuation(
         except UserError as error:
             raise effects.error(entry, str(error)) from None
         elements = {name: np.array(places) for name, places in rows.items()}
+        if entry.by_joint:
+            if commands is not None:
+                raise effects.error(entry, "the action of a foreign environment has no joints")
+            elements = _by_joint(model, elements)
         effects.check(entry, elements)
         columns = elements if commands is not None else _controls(model, elements)
         if entry.saturation is not None and not np.isfinite(limits).all():
@@ -59,7 +66,7 @@ def bind_actuation(
         if entry.strength is not None:
             builder.strength(entry.of, entry.strength, entry.is_shared, entry.label)
         elif entry.delay is not None and commands is None and _has_history(model, elements):
-            drawn = builder.delay(entry.of, entry.delay, entry.is_shared, entry.label)
+            drawn = builder.delay(elements, entry.delay, entry.is_shared, entry.label)
             if _random(entry) is not None:
                 effects.add(entry, elements, "jitter", drawn)
         else:
@@ -73,6 +80,16 @@ def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco
     if list(commands) == list(element_rows(model, STRENGTH, ())) and model.nu == len(commands):
         return Rest(rest.values, rest_points(model).holds)
     return rest
+
+
+def _by_joint(model: mujoco.MjModel, actuators: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Joint name -> the rows of its actuators; what moves no joint stays by itself."""
+    joints: dict[str, IntArray] = {}
+    for name, rows in actuators.items():
+        moves_joint = model.actuator_trntype[rows[0]] in _JOINTS
+        joint = model.joint(model.actuator_trnid[rows[0], 0]).name if moves_joint else name
+        joints[joint] = np.concatenate([joints.get(joint, rows[:0]), rows])
+    return joints
 
 
 def _controls(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> dict[str, IntArray]:
@@ -113,7 +130,10 @@ def bind_sensing(
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
-        sensing.add(entry, elements)
+        if entry.rate is None:
+            sensing.add(entry, elements)
+        else:
+            sensing.sample(entry, elements)
     sensing.keep_units(quaternions)
     return tuple(sensing.found), tuple(reward.found)
 
@@ -133,7 +153,8 @@ class _Effects:
     def check(self, entry: Imperfection, elements: Mapping[str, IntArray]) -> None:
         """Refuse a second entry of a kind on one number, and an endless delay."""
         if entry.longest >= self._episode_s:
-            problem = f"a delay of {entry.longest:g} s is as long as an episode"
+            what = "period" if entry.kind.name == "rate" else "delay"
+            problem = f"a {what} of {entry.longest:g} s is as long as an episode"
             raise self.error(entry, f"{problem} ({self._episode_s:g} s)")
         for element, columns in elements.items():
             places = {(entry.kind.name, column) for column in columns.tolist()}
@@ -197,6 +218,21 @@ class _Effects:
                 Effect(UNIT, together, none, lanes, None, (), zeros, zeros, rest, 0.0, 1)
             )
 
+    def sample(self, entry: Sensing, elements: Mapping[str, IntArray]) -> None:
+        """The effects of a sensor with its own rate: when it samples, and what it holds till then.
+
+        Each has the rates of its columns as sources, then their phases.
+        """
+        shared = entry.is_shared
+        rates = self._builder.draws(entry.label, list(elements), entry.distribution, shared)
+        label = f"{entry.label}.phase"
+        phases = self._builder.draws(label, list(elements), entry.phase, shared)
+        for kind in ("rate", "sampled"):
+            self.add(entry, elements, kind, rates)
+            sizes = [len(columns) for columns in elements.values()]
+            sources = np.concatenate([self.found[-1].sources, np.repeat(phases, sizes)])
+            self.found[-1] = dataclasses.replace(self.found[-1], sources=sources)
+
     def _step_draws(
         self, entry: Imperfection, elements: Mapping[str, IntArray]
     ) -> tuple[StepDraws, ...]:
@@ -204,7 +240,7 @@ class _Effects:
         if entry.is_shared:
             counts = {draw_name(entry.label, entry.name, entry.of): 1}
         else:
-            one = entry.kind.name == "delay"
+            one = _one_lane(entry)
             counts = {
                 draw_name(entry.label, None, [element]): 1 if one else len(columns)
                 for element, columns in elements.items()
@@ -241,9 +277,14 @@ def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
     """One random number for all, for each element (a delay is one for a term), or each number."""
     if entry.is_shared:
         return np.zeros(sum(sizes), dtype=np.intp)
-    if entry.kind.name == "delay":
+    if _one_lane(entry):
         return np.repeat(np.arange(len(sizes)), sizes)
     return np.arange(sum(sizes))
+
+
+def _one_lane(entry: Imperfection) -> bool:
+    """Whether an element's numbers share their random numbers, where its entry does not."""
+    return entry.kind.name == "delay" or entry.by_joint
 
 
 def _command_columns(commands: Iterable[str], names: Sequence[str]) -> dict[str, list[int]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim2real.domains.effects import Effect
 from sim2real.simulation.stage import Moment, Rows, Stage
+from sim2real.simulation.stages import Remembering
 from sim2real.task import Array, IntArray
 
 
@@ -55,10 +56,7 @@ class Delay(Stage):
         mask, width = self._slots - 1, self.shape[1]
         slots = moment.steps & mask
         self._line[moment.ids, slots] = values
-        if self._jitters:
-            whole, fraction = self._jittered(moment)
-        else:
-            whole, fraction = self._whole[moment.rows], self._fraction[moment.rows]
+        whole, fraction = self.age(moment)
         slot = slots[:, None] - whole
         first, line = self._first[moment.rows], self._line.reshape(-1)
         newer = line.take(first + (slot & mask) * width)
@@ -66,12 +64,80 @@ class Delay(Stage):
         passed: Array = newer + fraction * (older - newer)
         return passed
 
-    def _jittered(self, moment: Moment) -> tuple[IntArray, Array]:
+    def age(self, moment: Moment) -> tuple[IntArray, Array]:
+        """How old the values that come out are: whole control steps, and a fraction."""
+        if not self._jitters:
+            return self._whole[moment.rows], self._fraction[moment.rows]
         numbers = moment.numbers[:, self.lanes] / self.control_dt
         steps = self._steps[moment.rows] + np.where(self._without, 0.0, numbers)
         steps = np.minimum(np.maximum(steps, 0.0), self._longest)
         whole = np.floor(steps).astype(np.intp)
         return whole, steps - whole
+
+
+class Grid:
+    """When sensors sample: at (k + phase) / rate of an episode, k = 0, 1, 2, ...
+
+    Made for n worlds and the columns of the `effects`, whose draws are the rates of their columns
+    in Hz, then their phases.
+    """
+
+    def __init__(self, effects: Sequence[Effect], num_envs: int, control_dt: float) -> None:
+        widths = [len(one.columns) for one in effects]
+        starts = 2 * np.cumsum([0, *widths[:-1]])
+        pairs = list(zip(starts.tolist(), widths, strict=True))
+        self._rates = np.concatenate([np.arange(at, at + width) for at, width in pairs])
+        self._phases = np.concatenate([np.arange(width) + at + width for at, width in pairs])
+        self._dt = control_dt
+        self._periods, self._first = np.ones((2, num_envs, sum(widths)))
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """Take the rates and phases of the worlds `ids`, (m, 2 columns)."""
+        self._periods[ids] = 1.0 / (drawn[:, self._rates] * self._dt)
+        self._first[ids] = drawn[:, self._phases] * self._periods[ids]
+
+    def age(self, moment: Moment) -> Array:
+        """Control steps since the last sample, (m, columns)."""
+        period = self._periods[moment.rows]
+        age = np.mod(moment.steps[:, None] - self._first[moment.rows], period)
+        now: Array = np.where(period - age < 1e-6, 0.0, age)  # but for rounding
+        return now
+
+
+class Rate(Delay):
+    """What the signal was when its sensor last sampled, interpolated between the control steps."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of a delay, and when the sensors sample."""
+        super().prepare(effects)
+        self._grid = Grid(effects, self.shape[0], self.control_dt)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The rates and phases."""
+        self._grid.draw(ids, drawn)
+
+    def age(self, moment: Moment) -> tuple[IntArray, Array]:
+        """As of a delay that grows until the next sample."""
+        age = self._grid.age(moment)
+        whole = np.floor(age).astype(np.intp)
+        return whole, age - whole
+
+
+class Sampled(Remembering):
+    """A reading, with its noise, stays until the sensor samples again."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The last reading, and when the sensors sample."""
+        super().prepare(effects)
+        self._grid = Grid(effects, self.shape[0], self.control_dt)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The rates and phases."""
+        self._grid.draw(ids, drawn)
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """x where there was a sample since the last control step."""
+        return np.where(self._grid.age(moment) < 1.0, values, last)
 
 
 class EngineJitter(Stage):

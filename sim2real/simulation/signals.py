@@ -13,7 +13,7 @@ from sim2real.domains.distributions import Distribution, Normal, Uniform
 from sim2real.domains.effects import Effect, StepDraws
 from sim2real.domains.kinds import ACTUATION, CHANGES_NUMBERS, SENSING, UNIT
 from sim2real.simulation import stages
-from sim2real.simulation.delays import Delay, EngineJitter
+from sim2real.simulation.delays import Delay, EngineJitter, Rate, Sampled
 from sim2real.simulation.randomness import Clock
 from sim2real.simulation.stage import Moment, Rows, Stage
 from sim2real.task import Array, BoolArray, IntArray
@@ -22,6 +22,7 @@ BLOCK = 32
 """Control steps whose random numbers are drawn at once, so that no step loops over the worlds."""
 
 _STAGES: dict[str, type[Stage]] = {
+    "latency": stages.Latency,
     "repeat": stages.Repeat,
     "dropped": stages.Dropped,
     "held": stages.Held,
@@ -34,6 +35,8 @@ _STAGES: dict[str, type[Stage]] = {
     "lag": stages.Lag,
     "backlash": stages.Backlash,
     "delay": Delay,
+    "rate": Rate,
+    "sampled": Sampled,
     "scale": stages.Scale,
     "bias": stages.Bias,
     "drift": stages.Drift,
@@ -42,9 +45,10 @@ _STAGES: dict[str, type[Stage]] = {
 }
 _Kind = TypeVar("_Kind")
 ACTUATION_ORDER = (*ACTUATION, "jitter")
-SENSING_ORDER = tuple(
-    one for kind in SENSING for one in ((kind, UNIT) if kind == CHANGES_NUMBERS[-1] else (kind,))
-)
+_CHANGED = tuple(SENSING).index(CHANGES_NUMBERS[-1]) + 1
+SENSING_ORDER = (*tuple(SENSING)[:_CHANGED], UNIT, "sampled", *tuple(SENSING)[_CHANGED:])
+"""A quaternion that was changed gets its length back, then a sensor holds the noisy reading of its
+last sample, which may be lost in its turn."""
 
 
 class StepNumbers:

@@ -199,6 +199,36 @@ class Repeat(Remembering):
         return np.where(fresh, values, last)
 
 
+class Latency(Stage):
+    """A policy that computes for `magnitude` seconds, rounded up to m control steps.
+
+    It starts with the observation of every m-th control step; when it has its action it starts
+    again, and the action is held until the next one is there.
+    """
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The action that acts, the one that is being computed, and m."""
+        self._acting = self.memory["acting"] = np.zeros(self.shape)
+        self._coming = self.memory["coming"] = np.zeros(self.shape)
+        self._count = np.zeros(self.shape)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The control steps that it takes."""
+        self._count[ids] = np.ceil(drawn / self.control_dt - 1e-9)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The action was and will be `values`, until one is computed."""
+        self._acting[rows] = self._coming[rows] = values[:, self.columns]
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """The action of the observation before last, of those that it started with."""
+        rows, count = moment.rows, self._count[moment.rows]
+        starts = moment.steps[:, None] % np.maximum(count, 1.0) == 0
+        self._acting[rows] = np.where(starts, self._coming[rows], self._acting[rows])
+        self._coming[rows] = np.where(starts, values, self._coming[rows])
+        return np.where(count == 0, values, self._acting[rows])
+
+
 class Lapse(Stage):
     """With the probability `magnitude` in each control step, something else for some steps."""
 

@@ -28,6 +28,7 @@ def actuation(kind: str, task: str) -> dict[str, Any]:
     """An imperfection of the actuators that is felt within `STEPS` control steps."""
     half, dt = control(task)
     magnitudes = {
+        "latency": 1.5 * dt,
         "repeat": 2,
         "dropped": 0.3,
         "held": 0.3,
@@ -49,6 +50,7 @@ def sensing(kind: str, task: str) -> dict[str, Any]:
     _, dt = control(task)
     magnitudes = {
         "delay": 1.5 * dt,
+        "rate": 0.4 / dt,
         "scale": 0.8,
         "bias": 0.2,
         "drift": 1.0,

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 import yaml
@@ -18,9 +19,12 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.randomness import ACTUATION, EpisodeGenerators
 from sim2real.task import ObservationTerm
 
-SLIDER = str(Path(__file__).parent.parent / "robots" / "slider.py")
+SLIDER, SERVO = (
+    str(Path(__file__).parent.parent / "robots" / f"{name}.py") for name in ("slider", "servo")
+)
 EVERYTHING = {
     "actuation": [
+        {"latency": {"uniform": [0.0, 0.05]}},
         {"repeat": {"choice": [1, 2, 3]}},
         {"dropped": {"uniform": [0.0, 0.2]}, "steps": 2},
         {"held": 0.1, "shared": True},
@@ -36,6 +40,7 @@ EVERYTHING = {
     ],
     "sensing": [
         {"delay": {"uniform": [0.0, 0.05]}, "jitter": {"truncated_normal": [0, 0.01, -0.02, 0.02]}},
+        {"rate": {"uniform": [30, 80]}, "phase": {"uniform": [0, 1]}},
         {"scale": {"normal": [1.0, 0.1]}},
         {"bias": {"normal": [0.0, 0.1]}},
         {"drift": {"uniform": [0.0, 0.2]}},
@@ -208,6 +213,77 @@ def test_jitter_writes_the_engines_delay():
             assert written[world] == pytest.approx(np.clip(0.02 + jitter, 0.0, 0.03))
 
 
+def stepped(simulation, commands, world=0):
+    """Positions of a plain `mj_step` loop at each control step, for commands (steps, nu)."""
+    model = simulation.world_model(world)
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = simulation.qpos[world], simulation.qvel[world]
+    found = [data.qpos.copy()]
+    for command in commands:
+        data.ctrl[:] = command
+        mujoco.mj_step(model, data, simulation.substeps)
+        found.append(data.qpos.copy())
+    return np.array(found)
+
+
+def test_a_latency_equals_a_plain_loop_with_older_actions():
+    simulation = Simulation(SLIDER, Domain(actuation=[{"latency": 0.05}]))
+    given = np.random.default_rng(0).uniform(-1, 1, (30, 1))
+    begun = [3 * (step // 3) - 3 for step in range(30)]  # 0.05 s are three control steps
+    expected = stepped(simulation, [given[one] if one >= 0 else [0.0] for one in begun])
+    for action, place in zip(given, expected[1:], strict=True):
+        np.testing.assert_array_equal(simulation.advance(action[None]).observation[:, :1], [place])
+
+
+def test_a_sensor_with_a_rate_equals_samples_of_a_plain_loop():
+    entries = [{"rate": 30, "phase": 0.2, "of": "place"}]
+    simulation = Simulation(SLIDER, Domain(sensing=entries))
+    given = np.random.default_rng(0).uniform(-1, 1, (30, 1))
+    truth = stepped(simulation, given)[:, 0]
+    times = [0.2 / 30 + np.floor((0.02 * k - 0.2 / 30) * 30) / 30 for k in range(1, 31)]
+    expected = np.interp(np.maximum(times, 0.0), 0.02 * np.arange(31), truth)
+    for action, place in zip(given, expected, strict=True):
+        seen = simulation.advance(action[None]).observation
+        assert seen[0, 0] == pytest.approx(place, abs=1e-12)
+
+
+def test_a_sample_keeps_its_noise():
+    entries = [{"rate": 20.0, "of": "place"}, {"noise": {"normal": [0, 1]}}]
+    simulation = Simulation(SLIDER, Domain(sensing=entries), num_envs=3)
+    seen = [simulation.observation]
+    seen += [simulation.advance(np.zeros((3, 1))).observation for _ in range(40)]
+    changes = np.diff(np.stack(seen), axis=0) != 0
+    fresh = [k for k in range(1, 41) if (2 * k) % 5 in (0, 1)]  # samples every 2.5 control steps
+    assert (np.flatnonzero(changes[:, 0, 0]) + 1).tolist() == fresh
+    assert (changes[:, :, 0] == changes[:, :1, 0]).all()
+    assert changes[:, :, 1].all()
+
+
+def test_actuators_of_a_joint_are_late_alike():
+    late = {"delay": {"uniform": [0.0, 0.05]}, "shared": "joint"}
+    simulation = Simulation(SERVO, Domain(actuation=[late]), num_envs=4)
+    joints = ("shoulder", "elbow", "wrist", "turn", "rail")
+    assert simulation.context_names == tuple(f"delay:{joint}" for joint in joints)
+    delays = simulation.expanded("actuator_delay")
+    np.testing.assert_array_equal(delays, simulation.context[:, [0, 1, 2, 3, 4, 4]])
+    given = np.random.default_rng(0).uniform(-1, 1, (20, 6))
+    expected = stepped(simulation, given, 2)
+    for action, place in zip(given, expected[1:], strict=True):
+        simulation.advance(np.tile(action, (4, 1)))
+        np.testing.assert_allclose(simulation.qpos[2], place, rtol=1e-9, atol=1e-12)
+
+
+def test_noise_and_losses_of_a_joint_are_one():
+    noise = {"noise": {"normal": [0, 0.1]}, "shared": "joint"}
+    jitter = {"delay": 0.02, "jitter": {"uniform": [-0.01, 0.01]}, "shared": "joint"}
+    simulation = Simulation(SERVO, Domain(actuation=[noise, jitter]), num_envs=2)
+    simulation.advance(np.zeros((2, 6)))
+    ctrl, delays = simulation.ctrl, simulation.expanded("actuator_delay")
+    for values in (ctrl, delays):
+        np.testing.assert_array_equal(values[:, 4], values[:, 5])  # drive and pump move the rail
+        assert len(set(values.ravel().tolist())) == 10
+
+
 def test_a_foreign_model_has_its_delay_in_the_signal():
     domain = Domain(actuation=[{"delay": 0.05}])
     terms = (ObservationTerm("place", 1),)
@@ -227,7 +303,7 @@ def test_what_changes_nothing_is_a_bitwise_no_op(task):
         "actuation": [
             {"repeat": 1},
             *({kind: 0.0} for kind in ("dropped", "held", "quantization", "noise", "dead_zone")),
-            *({kind: 0.0} for kind in ("lag", "backlash", "delay")),
+            *({kind: 0.0} for kind in ("lag", "backlash", "delay", "latency")),
             {"saturation": 1.0},
             {"strength": 1.0},
         ],
@@ -254,7 +330,7 @@ def test_what_changes_nothing_is_a_bitwise_no_op(task):
         for section, entries in identity.items()
     }
     ours, plain = Simulation(task, Domain(**drawn), 3), Simulation(task, None, 3)
-    assert len(ours.plan.actuation) == 7
+    assert len(ours.plan.actuation) == 8
     assert len(ours.plan.sensing) == 8
     ends = zip(ours.context_names, ours.plan.distributions, strict=True)
     ours.redistribute({name: Constant(choice.values[0]) for name, choice in ends})
@@ -275,6 +351,8 @@ REFUSED = [
     ("actuation", {"delay": 0.9, "jitter": {"uniform": [0, 0.1]}}, "as long as an episode"),
     ("sensing", {"delay": 1.0, "of": "place"}, "sensor_delay: a delay of 1 s is as long as"),
     ("sensing", {"reward_delay": 1.5}, "reward_delay: a delay of 1.5 s is as long as an episode"),
+    ("sensing", {"rate": {"uniform": [0.5, 9]}}, "sensor_rate: a period of 2 s is as long as"),
+    ("actuation", {"latency": 1.0}, "latency: a delay of 1 s is as long as an episode"),
     ("sensing", {"bias": 1.0, "of": "palce"}, "sensor_bias.*did you mean 'place'"),
     ("sensing", {"bias": 1.0, "of": "place[1]"}, "unknown observation term"),
     ("sensing", {"bias": 1.0, "of": ["place", "place"], "name": "b"}, None),
@@ -327,6 +405,13 @@ def test_two_of_a_kind_are_refused(section, first, second, message):
         ("actuation", {"lag": 0.1, "steps": 2}, "lag takes no steps; dropped and held do"),
         ("actuation", {"held": 0.1, "steps": 0}, "greater than or equal to 1"),
         ("sensing", {"stuck": 2.0}, "stuck must be at most 1"),
+        ("sensing", {"rate": 0.0}, "rate must be greater than 0"),
+        ("sensing", {"rate": 50, "phase": 1.5}, "a phase must lie within 0 to 1, got 1.5"),
+        ("sensing", {"bias": 0.1, "phase": 0.5}, "phase belongs to a rate, not to bias"),
+        ("sensing", {"bias": 0.1, "shared": "joint"}, "shared"),
+        ("actuation", {"strength": 0.5, "shared": "joint"}, "strength is that of an actuator"),
+        ("actuation", {"lag": 0.1, "shared": "joints"}, "shared"),
+        ("actuation", {"latency": -0.1}, "latency must be at least 0"),
         ("sensing", {"drift": -1.0}, "drift must be at least 0"),
         ("sensing", {"saturation": 0.0}, "saturation must be greater than 0"),
         ("sensing", {"reward_delay": 0.1, "of": "place"}, "drop 'of'"),
@@ -341,8 +426,12 @@ def test_impossible_values_are_refused(section, entry, message, tmp_path):
 
 
 def test_a_domain_says_what_it_does_to_signals():
-    assert ALL.describe()[1] == "actuator dropped 0 to 0.2 a step, for 2 steps"
-    assert ALL.describe()[2] == "actuator held 0.1 a step, one draw for all"
+    assert ALL.describe()[0] == "actuator latency 0 to 0.05 s, one draw for all"
+    assert ALL.describe()[2] == "actuator dropped 0 to 0.2 a step, for 2 steps"
+    assert ALL.describe()[3] == "actuator held 0.1 a step, one draw for all"
+    assert "sensor rate 30 to 80 Hz, first after 0 to 1 periods" in ALL.describe()
+    joint = Domain(actuation=[{"delay": 0.01, "shared": "joint"}])
+    assert joint.describe() == ["actuator delay 0.01 s, one draw for each joint"]
     assert "sensor bias + 0 ± 0.1" in ALL.describe()
     assert Domain(**ALL.plain()).describe() == ALL.describe()
     assert not ALL.is_constant

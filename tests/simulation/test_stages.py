@@ -1,5 +1,7 @@
 """Every stage of a signal's path, against closed forms and a plain loop over one world."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=N
     effect = Effect(
         kind=kind,
         columns=columns,
-        sources=columns[:0] if kind == "noise" else np.zeros(width, dtype=int),
+        sources=_sources(kind, width),
         lanes=columns,
         random=random or RANDOM.get(kind),
         draws=(StepDraws(KEY, width),),
@@ -42,10 +44,17 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=N
     return SignalPath([effect], [kind], num_envs, DT, STREAM)
 
 
+def _sources(kind, width):
+    """The context entries of an effect: none, one, or those of a rate and a phase."""
+    if kind == "noise":
+        return np.zeros(0, dtype=int)
+    return np.repeat([0, 1] if kind in ("rate", "sampled") else [0], width)
+
+
 def through(kind, magnitude, inputs, before=0.0, **options):
     """What one world's signal (`before`, then `inputs`) becomes, (steps,)."""
     path, ids = path_of(kind, **options), np.array([0])
-    path.draw(ids, np.array([[magnitude]]))
+    path.draw(ids, np.atleast_2d(magnitude))
     path.rest(ids, np.full((1, 1), before))
     clock = Clock(EpisodeGenerators(SEED), np.array([0]), np.array([0]))
     outputs = []
@@ -205,6 +214,47 @@ def test_every_kind_but_those_of_the_model_has_a_stage_that_does_nothing_at_its_
         np.testing.assert_array_equal(out, inputs, err_msg=kind.name)
 
 
+def sample_times(rate, phase, steps):
+    """The last sample at each of so many control steps, in control steps; by rational numbers."""
+    period = Fraction(1) / (Fraction(rate) * Fraction(DT).limit_denominator())
+    first = Fraction(phase) * period
+    return [first + (step - first) // period * period for step in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "phase"), [(20, 0), (50, 0), (25, 0.5), (18, 0.25), (120, 0.5), (7, 1), (10, 0)]
+)
+def test_a_rate_shows_what_was_at_the_last_sample(rate, phase):
+    times = [float(time) for time in sample_times(rate, phase, len(WAVE))]
+    line = np.concatenate([[9.0] * 8, WAVE])  # it was 9 before
+    expected = np.interp(np.array(times) + 8, np.arange(len(line)), line)
+    out = through("rate", [rate, phase], WAVE, before=9.0, longest=1.0 / rate)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rate", "phase"), [(20, 0), (50, 0), (18, 0.25), (120, 0.5), (7, 1)])
+def test_a_reading_stays_until_the_next_sample(rate, phase):
+    times = sample_times(rate, phase, len(WAVE))
+    expected, last = [], 9.0
+    for step, (time, value) in enumerate(zip(times, WAVE, strict=True)):
+        last = value if step - time < 1 else last
+        expected.append(last)
+    out = through("sampled", [rate, phase], WAVE, before=9.0)
+    np.testing.assert_array_equal(out, expected)
+    assert len(set(out.tolist())) <= min(rate * DT, 1) * len(WAVE) + 2
+
+
+def test_a_latency_acts_on_older_observations():
+    line = np.arange(1.0, 10.0)
+    np.testing.assert_array_equal(through("latency", 0.0, line), line)
+    np.testing.assert_array_equal(through("latency", DT, line), [0, *line[:-1]])
+    np.testing.assert_array_equal(through("latency", 0.1 * DT, line), [0, *line[:-1]])
+    two = [0, 0, 1, 1, 3, 3, 5, 5, 7]  # begun at steps 0, 2, 4, ..., there two steps later
+    np.testing.assert_array_equal(through("latency", 1.5 * DT, line), two)
+    three = [-1, -1, -1, 1, 1, 1, 4, 4, 4]
+    np.testing.assert_array_equal(through("latency", 3 * DT, line, before=-1.0), three)
+
+
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind not in ("strength", "reward_delay")]
 )
@@ -213,6 +263,8 @@ def test_worlds_do_not_disturb_each_other(kind):
     n, width, rng = 7, 3, np.random.default_rng(0)
     inputs, active = rng.normal(size=(50, n, width)), rng.random((50, n)) < 0.8
     magnitudes = rng.uniform(0.02, 0.3, (n, 1))
+    if kind == "rate":
+        magnitudes = rng.uniform(0.2, 1.0, (n, 2)) * [1 / DT, 1.0]
     if kind == "repeat":
         magnitudes = rng.integers(1, 4, (n, 1)).astype(float)
     options = {"longest": 0.3, "steps": 2, "width": width}
