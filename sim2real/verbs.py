@@ -43,11 +43,17 @@ class OfRun(Command):
     """Options of the task, besides those of the run."""
     trust_code: bool = False
     """Accept, and import, the Python code that the run names."""
+    accept_changes: bool = False
+    """Go on where the task, or the run's files, are not what they were when it was made."""
 
     def loading(self) -> dict[str, Any]:
         """The arguments of `load_run` and `resume`."""
-        options = pairs(self.task_options)
-        return {"task": self.task, "task_options": options, "trust_code": self.trust_code}
+        return {
+            "task": self.task,
+            "task_options": pairs(self.task_options),
+            "trust_code": self.trust_code,
+            "accept_changes": self.accept_changes,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

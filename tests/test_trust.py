@@ -14,7 +14,7 @@ from sim2real import cli, trust
 from sim2real.registry import load_task
 from sim2real.sources import find_source
 from sim2real.training.pretrain import pretrain
-from sim2real.training.run import load_run
+from sim2real.training.run import load_run, seal
 from sim2real.transfer.api import transfer
 
 SLIDER = Path(__file__).parent / "robots" / "slider.py"
@@ -80,6 +80,7 @@ def edit(run: Path, old: str, new: str) -> None:
     text = (run / "config.yaml").read_text()
     assert old in text
     (run / "config.yaml").write_text(text.replace(old, new))
+    seal(run)
 
 
 def refused(words: str, capsys: pytest.CaptureFixture[str]) -> str:

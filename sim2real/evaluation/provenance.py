@@ -46,7 +46,7 @@ def content(task: Task, domain: Domain, code: Iterable[str | type] = (), **detai
         "details": details,
     }
     if domain.model is not None:  # its content counts, too, not its place
-        found["model"] = _model_digest(prepare(task, domain))
+        found["model"] = model_digest(prepare(task, domain))
     return found
 
 
@@ -89,7 +89,7 @@ def task_digest(task: Task) -> str:
     digest = hashlib.sha256(json.dumps(task.options, sort_keys=True).encode())
     files = [Path(inspect.getfile(ancestor)) for ancestor in type(task).__mro__[:-1]]
     digest.update(code_digest(*files).encode())
-    digest.update(_model_digest(task.compile()).encode())
+    digest.update(model_digest(task.compile()).encode())
     return digest.hexdigest()
 
 
@@ -158,7 +158,7 @@ def _file_of(code: str | type) -> Path:
     return Path(spec.origin)
 
 
-def _model_digest(model: mujoco.MjModel) -> str:
+def model_digest(model: mujoco.MjModel) -> str:
     """A digest of a compiled model with every mesh."""
     buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)

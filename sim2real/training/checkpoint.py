@@ -170,8 +170,11 @@ def _read(run: Path, step: int) -> Checkpoint:
     manifest = files.read_json(path / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError(f"{path / MANIFEST} is not a manifest of format {FORMAT}")
+    entries = manifest.get("files")
+    if not isinstance(entries, dict):
+        raise UserError(f"{path / MANIFEST} is damaged: it lists no files")
     for name in (POLICY, TRAINING, STATE):
-        file, entry = path / name, manifest.get("files", {}).get(name)
+        file, entry = path / name, entries.get(name)
         if not file.is_file():
             raise UserError(f"{file} is missing")
         if entry != _entry(file):
@@ -181,4 +184,7 @@ def _read(run: Path, step: int) -> Checkpoint:
         training = safetensors.torch.load((path / TRAINING).read_bytes())
     except SafetensorError as error:
         raise UserError(f"{path} is damaged: {error}") from None
-    return Checkpoint(step, path, policy, training, files.read_json(path / STATE))
+    state = files.read_json(path / STATE)
+    if not isinstance(state, dict):
+        raise UserError(f"{path / STATE} is damaged: it holds no keys and values")
+    return Checkpoint(step, path, policy, training, state)

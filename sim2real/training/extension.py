@@ -11,7 +11,7 @@ from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
 from sim2real.training.callbacks import rollout_length
 from sim2real.training.recipe import AnyRecipe, PPORecipe
-from sim2real.training.run import RunConfig, RunFolder
+from sim2real.training.run import RunConfig, RunFolder, seal
 
 Folder = TypeVar("Folder", bound=RunFolder)
 
@@ -33,6 +33,7 @@ def extend(folder: Folder, steps: int) -> Folder:
     extended = config.model_copy(update=asked)
     plain = extended.model_dump(mode="json")
     files.write_text(folder.path / "config.yaml", dump_yaml(plain))
+    seal(folder.path)
     return replace(folder, config=extended)
 
 

@@ -19,6 +19,7 @@ from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.adaptive import build_randomization, checked_randomization
 from sim2real.training.callbacks import Difficulty
+from sim2real.training.contract import map_of
 from sim2real.training.extension import differences, extend
 from sim2real.training.loop import learn, whole
 from sim2real.training.pictures import Pictures
@@ -29,8 +30,8 @@ from sim2real.training.run import (
     RunConfig,
     RunFolder,
     at_checkpoint,
+    check_policy,
     create_run,
-    map_of,
     read_folder,
     versions,
 )
@@ -147,6 +148,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
     """Train a run from where it is, which may be the beginning, to its end."""
     path, config, domains, task = folder.path, folder.config, folder.domains, folder.task
     recipe = config.parsed_recipe()
+    check_policy(folder)
     env = make_vec_env(
         task,
         domains[config.domain],

@@ -21,7 +21,7 @@ from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
-from sim2real.training.run import Run, load_run
+from sim2real.training.run import Run, load_run, seal
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)
@@ -134,9 +134,12 @@ def keep_policy(source: Run, folder: Path) -> None:
     if source.config.source:
         config["source"] = Path(source.config.source).name
     files.write_text(folder / "config.yaml", dump_yaml(config))
+    seal(folder)
     saved = source.checkpoint
     kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
-    state = {"spaces": saved.state["spaces"]}
+    state: dict[str, Any] = {
+        name: saved.state[name] for name in ("spaces", "answers") if name in saved.state
+    }
     checkpoints.write_checkpoint(folder, saved.step, saved.policy, kept, state)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -280,7 +281,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-        algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
+        with _memory_for(recipe):
+            algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
     with contextlib.suppress(AttributeError):  # an environment that knows of no map
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     return algorithm
@@ -303,9 +305,24 @@ def build_offline(
     algorithm: BaseAlgorithm = make(policy, None, _init_setup_model=False, **options)
     algorithm.observation_space, algorithm.action_space = observation_space, action_space
     algorithm.n_envs = recipe.num_envs
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _memory_for(recipe):
         algorithm._setup_model()
     return algorithm
+
+
+@contextlib.contextmanager
+def _memory_for(recipe: AnyRecipe) -> Iterator[None]:
+    """UserError where the networks and buffers of a recipe take more memory than there is."""
+    try:
+        yield
+    except (MemoryError, OverflowError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, RuntimeError | ValueError) and not _MEMORY.search(reason):
+            raise
+        raise UserError(f"the {recipe.algorithm} recipe is too large: {reason[:200]}") from None
+
+
+_MEMORY = re.compile("allocate|memory|Maximum allowed dimension|too big", re.IGNORECASE)
 
 
 def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:

@@ -2,21 +2,20 @@
 
 config.yaml   what was asked, resolved      task.json      observation and action contract
 domains.yaml  the worlds                    versions.json  what it was made with
-checkpoints/  tensorboard/  report/
+manifest.json hashes of the first three     checkpoints/  tensorboard/  report/
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -28,13 +27,21 @@ from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
 from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task, trusted_task
-from sim2real.simulation import ActionMap, Simulation
+from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
-from sim2real.simulation.contract import observation_space
 from sim2real.sources import source_of
-from sim2real.task import ObservationTerm, Task
+from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
+from sim2real.training.answers import require_answers
 from sim2real.training.checkpoint import Checkpoint
+from sim2real.training.contract import (
+    describe_task,
+    map_of,
+    read_task_info,
+    require_unchanged,
+    spaces_of,
+    terms_of,
+)
 from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.training.state import load_policy
@@ -42,6 +49,8 @@ from sim2real.trust import accept
 
 PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
 FOLDERS = ("checkpoints", "tensorboard", "report")
+SEALED = ("config.yaml", "task.json", "domains.yaml")
+MANIFEST, FORMAT = "manifest.json", 2
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -86,6 +95,11 @@ class RunConfig(Config):
         return parse_recipe(self.algorithm, self.recipe)
 
 
+class _Seal(Config):
+    format: Literal[2]
+    files: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Loading:
     """What the user says when a run is loaded."""
@@ -96,6 +110,8 @@ class Loading:
     """Options of the task besides those of the run, or in place of them."""
     trust_code: bool = False
     """Whether code of the run that is not known yet is accepted, and imported."""
+    accept_changes: bool = False
+    """Whether to go on where the run and its task, or its files, do not agree any more."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +134,20 @@ class RunFolder:
         """The task.
 
         Raises UserError, before anything is imported, if it is code that the user neither named
-        nor made or accepted before.
+        nor made or accepted before; and if it is not what it was (see `require_unchanged`).
         """
+        task = self._load_task()
+        accept_changes = self.loading.accept_changes
+        require_unchanged(self.path, self.task_info, self._simulation(task), accept_changes)
+        return task
+
+    def _simulation(self, task: Task) -> Simulation:
+        """A world of the task in which it describes itself as it did when the run was made."""
+        privileged = self.config.parsed_recipe().needs_privileged
+        domain = self.domain if privileged or self.domain.model else None
+        return Simulation(task, domain, threads=1, privileged=privileged)
+
+    def _load_task(self) -> Task:
         given = self.loading.task
         if isinstance(given, Task):
             return given
@@ -158,9 +186,12 @@ class Run(RunFolder):
         """The SB3 algorithm with the checkpoint's weights and no environment."""
         observation_space, action_space = spaces_of(self.task_info)
         terms = terms_of(self.task_info)
-        recipe = self.config.parsed_recipe()
+        recipe, state = self.config.parsed_recipe(), self.checkpoint.state
+        _check_layers(recipe, self.checkpoint)
         algorithm = build_offline(recipe, observation_space, action_space, terms)
-        load_policy(algorithm, self.checkpoint.policy, self.checkpoint.state["spaces"])
+        load_policy(algorithm, self.checkpoint.policy, state.get("spaces"))
+        if not self.loading.accept_changes:
+            require_answers(algorithm.policy, state.get("answers"), str(self.path))
         freeze_tensors(algorithm.policy, self.config.frozen)
         algorithm.policy.action_map = map_of(self.task_info)  # type: ignore[assignment]
         algorithm.policy.set_training_mode(False)
@@ -198,6 +229,7 @@ def create_run(
             files.write_json(folder / "task.json", describe_task(simulation))
             files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
             files.write_json(folder / "versions.json", versions())
+            seal(folder)
             for name in FOLDERS:
                 (folder / name).mkdir()
             add(folder)
@@ -215,9 +247,9 @@ def load_run(path: Path | str, step: int | None = None, **loading: Any) -> Run:
     """Read a run at a checkpoint: that of `step`, or the last good one.
 
     `path` may be the name of a shipped policy, "pretrained:hopper". `loading` are the fields of
-    `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`. Code
-    that the run names is imported when its task is first used, and only if the user made or
-    accepted it before, or says `trust_code`.
+    `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`,
+    `accept_changes`. Code that the run names is imported when its task is first used, and only if
+    the user made or accepted it before, or says `trust_code`.
     Raises UserError if the folder is not a run or no checkpoint can be read.
     """
     return at_checkpoint(read_folder(path, **loading), step)
@@ -228,6 +260,12 @@ def at_checkpoint(folder: RunFolder, step: int | None = None) -> Run:
     checkpoint = checkpoints.read_checkpoint(folder.path, step)
     parts = {one.name: getattr(folder, one.name) for one in fields(RunFolder)}
     return Run(**parts, checkpoint=checkpoint)
+
+
+def check_policy(folder: RunFolder) -> None:
+    """UserError if the policy of the last good checkpoint acts otherwise than when it was saved."""
+    if checkpoints.steps(folder.path):
+        _ = at_checkpoint(folder).algorithm  # its answers are compared when it is made
 
 
 def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
@@ -245,52 +283,33 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
     for name in {config.domain, config.target or config.domain}:
         if name not in domains:
             raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
-    task_info = files.read_json(path / "task.json")
+    task_info = read_task_info(path / "task.json")
+    _report_edits(path)
     return RunFolder(path, config, task_info, domains, Loading(**loading))
 
 
-def describe_task(simulation: Simulation) -> dict[str, Any]:
-    """What a policy of this task sees and does, as JSON: the contract that a transfer compares."""
-    task, action, to_task = simulation.task, simulation.action_space, simulation.action_map
-    return {
-        "name": task.name,
-        "reference": task.reference,
-        "options": task.options,
-        "control_dt": simulation.dt,
-        "observation_terms": [asdict(term) for term in simulation.observation_terms],
-        "observation_space": _shape(simulation.observation_space),
-        "action_space": _shape(action) | {"low": action.low.tolist(), "high": action.high.tolist()},
-        "action_map": None if to_task is None else to_task.plain(),
-    }
+def seal(folder: Path) -> None:
+    """Note the content of a run's own files, so that edits are reported when it is loaded."""
+    hashes = {name: files.sha256(folder / name) for name in SEALED}
+    files.write_json(folder / MANIFEST, {"format": FORMAT, "files": hashes})
 
 
-def spaces_of(task_info: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
-    """The observation and action spaces of a task.json."""
-    observation, action = task_info["observation_space"], task_info["action_space"]
-    kind = np.dtype(action["dtype"]).type
-    low, high = np.array(action["low"], kind), np.array(action["high"], kind)
-    (size,) = observation["shape"]
-    return observation_space(size), spaces.Box(low, high, dtype=kind)
+def _report_edits(path: Path) -> None:
+    """Warn of files that are not as `seal` found them; runs of older versions have no seal."""
+    if not (path / MANIFEST).is_file():
+        return
+    found = parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))
+    edited = [name for name in SEALED if files.sha256(path / name) != found.files.get(name)]
+    if edited:
+        warnings.warn(f"{path}: edited since it was made: {', '.join(edited)}", stacklevel=3)
 
 
-def map_of(task_info: Mapping[str, Any]) -> ActionMap | None:
-    """The map from the policy's actions, in [-1, 1], to the task's, of a task.json.
-
-    None where the policy acts in the task's own range, as in runs before there were maps.
-    """
-    plain = task_info.get("action_map")
-    return None if plain is None else ActionMap.of(plain)
-
-
-def range_of(task_info: Mapping[str, Any]) -> spaces.Box:
-    """The range of the task's actions that the policy of a task.json commands."""
-    to_task = map_of(task_info)
-    return spaces_of(task_info)[1] if to_task is None else to_task.range
-
-
-def terms_of(task_info: Mapping[str, Any]) -> tuple[ObservationTerm, ...]:
-    """The observation terms of a task.json, what is privileged among them."""
-    return tuple(ObservationTerm.of(term) for term in task_info["observation_terms"])
+def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
+    """UserError, before memory is taken, for layers larger than any that was saved."""
+    sizes = [size for tensor in checkpoint.policy.values() for size in tensor.shape]
+    layers = [size for part in recipe.layers() for size in part]
+    if max(layers, default=0) > max(sizes, default=0) or len(layers) > len(checkpoint.policy):
+        raise UserError(f"{checkpoint.path} is of another network than {recipe.layers()}")
 
 
 def versions() -> dict[str, str]:
@@ -302,7 +321,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def _shape(space: spaces.Box) -> dict[str, Any]:
-    return {"shape": list(space.shape), "dtype": str(space.dtype)}

@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sim2real.errors import UserError
+from sim2real.training.answers import answers_of
 
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_current_progress_remaining")
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -37,6 +38,7 @@ def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
     tensors: Tensors = {}
     state: State = {
         "spaces": describe_spaces(algorithm),
+        "answers": answers_of(algorithm.policy),
         "counters": {name: getattr(algorithm, name, 0) for name in COUNTERS},
         "episodes": [_plain(episode) for episode in algorithm.ep_info_buffer or ()],
         "successes": [bool(one) for one in algorithm.ep_success_buffer or ()],
@@ -97,9 +99,7 @@ def restore(
     _restore_generators(algorithm, _below("generator", tensors), state["generators"])
 
 
-def load_policy(
-    algorithm: BaseAlgorithm, tensors: Mapping[str, Tensor], spaces: Mapping[str, Any]
-) -> None:
+def load_policy(algorithm: BaseAlgorithm, tensors: Mapping[str, Tensor], spaces: Any) -> None:
     """Put a checkpoint's weights into the policy; UserError for other spaces or networks."""
     if (own := describe_spaces(algorithm)) != spaces:
         raise UserError(
@@ -122,11 +122,13 @@ def describe_spaces(algorithm: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def word_spaces(spaces: Mapping[str, Any]) -> str:
+def word_spaces(spaces: Any) -> str:
     """Spaces in words: "observation (11,) float32, action (3,) float32"."""
-    return ", ".join(
-        f"{name} {tuple(space['shape'])} {space['dtype']}" for name, space in spaces.items()
-    )
+    try:
+        words = [f"{name} {tuple(one['shape'])} {one['dtype']}" for name, one in spaces.items()]
+    except (AttributeError, KeyError, TypeError):  # a damaged file
+        return "none that can be read"
+    return ", ".join(words)
 
 
 def optimizers(algorithm: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:

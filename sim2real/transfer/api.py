@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sim2real.simulation.actions import Choice
 from sim2real.simulation.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
+from sim2real.training.contract import Contract, compare, contract_of, map_of, require_fit
 from sim2real.training.loop import learn
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
@@ -30,15 +30,13 @@ from sim2real.training.run import (
     RunConfig,
     RunFolder,
     at_checkpoint,
+    check_policy,
     create_run,
     load_run,
-    map_of,
-    range_of,
-    terms_of,
 )
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.curve import Curve, schedule
-from sim2real.transfer.manifest import Contract, Manifest, compare, require_fit
+from sim2real.transfer.manifest import Manifest
 from sim2real.transfer.method import (
     Prepared,
     TransferMethod,
@@ -155,11 +153,12 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     path, config = folder.path, folder.config
     if config.method is None:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
+    check_policy(folder)
     started = _Start(
         config,
         load_method_of_file(config.method, str(path / "config.yaml"), folder.loading.trust_code),
         config.parsed_recipe(),
-        load_run(path / SOURCE),
+        load_run(path / SOURCE, accept_changes=folder.loading.accept_changes),
         folder.task,
         folder.domain,
     )
@@ -198,7 +197,9 @@ class _Start:
             privileged=privileged,
             actions=self.actions,
         )
-        differences = compare(contract_of_run(source), contract_of(simulation))
+        acts_on_all = source.config.parsed_recipe().privileged_actor
+        sides = Contract.of(source.task_info, acts_on_all), contract_of(simulation)
+        differences = compare(*sides)
         require_fit(differences)
         budget = Budget(config.steps)
         self.meter = Meter(budget, simulation.dt)
@@ -242,15 +243,3 @@ class _Start:
             )
         finally:
             self.meter.write(path / "report" / "budget.json")
-
-
-def contract_of(simulation: Simulation) -> Contract:
-    """What a policy of this simulation sees and does."""
-    return Contract.of(simulation.observation_terms, simulation.action_range, simulation.dt)
-
-
-def contract_of_run(run: Run) -> Contract:
-    """What the policy of a run saw and did, from its task.json."""
-    info = run.task_info
-    contract = Contract.of(terms_of(info), range_of(info), info["control_dt"])
-    return replace(contract, privileged_actor=run.config.parsed_recipe().privileged_actor)

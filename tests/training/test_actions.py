@@ -14,10 +14,11 @@ from sim2real.files import read_json
 from sim2real.registry import load_task
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.vec_env import make_vec_env
+from sim2real.training.contract import map_of, range_of
 from sim2real.training.pretrain import pretrain, resume
 from sim2real.training.publish import keep_policy
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import RunConfig, create_run, load_run, map_of, range_of
+from sim2real.training.run import RunConfig, create_run, load_run
 from sim2real.transfer.api import distill, transfer
 
 LIFT = str(Path(__file__).parent.parent / "robots" / "lift.py")

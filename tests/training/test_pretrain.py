@@ -25,7 +25,7 @@ from sim2real.training import pretrain as pretraining
 from sim2real.training.checkpoint import read_checkpoint, restore, steps
 from sim2real.training.pretrain import pretrain, register_resumer, resume
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import Run, RunFolder, load_run
+from sim2real.training.run import Run, RunFolder, load_run, seal
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 128, "net_arch": [16]},
@@ -258,6 +258,7 @@ def test_resumers_are_asked_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = small("ppo", tmp_path / "run")
     text = (run.path / "config.yaml").read_text()
     (run.path / "config.yaml").write_text(text.replace("kind: pretrain", "kind: distill"))
+    seal(run.path)
     monkeypatch.setattr(pretraining, "RESUMERS", {})
     asked: list[tuple[Path, bool]] = []
 

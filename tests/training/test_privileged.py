@@ -17,10 +17,11 @@ from sim2real.evaluation.rollout import evaluate
 from sim2real.policies.asymmetric import Asymmetric
 from sim2real.policies.normalizer import normalizers
 from sim2real.task import ObservationTerm
+from sim2real.training.contract import terms_of
 from sim2real.training.loop import learn
 from sim2real.training.pretrain import pretrain, resume
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import load_run, terms_of
+from sim2real.training.run import load_run
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},

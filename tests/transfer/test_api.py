@@ -14,7 +14,7 @@ from sim2real.policies.tensors import is_critic, named_tensors
 from sim2real.training.callbacks import Interrupt, Interrupted
 from sim2real.training.checkpoint import read_checkpoint
 from sim2real.training.pretrain import pretrain, resume
-from sim2real.training.run import Run, load_run
+from sim2real.training.run import Run, load_run, seal
 from sim2real.transfer.api import distill, transfer
 
 QUICK: dict[str, Any] = {"num_envs": 4, "progress": False}
@@ -134,6 +134,7 @@ def test_a_lost_method_is_told(source: Run, tmp_path: Path) -> None:
     run = go(source, tmp_path / "run", method="scratch")
     config = (run.path / "config.yaml").read_text()
     (run.path / "config.yaml").write_text(config.replace("name: scratch", "name: scrtch"))
+    seal(run.path)
     with pytest.raises(UserError, match="did you mean 'scratch'"):
         resume(run.path, progress=False)
 

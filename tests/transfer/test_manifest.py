@@ -9,7 +9,8 @@ from rich.console import Console
 
 from sim2real.errors import UserError
 from sim2real.task import ObservationTerm
-from sim2real.transfer.manifest import Contract, Manifest, Row, compare, require_fit
+from sim2real.training.contract import Contract, compare, require_fit
+from sim2real.transfer.manifest import Manifest, Row
 
 POSITION, VELOCITY = ObservationTerm("position", 2, "m"), ObservationTerm("velocity", 3, "m/s")
 CONTRACT = Contract((POSITION, VELOCITY), (-1.0, -1.0), (1.0, 1.0), 0.05)

@@ -1,0 +1,91 @@
+"""What a policy answers to a few observations, stored with its weights.
+
+Weights alone do not say what a policy does: the activation, the bounds of the actions and more come
+from text files beside them. So a checkpoint keeps a few observations with the actions that the
+policy gave, and a policy that is loaded must give them again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real.config import Config, parse
+from sim2real.errors import UserError
+from sim2real.policies.normalizer import normalizers
+from sim2real.task import Array
+
+COUNT = 4
+TOLERANCE = 1e-3
+"""Of the width of an action's range: far more than processors differ by."""
+
+Rows = Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=100)]
+
+
+class Answers(Config):
+    """Observations and the actions that were given, one row each."""
+
+    observations: Rows
+    actions: Rows
+
+
+def answers_of(policy: BasePolicy) -> dict[str, Any]:
+    """The actions of `policy` for a few observations, spread as its own statistics are; as JSON."""
+    rng = np.random.default_rng(0)
+    (size,) = policy.observation_space.shape or (0,)
+    seen = _rounded(rng.normal(size=(COUNT, size)) * _spread(policy, size) + _center(policy, size))
+    return {"observations": seen.tolist(), "actions": _act(policy, seen).tolist()}
+
+
+def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
+    """Ask `policy` again; UserError if it answers otherwise than `stored`, of which None is old.
+
+    `where` names the run.
+    """
+    if stored is None:
+        return
+    answers = parse(Answers, stored, f"{where}: stored answers")
+    seen, expected = (_array(one) for one in (answers.observations, answers.actions))
+    space: Any = policy.action_space
+    shapes = seen.shape[1:], expected.shape[1:], len(seen)
+    if shapes != (policy.observation_space.shape, space.shape, len(expected)):
+        raise UserError(f"{where}: the stored answers are of another shape than the policy's")
+    off = np.abs(_act(policy, seen) - expected) / (space.high - space.low)
+    if not (off <= TOLERANCE).all():
+        raise UserError(
+            f"{where}: the policy acts otherwise than when it was saved, by {off.max():.1%} of the "
+            "actions' range; its config.yaml or task.json was changed; --accept-changes goes on"
+        )
+
+
+def _act(policy: BasePolicy, observations: Array) -> Array:
+    actions, _ = policy.predict(observations, deterministic=True)
+    return np.asarray(actions, dtype=np.float64)
+
+
+def _center(policy: BasePolicy, size: int) -> Array:
+    center = np.zeros(size)
+    for one in normalizers(policy)[:1]:
+        center[: len(one.running_mean)] = one.running_mean.numpy()
+    return center
+
+
+def _spread(policy: BasePolicy, size: int) -> Array:
+    spread = np.ones(size)
+    for one in normalizers(policy)[:1]:
+        spread[: len(one.running_var)] = one.running_var.sqrt().numpy()
+    return spread
+
+
+def _rounded(values: Array) -> Array:
+    return values.astype(np.float32).astype(np.float64)
+
+
+def _array(rows: tuple[tuple[float, ...], ...]) -> Array:
+    try:
+        return np.array(rows, dtype=np.float64)
+    except ValueError:
+        return np.zeros((0, 0))
