@@ -104,6 +104,7 @@ def test_a_run_of_before_keeps_its_own_range(tmp_path: Path) -> None:
     info = read_json(path / "task.json")
     assert (info.pop("action_map"), info["action_space"]["high"]) == (None, [200.0])
     (path / "task.json").write_text(json.dumps(info))  # as it was written before
+    (path / "manifest.json").unlink()
     run = resume(path, progress=False)
     with torch.no_grad():
         run.policy.action_net.bias.fill_(98.1)  # type: ignore[union-attr]

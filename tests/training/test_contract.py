@@ -153,7 +153,6 @@ def edited(cartpole: Path, tmp_path: Path) -> Callable[[str, str, str], Path]:
         ("config.yaml", "activation: tanh", "activation: relu", "acts otherwise than when it was"),
         ("config.yaml", "net_arch:\n  - 6", "net_arch:\n  - 6000000", "of another network"),
         ("config.yaml", "n_steps: 16", "n_steps: 10000000000000", "recipe is too large"),
-        ("task.json", '"high": [\n      1.0', '"high": [\n      0.0', "acts otherwise|has changed"),
     ],
 )
 def test_edits_that_change_what_the_policy_does_are_refused(
@@ -167,6 +166,39 @@ def test_edits_that_change_what_the_policy_does_are_refused(
     assert "\n" not in str(caught.value)
     with pytest.warns(UserWarning, match="edited"), pytest.raises(UserError, match=match):
         resume(path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "match"),
+    [
+        ("action_space", r"task\.json is damaged: .*a policy acts in \[-1, 1\]"),
+        ("action_map", r"action space is 1 in \[-1, 0\] in the run, 1 in \[-1, 1\] now"),
+    ],
+)
+def test_an_edited_action_bound_is_refused(
+    part: str, match: str, cartpole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(cartpole, tmp_path / "run")
+    info = read_json(cartpole / "task.json")
+    info[part]["high"] = [0.0]
+    (tmp_path / "run" / "task.json").write_text(json.dumps(info))
+    seal(tmp_path / "run")
+    with pytest.raises(UserError, match=match):
+        _ = load_run(tmp_path / "run").task
+
+
+def test_an_edited_bound_of_an_old_run_is_refused(cartpole: Path, tmp_path: Path) -> None:
+    """A run of before there were maps, whose policy acts in the range that task.json says."""
+    shutil.copytree(cartpole, tmp_path / "run")
+    info = read_json(cartpole / "task.json")
+    del info["action_map"]
+    info["action_space"]["high"] = [0.0]
+    (tmp_path / "run" / "task.json").write_text(json.dumps(info))
+    seal(tmp_path / "run")
+    with pytest.raises(UserError, match="acts otherwise than when it was saved"):
+        _ = load_run(tmp_path / "run").policy
+    with pytest.raises(UserError, match=r"1 in \[-1, 0\] in the run, 1 in \[-1, 1\] now"):
+        _ = load_run(tmp_path / "run").task
 
 
 def test_changes_that_are_accepted_are_used(edited: Callable[[str, str, str], Path]) -> None:
