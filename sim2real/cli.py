@@ -62,8 +62,9 @@ class Pretrain(Training):
 
     task: Positional[str]
     """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
-    domain: str = "randomized"
-    """Source domain: one of the task's, or my_domains.yaml:windy."""
+    domain: str | None = None
+    """Source domain: one of the task's, or my_domains.yaml:windy; by default randomized, or nominal
+    for a task without it."""
     algorithm: str = "ppo"
     """ppo, sac or td3."""
     steps: int = 1_000_000
@@ -137,8 +138,8 @@ class Distill(Training, OfRun):
 
     teacher: Positional[Path]
     """Run folder of the teacher, or pretrained:hopper and its like."""
-    domain: str = "randomized"
-    """Domain in which the student acts."""
+    domain: str | None = None
+    """Domain in which the student acts; by default randomized, or nominal for a task without it."""
     student: str = "small"
     """Size of the student's network."""
     budget: int = 500_000
@@ -146,12 +147,14 @@ class Distill(Training, OfRun):
 
     def run(self) -> Outcome:
         """Call `sim2real.distill`."""
+        from sim2real.domains import default_domain
         from sim2real.training.run import load_run
         from sim2real.transfer.api import distill
 
+        teacher = load_run(self.teacher, **self.loading())
         run = distill(
-            load_run(self.teacher, **self.loading()),
-            self.domain,
+            teacher,
+            self.domain or default_domain(teacher.task),
             student=self.student,
             budget=self.budget,
             out=self.out,

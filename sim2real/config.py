@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,8 +34,29 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        problems = "; ".join(_word(model, problem) for problem in error.errors())
+        by_place: dict[tuple[int | str, ...], list[Any]] = {}
+        for problem in error.errors():
+            by_place.setdefault(_place(problem["loc"]), []).append(problem)
+        problems = "; ".join(_words(model, *found) for found in by_place.items())
         raise UserError(f"{where}: {problems}") from None
+
+
+_BRANCH = re.compile(r"[\[(]|^(int|float|str|bool|none|dict|list|tuple|constrained-.*)$")
+"""What pydantic names the alternatives of a union in the place of an error."""
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a problem is; all alternatives of a union are in one place."""
+    return tuple(itertools.takewhile(lambda part: not _BRANCH.search(str(part)), location))
+
+
+def _words(model: type[BaseModel], place: tuple[int | str, ...], problems: Sequence[Any]) -> str:
+    """The problems of one place; of a union, what each alternative would allow."""
+    if len(problems) == 1:
+        return _word(model, {**problems[0], "loc": place})
+    messages = dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in problems)
+    value = brief(problems[0]["input"])
+    return f"{'.'.join(map(str, place))}: {', or '.join(messages)}; got {value}"
 
 
 def _word(model: type[BaseModel], problem: Any) -> str:

@@ -62,8 +62,9 @@ class Audit(Command):
 
     task: Positional[str]
     """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
-    domain: str = "randomized"
-    """One of the task's domains, or my_domains.yaml:windy."""
+    domain: str | None = None
+    """One of the task's domains, or my_domains.yaml:windy; by default randomized, or nominal for a
+    task without it."""
     task_options: Pairs = ()
     """Options of the task."""
     waive: tuple[str, ...] = ()
@@ -73,11 +74,12 @@ class Audit(Command):
 
     def run(self) -> Outcome:
         """Call `sim2real.audit`."""
+        from sim2real.domains import default_domain
         from sim2real.evaluation.audit import audit
         from sim2real.registry import load_task
 
         task = load_task(self.task, **pairs(self.task_options))
-        report = audit(task, self.domain, waive=self.waive)
+        report = audit(task, self.domain or default_domain(task), waive=self.waive)
         file, picture = None, None
         if self.out is not None:
             from sim2real.evaluation.audit.picture import write_picture

@@ -127,6 +127,37 @@ def test_method(run: Path, refused: Refused, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_target_of_a_pretraining(refused: Refused, tmp_path: Path) -> None:
+    """A target is checked before the training, and refused where no picture would show it."""
+    (tmp_path / "my.yaml").write_text("odd:\n  dynamics: [{field: body_mass, of: torzo, scale: 2}]")
+    words = ["pretrain", "cartpole", "--steps", 64, "--out", tmp_path / "run", *SMALL]
+    assert "'torzo'" in refused(*words, "--target", f"{tmp_path}/my.yaml:odd")
+    assert "did you mean 'hard'?" in refused(*words, "--target", "hart")
+    error = refused(*words, "--target", "hard", "--pictures-every", "0")
+    assert "with pictures_every=0 there are none" in error
+    teacher = ["--target", "hard", "--set", "privileged=true", "privileged_actor=true"]
+    assert "drop the target" in refused(*words[:6], *teacher)
+    assert [path.name for path in tmp_path.iterdir()] == ["my.yaml"]
+
+
+def test_student(run: Path, refused: Refused, tmp_path: Path) -> None:
+    words = ["distill", run, "--budget", 64, "--out", tmp_path / "student", "--student"]
+    assert refused(*words, "tiny").endswith(
+        "student: Input should be 'small' or 'same', or layers are sizes such as 64x64; got 'tiny'"
+    )
+    assert "student" in refused(*words, "0x0")
+
+
+def test_domain_of_a_task_without_a_file(refused: Refused, tmp_path: Path) -> None:
+    for name in ("slider.py", "slider.xml"):
+        shutil.copyfile(ROOT / "tests" / "robots" / name, tmp_path / name)
+    task, out = tmp_path / "slider.py", tmp_path / "run"
+    error = refused("pretrain", task, "--domain", "randomized", "--steps", 64, "--out", out)
+    assert "unknown domain of task 'slider' 'randomized'" in error
+    assert error.endswith(f"{tmp_path / 'slider.yaml'} does not exist")
+    assert not out.exists()
+
+
 def test_run_folder_that_exists(run: Path, refused: Refused) -> None:
     before = contents(run)
     error = refused("pretrain", "cartpole", "--steps", 64, "--out", run, *SMALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,3 +164,32 @@ def test_ctrl_c_tells_how_to_resume(tmp_path: Path) -> None:
     assert process.returncode == 130, err.decode()
     assert f"resume with: sim2real resume {out}" in err.decode()
     assert "Traceback" not in err.decode()
+
+
+def test_a_task_without_domains_trains_in_nominal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robots = Path(__file__).parent / "robots"
+    for name in ("slider.py", "slider.xml"):
+        shutil.copyfile(robots / name, tmp_path / name)
+    words = ["pretrain", tmp_path / "slider.py", "--steps", 130, "--out", tmp_path / "run", *SMALL]
+    assert sim2real(*words) == 0
+    told = capsys.readouterr().err
+    assert f"domain: nominal, as {tmp_path / 'slider.yaml'} has no domain 'randomized'" in told
+    assert "steps: of 130 128 are made, a multiple of the 4 worlds" in told
+    assert json.loads((tmp_path / "run" / "report" / "pretrain.json").read_text())["steps"] == 128
+    assert sim2real("audit", tmp_path / "slider.py") == 0
+
+
+def test_a_target_is_shown_at_the_end_of_a_short_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sim2real.training import pictures
+
+    shown = []
+    monkeypatch.setattr(
+        pictures.Pictures, "_show", lambda self: shown.append([one.name for one in self._domains])
+    )
+    words = ["pretrain", "cartpole", "--steps", 130, "--target", "hard", "--out", tmp_path / "run"]
+    assert sim2real(*words, *SMALL) == 0
+    assert shown == [["randomized", "hard"]]

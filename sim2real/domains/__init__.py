@@ -5,6 +5,7 @@ from sim2real.domains.binding import Subject, bind, prepare, prepared_spec
 from sim2real.domains.domain import Domain
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.library import (
+    default_domain,
     domain_names,
     dump_domains,
     load_domain,
@@ -25,6 +26,7 @@ __all__ = [
     "Sensing",
     "Subject",
     "bind",
+    "default_domain",
     "domain_names",
     "dump_domains",
     "load_domain",

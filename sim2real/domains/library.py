@@ -11,7 +11,7 @@ from sim2real.config import parse
 from sim2real.domains.domain import Domain
 from sim2real.domains.inheritance import read_file, resolve
 from sim2real.domains.presets import is_preset, load_preset, preset_names
-from sim2real.errors import unknown
+from sim2real.errors import UserError, unknown
 from sim2real.files import user_path
 from sim2real.plain import dump_yaml
 from sim2real.registry import load_task
@@ -46,6 +46,11 @@ def task_domains(task: Task) -> dict[str, Domain]:
     return {"nominal": Domain(name="nominal", about="The model as it is.")} | found
 
 
+def default_domain(task: str | Task) -> str:
+    """The domain to train in unless another is named: `randomized`, or `nominal` without one."""
+    return "randomized" if "randomized" in task_domains(load_task(task)) else "nominal"
+
+
 def domain_names(task: str | Task) -> list[str]:
     """The names of the domains beside the task's file."""
     return list(task_domains(load_task(task)))
@@ -68,9 +73,8 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
         return domain
     loaded = load_task(task)
     if domain is not None and ".yaml:" in domain:
-        file, _, name = domain.partition(".yaml:")
-        file += ".yaml"
-        domains, where = load_domains(user_path(file)), f" in {file}"
+        stem, _, name = domain.partition(".yaml:")
+        domains, where = load_domains(user_path(f"{stem}.yaml")), f" in {stem}.yaml"
     elif domain is not None and is_preset(domain):
         return load_preset(loaded, domain)
     else:
@@ -78,7 +82,10 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
         domains, where = task_domains(loaded), f" of task {loaded.name!r}"
     if name not in domains:
         presets = preset_names(loaded) if ":" in name else []
-        raise unknown(f"domain{where}", name, [*domains, *presets])
+        error = unknown(f"domain{where}", name, [*domains, *presets])
+        file = loaded.file.with_suffix(".yaml")
+        missing = where.startswith(" of task") and not file.is_file()
+        raise UserError(f"{error}; {file} does not exist") if missing else error
     return domains[name]
 
 

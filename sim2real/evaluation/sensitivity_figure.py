@@ -80,7 +80,7 @@ def _draw(axes: Axes, one: Sensitivity) -> None:
     axes.scatter(one.values, one.totals, s=6, color=POINTS, alpha=0.35, linewidths=0)
     axes.fill_between(one.centres, one.lows, one.highs, color=colour, alpha=0.2, linewidth=0)
     axes.plot(one.centres, one.means, color=colour, linewidth=2, marker="o", markersize=3.5)
-    name = "\n".join(textwrap.wrap(one.name, 26, max_lines=2, placeholder="…"))
+    name = "\n".join(textwrap.wrap(one.name, 26))
     correlation = f"{one.correlation:+.2f}".replace("-", "−")
     weight = "bold" if one.is_clear else "normal"
     axes.set_title(name, fontsize=9, loc="left")

@@ -11,9 +11,10 @@ from typing import Any
 
 from sim2real import files
 from sim2real.config import parse
-from sim2real.domains import Domain, load_each
+from sim2real.domains import Domain, default_domain, load_each
 from sim2real.errors import UserError
 from sim2real.registry import load_task
+from sim2real.simulation import Simulation
 from sim2real.simulation.vec_env import make_vec_env
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
@@ -21,7 +22,7 @@ from sim2real.training.adaptive import build_randomization, checked_randomizatio
 from sim2real.training.callbacks import Difficulty
 from sim2real.training.contract import map_of
 from sim2real.training.extension import differences, extend
-from sim2real.training.loop import learn, whole
+from sim2real.training.loop import learn, tell_rest, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import build_algorithm, load_recipe
@@ -48,7 +49,7 @@ RESUMERS: dict[str, Resumer] = {}
 
 def pretrain(
     task: str | Task,
-    domain: str | Domain | None = "randomized",
+    domain: str | Domain | None = None,
     *,
     algorithm: str = "ppo",
     steps: int,
@@ -64,11 +65,13 @@ def pretrain(
 ) -> Run:
     """Train a policy for `task` in `domain` for `steps` control steps; returns the finished run.
 
-    `steps` counts all worlds together and is never exceeded: rollouts are cut to end in time, and
-    a rest smaller than one step of all worlds is left over. `options` replace parts of the tuned
-    recipe by name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
+    `domain` is by default `randomized`, or `nominal` for a task that has no such domain. `steps`
+    counts all worlds together and is never exceeded: rollouts are cut to end in time, and a rest
+    smaller than one step of all worlds is left over. `options` replace parts of the tuned recipe by
+    name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
-    trainings of 100,000 steps and more, five pictures (0 for none), with `target` beside it.
+    trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
+    shown beside the source in each picture; with it there is always one at the end.
     `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
     "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
@@ -76,7 +79,7 @@ def pretrain(
     a first Ctrl-C, when all is saved and `resume(out)` goes on.
     """
     loaded = load_task(task)
-    given = [domain or "nominal", *([] if target is None else [target])]
+    given = [domain or default_domain(loaded), *([] if target is None else [target])]
     domains = {each.name: each for each in load_each(loaded, given)}
     source = next(iter(domains.values()))
     worlds = {} if num_envs is None else {"num_envs": num_envs}
@@ -94,9 +97,19 @@ def pretrain(
         "seed": seed,
         "num_envs": recipe.num_envs,
         "checkpoint_every": checkpoint_every,
-        "pictures_every": _pictures_every(steps) if pictures_every is None else pictures_every,
+        "pictures_every": pictures_every,
     }
-    create_run(folder, parse(RunConfig, asked, "pretrain"), loaded, domains)
+    if pictures_every is None:
+        asked["pictures_every"] = _pictures_every(steps) or (0 if target is None else steps)
+    config = parse(RunConfig, asked, "pretrain")
+    if target is not None:
+        _check_target(loaded, domains[str(config.target)], config)
+    if progress:
+        tell_rest("steps", steps, recipe.num_envs)
+        if domain is None and source.name == "nominal":
+            beside = loaded.file.with_suffix(".yaml")
+            print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)
+    create_run(folder, config, loaded, domains)
     return _train(read_folder(folder, task=loaded), progress)
 
 
@@ -167,9 +180,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
     adaptive = build_randomization(config.randomization)
     if adaptive is not None:
         adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
-    # A teacher cannot act where other parameters are drawn
-    target = None if recipe.privileged_actor else config.target
-    shown = [domains[name] for name in dict.fromkeys((config.domain, target)) if name]
+    shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
     described = {"task": task.name, "domain": config.domain, "steps": config.steps}
     described["randomization"] = adaptive.name if adaptive else "uniform"
@@ -189,6 +200,18 @@ def _train(folder: RunFolder, progress: bool) -> Run:
     if progress:
         print(f"run: {path}", file=sys.stderr)
     return at_checkpoint(folder)
+
+
+def _check_target(task: Task, target: Domain, config: RunConfig) -> None:
+    """UserError for a target that does not fit the task, or that no picture would show."""
+    if config.pictures_every == 0:
+        raise UserError("a target is shown in pictures; with pictures_every=0 there are none")
+    if config.parsed_recipe().privileged_actor:
+        raise UserError(
+            "a policy that acts on privileged observations cannot act in a target that draws other "
+            "parameters; drop the target"
+        )
+    Simulation(task, target, threads=1).close()
 
 
 def _pictures_every(steps: int) -> int:

@@ -44,7 +44,12 @@ Count = Annotated[int, Field(ge=1)]
 
 def _sizes(value: object) -> object:
     """Layer sizes may be written "64x64", as on a command line."""
-    return value.split("x") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    sizes = value.split("x")
+    if not all(size.isdecimal() for size in sizes):
+        raise ValueError("layers are sizes such as 64x64")
+    return sizes
 
 
 Layers = Annotated[tuple[Count, ...], BeforeValidator(_sizes)]

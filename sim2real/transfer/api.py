@@ -19,7 +19,7 @@ from sim2real.simulation.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.contract import Contract, compare, contract_of, map_of, require_fit
-from sim2real.training.loop import learn
+from sim2real.training.loop import learn, tell_rest
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
 from sim2real.training.pretrained import reference_of
@@ -113,6 +113,7 @@ def transfer(
     started = _Start(config, chosen, recipe, source, loaded, target)
     try:
         if progress:
+            tell_rest("budget", budget, recipe.num_envs)
             started.manifest.print(Console(stderr=True))
         frozen = config.model_copy(update={"frozen": started.manifest.frozen})
 

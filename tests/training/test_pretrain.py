@@ -40,8 +40,9 @@ def small(algorithm: str, out: Path, **changes: Any) -> Run:
     return pretrain("hopper", algorithm=algorithm, out=out, **(arguments | changes))
 
 
-def test_run_folder(tmp_path: Path) -> None:
-    run = small("ppo", tmp_path / "run", target="hard")
+def test_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining.Pictures, "_show", lambda self: None)  # there may be no OpenGL
+    run = small("ppo", tmp_path / "run", target="hard", pictures_every=None)
     assert sorted(path.name for path in run.path.iterdir()) == [
         "checkpoints",
         "config.yaml",
@@ -273,7 +274,10 @@ def test_resumers_are_asked_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         register_resumer("distill", lambda folder, progress: run)
 
 
-def test_a_source_and_a_target_of_one_name_are_both_kept(tmp_path: Path) -> None:
+def test_a_source_and_a_target_of_one_name_are_both_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretraining.Pictures, "_show", lambda self: None)  # there may be no OpenGL
     for name, scale in (("a", 2.0), ("b", 3.0)):
         text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
         (tmp_path / f"{name}.yaml").write_text(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ def events_of(run: Path) -> EventAccumulator:
 
 
 def test_what_is_written(build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim2real.training.loop.EVERY", 1000)
+    monkeypatch.setattr("sim2real.training.loop.EVERY", 500)
+    monkeypatch.setattr("sim2real.training.sensitivity.PICTURE_LEAST", 2000)
+    monkeypatch.setattr("sim2real.training.sensitivity.PICTURE_EVERY", 2000)
     learn(build("ppo"), tmp_path, 2496, progress=False, title="toy")
     events = events_of(tmp_path)
     images = events.Images("context_return/all")
-    assert [one.step for one in images] == [1024, 2016, 2496]
+    assert [one.step for one in images] == [2016, 2496]  # rarely, and at the end
+    figures = events.Scalars("context_correlation/mass")
+    assert [one.step for one in figures] == [512, 1024, 1536, 2016, 2496]
     picture = Image.open(io.BytesIO(images[-1].encoded_image_string))
     assert picture.size == (images[-1].width, images[-1].height)
     tags = {tag for tag in events.Tags()["scalars"] if tag.startswith("context")}
@@ -38,9 +43,14 @@ def test_what_is_written(build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(abs(one.value) < 0.5 for one in events.Scalars("context_correlation/mass"))
 
 
-def test_short_trainings_make_none(build: Any, tmp_path: Path) -> None:
-    learn(build("ppo"), tmp_path, 2500, progress=False)
+def test_short_trainings_draw_nothing(
+    build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim2real.training.loop.EVERY", 500)
+    monkeypatch.setitem(sys.modules, "sim2real.evaluation.sensitivity_figure", None)
+    learn(build("ppo"), tmp_path, 2496, progress=False)
     assert events_of(tmp_path).Tags()["images"] == []
+    assert len(events_of(tmp_path).Scalars("context_correlation/mass")) == 5
 
 
 def test_its_state_is_plain_and_goes_on(build: Any) -> None:
