@@ -305,7 +305,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(f"error: {error}", 2)
     command: Command = tyro.extras.subcommand_cli_from_dict(
-        VERBS,
+        dict(VERBS),
         args=words,
         prog="sim2real",
         description="Pretrain a policy in randomized worlds, transfer it, measure the gap.",
