@@ -47,7 +47,8 @@ def test_a_comparison_from_file_to_report_and_again(
         assert ways["uniform"]["difference"] is None
         assert ways["narrow"]["low"] <= ways["narrow"]["value"] <= ways["narrow"]["high"]
     page = (out / "report/index.html").read_text()
-    assert "<svg" in page
+    assert page.count("<circle") >= 3 * 2 * 2  # a dot for each seed, way and domain
+    assert page.count("corrected for the 2 comparisons of this report") == 2 + 1
     assert "| medium | uniform |" in (out / "report/report.md").read_text()
     assert "success" not in (out / "report/report.md").read_text()
     before = {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
