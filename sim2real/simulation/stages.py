@@ -13,6 +13,9 @@ from sim2real.simulation.stage import Moment, Rows, Stage
 from sim2real.task import Array, BoolArray, IntArray
 
 
+_ROUNDING = 1e-12
+
+
 class Scale(Stage):
     """A factor."""
 
@@ -25,10 +28,11 @@ class Unit(Stage):
     """Quaternions, four neighbouring columns each, of length 1."""
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """x / |x|; a quaternion of zeros stays."""
+        """x / |x|; what has that length already, and a quaternion of zeros, stays."""
         fours = values.reshape(len(values), -1, 4)
         lengths = np.linalg.norm(fours, axis=2, keepdims=True)
-        units: Array = fours / np.where(lengths > 0, lengths, 1.0)
+        stays = (np.abs(lengths - 1.0) < _ROUNDING) | (lengths == 0)
+        units: Array = fours / np.where(stays, 1.0, lengths)
         return units.reshape(values.shape)
 
 

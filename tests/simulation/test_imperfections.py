@@ -331,7 +331,7 @@ def test_what_changes_nothing_is_a_bitwise_no_op(task):
     }
     ours, plain = Simulation(task, Domain(**drawn), 3), Simulation(task, None, 3)
     assert len(ours.plan.actuation) == 8
-    assert len(ours.plan.sensing) == 8
+    assert len(ours.plan.sensing) == 8 + 2 * (task == "humanoid")  # which observes a quaternion
     ends = zip(ours.context_names, ours.plan.distributions, strict=True)
     ours.redistribute({name: Constant(choice.values[0]) for name, choice in ends})
     ours.reset(episodes=range(3))
