@@ -80,6 +80,6 @@ SENSING = _table(
 """Between the state and the observation, in units of the observation term."""
 
 CHANGES_NUMBERS = ("scale", "bias", "drift", "noise", "saturation", "quantization")
-"""Kinds of `SENSING` after which a quaternion has another length than 1."""
-UNIT = "unit"
-"""What gives it the length 1 again: an effect that no domain names."""
+"""Kinds of `SENSING` after which a quaternion has another length."""
+LENGTH, UNIT = "length", "unit"
+"""What keeps its length before these, and what gives it back: effects that no domain names."""

@@ -17,7 +17,7 @@ from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import STRENGTH
 from sim2real.domains.imperfection import Imperfection
 from sim2real.domains.keys import draw_name, key_of
-from sim2real.domains.kinds import CHANGES_NUMBERS, UNIT
+from sim2real.domains.kinds import CHANGES_NUMBERS, LENGTH, UNIT
 from sim2real.domains.rest import Rest, no_rest, rest_points
 from sim2real.domains.sensing import Sensing
 from sim2real.errors import UserError, unknown
@@ -112,7 +112,7 @@ def bind_sensing(
 ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """The effects on the observation (n, k), and those on the reward (n, 1).
 
-    What begins in the columns `quaternions` keeps the length 1 where an entry changes its numbers.
+    What begins in the columns `quaternions` keeps its length where an entry changes its numbers.
     Terms that are commanded have no sensor and are left out unless an entry names them. Raises
     UserError for terms that the `subject` does not have, for two entries of a kind on one number
     and for a delay as long as an episode.
@@ -200,7 +200,7 @@ class _Effects:
         )
 
     def keep_units(self, quaternions: Sequence[int]) -> None:
-        """Give the quaternions that an effect so far turns into other numbers the length 1."""
+        """Let the quaternions whose numbers an effect so far changes keep their lengths."""
         changed = {
             column
             for effect in self.found
@@ -214,9 +214,10 @@ class _Effects:
             zeros = np.zeros(len(together))
             rest = self._rest.of(together)
             lanes = np.zeros(len(together), dtype=np.intp)
-            self.found.append(
-                Effect(UNIT, together, none, lanes, None, (), zeros, zeros, rest, 0.0, 1)
-            )
+            self.found += [
+                Effect(kind, together, none, lanes, None, (), zeros, zeros, rest, 0.0, 1)
+                for kind in (LENGTH, UNIT)
+            ]
 
     def sample(self, entry: Sensing, elements: Mapping[str, IntArray]) -> None:
         """The effects of a sensor with its own rate: when it samples, and what it holds till then.

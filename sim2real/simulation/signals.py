@@ -11,7 +11,7 @@ import numpy as np
 
 from sim2real.domains.distributions import Distribution, Normal, Uniform
 from sim2real.domains.effects import Effect, StepDraws
-from sim2real.domains.kinds import ACTUATION, CHANGES_NUMBERS, SENSING, UNIT
+from sim2real.domains.kinds import ACTUATION, CHANGES_NUMBERS, LENGTH, SENSING, UNIT
 from sim2real.simulation import stages
 from sim2real.simulation.delays import Delay, EngineJitter, Rate, Sampled
 from sim2real.simulation.randomness import Clock
@@ -40,13 +40,16 @@ _STAGES: dict[str, type[Stage]] = {
     "scale": stages.Scale,
     "bias": stages.Bias,
     "drift": stages.Drift,
+    LENGTH: stages.Length,
     UNIT: stages.Unit,
     "jitter": EngineJitter,
 }
 _Kind = TypeVar("_Kind")
 ACTUATION_ORDER = (*ACTUATION, "jitter")
-_CHANGED = tuple(SENSING).index(CHANGES_NUMBERS[-1]) + 1
-SENSING_ORDER = (*tuple(SENSING)[:_CHANGED], UNIT, "sampled", *tuple(SENSING)[_CHANGED:])
+_ORDER = list(SENSING)
+_ORDER.insert(_ORDER.index(CHANGES_NUMBERS[0]), LENGTH)
+_ORDER[_ORDER.index(CHANGES_NUMBERS[-1]) + 1 : 0] = [UNIT, "sampled"]
+SENSING_ORDER = tuple(_ORDER)
 """A quaternion that was changed gets its length back, then a sensor holds the noisy reading of its
 last sample, which may be lost in its turn."""
 
@@ -167,6 +170,9 @@ class SignalPath:
         for stage in self._stages.values():
             if isinstance(stage, EngineJitter) and delays is not None:
                 stage.delays = delays
+            length = self._stages.get(LENGTH)
+            if isinstance(stage, stages.Unit) and isinstance(length, stages.Length):
+                stage.before = length
 
     def __bool__(self) -> bool:
         return bool(self._stages)

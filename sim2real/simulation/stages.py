@@ -12,7 +12,6 @@ from sim2real.domains.effects import Effect
 from sim2real.simulation.stage import Moment, Rows, Stage
 from sim2real.task import Array, BoolArray, IntArray
 
-
 _ROUNDING = 1e-12
 
 
@@ -24,16 +23,40 @@ class Scale(Stage):
         return values * self.magnitude[moment.rows]
 
 
-class Unit(Stage):
-    """Quaternions, four neighbouring columns each, of length 1."""
+class Length(Stage):
+    """Quaternions, four neighbouring columns each, as they are; their lengths are kept."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """Make room for the lengths, (n, quaternions, 1)."""
+        self.lengths = np.ones((self.shape[0], self.shape[1] // 4, 1))
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """x / |x|; what has that length already, and a quaternion of zeros, stays."""
-        fours = values.reshape(len(values), -1, 4)
-        lengths = np.linalg.norm(fours, axis=2, keepdims=True)
-        stays = (np.abs(lengths - 1.0) < _ROUNDING) | (lengths == 0)
-        units: Array = fours / np.where(stays, 1.0, lengths)
-        return units.reshape(values.shape)
+        """x."""
+        self.lengths[moment.rows] = _lengths(values)
+        return values
+
+
+class Unit(Stage):
+    """Quaternions that get the length back that they had `before` other stages changed them.
+
+    That is 1 but where an environment starts with others, as Gymnasium's do.
+    """
+
+    before: Length
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x |x before| / |x|; what has that length already, and a quaternion of zeros, stays."""
+        lengths, wanted = _lengths(values), self.before.lengths[moment.rows]
+        stays = (np.abs(lengths - wanted) < _ROUNDING) | (lengths == 0)
+        factors = np.where(stays, 1.0, wanted / np.where(stays, 1.0, lengths))
+        return values * np.repeat(factors[..., 0], 4, axis=1)
+
+
+def _lengths(values: Array) -> Array:
+    """Of each four columns, (m, quaternions, 1)."""
+    fours = values.reshape(len(values), -1, 4)
+    lengths: Array = np.linalg.norm(fours, axis=2, keepdims=True)
+    return lengths
 
 
 class Bias(Stage):
