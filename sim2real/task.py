@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -47,6 +47,11 @@ class ObservationTerm:
     def of(cls, data: Mapping[str, Any]) -> ObservationTerm:
         """A term from plain data, as `dataclasses.asdict` and JSON give it."""
         return cls(**{**data, "columns": tuple(data.get("columns", ()))})
+
+
+def labels(terms: Iterable[ObservationTerm]) -> list[str]:
+    """The name of each number of several terms, in their order."""
+    return [label for term in terms for label in term.labels]
 
 
 class Rng(Protocol):

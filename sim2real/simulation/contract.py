@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import gymnasium.spaces
 import mujoco
+import mujoco.batch
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.simulation.world import World
 from sim2real.task import ObservationTerm, Task
+
+FIELD = "field."
+"""What the names of derived fields begin with in a snapshot."""
 
 
 def action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:
@@ -38,6 +45,51 @@ def observation_space(size: int) -> gymnasium.spaces.Box:
     """Any finite observation: what is not finite ends the episode as unstable."""
     largest = float(np.finfo(np.float32).max)
     return gymnasium.spaces.Box(-largest, largest, (size,), np.float64)
+
+
+def world_digest(domain: Domain, model: mujoco.MjModel) -> NDArray[np.uint8]:
+    """SHA-256, (32,), of what a `domain` without its name draws, and of its nominal `model`."""
+    plain = {name: data for name, data in domain.plain().items() if name not in ("about", "model")}
+    compiled = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
+    mujoco.mj_saveModel(model, None, compiled)
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    digest.update(compiled.tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def check_snapshot(snapshot: Mapping[str, NDArray[Any]], own: Mapping[str, NDArray[Any]]) -> None:
+    """UserError unless a `snapshot` has arrays of the shapes of one's `own`, and its digest."""
+    for name, values in own.items():
+        if name == "distributions" and name in snapshot:
+            continue  # of any length
+        if name.startswith(FIELD) and name not in snapshot:
+            continue  # read since then
+        if name not in snapshot or snapshot[name].shape != values.shape:
+            got = snapshot[name].shape if name in snapshot else "nothing"
+            raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
+    if not np.array_equal(snapshot["digest"], own["digest"]):
+        raise UserError(
+            "snapshot: it was taken in another domain, or with another model; allowed: a "
+            "simulation with the same arguments"
+        )
+    for name in derived_in(snapshot):
+        if name not in mujoco.batch.DATA_FIELDS:
+            raise unknown("snapshot: field", name, mujoco.batch.DATA_FIELDS)
+
+
+def derived_in(snapshot: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The derived fields of a snapshot, by name."""
+    names = [name for name in snapshot if name.startswith(FIELD)]
+    return {name.removeprefix(FIELD): snapshot[name] for name in names}
+
+
+def broadcast(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """`values` in a `shape`; UserError where numpy cannot broadcast them."""
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        got = np.shape(values)
+        raise UserError(f"{name} must have the shape {shape}, got {got}") from None
 
 
 def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
@@ -68,10 +120,10 @@ def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tup
     rewards = task.reward(world, action)
     _check_terms(task, "observe", observation, world.num_envs, 2)
     _check_terms(task, "reward", rewards, world.num_envs, 1)
-    _check_terms(task, "failed", {"failed": task.failed(world)}, world.num_envs, 1)
+    _check_boolean(task, "failed", task.failed(world), world.num_envs)
     success = task.succeeded(world)
     if success is not None:
-        _check_terms(task, "succeeded", {"succeeded": success}, world.num_envs, 1)
+        _check_boolean(task, "succeeded", success, world.num_envs)
     if type(task).privileged is Task.privileged:
         _check_units(task, observation)
     _check_commanded(task, observation)
@@ -138,3 +190,10 @@ def _check_terms(
             )
     if not terms:
         raise UserError(f"task {task.name!r}: {method} returned no terms")
+
+
+def _check_boolean(task: Task, method: str, values: Any, num_envs: int) -> None:
+    """UserError unless `values` are (n,) of bool."""
+    _check_terms(task, method, {method: values}, num_envs, 1)
+    if (dtype := np.asarray(values).dtype) != np.bool_:
+        raise UserError(f"task {task.name!r}: {method} must be boolean, got {dtype}")

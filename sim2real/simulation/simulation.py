@@ -18,17 +18,26 @@ from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation.actions import Choice, action_spaces
 from sim2real.simulation.context import ContextDraws, changed_by
-from sim2real.simulation.contract import checked_action, observation_space, try_task
+from sim2real.simulation.contract import (
+    FIELD,
+    broadcast,
+    check_snapshot,
+    checked_action,
+    derived_in,
+    observation_space,
+    try_task,
+    world_digest,
+)
 from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Ends, Episode, Sums, Transition
-from sim2real.simulation.history import History
 from sim2real.simulation.imperfections import Imperfections
-from sim2real.simulation.privileged import Privileged
+from sim2real.simulation.observations import Observations
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
+from sim2real.simulation.soundness import check_reward, check_start, check_written
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.world import World
-from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
+from sim2real.task import Array, BoolArray, IntArray, Task, labels, whole_steps
 
 
 class Simulation(World):
@@ -63,10 +72,8 @@ class Simulation(World):
         self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
         self._kept = TaskMemory(self.task, self)
         sensed, reward_names = try_task(self.task, self)
-        self._history = History(self.task, sensed, num_envs)
-        self.policy_terms = self._history.terms
-        self._privileged = Privileged(self.task, self, sensed) if privileged else None
-        self._stage = self.stage_after_step(self.task.derived_fields == "lagged")
+        self._observations = Observations(self.task, self, sensed, privileged)
+        self._lagged = self.task.derived_fields == "lagged"
         given = action_spaces(actions, self.task, self.domain, self.model)
         self.action_range, self.action_space, self.action_map = given.range, given.space, given.map
         spec = functools.partial(prepared_spec, self.task, self.domain)
@@ -80,14 +87,15 @@ class Simulation(World):
             quaternions=quaternions,
         )
         self._plan = bind(self.domain, self.model, subject)
-        extra = self._privileged.terms(self._plan.names) if self._privileged else ()
-        self.observation_terms = (*self.policy_terms, *extra)
-        self.observation_space = observation_space(sum(t.size for t in self.observation_terms))
         self._models = Models(self._batch)
         self.sets_constants = self._plan.sets_constants
         self._draws = ContextDraws(self._plan)
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
         self._imperfections = Imperfections(self._plan, num_envs, self.dt, delays)
+        self._observations.bind(self.domain.name, self._plan.names, self._imperfections)
+        self.policy_terms = self._observations.policy_terms
+        self.observation_terms = self._observations.terms
+        self.observation_space = observation_space(len(labels(self.observation_terms)))
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self.context = np.zeros((num_envs, len(self._plan.names)))
         self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
@@ -101,7 +109,9 @@ class Simulation(World):
     def step(self, action: ArrayLike) -> Transition:
         """Advance every world by one control step and reset those whose episode ended.
 
-        `action` is (n, nu), within `action_space`. Raises UserError for a wrong shape and for NaN.
+        `action` is (n, nu), within `action_space`. Raises UserError for a wrong shape, and for a
+        number that is not finite where the action, the task or the domain gives it; what the
+        physics makes of a sound state ends the episode as unstable.
         """
         transition = self.advance(action)
         if not len(transition.ended):
@@ -119,26 +129,21 @@ class Simulation(World):
         given = checked_action(action, (self.num_envs, self.model.nu))
         given = given if self.action_map is None else self.action_map(given)
         held = self._kept.held(active)
-        told = self.task.control(self, given)
-        self.ctrl[:] = self._imperfections.command(told, self._clock, active)
-        if self._disturbances:
-            self._disturbances.write(self.xfrc_applied, self._episodes, self.steps)
-        unstable = self.step_physics(self.substeps, self._stage, active)
+        self._act(given, active)
+        unstable = self.step_physics(self.substeps, self._lagged, active)
         self.steps += 1 if active is None else active
-        # copied: a task may return views of the state, which the resets will overwrite
-        terms = {name: np.array(term) for name, term in self.task.reward(self, given).items()}
-        failed = np.array(self.task.failed(self))
+        terms = self._reward(given, unstable, active)
+        failed = np.array(self.task.failed(self)) & ~unstable
         truncated = self.steps >= self.episode_steps
         self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
-        observation = self._observe(unstable, active)
+        observation = self._observations.observe(unstable, active, self.context, self._clock)
         if unstable.any():
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         terminated = failed | unstable
-        reward = functools.reduce(operator.add, terms.values()).astype(np.float64, copy=False)
+        reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
         self._sums.add(reward, terms)
         over = terminated | truncated
         paid = self._imperfections.pay(reward, over, self._clock, active)
-        self._observation = observation
         self._remember()
         ended = np.flatnonzero(over if active is None else over & active)
         success = self.task.succeeded(self) if len(ended) else None
@@ -174,17 +179,10 @@ class Simulation(World):
         if self._plan.keyframe is not None:
             self.write_fields(worlds, self._plan.keyframe.fields)
         self._kept.redraw(worlds, self._clock)
+        check_start(f"task {self.task.name!r}: start", self, worlds)
         self._disturb_anew(worlds)
-        self.derive(worlds)
-        truth = self._truth()[worlds]
-        told = self._kept.told_before(worlds)
-        self.let_have_told(worlds, told)
-        seen = self._imperfections.begin(truth, told, worlds, self._clock)
-        observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
-        self._observation = self._observation.copy()
-        self._observation[worlds] = observation
-        self._remember()
-        return observation
+        commanded = self._derive_commanded(worlds)
+        return self._begin_observing(commanded, worlds)
 
     def restart(self, seed: int | None = None) -> Array:
         """Start the next episode of every world; with `seed`, the first ones of that seed.
@@ -207,7 +205,6 @@ class Simulation(World):
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
         self._clock = Clock(self._generators, self._episodes, self.steps)
-        self._observation = np.zeros((self.num_envs, *self.observation_space.shape))
 
     def redistribute(
         self,
@@ -246,13 +243,13 @@ class Simulation(World):
         return self._plan.names
 
     def contexts(self) -> list[dict[str, float]]:
-        """The draws of each world's present episode, by name."""
-        return list(self._contexts)
+        """Copies of the draws of each world's present episode, by name."""
+        return [dict(context) for context in self._contexts]
 
     @property
     def observation(self) -> Array:
         """What each world's sensors gave last, (n, k)."""
-        return self._observation.copy()
+        return self._observations.shown
 
     @property
     def episode_indices(self) -> IntArray:
@@ -262,18 +259,17 @@ class Simulation(World):
     def write_state(self, qpos: ArrayLike, qvel: ArrayLike, ids: ArrayLike | None = None) -> Array:
         """Put worlds into states (m, nq), (m, nv) and compute what follows; return observations.
 
-        What the sensors remember begins anew there.
+        What the sensors remember begins anew there. Raises UserError for another shape, and for a
+        state that MuJoCo does not accept.
         """
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
         self.catch_up()
-        self.qpos[worlds] = qpos
-        self.qvel[worlds] = qvel
+        for name, values in (("qpos", qpos), ("qvel", qvel)):
+            field = getattr(self, name)
+            field[worlds] = broadcast(name, values, (len(worlds), field.shape[1]))
+        check_start("write_state", self, worlds)
         self.derive(worlds)
-        seen = self._imperfections.observe_first(self._truth()[worlds], worlds, self._clock)
-        observation = self._with_privileged(self._history.begin(seen, worlds), worlds)
-        self._observation[worlds] = observation
-        self._remember()
-        return observation
+        return self._begin_observing(None, worlds)
 
     # -- all of it, to save and to restore ---------------------------------------------------
 
@@ -283,84 +279,87 @@ class Simulation(World):
         return (
             {
                 "state": self._batch.state.copy(),
-                "warning": self._batch.warning.copy(),
                 "seed": np.array(self.seed, dtype=np.int64),
                 "episodes": self._episodes.copy(),
                 "steps": self.steps.copy(),
+                "lost": self.lost.copy(),
                 "difficulty": np.array(self.difficulty),
-                "observation": self._observation.copy(),
                 "context": self.context.copy(),
                 "distributions": self._draws.to_array(),
+                "digest": world_digest(self.domain, self.model),
             }
             | self._sums.snapshot()
             | self._kept.snapshot()
-            | self._history.snapshot()
+            | self._observations.snapshot()
             | self._imperfections.snapshot()
             | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
+            | {f"{FIELD}{name}": values for name, values in self._batch.derived().items()}
         )
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Continue, bit for bit, from a `snapshot` of a simulation with the same arguments.
 
-        Raises UserError where the arrays do not fit.
+        Raises UserError where the arrays do not fit, and for another domain or model.
         """
-        own = self.snapshot()
-        for name, values in own.items():
-            if name == "distributions" and name in snapshot:
-                continue  # of any length
-            if name not in snapshot or snapshot[name].shape != values.shape:
-                got = snapshot[name].shape if name in snapshot else "nothing"
-                raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
+        check_snapshot(snapshot, self.snapshot())
         self._draws = changed_by(snapshot["distributions"], self._plan)
         self.reseed(int(snapshot["seed"]))
         self._episodes[...] = snapshot["episodes"]
-        self._observation[...] = snapshot["observation"]
-        self._sums.restore(snapshot)
         self.steps[...] = snapshot["steps"]
         self.difficulty = float(snapshot["difficulty"])
         self._set_contexts(self._all, snapshot["context"])
-        self._kept.restore(snapshot)
-        self._history.restore(snapshot)
+        for part in (self._sums, self._kept, self._observations):
+            part.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
         self._disturb_anew(self._all)
+        self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
         self._batch.state[:] = snapshot["state"]
         self.derive(self._all)
         self.catch_up()
         self._batch.state[:] = snapshot["state"]  # again: a forward pass moves the warm start
-        self._batch.warning[:] = snapshot["warning"]
-        self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
+        self._batch.set_derived(derived_in(snapshot))  # those of the last substep
+        self.lost[...] = snapshot["lost"]
 
     # -- parts of a step ---------------------------------------------------------------------
 
-    def _observe(self, unstable: BoolArray, active: BoolArray | None) -> Array:
-        """What is observed after a control step, (n, k).
+    def _act(self, action: NDArray[Any], active: BoolArray | None) -> None:
+        """Write what the actuators get of an `action`, and what disturbs the worlds."""
+        commanded = self.task.control(self, action)
+        self.ctrl[:] = self._imperfections.command(commanded, self._clock, active)
+        if self._disturbances:
+            self._disturbances.write(self.xfrc_applied, self._episodes, self.steps)
+        check_written(self.task.name, self.domain.name, commanded, self, active)
 
-        Worlds whose observation is not finite join the `unstable`, (n,). These, and the worlds that
-        are not `active`, give what they gave last.
+    def _reward(
+        self, action: NDArray[Any], unstable: BoolArray, active: BoolArray | None
+    ) -> dict[str, Array]:
+        """The reward's terms; worlds whose physics is not finite join the `unstable`, (n,)."""
+        # copied: a task may return views of the state, which the resets will overwrite
+        terms = {name: np.array(term) for name, term in self.task.reward(self, action).items()}
+        check_reward(f"task {self.task.name!r}: reward", terms, self, unstable, active)
+        return terms
+
+    def _derive_commanded(self, ids: IntArray) -> Array:
+        """Compute what follows from first states, the actuators commanded as by an action of 0.
+
+        Returns what is commanded, (m, nu).
         """
-        truth = self._truth()
-        unstable |= ~np.isfinite(truth).all(axis=1)
-        if unstable.any():  # what the sensors remember stays finite
-            truth[unstable] = self._observation[unstable][:, self._history.newest]
-        sensed = self._imperfections.observe(truth, self._clock, active)
-        seen = self._history.push(sensed, active)
-        observation = self._with_privileged(seen, self._all)
-        if observation is not seen:
-            unstable |= ~np.isfinite(observation).all(axis=1)
-        kept = unstable if active is None else unstable | ~active
-        if kept.any():
-            observation[kept] = self._observation[kept]
+        if not self._kept.commands:
+            self.derive(ids)
+            return np.zeros((len(ids), self.model.nu))
+        state = self._batch.state[ids]
+        self.derive(ids)  # the task may read derived fields
+        self._batch.state[ids] = state  # a forward pass moves the warm start
+        commanded = self._kept.commanded_at_rest(ids)
+        self.ctrl[ids] = commanded
+        self.set_commanded(ids, commanded)
+        self.derive(ids)
+        return commanded
+
+    def _begin_observing(self, commanded: Array | None, ids: IntArray) -> Array:
+        observation = self._observations.begin(commanded, self.context, ids, self._clock)
+        self._remember()
         return observation
-
-    def _truth(self) -> Array:
-        """What perfect sensors would give, (n, k)."""
-        return np.concatenate(list(self.task.observe(self).values()), axis=1)
-
-    def _with_privileged(self, seen: Array, ids: IntArray) -> Array:
-        """What the worlds `ids` give to who learns: what is seen, and what is privileged."""
-        if self._privileged is None:
-            return seen
-        return self._privileged.append(seen, self._truth()[ids], self.context[ids], ids)
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
@@ -390,4 +389,4 @@ class Simulation(World):
     def _episode(self, world: int, ends: Ends) -> Episode:
         """The episode that ends in `world`."""
         index, length = int(self._episodes[world]), int(self.steps[world])
-        return self._sums.episode(world, index, length, ends, self._contexts[world])
+        return self._sums.episode(world, index, length, ends, dict(self._contexts[world]))

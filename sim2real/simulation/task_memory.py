@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sim2real.errors import UserError
 from sim2real.simulation.randomness import REDRAW, Clock, RowRng
+from sim2real.simulation.soundness import check_columns
 from sim2real.simulation.world import World
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
@@ -31,6 +32,8 @@ class TaskMemory:
                 )
         self._task, self._world = task, world
         world.memory = {name: np.zeros((world.num_envs, k)) for name, k in task.memory.items()}
+        self.commands = type(task).control is not Task.control
+        """Whether the task makes the commands, and not the action alone."""
         self._redraws = type(task).redraw is not Task.redraw
         self._every = (
             0
@@ -53,20 +56,27 @@ class TaskMemory:
         rng = RowRng(clock.generators, clock.episodes[ids].tolist(), REDRAW, first)
         self._task.redraw(self._world, ids, rng)
 
-    def told_before(self, ids: IntArray) -> Array:
-        """What the actuators of the worlds `ids` were told before an episode, (m, nu).
+    def commanded_at_rest(self, ids: IntArray) -> Array:
+        """What the actuators of the worlds `ids` are commanded before an episode, (m, nu).
 
         That is what an action of 0 means to the task: nothing, or the default pose, or to hover.
         """
         world = self._world
         nothing = np.zeros((world.num_envs, world.model.nu))
-        if type(self._task).control is Task.control:
-            return nothing[ids]
         kept = {name: values.copy() for name, values in world.memory.items()}
-        told = self._task.control(world, nothing)[ids]
+        commanded = np.array(self._task.control(world, nothing)[ids], dtype=np.float64)
         for name, values in kept.items():
             world.memory[name][...] = values
-        return np.array(told, dtype=np.float64)
+        actuators = [world.model.actuator(i).name or f"#{i}" for i in range(world.model.nu)]
+        check_columns(
+            f"task {self._task.name!r}: control at rest",
+            actuators,
+            commanded,
+            world,
+            np.ones(len(ids), dtype=bool),
+            ids,
+        )
+        return commanded
 
     def held(self, active: BoolArray | None) -> Held:
         """The memory of the worlds that stand still, to be put back after the step."""

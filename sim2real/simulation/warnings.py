@@ -12,8 +12,9 @@ BAD_STATE = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
+    int(mujoco.mjtWarning.mjWARN_BADCTRL),
 ]
-"""The warnings after which MuJoCo has given a state up."""
+"""The warnings after which MuJoCo has reset a state, or ignored the controls."""
 _log = logging.getLogger("sim2real.mujoco")
 
 

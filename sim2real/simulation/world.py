@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mujoco
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sim2real.errors import UserError, unknown
 from sim2real.simulation import forks
+from sim2real.simulation.batches import Batch
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -54,13 +55,16 @@ class World:
         self.last_action: Array = np.zeros((num_envs, model.nu))
         self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
         self.difficulty = 1.0
-        self._batch: Any = mujoco.batch.Batch(model, num_envs, threads or default_threads())
+        self._batch: Any = Batch(model, num_envs, threads or default_threads(), self._fill)
         forks.guard(self._batch, self)
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
         self._underived = np.zeros(num_envs, dtype=bool)
+        self.lost: BoolArray = np.zeros(num_envs, dtype=bool)  # unstable in the next step
+        self._limits = self._batch.limits()
+        self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
         self.sets_constants = False
 
     def close(self) -> None:
@@ -98,25 +102,76 @@ class World:
         """Whether any field was asked for that is not part of the state."""
         return bool(self._batch._bound)
 
-    def step_physics(self, substeps: int, stage: int, active: BoolArray | None) -> BoolArray:
-        """Take `substeps` in the worlds that are `active` (None: all); compute up to `stage`.
+    def step_physics(self, substeps: int, lagged: bool, active: BoolArray | None) -> BoolArray:
+        """Take `substeps` in the worlds that are `active` (None: all).
 
-        Returns which worlds became unstable, (n,): those in which MuJoCo warned of a bad state or
-        raised. The warnings themselves go to the logger "sim2real.mujoco", not to the terminal.
+        Then derived fields that depend on positions and velocities belong to the new state, or if
+        `lagged` to the one before the last substep; accelerations and forces are always those of
+        the last substep.
+
+        Returns which worlds became unstable, (n,), and are in the default state now: those in which
+        MuJoCo warned of a bad state or bad controls in this step, raised in it or in the forward
+        pass before it, or left a state beyond what it accepts. The warnings' text goes to the
+        logger "sim2real.mujoco", not to the terminal.
         """
-        before = self._batch.warning[:, BAD_STATE, 1].sum(axis=1)
-        failing: IntArray = self._all[:0]
         with warnings_logged():
             self.catch_up()
+            self._take_warnings()
+            unstable = self.lost.copy()
             try:
-                self._batch.step(active, substeps, stage)
+                self._batch.step(active, substeps, self._stage_after_step(lagged))
             except mujoco.batch.SimulationError as error:
-                failing = error.ids
-        unstable: BoolArray = self._batch.warning[:, BAD_STATE, 1].sum(axis=1) != before
-        unstable[failing] = True
+                unstable[error.ids] = True
+        unstable |= self._take_warnings()[:, BAD_STATE].any(axis=1)
+        unstable |= self.refused().any(axis=1)
+        if active is not None:
+            unstable &= active
+        if unstable.any():
+            self._give_up(unstable)
         return unstable
 
-    def stage_after_step(self, lagged: bool) -> int:
+    def _take_warnings(self) -> IntArray:
+        """How often MuJoCo warned in each world since the last call, (n, kinds).
+
+        Taken away, as the engine's own reset sets a count to 1 whatever it was before.
+        """
+        warning = self._batch.warning
+        counts: IntArray = warning[:, :, 1].copy()
+        if counts.any():
+            warning[...] = 0
+            self.warning_counts += counts
+        return counts
+
+    def not_finite(self) -> BoolArray:
+        """Which numbers of the state are not finite, (n, k)."""
+        finite: BoolArray = np.isfinite(self._batch.state)
+        return ~finite
+
+    def refused(self) -> BoolArray:
+        """Which numbers of the state MuJoCo does not accept, (n, k).
+
+        Those that are not finite, and positions, velocities and activations beyond 1e10.
+        """
+        accepted: BoolArray = np.abs(self._batch.state) <= self._limits  # false for NaN
+        return ~accepted
+
+    def unsound(self) -> BoolArray:
+        """Worlds, (n,), in which a derived field that was read is not finite."""
+        unsound: BoolArray = self._batch.unsound()
+        return unsound
+
+    def state_number(self, world: int, column: int) -> tuple[str, int, float]:
+        """The field, the place in it and the value of a number of the state."""
+        return *self._batch.field_at(column), float(self._batch.state[world, column])
+
+    def _give_up(self, unstable: BoolArray) -> None:
+        """Put worlds that are `unstable` (n,) into the default state."""
+        self.lost &= ~unstable
+        ids = np.flatnonzero(unstable)
+        self.reset_state(ids)
+        self.derive(ids)
+
+    def _stage_after_step(self, lagged: bool) -> int:
         """Forward stages to compute at the new state: none if `lagged` or the state suffices."""
         if lagged or not self.reads_derived_fields:
             return int(mujoco.mjtStage.mjSTAGE_NONE)
@@ -128,6 +183,7 @@ class World:
         That is `Batch.reset` without the call: what it leaves is the same for every world.
         """
         self._batch.state[ids] = self._defaults
+        self.lost[ids] = False
 
     def write_fields(self, ids: IntArray, fields: Mapping[str, Array]) -> None:
         """Write state fields of the worlds `ids`, each with the shape of one world."""
@@ -144,16 +200,25 @@ class World:
             self.catch_up()
 
     def catch_up(self) -> None:
-        """Compute what `derive` has left."""
+        """Compute what `derive` has left; worlds in which MuJoCo raises are lost.
+
+        They become unstable in the next step.
+        """
         if not self._underived.any():
             return
         ids = np.flatnonzero(self._underived).astype(np.int32)
         self._underived[:] = False
         if self.sets_constants:
-            self._batch.set_const(ids)
-        self._batch.forward(ids)
+            self._lose_failing(self._batch.set_const, ids)
+        self._lose_failing(self._batch.forward, ids)
 
-    def let_have_told(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
+    def _lose_failing(self, call: Callable[[IntArray], None], ids: IntArray) -> None:
+        try:
+            call(ids)
+        except mujoco.batch.SimulationError as error:
+            self.lost[error.ids] = True
+
+    def set_commanded(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
         """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""
         if self.model.nhistory and controls.any():
             slots, columns = self._delay_slots
@@ -176,7 +241,7 @@ class World:
 
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:
-            self.__dict__[name] = self._bound(name)
+            self.__dict__[name] = self._batch.bind(name)
             return self.__dict__[name]
         if name in _VIEWS:
             return functools.partial(self._view, name)
@@ -188,16 +253,17 @@ class World:
         else:
             object.__setattr__(self, name, value)
 
-    def _bound(self, name: str) -> NDArray[Any]:
-        """A field of the batch; one that the batch has not yet filled is computed first."""
-        bound = len(self._batch._bound)
-        values: NDArray[Any] = self._batch.bind(name)
-        if len(self._batch._bound) > bound:
-            self.catch_up()
-            state = self._batch.state.copy()
-            self._batch.forward()
-            self._batch.state[:] = state  # the forward pass moves the warm start
-        return values
+    def _fill(self, name: str) -> None:
+        """Compute the derived field `name`, which is read for the first time, in all worlds.
+
+        The state with its warm start, and the fields that were read before, stay as they are.
+        """
+        self.catch_up()
+        state, fields = self._batch.state.copy(), self._batch.derived()
+        del fields[name]
+        self._lose_failing(self._batch.forward, self._all.astype(np.int32))
+        self._batch.state[:] = state
+        self._batch.set_derived(fields)
 
     def _view(self, kind: str, name: str) -> Any:
         if (kind, name) not in self._views:

@@ -130,7 +130,7 @@ def test_motors_give_no_more_than_their_torque() -> None:
     simulation = simulate()
     place(simulation, height=1.0)
     simulation.ctrl[:] = simulation.model.actuator_ctrlrange[:, 1]
-    simulation.step_physics(1, 0, None)
+    simulation.step_physics(1, lagged=True, active=None)
     assert simulation.actuator_force[0, 1] == 23.7  # 35 N m/rad times 3.6 rad would be 126
     assert np.abs(simulation.actuator_force / simulation.model.actuator_forcerange[:, 1]).max() <= 1
 
@@ -173,7 +173,7 @@ def test_a_critic_sees_the_feet_and_the_velocity() -> None:
     np.testing.assert_allclose(seen["velocity"], 0, atol=0.01)
     place(simulation, 1.0, (np.sqrt(0.5), 0, 0, np.sqrt(0.5)))  # looks along y
     simulation.qvel[:, :2] = 0, 0.7
-    simulation.step_physics(1, 0, None)
+    simulation.step_physics(1, lagged=True, active=None)
     velocity = simulation.task.privileged(simulation)["velocity"]
     np.testing.assert_allclose(velocity, [[0.7, 0, 0]], atol=1e-9)
 

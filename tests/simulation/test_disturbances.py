@@ -251,7 +251,7 @@ def test_a_robot_stands_in_a_hollow():
     simulation = ball({"bumps": 0.1, "wavelength": 4.0}, num_envs=4)
     simulation.qpos[:, :3] = [7.0, 3.0, 0.2]
     simulation.qvel[:] = 0.0
-    simulation.step_physics(100, int(mujoco.mjtStage.mjSTAGE_NONE), None)
+    simulation.step_physics(100, lagged=True, active=None)
     for world in range(4):
         (height,) = surface(simulation, world, *simulation.qpos[world, :2, None])
         assert simulation.qpos[world, 2] == pytest.approx(height + RADIUS, abs=5e-3)

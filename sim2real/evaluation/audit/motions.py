@@ -101,7 +101,7 @@ class Rollout:
 
     def _warnings(self) -> dict[str, int]:
         """How often MuJoCo warned, by the warning's name."""
-        counts = self.simulation.snapshot()["warning"][..., 1].sum(axis=0)
+        counts = self.simulation.warning_counts.sum(axis=0)
         names = [
             mujoco.mjtWarning(kind).name.removeprefix("mjWARN_") for kind in range(len(counts))
         ]

@@ -1,0 +1,133 @@
+"""What worlds show: a task's terms, as a domain's sensors give them, and what is privileged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.simulation.history import History
+from sim2real.simulation.imperfections import Imperfections
+from sim2real.simulation.privileged import Privileged
+from sim2real.simulation.randomness import Clock
+from sim2real.simulation.soundness import check_columns, finite, sound_worlds
+from sim2real.simulation.world import World
+from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, labels
+
+
+class Observations:
+    """The observations of the n worlds of `task`, whose terms are `sensed`.
+
+    `policy_terms` are what a policy sees, `terms` all of it. Only finite numbers are shown: where
+    the physics is not finite the world is unstable, and any other number that is not raises
+    UserError with the author, the term, the world and the control step.
+    """
+
+    def __init__(
+        self, task: Task, world: World, sensed: tuple[ObservationTerm, ...], privileged: bool
+    ) -> None:
+        self._task, self._world, self._sensed = task, world, sensed
+        self._all = np.arange(world.num_envs)
+        self._history = History(task, sensed, world.num_envs)
+        self._privileged = Privileged(task, world, sensed) if privileged else None
+        self.policy_terms = self.terms = self._history.terms
+        self._shown = np.zeros((world.num_envs, 0))
+
+    def bind(self, domain: str, context: tuple[str, ...], imperfections: Imperfections) -> None:
+        """Show what a `domain` of these `imperfections` gives, and the names of its context."""
+        self._domain, self._imperfections = domain, imperfections
+        if self._privileged is not None:
+            self.terms = (*self.policy_terms, *self._privileged.terms(context))
+        self._shown = np.zeros((self._world.num_envs, len(labels(self.terms))))
+
+    @property
+    def shown(self) -> Array:
+        """A copy of what each world showed last, (n, k)."""
+        return self._shown.copy()
+
+    def begin(self, commanded: Array | None, context: Array, ids: IntArray, clock: Clock) -> Array:
+        """The first observations of the worlds `ids`, (m, k), whose sensors begin anew.
+
+        `commanded` (m, nu) is what the actuators were asked so far; None leaves them as they are.
+        Where the physics is not finite there are zeros, and the next step is unstable.
+        """
+        truth = self._truth()[ids]
+        if not finite(truth):
+            self._check_truth(truth, self._lose_unsound()[ids], ids)
+            np.nan_to_num(truth, copy=False, posinf=0.0, neginf=0.0)
+        if commanded is None:
+            seen = self._imperfections.observe_first(truth, ids, clock)
+        else:
+            seen = self._imperfections.begin(truth, commanded, ids, clock)
+        observation = self._with_privileged(self._history.begin(seen, ids), context, ids)
+        if not finite(observation):
+            self._check_shown(observation, self._lose_unsound()[ids], ids)
+            np.nan_to_num(observation, copy=False, posinf=0.0, neginf=0.0)
+        self._shown = self._shown.copy()  # the last one was given away
+        self._shown[ids] = observation
+        return observation
+
+    def observe(
+        self, unstable: BoolArray, active: BoolArray | None, context: Array, clock: Clock
+    ) -> Array:
+        """The observations after a control step, (n, k).
+
+        Worlds whose physics is not finite join the `unstable`, (n,). These, and the worlds that are
+        not `active`, show what they showed last.
+        """
+        truth = self._truth()
+        if not finite(truth):
+            self._check_truth(truth, sound_worlds(self._world, unstable, active), self._all)
+        if unstable.any():  # what the sensors remember stays finite
+            truth[unstable] = self._shown[unstable][:, self._history.newest]
+        sensed = self._imperfections.observe(truth, clock, active)
+        seen = self._history.push(sensed, active)
+        observation = self._with_privileged(seen, context, self._all)
+        if not finite(observation):
+            sound = sound_worlds(self._world, unstable, active)
+            self._check_shown(observation, sound, self._all)
+        kept = unstable if active is None else unstable | ~active
+        if kept.any():
+            observation[kept] = self._shown[kept]
+        self._shown = observation.copy()
+        return observation
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of what was shown, by name."""
+        return {"observation": self.shown, **self._history.snapshot()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        """Take up what a snapshot kept."""
+        self._shown = np.array(snapshot["observation"])
+        self._history.restore(snapshot)
+
+    def _truth(self) -> Array:
+        """What perfect sensors would give, (n, k)."""
+        return np.concatenate(list(self._task.observe(self._world).values()), axis=1)
+
+    def _with_privileged(self, seen: Array, context: Array, ids: IntArray) -> Array:
+        """What the worlds `ids` give to who learns: what is seen, and what is privileged."""
+        if self._privileged is None:
+            return seen
+        return self._privileged.append(seen, self._truth()[ids], context[ids], ids)
+
+    def _lose_unsound(self) -> BoolArray:
+        """Lose the worlds whose physics is not finite; return which are sound, (n,)."""
+        self._world.lost |= self._world.unsound()
+        return ~self._world.lost
+
+    def _check_truth(self, truth: Array, sound: BoolArray, ids: IntArray) -> None:
+        """UserError where what a task observes is not finite although the physics is `sound`."""
+        author = f"task {self._task.name!r}: observe"
+        check_columns(author, labels(self._sensed), truth, self._world, sound, ids)
+
+    def _check_shown(self, observation: Array, sound: BoolArray, ids: IntArray) -> None:
+        """UserError where an observation is not finite although the physics is `sound`."""
+        names, count = labels(self.terms), len(labels(self.policy_terms))
+        sensed, privileged = observation[:, :count], observation[:, count:]
+        author = f"task {self._task.name!r}: privileged"
+        check_columns(author, names[count:], privileged, self._world, sound, ids)
+        author = f"domain {self._domain!r}: sensing"
+        check_columns(author, names[:count], sensed, self._world, sound, ids)

@@ -1,0 +1,103 @@
+"""Numbers that are not finite, found where they enter, and reported with who made them.
+
+What the physics makes of a sound state ends an episode as unstable; what a task, a domain or a
+caller makes raises UserError with the world, the term and the control step. The check of a step is
+one `np.isfinite` over all worlds; only where that fails is the number looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.errors import UserError
+from sim2real.simulation.world import World
+from sim2real.task import Array, BoolArray, IntArray
+
+
+def finite(*parts: NDArray[Any]) -> bool:
+    """Whether all numbers of all parts are finite."""
+    return all(bool(np.isfinite(part).all()) for part in parts)
+
+
+def sound_worlds(world: World, unstable: BoolArray, active: BoolArray | None) -> BoolArray:
+    """The `active` worlds whose physics is finite, (n,); those where it is not join `unstable`."""
+    unsound = world.unsound()
+    unstable |= unsound if active is None else unsound & active
+    return ~unstable if active is None else active & ~unstable
+
+
+def check_columns(
+    author: str,
+    labels: Sequence[str],
+    values: NDArray[Any],
+    world: World,
+    sound: BoolArray,
+    ids: IntArray,
+) -> None:
+    """UserError for the first of the `values` (m, k) that is not finite where it is `sound`, (m,).
+
+    The rows are the worlds `ids`, the `labels` name the columns.
+    """
+    for row, column in np.argwhere(~np.isfinite(values) & sound[:, None])[:1]:
+        raise not_finite(f"{author}: {labels[column]}", values[row, column], world, ids[row])
+
+
+def check_reward(
+    author: str,
+    terms: Mapping[str, Array],
+    world: World,
+    unstable: BoolArray,
+    active: BoolArray | None,
+) -> None:
+    """UserError for the first reward term, (n,), that is not finite although the physics is.
+
+    Worlds whose physics is not finite join the `unstable`, (n,).
+    """
+    if finite(*terms.values()):
+        return
+    sound = sound_worlds(world, unstable, active)
+    values = np.stack(list(terms.values()), axis=1)
+    check_columns(author, list(terms), values, world, sound, np.arange(len(sound)))
+
+
+def check_written(
+    task: str, domain: str, commanded: NDArray[Any], world: World, active: BoolArray | None
+) -> None:
+    """UserError for the first number of an `active` world's state that is not finite before a step.
+
+    `commanded` (n, nu) is what the task asked of the actuators, `world.ctrl` what the domain's
+    imperfections made of it.
+    """
+    bad = world.not_finite()
+    if not bad.any():
+        return
+    bad &= True if active is None else active[:, None]
+    for one, column in np.argwhere(bad)[:1]:
+        field, place, value = world.state_number(one, column)
+        if field != "ctrl":
+            what = f"{field}[{place}], written by the task's control, a disturbance or the caller,"
+            raise not_finite(what, value, world, one)
+        by_task = not np.isfinite(commanded[one, place])
+        author = f"task {task!r}: control" if by_task else f"domain {domain!r}: actuation"
+        actuator = world.model.actuator(place).name or f"#{place}"
+        raise not_finite(f"{author}: the command of {actuator}", value, world, one)
+
+
+def check_start(author: str, world: World, ids: IntArray) -> None:
+    """UserError for a state, written by `author` into the worlds `ids`, that MuJoCo refuses."""
+    for row, column in np.argwhere(world.refused()[ids])[:1]:
+        field, place, value = world.state_number(ids[row], column)
+        raise UserError(
+            f"{author}: {field}[{place}] of world {ids[row]} is {value:g}; allowed: finite "
+            "numbers, positions and velocities within 1e10"
+        )
+
+
+def not_finite(what: str, value: float, world: World, one: int) -> UserError:
+    """The error for a `value` of a world at its present control step."""
+    step = int(world.steps[one])
+    return UserError(f"{what} is {value:g} in world {one} at step {step}; it must be finite")
