@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.errors import UserError
+from sim2real.model_check import problems
+from sim2real.untrusted_model import check_own_model
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -126,8 +128,8 @@ class Task:
             raise UserError(f"task {self.name!r} takes no options, got {', '.join(options)}")
         self.options: dict[str, Any] = options
         module = type(self).__module__
-        shipped = module.startswith("sim2real.envs.")
-        self.reference = self.name if shipped else f"{module}:{type(self).__qualname__}"
+        own = f"{module}:{type(self).__qualname__}"
+        self.reference = self.name if self._is_shipped else own
 
     def observe(self, world: Any) -> dict[str, Array]:
         """Named terms, each (n, k); the observation is their concatenation in this order."""
@@ -202,6 +204,8 @@ class Task:
         path = file or self.model_file
         if not path.is_file():
             raise UserError(f"task {self.name!r}: the model {path} does not exist")
+        if not self._is_shipped:
+            check_own_model(path)
         try:
             spec = mujoco.MjSpec.from_file(str(path))
         except ValueError as error:
@@ -211,13 +215,30 @@ class Task:
         return spec
 
     def compile(self) -> mujoco.MjModel:
-        """The nominal model."""
-        return self.spec().compile()
+        """The nominal model; UserError if it does not compile, or cannot be simulated."""
+        return self.compiled(self.spec())
+
+    def compiled(self, spec: mujoco.MjSpec) -> mujoco.MjModel:
+        """A model made from `spec`; UserError if it does not compile, or cannot be simulated."""
+        try:
+            model = spec.compile()
+        except (ValueError, mujoco.FatalError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"task {self.name!r}: the model does not compile: {reason}") from None
+        found = [] if self._is_shipped else problems(model)
+        if found:
+            raise UserError(f"task {self.name!r}: the model cannot be used: {'; '.join(found)}")
+        return model
+
+    @property
+    def _is_shipped(self) -> bool:
+        return type(self).__module__.startswith("sim2real.envs.")
 
 
 def whole_steps(duration: float, step: float, what: str) -> int:
     """How many `step`s (s) make `duration` (s); UserError unless it is a whole number of them."""
-    count = round(duration / step)
+    whole = step > 0 and np.isfinite(ratio := float(duration) / float(step))
+    count = round(ratio) if whole else 0
     if count < 1 or abs(count * step - duration) > 1e-9 * max(duration, 1.0):
         raise UserError(f"{what} of {duration} s is not a multiple of {step} s")
     return count

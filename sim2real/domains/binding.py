@@ -24,11 +24,20 @@ from sim2real.domains.writes import merged
 from sim2real.errors import UserError
 from sim2real.task import ObservationTerm, Task, whole_steps
 
+MOST_SUBSTEPS = 10_000
+"""Physics steps of a control step, at most."""
+
 
 def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
     """The nominal model of `task` in `domain`, compiled: that of `prepared_spec`."""
-    model = prepared_spec(task, domain).compile()
-    whole_steps(task.control_dt, model.opt.timestep, f"task {task.name!r}: the control step")
+    model = task.compiled(prepared_spec(task, domain))
+    what = f"task {task.name!r}: the control step"
+    substeps = whole_steps(task.control_dt, model.opt.timestep, what)
+    if substeps > MOST_SUBSTEPS:
+        raise UserError(
+            f"{what} of {task.control_dt:g} s takes {substeps:,} physics steps of "
+            f"{model.opt.timestep:g} s; allowed: up to {MOST_SUBSTEPS:,}"
+        )
     return model
 
 

@@ -23,9 +23,9 @@ from sim2real.domains.matching import (
 )
 from sim2real.domains.menagerie import is_menagerie, menagerie_file
 from sim2real.domains.reordering import move_keyframes, reordered
-from sim2real.domains.stranger import check_stranger
 from sim2real.errors import UserError
 from sim2real.task import Task
+from sim2real.untrusted_model import check_model
 
 
 def model_file(model: str) -> Path:
@@ -61,7 +61,7 @@ def notes_of(task: Task, domain: Domain) -> list[str]:
 def _read(task: Task, domain: Domain) -> tuple[mujoco.MjSpec, list[str]]:
     assert domain.model is not None
     file = model_file(domain.model)
-    check_stranger(file)
+    check_model(file)
     own = task.spec()
     nominal = own.compile()
     with _told(f"{file} is not valid"):

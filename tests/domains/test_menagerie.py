@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim2real.domains import Domain, load_domain, load_domains, stranger
+from sim2real import untrusted_model
+from sim2real.domains import Domain, load_domain, load_domains
 from sim2real.errors import UserError
 from sim2real.evaluation.provenance import content
 from sim2real.simulation import Simulation
@@ -383,7 +384,7 @@ def test_references_are_kept_by_the_content_of_the_model(task: Biped, menagerie:
     assert content(task, theirs()) != before
 
 
-# -- what a stranger's file may do to the compiler ------------------------------------------------
+# -- what an untrusted file may do to the compiler ------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -402,34 +403,38 @@ def test_references_are_kept_by_the_content_of_the_model(task: Biped, menagerie:
 def test_what_breaks_the_compiler_or_the_physics_is_not_used(
     task: Biped, element: str, message: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "stranger.xml"
+    file = tmp_path / "untrusted.xml"
     file.write_text(f"<mujoco>{element}</mujoco>")
     with pytest.raises(UserError, match=message) as caught:
         Simulation(task, Domain(model=str(file)), threads=1)
     assert "\n" not in str(caught.value)
 
 
+def script(text: str) -> list[str]:
+    return [sys.executable, "-c", text]
+
+
 def test_a_compiler_that_dies_or_hangs_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "stranger.xml"
+    file = tmp_path / "untrusted.xml"
     file.write_text("<mujoco/>")
-    monkeypatch.setattr(stranger, "CHILD", "import os; os.abort()")
+    monkeypatch.setattr(untrusted_model, "CHILD", script("import os; os.abort()"))
     with pytest.raises(UserError, match=r"does not survive it \(exit code -6\)"):
-        stranger.check_stranger(file)
-    monkeypatch.setattr(stranger, "CHILD", "import time; time.sleep(60)")
-    monkeypatch.setattr(stranger, "TIMEOUT_S", 0.1)
+        untrusted_model.check_model(file)
+    monkeypatch.setattr(untrusted_model, "CHILD", script("import time; time.sleep(60)"))
+    monkeypatch.setattr(untrusted_model, "TIMEOUT_S", 0.1)
     with pytest.raises(UserError, match=r"took over 0\.1 s"):
-        stranger.check_stranger(file)
+        untrusted_model.check_model(file)
 
 
 def test_a_file_is_compiled_once_for_its_content_and_that_of_its_parts(
     menagerie: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, part = (menagerie / "maker_biped" / name for name in ("scene.xml", "biped.xml"))
-    stranger.check_stranger(scene)
-    monkeypatch.setattr(stranger, "CHILD", "raise SystemExit(3)")
-    stranger.check_stranger(scene)  # of the same content
+    untrusted_model.check_model(scene)
+    monkeypatch.setattr(untrusted_model, "CHILD", script("raise SystemExit(3)"))
+    untrusted_model.check_model(scene)  # of the same content
     part.write_text(part.read_text().replace('mass="3"', 'mass="4"'))
     with pytest.raises(UserError, match="exit code 3"):
-        stranger.check_stranger(scene)
+        untrusted_model.check_model(scene)

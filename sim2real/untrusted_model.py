@@ -1,4 +1,4 @@
-"""A stranger's MJCF, compiled in a child process before it is compiled in ours, and looked over.
+"""An MJCF of unknown origin, compiled in a child process before it is compiled in ours.
 
 MuJoCo's compiler does not survive every file (a height field of 100,000 by 100,000 points ends the
 process), and it lets numbers pass that no simulation does: a time step that is not a number, a
@@ -10,56 +10,46 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from sim2real.errors import UserError
 
-TIMEOUT_S = 120
+TIMEOUT_S = 60
 MEMORY = 4 * 2**30
 """Bytes that the compilation may take, where the system can limit it."""
+PLAIN = 2**16
+"""Bytes of a file that is compiled without a child process if nothing in it can grow."""
+MOST = 10**6
+"""Largest count in a model: replicas, key frames, rows, ..."""
 
-CHILD = f"""
-import json, sys
-try:
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except (ImportError, ValueError, OSError):
-    pass
-import mujoco
-import numpy as np
-file = sys.argv[1]
-found = {{"files": [file], "problems": []}}
-try:
-    model = mujoco.MjSpec.from_file(file).compile()
-    found["files"] = [file, *mujoco.mju_getXMLDependencies(file)]
-except ValueError:
-    model = None  # told by the process that asked
-def values(owner, prefix=""):
-    for name in dir(owner):
-        value = None if name.startswith("_") else getattr(owner, name, None)
-        if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            yield prefix + name, np.asarray(value)
-if model is not None:
-    say = found["problems"].append
-    for name, value in [*values(model), *values(model.opt, "opt.")]:
-        if np.isnan(value).any():
-            say(name + " is not a number")
-    if not model.opt.timestep > 0:
-        say("opt.timestep is not greater than 0 s")
-    for name in ("geom_friction", "pair_friction", "dof_frictionloss", "dof_armature"):
-        if (getattr(model, name) < 0).any():
-            say(name + " is below 0")
-print(json.dumps(found))
-"""
+CHILD = [sys.executable, "-P", str(Path(__file__).with_name("model_check.py")), str(MEMORY)]
+
+_GROWS = re.compile(
+    rb"<\s*(include|replicate|composite|flex|hfield|mesh|texture|skin|plugin|extension|attach)"
+    rb"|<!(?!--)|(?<![.\d])\d{5}|\d[eE][+]?\d"
+)
+"""What may make a model larger than its text: such elements, and large numbers."""
+_COUNT = re.compile(
+    rb"""\b(count|nkey|nuser_\w+|nrow|ncol|nconmax|njmax|nsample)\s*=\s*["']\s*(\d+)"""
+)
 
 _passed: dict[Path, dict[str, str]] = {}
 """Files that have passed in this process, with the digest of each file that they depend on."""
 
 
-def check_stranger(file: Path) -> None:
+def check_own_model(file: Path) -> None:
+    """`check_model`, unless the file is small and nothing in it can grow.
+
+    For the model of a user's own task, whose code runs here anyway.
+    """
+    if file.stat().st_size > PLAIN or _GROWS.search(file.read_bytes()):
+        check_model(file)
+
+
+def check_model(file: Path) -> None:
     """Compile the MJCF `file` in a child process, once for a content; nothing of it runs here.
 
     A file that is not valid in a way that the compiler tells passes: compiling it here tells it.
@@ -68,10 +58,10 @@ def check_stranger(file: Path) -> None:
     file = file.resolve()
     if file in _passed and all(_digest(name) == seen for name, seen in _passed[file].items()):
         return
-    command = [sys.executable, "-c", CHILD, str(file)]
+    _check_counts(file)
     try:
         child = subprocess.run(
-            command,
+            [*CHILD, str(file)],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -88,6 +78,13 @@ def check_stranger(file: Path) -> None:
     if found["problems"]:
         raise UserError(f"{file} is not used: {'; '.join(found['problems'])}")
     _passed[file] = {name: _digest(name) for name in found["files"]}
+
+
+def _check_counts(file: Path) -> None:
+    """UserError for a count that no model has, before anything is made of it."""
+    for name, value in _COUNT.findall(file.read_bytes()):
+        if len(value) > len(str(MOST)) or int(value) > MOST:
+            raise UserError(f"{file} is not used: {name.decode()} is over {MOST:,}")
 
 
 def _digest(file: str) -> str:
