@@ -92,7 +92,9 @@ def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
     own.write_text("heavy: {dynamics: [{field: body_mass, scale: 2.0}]}")
     changes = {"task": str(follower), "domain": "nominal", "pretrainings": ["plain"]}
     changes |= {"targets": [f"{own}:heavy"], "seeds": 1, "audit": False}
-    way = study(write(tmp_path, **changes), workers=1, progress=False)["returns"]["heavy"]["plain"]
+    file = write(tmp_path, **changes)
+    report = study(file, workers=1, progress=False, trust_code=True)
+    way = report["returns"]["heavy"]["plain"]
     assert 0 <= way["success"]["low"] <= way["success"]["value"] <= way["success"]["high"] <= 1
     table = (tmp_path / "out/report/report.md").read_text().splitlines()
     rows = [line for line in table if line.startswith("|")]
