@@ -143,7 +143,8 @@ class View(OfRun):
 
     def run(self) -> Outcome:
         """Call `sim2real.view`."""
-        from sim2real.evaluation.view import has_screen, view
+        from sim2real.evaluation.view import view
+        from sim2real.simulation.screen import has_screen
         from sim2real.training.run import load_run
 
         run = load_run(self.policy, **self.loading())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +25,7 @@ from sim2real.evaluation.rollout import Policy, simulation_for
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of
+from sim2real.simulation.screen import has_screen
 from sim2real.task import Task
 
 FRAME_S = 1 / 30
@@ -67,17 +65,6 @@ def view(
     clips = [_film(policy, simulation, episodes, seconds, size) for simulation in worlds]
     write_clip(Path(out), beside(clips), frame_seconds(worlds[0], FRAME_S))
     return Path(out)
-
-
-def has_screen() -> bool:
-    """Whether a window can be opened here."""
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        return False
-    import glfw  # late: it looks for a screen
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return bool(glfw.init())
 
 
 def _film(

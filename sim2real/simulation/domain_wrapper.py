@@ -19,6 +19,7 @@ from sim2real.simulation.foreign import AnyEnv, Terms, check_foreign, foreign_do
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.model_writer import ModelWriter
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
+from sim2real.simulation.screen import require_screen
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array
 
@@ -58,6 +59,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         plain = {"name": self.domain.name, **self.domain.plain()}
         RecordConstructorArgs.__init__(self, domain=plain)
         gymnasium.Wrapper.__init__(self, env)
+        require_screen(env.render_mode)
         check_foreign(self.domain)
         subject = subject_of(env)
         self._model: mujoco.MjModel = env.unwrapped.model  # type: ignore[attr-defined]

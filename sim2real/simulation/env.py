@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain
@@ -15,6 +17,8 @@ from sim2real.registry import load_task
 from sim2real.simulation import Simulation, Transition
 from sim2real.simulation.actions import Actions
 from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.reset_options import EPISODE, check_options, checked_steps, episodes_of
+from sim2real.simulation.screen import require_screen
 from sim2real.task import Task
 
 Observation = NDArray[np.float64]
@@ -23,7 +27,9 @@ Observation = NDArray[np.float64]
 class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """One world of `task` in `domain`; `gymnasium.make("sim2real/Hopper-v0", domain="hard")`.
 
-    `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one.
+    `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one,
+    `reset(options={"episode": k})` the k-th. `max_episode_steps` replaces the task's time limit;
+    through `gymnasium.make` it can only shorten it.
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
     `info["is_success"]` tells whether it was one, if the task does.
     Observation: (k,) float64; action: (nu,) float32, in the task's own range, or with
@@ -41,10 +47,12 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         height: int = 480,
         privileged: bool = False,
         actions: Actions = "own",
+        max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
         if render_mode not in (None, *type(self).metadata["render_modes"]):
             raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
+        require_screen(render_mode)
         self.simulation = Simulation(
             load_task(task, **options),
             domain,
@@ -52,6 +60,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             privileged=privileged,
             actions=actions,
         )
+        if max_episode_steps is not None:
+            self.simulation.episode_steps = checked_steps(max_episode_steps)
         self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
         self.action_space = self.simulation.action_space  # type: ignore[assignment]
         self.render_mode = render_mode
@@ -59,6 +69,17 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.width, self.height = width, height
         self._viewer: Any = None
         self._data: mujoco.MjData | None = None
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's description, with the time limit in control steps."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        limit = self.simulation.episode_steps
+        self._spec = None if spec is None else dataclasses.replace(spec, max_episode_steps=limit)
 
     @property
     def dt(self) -> float:
@@ -91,9 +112,10 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start the next episode; with `seed`, the first one of that seed."""
+        """Start the next episode; with `seed`, its first; with options["episode"], that one."""
+        asked = check_options(options, [EPISODE])
         super().reset(seed=seed)
-        observation = self.simulation.restart(seed)[0]
+        observation = self.simulation.restart(seed, episodes_of(asked, 1))[0]
         if self.render_mode == "human":
             self.render()
         return observation, {"context": dict(self.simulation.contexts()[0])}

@@ -6,6 +6,7 @@ EnvSpec (which carries keyword arguments), a function that makes it, or "module:
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -43,6 +44,15 @@ class ForeignEnv:
     name: str
     spec: EnvSpec | None = None
     function: Callable[[], AnyEnv] | None = None
+
+    def rendering(self, mode: str | None) -> ForeignEnv:
+        """The same, made with a render mode; UserError for one that a function makes."""
+        if mode is None:
+            return self
+        if self.spec is None:
+            raise UserError(f"{self.name} makes the environment: it must give it the render_mode")
+        kwargs = {**self.spec.kwargs, "render_mode": mode}
+        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, kwargs=kwargs))
 
     def make(self) -> AnyEnv:
         """The environment; whatever its own code raises comes through."""

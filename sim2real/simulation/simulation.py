@@ -184,16 +184,18 @@ class Simulation(World):
         commanded = self._derive_commanded(worlds)
         return self._begin_observing(commanded, worlds)
 
-    def restart(self, seed: int | None = None) -> Array:
+    def restart(self, seed: int | None = None, episodes: ArrayLike | None = None) -> Array:
         """Start the next episode of every world; with `seed`, the first ones of that seed.
+
+        `episodes`, (n,), are started in place of those.
 
         A simulation that was just made stands at its first episodes already, and the first call
         without a seed leaves it there. Returns the observations, (n, k).
         """
         if seed is not None:
             self.reseed(seed)
-        if seed is not None or self._begun:
-            self.reset()
+        if seed is not None or episodes is not None or self._begun:
+            self.reset(episodes=episodes)
         self._begun = True
         return self.observation
 

@@ -16,13 +16,16 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, unknown
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.foreign import find_foreign, foreign_domain
 from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.reset_options import EPISODE, check_options, episodes_of
 from sim2real.simulation.workers import WorkerVecEnv
-from sim2real.task import Task
+from sim2real.task import IntArray, Task
+
+RENDER_MODES = ("rgb_array",)
 
 
 class SimVecEnv(VecEnv):
@@ -34,25 +37,46 @@ class SimVecEnv(VecEnv):
     """
 
     def __init__(self, simulation: Simulation, render_mode: str | None = None) -> None:
+        if render_mode not in (None, *RENDER_MODES):
+            raise unknown("render_mode", render_mode, RENDER_MODES)
         self.simulation = simulation
+        self._own: dict[str, list[Any]] = {}
         self._render_mode = render_mode
         self._renderer: Renderer | None = None
         self._started = time.time()
         self._actions: NDArray[Any] = np.zeros((0, 0))
         self._ended: tuple[Episode, ...] = ()
         super().__init__(simulation.num_envs, simulation.observation_space, simulation.action_space)
+        told: dict[str, Any] = self.metadata
+        told["render_fps"] = round(1 / simulation.dt)
 
     def episodes(self) -> tuple[Episode, ...]:
         """The episodes that ended in the last step."""
         return self._ended
 
     def reset(self) -> NDArray[np.float64]:
-        """Start the next episode of every world, the first ones of the seed given to `seed`."""
-        observation = self.simulation.restart(self._seeds[0])
+        """Start the next episode of every world, the first ones of the seed given to `seed`.
+
+        Or the episodes that `set_options` asked for: {"episode": k} for each world. Raises
+        UserError for other options.
+        """
+        observation = self.simulation.restart(self._seeds[0], self._asked_episodes())
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{"context": context} for context in self.simulation.contexts()]
         return observation
+
+    def _asked_episodes(self) -> IntArray | None:
+        """The episodes in the worlds' options, (n,); None where there are none."""
+        asked = [check_options(options, [EPISODE]) for options in self._options]
+        if not any(asked):
+            return None
+        if len(asked) != self.num_envs or not all(asked):
+            raise UserError(
+                f"the options ask for an episode in some worlds; allowed: in each of the "
+                f"{self.num_envs}, or in none"
+            )
+        return episodes_of({EPISODE: [one[EPISODE] for one in asked]}, self.num_envs)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions (n, nu) for `step_wait`."""
@@ -99,16 +123,25 @@ class SimVecEnv(VecEnv):
         return [self._renderer.frame(world) for world in range(self.num_envs)]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of the simulation (or `render_mode`), once for each world asked."""
+        """What `set_attr` set, else an attribute of the simulation (or `render_mode`)."""
+        worlds = self._get_indices(indices)
+        if attr_name in self._own:
+            return [self._own[attr_name][world] for world in worlds]
         if attr_name == "render_mode":
-            value: Any = self._render_mode
-        else:
-            value = getattr(self.simulation, attr_name)
-        return [value for _ in self._get_indices(indices)]
+            return [self._render_mode for _ in worlds]
+        value = getattr(self.simulation, attr_name)
+        return [value for _ in worlds]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refused: the worlds share one simulation."""
-        raise AttributeError(f"{attr_name} belongs to all worlds; set it on vec_env.simulation")
+        """Keep a value of the user's own for each world asked; the others have None.
+
+        Raises AttributeError for what the simulation has: its worlds share it.
+        """
+        if attr_name == "render_mode" or hasattr(self.simulation, attr_name):
+            raise AttributeError(f"{attr_name} belongs to all worlds; set it on vec_env.simulation")
+        values = self._own.setdefault(attr_name, [None] * self.num_envs)
+        for world in self._get_indices(indices):
+            values[world] = value
 
     def env_method(
         self,
@@ -137,6 +170,7 @@ def make_vec_env(
     threads: int = 0,
     privileged: bool = False,
     actions: Choice | None = None,
+    render_mode: str | None = None,
 ) -> SimVecEnv: ...
 
 
@@ -149,6 +183,7 @@ def make_vec_env(
     threads: int = 0,
     privileged: bool = False,
     actions: Choice | None = None,
+    render_mode: str | None = None,
 ) -> SimVecEnv | WorkerVecEnv: ...
 
 
@@ -160,6 +195,7 @@ def make_vec_env(
     threads: int = 0,
     privileged: bool = False,
     actions: Choice | None = None,
+    render_mode: str | None = None,
 ) -> SimVecEnv | WorkerVecEnv:
     """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`.
 
@@ -171,15 +207,21 @@ def make_vec_env(
     `actions` are "normalized" to [-1, 1] or in the environment's "own" range. By default those of
     a task of ours are normalized: a VecEnv is there to learn on, and PPO does not find its way in
     a range like 0 to 200. Those of a foreign environment are its own.
+    With `render_mode` "rgb_array" there are pictures, for SB3's VecVideoRecorder.
     Raises UserError for a name that is none of these.
     """
     foreign = find_foreign(task)
     if foreign is None:
         given = actions or "normalized"
         simulation = Simulation(task, domain, num_envs, seed, threads, privileged, given)  # type: ignore[arg-type]
-        return SimVecEnv(simulation)
+        return SimVecEnv(simulation, render_mode)
     if privileged:
         raise UserError(f"{foreign.name} is a foreign environment: it has no privileged terms")
     return WorkerVecEnv(
-        foreign, foreign_domain(domain), num_envs, seed, threads, actions=actions or "own"
+        foreign.rendering(render_mode),
+        foreign_domain(domain),
+        num_envs,
+        seed,
+        threads,
+        actions=actions or "own",
     )

@@ -1,7 +1,9 @@
 """The front ends as Gymnasium and Stable-Baselines3 see them."""
 
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import gymnasium as gym
 import mujoco
@@ -12,11 +14,13 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecVideoRecorder
 
 import sim2real  # noqa: F401 (registers the ids)
 from sim2real.errors import UserError
 from sim2real.registry import gymnasium_ids
 from sim2real.simulation import Simulation
+from sim2real.simulation.domain_wrapper import DomainWrapper
 from sim2real.simulation.env import Sim2RealEnv
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.simulation.vec_env import make_vec_env
@@ -161,3 +165,192 @@ def test_bad_arguments_are_refused():
     env = Sim2RealEnv("hopper")
     with pytest.raises(UserError, match="render_mode='rgb_array'"):
         env.render()
+
+
+def play(env, actions, reset):
+    """What a vector environment gives for `actions`, with `reset` called for what has ended."""
+    seen = [env.reset(seed=3)[0]]
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        seen += [observation, reward, terminated, truncated]
+        if (terminated | truncated).any() and reset:
+            observation, info = env.reset(options={"reset_mask": terminated | truncated})
+            seen.append(observation)
+            np.testing.assert_array_equal(info["_context"], terminated | truncated)
+    return seen
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "Disabled"])
+def test_autoreset_is_that_of_gymnasium(mode):
+    """As Gymnasium's SyncVectorEnv of our single environment, one world to compare seeds."""
+    options = {"domain": "randomized", "max_episode_steps": 20}
+    ours = gym.make_vec("sim2real/Hopper-v0", num_envs=1, autoreset_mode=mode, **options)
+    theirs = gym.make_vec(
+        "sim2real/Hopper-v0",
+        num_envs=1,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": mode},
+        **options,
+    )
+    assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"]
+    actions = np.random.default_rng(0).uniform(-1, 1, (70, 1, 3)).astype(np.float32)
+    for mine, other in zip(
+        play(ours, actions, mode == "Disabled"),
+        play(theirs, actions, mode == "Disabled"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_each_mode_runs_the_same_episodes():
+    told = {}
+    for mode in ("SameStep", "NextStep", "Disabled"):
+        env = gym.make_vec(
+            "sim2real/Hopper-v0", 3, domain="randomized", autoreset_mode=mode, max_episode_steps=9
+        )
+        env.reset(seed=0)
+        told[mode] = []
+        for _ in range(30):
+            *_, terminated, truncated, info = env.step(np.zeros((3, 3), dtype=np.float32))
+            over = terminated | truncated
+            if over.any():
+                np.testing.assert_array_equal(info["_final_info"], over)
+                final = info["final_info"]
+                told[mode] += list(zip(final["episode"]["r"], final["episode"]["l"], strict=True))
+            if over.any() and mode == "Disabled":
+                env.reset(options={"reset_mask": over})
+    assert told["SameStep"] == told["Disabled"]
+    assert told["NextStep"] == told["SameStep"][: len(told["NextStep"])]
+    assert told["NextStep"][0][1] == 9
+    with pytest.raises(UserError, match="the worlds 0, 1, 2 are over"):
+        [env.step(np.zeros((3, 3), dtype=np.float32)) for _ in range(20)]
+
+
+def test_gymnasiums_vector_wrappers_work():
+    make = {"num_envs": 3, "domain": "randomized", "max_episode_steps": 15}
+    env = gym.make_vec("sim2real/Hopper-v0", autoreset_mode="NextStep", **make)
+    env = gym.wrappers.vector.RecordEpisodeStatistics(env)
+    env = gym.wrappers.vector.NormalizeReward(gym.wrappers.vector.NormalizeObservation(env))
+    env.reset(seed=0)
+    lengths = []
+    for _ in range(40):
+        observation, *_, info = env.step(env.action_space.sample())
+        lengths += info["episode"]["l"][info["_episode"]].tolist() if "episode" in info else []
+    assert np.abs(observation).max() < 20
+    assert max(lengths) == 15
+    same = gym.make_vec("sim2real/Hopper-v0", **make)
+    same = gym.wrappers.vector.RecordEpisodeStatistics(same)
+    same = gym.wrappers.vector.NormalizeReward(same)
+    same.reset(seed=0)
+    assert any("episode" in same.step(same.action_space.sample())[-1] for _ in range(20))
+
+
+def test_a_reset_starts_the_episode_that_it_is_asked_for():
+    one = Sim2RealEnv(SLIDER, "drawn")
+    many = gym.make_vec("sim2real/Hopper-v0", num_envs=2, domain="randomized")
+    one.reset(seed=5)
+    expected = [one.reset()[1]["context"] for _ in range(7)]  # episodes 1 to 7
+    observation, info = one.reset(options={"episode": 3})
+    assert info["context"] == expected[2]
+    assert one.reset()[1]["context"] == expected[3]
+    _, first = many.reset(seed=0)
+    _, later = many.reset(seed=0, options={"episode": 2})
+    _, second = many.reset(options={"episode": [3, 2]})
+    for name, values in later["context"].items():
+        np.testing.assert_array_equal(second["context"][name], values[::-1])
+        assert not np.array_equal(values, first["context"][name])
+    observation, _ = many.reset(options={"episode": 0, "reset_mask": np.array([False, True])})
+    np.testing.assert_array_equal(observation[0], many.simulation.observation[0])
+    assert many.simulation.episode_indices.tolist() == [3, 0]
+
+
+def test_what_a_reset_cannot_do_is_refused():
+    one, many = Sim2RealEnv(SLIDER), gym.make_vec("sim2real/Hopper-v0", num_envs=2)
+    for env in (one, many.unwrapped):
+        with pytest.raises(
+            UserError, match="unknown reset option 'epsode'; did you mean 'episode'"
+        ):
+            env.reset(options={"epsode": 2})
+        for wrong in (-1, 1.5, "two", True, [1, 2, 3]):
+            with pytest.raises(UserError, match="reset option 'episode' is"):
+                env.reset(options={"episode": wrong})
+    with pytest.raises(UserError, match=r"the seed is \[1, 2\]; allowed: one whole number"):
+        many.reset(seed=[1, 2])
+    for mask in ([True], np.array([1, 0]), np.array([False, False])):
+        with pytest.raises(UserError, match="reset option 'reset_mask' is"):
+            many.reset(options={"reset_mask": mask})
+    with pytest.raises(UserError, match="a seed is that of all worlds"):
+        many.reset(seed=1, options={"reset_mask": np.array([True, False])})
+    with pytest.raises(UserError, match="unknown autoreset_mode 'Same'; did you mean 'SameStep'"):
+        gym.make_vec("sim2real/Hopper-v0", autoreset_mode="Same")
+    for wrong in (0, 2.5, True):
+        with pytest.raises(UserError, match="max_episode_steps is"):
+            gym.make_vec("sim2real/Hopper-v0", max_episode_steps=wrong)
+
+
+def test_time_limits_and_time_in_the_observation():
+    env = gym.wrappers.TimeAwareObservation(gym.make("sim2real/Hopper-v0"))
+    assert env.observation_space.shape == (12,)
+    assert env.spec.max_episode_steps == env.unwrapped.simulation.episode_steps == 1000
+    env.reset(seed=0)
+    assert env.step(env.action_space.sample())[0][11] == 1
+    again = gym.make(gym.make("sim2real/Hopper-v0", domain="hard").spec)
+    assert again.unwrapped.simulation.domain.name == "hard"
+    short = gym.make("sim2real/HalfCheetah-v0", max_episode_steps=5)
+    short.reset(seed=0)
+    ends = [short.step(np.zeros(6, dtype=np.float32))[3] for _ in range(5)]
+    assert ends == [False] * 4 + [True]
+    long = gym.make_vec("sim2real/Swimmer-v0", num_envs=1, max_episode_steps=1002)
+    long.reset(seed=0)
+    ends = [bool(long.step(np.zeros((1, 2), dtype=np.float32))[3][0]) for _ in range(1002)]
+    assert ends == [False] * 1001 + [True]
+
+
+def test_sb3_options_attributes_and_pictures(gl, tmp_path, monkeypatch):
+    env = make_vec_env(SLIDER, "drawn", num_envs=2, render_mode="rgb_array")
+    env.seed(5)
+    env.reset()
+    env.reset()
+    second = [info["context"] for info in env.reset_infos]
+    env.seed(5)
+    env.set_options([{"episode": 3}, {"episode": 2}])
+    env.reset()
+    assert [info["context"] for info in env.reset_infos] == second[::-1]
+    env.set_options({"episod": 3})
+    with pytest.raises(UserError, match="unknown reset option 'episod'"):
+        env.reset()
+    env.set_options([{"episode": 3}, {}])
+    with pytest.raises(UserError, match="ask for an episode in some worlds"):
+        env.reset()
+    env.set_options()
+    env.set_attr("goal", 3.0, indices=1)
+    assert env.get_attr("goal") == [None, 3.0]
+    assert env.render().shape == (480, 320, 3)
+    assert env.metadata["render_fps"] == 50
+    with pytest.raises(UserError, match="unknown render_mode 'human'; allowed: rgb_array"):
+        make_vec_env(SLIDER, num_envs=1, render_mode="human")
+    filmed = []
+    monkeypatch.setitem(sys.modules, "moviepy", ModuleType("moviepy"))
+    recorder = VecVideoRecorder(env, str(tmp_path), lambda step: step == 0, video_length=5)
+    monkeypatch.setattr(
+        recorder, "_stop_recording", lambda: filmed.extend(recorder.recorded_frames)
+    )
+    recorder.reset()
+    for _ in range(5):
+        recorder.step(np.ones((2, 1), dtype=np.float32))
+    assert [frame.shape for frame in filmed] == [(480, 320, 3)] * 6
+    assert recorder.frames_per_sec == 50
+    recorder.recorded_frames = []
+
+
+@pytest.mark.parametrize("screen", ["", ":973"])
+def test_a_window_without_a_screen_is_refused(screen, monkeypatch):
+    monkeypatch.setenv("DISPLAY", screen)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "")
+    for make in (
+        lambda: gym.make("sim2real/Hopper-v0", render_mode="human"),
+        lambda: Sim2RealEnv(SLIDER, render_mode="human"),
+        lambda: DomainWrapper(gym.make("Hopper-v5", render_mode="human")),
+    ):
+        with pytest.raises(UserError, match="there is no screen here; allowed without one: 'rgb_"):
+            make()

@@ -1,0 +1,71 @@
+"""What a user may ask of a reset: which episodes, of which worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.errors import UserError, unknown
+from sim2real.task import BoolArray, IntArray
+
+EPISODE, MASK = "episode", "reset_mask"
+
+
+def check_options(options: Mapping[str, Any] | None, allowed: Iterable[str]) -> dict[str, Any]:
+    """A copy of the options of a reset; UserError for a name that is not `allowed`."""
+    given, names = dict(options or {}), list(allowed)
+    for name in given:
+        if name not in names:
+            raise unknown("reset option", name, names)
+    return given
+
+
+def episodes_of(options: Mapping[str, Any], count: int) -> IntArray | None:
+    """The episodes that `options` ask for in `count` worlds, (count,); None where they do not.
+
+    One number is that of the first world, and the others follow.
+    """
+    if EPISODE not in options:
+        return None
+    given = np.asarray(options[EPISODE])
+    whole = np.issubdtype(given.dtype, np.integer) and given.shape in ((), (count,))
+    if not whole or not np.all((given >= 0) & (given < 2**62)):
+        raise UserError(
+            f"reset option 'episode' is {options[EPISODE]!r}; allowed: a whole number from 0"
+            + (f", or {count} of them" if count > 1 else "")
+        )
+    numbers: IntArray = given.astype(np.int64)
+    return numbers + np.arange(count) if given.ndim == 0 else numbers
+
+
+def mask_of(options: Mapping[str, Any], num_envs: int) -> BoolArray | None:
+    """Which worlds `options` reset, (num_envs,) bool; None where they do not tell."""
+    if MASK not in options:
+        return None
+    mask: NDArray[Any] = np.asarray(options[MASK])
+    if mask.shape != (num_envs,) or mask.dtype != np.bool_ or not mask.any():
+        raise UserError(
+            f"reset option 'reset_mask' is {options[MASK]!r}; allowed: {num_envs} of True or "
+            "False, at least one True"
+        )
+    return mask
+
+
+def one_seed(seed: Any) -> int | None:
+    """The seed of a reset; UserError for a list: the worlds of a batch share one."""
+    if seed is not None and not isinstance(seed, int | np.integer):
+        raise UserError(
+            f"the seed is {seed!r}; allowed: one whole number, of which each world's episodes are "
+            "drawn by their number"
+        )
+    return None if seed is None else int(seed)
+
+
+def checked_steps(steps: Any) -> int:
+    """A time limit in control steps; UserError unless it is a whole number from 1."""
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise UserError(f"max_episode_steps is {steps!r}; allowed: a whole number from 1")
+    return int(steps)
