@@ -23,6 +23,9 @@ from sim2real.simulation.screen import require_screen
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array
 
+_SIZES = ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nsensor", "neq")
+"""What two models with the same elements have in common, besides the names."""
+
 _ONE = np.zeros(1, dtype=np.int64)  # the one world there is
 
 
@@ -51,6 +54,9 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     state up, or numbers were not finite: such an episode is terminated, with a reward of 0 and the
     last observation that was good.
 
+    An environment may make its model anew when it is reset, with the same elements: the domain then
+    changes that one, and its first observation is the one that the environment computed before.
+
     Raises UserError for an environment without a model, and for a domain that does not fit it.
     """
 
@@ -61,6 +67,16 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         gymnasium.Wrapper.__init__(self, env)
         require_screen(env.render_mode)
         check_foreign(self.domain)
+        self._context: dict[str, float] = {}
+        self._observation: Any = None
+        self._generators = EpisodeGenerators(0)
+        self._episode = -1
+        self._steps = np.zeros(1, dtype=np.int64)
+        self._terms = Terms(env.observation_space)
+        self._bind(env)
+
+    def _bind(self, env: AnyEnv) -> None:
+        """Take up the model that the environment has at present."""
         subject = subject_of(env)
         self._model: mujoco.MjModel = env.unwrapped.model  # type: ignore[attr-defined]
         self._data: mujoco.MjData = env.unwrapped.data  # type: ignore[attr-defined]
@@ -74,12 +90,6 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._acts, self._senses = bool(plan.actuation), bool(plan.sensing)
         self._pays_late = bool(plan.reward)
         self._late = [e.sources for e in plan.actuation if e.kind == "delay" and len(e.sources)]
-        self._terms = Terms(env.observation_space)
-        self._context: dict[str, float] = {}
-        self._observation: Any = None
-        self._generators = EpisodeGenerators(0)
-        self._episode = -1
-        self._steps = np.zeros(1, dtype=np.int64)
 
     @property
     def episode(self) -> int:
@@ -104,10 +114,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         with warnings_logged():
             observation, info = self.env.reset(seed=own, options=given or None)
         if self.env.unwrapped.model is not self._model:  # type: ignore[attr-defined]
-            raise UserError(
-                f"{type(self.env.unwrapped).__name__} makes a new model when it is reset; a domain "
-                "can only change one that stays"
-            )
+            draws = self._bind_anew()
         self._disturb_anew(draws)
         self._observation = self._seen_first(observation)
         return self._observation, info | {"context": dict(self._context)}
@@ -135,6 +142,27 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """Give the model back as it was found, and close the environment."""
         self._writer.restore()
         super().close()
+
+    def _bind_anew(self) -> Array:
+        """Change the model that the environment has made in its reset; the episode's draws.
+
+        Raises UserError where its elements are not those of the last one.
+        """
+        unwrapped: Any = self.env.unwrapped
+        differ = [
+            f"{name} is {getattr(unwrapped.model, name)}, not {getattr(self._model, name)}"
+            for name in _SIZES
+            if getattr(unwrapped.model, name) != getattr(self._model, name)
+        ]
+        if unwrapped.model.names != self._model.names or differ:
+            raise UserError(
+                f"{type(unwrapped).__name__} makes another model when it is reset; a domain needs "
+                f"one with the same elements: {', '.join(differ) or 'names differ'}"
+            )
+        self._bind(self.env)
+        draws = self._begin()
+        mujoco.mj_forward(self._model, self._data)
+        return draws
 
     def _begin(self) -> Array:
         """Draw the episode's context, (1, entries), and write it into the model."""

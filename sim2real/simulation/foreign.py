@@ -149,20 +149,38 @@ def subject_of(env: AnyEnv) -> Subject:
         )
     if type(unwrapped).__module__.startswith("sim2real."):
         raise UserError(f"{name} is a task already: gymnasium.make(id, domain=...) gives it one")
-    control_dt = getattr(unwrapped, "dt", None)
+    control_dt = _control_dt(unwrapped, model)
     if control_dt is None:
-        raise UserError(f"{name} does not tell its control step: it needs an attribute dt, in s")
+        raise UserError(
+            f"{name} does not tell its control step: it needs an attribute dt, in s, or frame_skip"
+        )
     limited = env.has_wrapper_attr("_max_episode_steps")  # TimeLimit's
     episode_s = float("inf")
     if limited:
-        episode_s = env.get_wrapper_attr("_max_episode_steps") * float(control_dt)
+        episode_s = env.get_wrapper_attr("_max_episode_steps") * control_dt
     return Subject(
         name,
         Terms(env.observation_space).terms,
-        float(control_dt),
+        control_dt,
         episode_s,
         commands=_commands(env.action_space, model),
     )
+
+
+def _control_dt(unwrapped: Any, model: mujoco.MjModel) -> float | None:
+    """The control step in s: `dt`, else that of `frame_skip`, else that of an inner environment.
+
+    The mazes and the kitchen of gymnasium-robotics keep the robot in an environment of its own,
+    which has the same model. None where nothing tells.
+    """
+    if getattr(unwrapped, "dt", None) is not None:
+        return float(unwrapped.dt)
+    if getattr(unwrapped, "frame_skip", None) is not None:
+        return float(unwrapped.frame_skip * model.opt.timestep)
+    for part in vars(unwrapped).values():
+        if isinstance(part, gymnasium.Env) and getattr(part.unwrapped, "model", None) is model:
+            return _control_dt(part.unwrapped, model)
+    return None
 
 
 class Terms:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.wrappers import TimeLimit
@@ -54,6 +55,17 @@ class Remade(SliderEnv):
 
     def reset_model(self):
         self.model, self.data = self._initialize_simulation()
+        return super().reset_model()
+
+
+class Grown(SliderEnv):
+    """Has a body more from its first reset on."""
+
+    def reset_model(self):
+        spec = mujoco.MjSpec.from_file(MODEL)
+        spec.worldbody.add_body(name="other")
+        self.model = spec.compile()
+        self.data = mujoco.MjData(self.model)
         return super().reset_model()
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium as gym
 import mujoco
@@ -17,7 +18,7 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 import sim2real as s2r
 from sim2real.errors import UserError
 from sim2real.simulation.domain_wrapper import DomainWrapper, episode_seed
-from sim2real.simulation.foreign import find_foreign
+from sim2real.simulation.foreign import _control_dt, find_foreign
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "robots"))
 import slider_env
@@ -40,6 +41,7 @@ SHIFT = {
     ]
 }
 MASS = {"dynamics": [{"field": "body_mass", "scale": {"uniform": [0.5, 2.0]}}]}
+PUSHED = {"disturbances": [{"push": {"uniform": [1.0, 2.0]}, "of": "mass", "every": 0.04}]}
 FOREIGN = ["Hopper-v5", "FetchReach-v4", "HandReach-v3", "AdroitHandHammer-v1"]
 
 
@@ -329,13 +331,61 @@ def test_domains_that_do_not_fit_are_refused_by_name(domain, message):
         slider(domain)
 
 
+def test_a_model_that_is_made_anew_is_changed_anew():
+    """As the environment whose model stays: the same draws, on the new nominal values."""
+    stays, remade = (
+        DomainWrapper(env, {**MASS, **PUSHED})
+        for env in (slider_env.SliderEnv(), slider_env.Remade())
+    )
+    models = []
+    for seed in (0, 1, None):
+        observation, told = remade.reset(seed=seed)
+        expected, as_told = stays.reset(seed=seed)
+        models.append(remade.unwrapped.model)
+        np.testing.assert_array_equal(observation, expected)
+        assert told["context"] == as_told["context"]
+        assert remade.unwrapped.model.body_mass[1] == stays.unwrapped.model.body_mass[1] != 2.0
+        for _ in range(5):
+            action = np.full(1, 0.5, dtype=np.float32)
+            np.testing.assert_array_equal(remade.step(action)[0], stays.step(action)[0])
+    assert len({id(model) for model in models}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "control_dt"),
+    [("AntMaze_UMaze-v5", 0.05), ("PointMaze_UMaze-v3", 0.01), ("FrankaKitchen-v1", 0.08)],
+)
+def test_the_control_step_of_an_inner_environment(name, control_dt):
+    domain = {"dynamics": [{"field": "dof_damping", "scale": 3.0}], "actuation": [{"delay": 0.1}]}
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # the kitchen hands out one array again and again
+        env = DomainWrapper(make(name), domain)
+        env.reset(seed=0)
+    assert env._dt == pytest.approx(control_dt)
+    data, before = env.unwrapped.data, env.unwrapped.data.time
+    with warnings.catch_warnings(action="ignore"):
+        env.step(env.action_space.sample())
+    assert data.time - before == pytest.approx(control_dt)
+
+
+def test_the_control_step_follows_from_frame_skip():
+    env = slider_env.SliderEnv()
+    bare = SimpleNamespace(model=env.model, data=env.data, frame_skip=5)
+    assert _control_dt(bare, env.model) == _control_dt(env, env.model) == 0.02
+    bare.frame_skip = None
+    assert _control_dt(bare, env.model) is None
+    bare.inner = env
+    assert _control_dt(bare, env.model) == 0.02
+
+
 def test_environments_that_cannot_have_a_domain_are_refused():
     with pytest.raises(UserError, match="CartPole-v1 is no MuJoCo environment"):
         DomainWrapper(gym.make("CartPole-v1"))
     with pytest.raises(UserError, match=r"Hopper-v0 is a task already: gymnasium\.make"):
         DomainWrapper(gym.make("sim2real/Hopper-v0"), SHIFT)
-    with pytest.raises(UserError, match="Remade makes a new model when it is reset"):
-        DomainWrapper(slider_env.Remade(), MASS).reset()
+    with pytest.raises(UserError, match=r"Grown makes another model .* nbody is 3, not 2"):
+        DomainWrapper(slider_env.Grown(), MASS).reset()
     with pytest.raises(UserError, match="has no actuator"):
         DomainWrapper(make("FetchReach-v4"), {"actuation": [{"strength": 1.2}]})
 
