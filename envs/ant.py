@@ -78,7 +78,7 @@ class Ant(GymnasiumTask):
     def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
         moved = world.xpos[:, TORSO, 0] - world.previous["xpos"][:, TORSO, 0]
         terms = {
-            "forward": moved / self.control_dt,
+            "forward": moved / world.step_s,
             "healthy": bonus(self._healthy(world), 1.0),
             "control": -control_cost(action, 0.5),
         }

@@ -69,7 +69,7 @@ class Furuta(Task):
         return {
             "arm": angles[:, :1],
             "pendulum": np.hstack([np.cos(angles[:, 1:]), np.sin(angles[:, 1:])]),
-            "velocity": moved / self.control_dt,
+            "velocity": moved / world.step_s[:, None],
             "last_action": world.last_action,
         }
 
@@ -80,7 +80,7 @@ class Furuta(Task):
         height = (1 + np.cos(world.qpos[:, 1])) / 2
         balances = np.abs(_from_up(world.qpos[:, 1])) < UPRIGHT
         balanced = world.memory["balanced_s"]
-        balanced[:, 0] = np.where(balances, balanced[:, 0] + self.control_dt, 0.0)
+        balanced[:, 0] = np.where(balances, balanced[:, 0] + world.step_s, 0.0)
         still = np.exp(-((world.qvel / 5.0) ** 2).sum(axis=1))
         return {
             "upright": height,

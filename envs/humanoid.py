@@ -98,7 +98,7 @@ class Humanoid(GymnasiumTask):
         mass = _body_mass(world)
         moved = _centre_x(mass, world.xipos) - _centre_x(mass, world.previous["xipos"])
         terms = {
-            "forward": 1.25 * (moved / self.control_dt),
+            "forward": 1.25 * (moved / world.step_s),
             "healthy": bonus(self._healthy(world), 5.0),
             "control": -control_cost(action.astype(np.float64), 0.1),
         }

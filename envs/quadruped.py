@@ -160,7 +160,7 @@ class Quadruped(Task):
         """s in the air beyond 0.1 of the feet that land in this step, together, (n,)."""
         air = world.memory["air"]
         paid = np.where(touching, np.clip(air, 0.1, LONGEST_STRIDE) - 0.1, 0.0)
-        air[:] = np.where(touching, 0.0, air + self.control_dt)
+        air[:] = np.where(touching, 0.0, air + world.step_s[:, None])
         total: Array = paid.sum(axis=1)
         return total
 

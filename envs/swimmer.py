@@ -41,5 +41,5 @@ class Swimmer(GymnasiumTask):
         return {"position": world.qpos[:, 2:], "velocity": world.qvel}
 
     def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
-        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / self.control_dt
+        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {"forward": forward, "control": -control_cost(action, 1e-4)}

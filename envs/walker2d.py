@@ -50,7 +50,7 @@ class Walker2d(GymnasiumTask):
         return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
 
     def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
-        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / self.control_dt
+        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {
             "forward": forward,
             "healthy": bonus(self._healthy(world), 1.0),

@@ -87,8 +87,9 @@ class Task:
     (`world.joint("hinge").qpos` is (n, 1)); `world.previous["qpos"]` holds the values before the
     control step of every field listed in `remembers`. Besides it has `memory` (what the task keeps
     by name), `last_action` (n, nu) (the one given before, as long as `control` and `reward` run;
-    then the one just given; zeros at the start), `steps` (n,) (control steps of the episode) and
-    `difficulty`, which a training may raise from 0 to 1 (`training.callbacks.Difficulty`).
+    then the one just given; zeros at the start), `steps` (n,) (control steps of the episode),
+    `step_s` (n,) (seconds of the last control step, which a domain may change) and `difficulty`,
+    which a training may raise from 0 to 1 (`training.callbacks.Difficulty`).
     """
 
     model: ClassVar[str] = ""

@@ -18,26 +18,18 @@ from sim2real.domains.forces import bind_disturbances
 from sim2real.domains.ground import add_ground
 from sim2real.domains.keyframes import bind_keyframe
 from sim2real.domains.other_model import spec_of
+from sim2real.domains.periods import control_period
 from sim2real.domains.plan import Plan
 from sim2real.domains.signals import bind_actuation, bind_sensing
 from sim2real.domains.writes import merged
 from sim2real.errors import UserError
-from sim2real.task import ObservationTerm, Task, whole_steps
-
-MOST_SUBSTEPS = 10_000
-"""Physics steps of a control step, at most."""
+from sim2real.task import ObservationTerm, Task
 
 
 def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
     """The nominal model of `task` in `domain`, compiled: that of `prepared_spec`."""
     model = task.compiled(prepared_spec(task, domain))
-    what = f"task {task.name!r}: the control step"
-    substeps = whole_steps(task.control_dt, model.opt.timestep, what)
-    if substeps > MOST_SUBSTEPS:
-        raise UserError(
-            f"{what} of {task.control_dt:g} s takes {substeps:,} physics steps of "
-            f"{model.opt.timestep:g} s; allowed: up to {MOST_SUBSTEPS:,}"
-        )
+    control_period(task, domain, model.opt.timestep)
     return model
 
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from sim2real.config import Config
 from sim2real.domains.actuation import Actuation
 from sim2real.domains.correlation import Correlated
-from sim2real.domains.distributions import Constant
+from sim2real.domains.distributions import Constant, DistributionField
 from sim2real.domains.disturbances import IMPULSES, Disturbance
 from sim2real.domains.dynamics import Dynamics
 from sim2real.domains.mapping import NameMapping
@@ -32,6 +32,9 @@ class Domain(Config):
     keyframe: str | None = None
     """A key frame of the model, whose state every episode starts from in place of the task's start
     state. What the task draws besides, such as commands, stays."""
+    control_period: DistributionField | None = None
+    """Seconds from one control step to the next, in place of the task's; what is no constant is
+    drawn anew for each step."""
     dynamics: tuple[Dynamics, ...] = ()
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
@@ -49,6 +52,8 @@ class Domain(Config):
         parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]
         parameters = (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
         words = [f"the model {self.model}"] if self.model else []
+        if self.control_period is not None:
+            words.append(f"a control step of {self.control_period.words()} s")
         words += [f"a start from the key frame {self.keyframe}"] if self.keyframe else []
         words += [parameter.words() for parameter in parameters]
         return words + [correlated.words() for correlated in self.correlated]

@@ -118,6 +118,8 @@ def check_foreign(domain: Domain) -> None:
         raise _refused(domain, "model", "it is the environment that has one")
     if domain.keyframe is not None:
         raise _refused(domain, "keyframe", "its start states are the environment's own")
+    if domain.control_period is not None:
+        raise _refused(domain, "control_period", "its control step is the environment's own")
     for parameter in domain.dynamics:
         if parameter.field == "opt.timestep":
             raise _refused(domain, parameter.field, "its time step is the environment's own")

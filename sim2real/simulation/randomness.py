@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from sim2real.task import IntArray
 
-CONTEXT, START, SENSING, DISTURBANCE, ACTUATION, REDRAW = 1, 2, 3, 4, 5, 6
+CONTEXT, START, SENSING, DISTURBANCE, ACTUATION, REDRAW, PERIOD = 1, 2, 3, 4, 5, 6, 7
 """Streams: the context of an episode, its start state, its sensors, its pushes, its actuators, its
-commands."""
+commands, its control steps."""
 
 
 class EpisodeGenerators:

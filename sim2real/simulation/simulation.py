@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
+from sim2real.domains.periods import control_period
 from sim2real.domains.plan import Models
 from sim2real.errors import UserError
 from sim2real.registry import load_task
@@ -32,12 +33,13 @@ from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.episode import Ends, Episode, Sums, Transition
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.observations import Observations
+from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
 from sim2real.simulation.soundness import check_reward, check_start, check_written
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.world import World
-from sim2real.task import Array, BoolArray, IntArray, Task, labels, whole_steps
+from sim2real.task import Array, BoolArray, IntArray, Task, labels
 
 
 class Simulation(World):
@@ -67,9 +69,9 @@ class Simulation(World):
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
         super().__init__(prepare(self.task, self.domain), num_envs, threads)
-        self.substeps = whole_steps(self.task.control_dt, self.model.opt.timestep, "control_dt")
-        self.dt: float = self.model.opt.timestep * self.substeps
-        self.episode_steps = whole_steps(self.task.episode_s, self.task.control_dt, "episode_s")
+        period = control_period(self.task, self.domain, self.model.opt.timestep)
+        self.substeps, self.dt, self.episode_steps = period.substeps, period.dt, period.steps
+        self._control_steps = ControlSteps(period, self)
         self._kept = TaskMemory(self.task, self)
         sensed, reward_names = try_task(self.task, self)
         self._observations = Observations(self.task, self, sensed, privileged)
@@ -130,7 +132,7 @@ class Simulation(World):
         given = given if self.action_map is None else self.action_map(given)
         held = self._kept.held(active)
         self._act(given, active)
-        unstable = self.step_physics(self.substeps, self._lagged, active)
+        unstable = self._control_steps.take(self, self._lagged, self._clock, active)
         self.steps += 1 if active is None else active
         terms = self._reward(given, unstable, active)
         failed = np.array(self.task.failed(self)) & ~unstable
@@ -313,6 +315,7 @@ class Simulation(World):
         for part in (self._sums, self._kept, self._observations):
             part.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
+        self._control_steps.restore(self._clock)
         self._disturb_anew(self._all)
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
         self._batch.state[:] = snapshot["state"]

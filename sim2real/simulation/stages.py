@@ -49,7 +49,8 @@ class Unit(Stage):
         lengths, wanted = _lengths(values), self.before.lengths[moment.rows]
         stays = (np.abs(lengths - wanted) < _ROUNDING) | (lengths == 0)
         factors = np.where(stays, 1.0, wanted / np.where(stays, 1.0, lengths))
-        return values * np.repeat(factors[..., 0], 4, axis=1)
+        changed: Array = values * np.repeat(factors[..., 0], 4, axis=1)
+        return changed
 
 
 def _lengths(values: Array) -> Array:

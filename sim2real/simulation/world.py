@@ -43,8 +43,9 @@ class World:
     MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
     are named views. `previous` holds copies of fields from before the control step, `memory` what
     the task keeps, `last_action` (n, nu) the action given last, `steps` (n,) the control steps of
-    the episode; `difficulty`, in [0, 1], is for the task's start states and commands. If it
-    `sets_constants`, models are written, and what MuJoCo derives from them is computed anew.
+    the episode, `step_s` (n,) the seconds of the last one; `difficulty`, in [0, 1], is for the
+    task's start states and commands. If it `sets_constants`, models are written, and what MuJoCo
+    derives from them is computed anew.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
@@ -54,6 +55,7 @@ class World:
         self.memory: dict[str, Array] = {}
         self.last_action: Array = np.zeros((num_envs, model.nu))
         self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
+        self.step_s: Array = np.zeros(num_envs)
         self.difficulty = 1.0
         self._batch: Any = Batch(model, num_envs, threads or default_threads(), self._fill)
         forks.guard(self._batch, self)

@@ -102,7 +102,7 @@ def test_what_is_not_there_is_refused(tumbler: Task, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown key frame .* 'thron'; did you mean 'thrown'"):
         Simulation(tumbler, Domain(keyframe="thron"), threads=1)
     (tmp_path / "broken.py").write_text(TASK)
-    (tmp_path / "broken.xml").write_text(MODEL.replace('qvel="1 0 3', 'qvel="nan 0 3'))
+    (tmp_path / "broken.xml").write_text(MODEL.replace('qvel="1 0 3', 'qvel="inf 0 3'))
     broken = load_task(str(tmp_path / "broken.py"))
     with pytest.raises(UserError, match="key frame 'thrown': its qvel is not finite"):
         Simulation(broken, Domain(keyframe="thrown"), threads=1)

@@ -84,6 +84,7 @@ class Auditor:
         findings = [
             model_finding(base),
             *self._keyframe(asked, base),
+            *self._control_period(asked),
             *self._other_model(asked),
             *(self._examine(reference, part, shaken) for part in parts(self.task, asked, names)),
             together_finding(base, together),
@@ -112,6 +113,15 @@ class Auditor:
             return []
         own = self._nominal(domain.model_copy(update={"keyframe": None}))
         return [keyframe_finding(base, own.base)]
+
+    def _control_period(self, domain: Domain) -> Iterator[Finding]:
+        """Whether a control period of the domain's own is another than the task's."""
+        if (period := domain.control_period) is None:
+            return
+        words = f"a control step of {period.words()} s"
+        same = period.support == (self.task.control_dt, self.task.control_dt)
+        errors = ("has no effect: it is the task's own",) if same else ()
+        yield Finding("control_period", words, errors=errors)
 
     def _other_model(self, domain: Domain) -> Iterator[Finding]:
         """What differs where the domain has a model of its own, and if it is one known already."""

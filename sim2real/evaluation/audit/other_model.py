@@ -88,7 +88,7 @@ def other_model_findings(task: Task, domain: Domain, other: OtherModel) -> Itera
 def has_parameters(domain: Domain) -> bool:
     """Whether anything but its model sets a domain apart."""
     sections = (domain.dynamics, domain.actuation, domain.sensing, domain.disturbances)
-    return any(sections) or domain.keyframe is not None
+    return any(sections) or domain.keyframe is not None or domain.control_period is not None
 
 
 def _same_world(other: OtherModel, domain: Domain) -> Iterator[str]:

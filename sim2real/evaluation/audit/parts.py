@@ -93,7 +93,7 @@ class Part:
 
 def bare(domain: Domain) -> Domain:
     """The domain without any parameter: its model as it is."""
-    kept = {"name", "about", "model", "mapping", "keyframe"}
+    kept = {"name", "about", "model", "mapping", "keyframe", "control_period"}
     return Domain(**domain.model_dump(include=kept))
 
 
