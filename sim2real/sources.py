@@ -86,15 +86,16 @@ def find_source(reference: str) -> Source | None:
     return None if file is None else read_source(file, name)
 
 
-def read_source(file: Path, name: str = "") -> Source:
+def read_source(file: Path, name: str = "", below: Path = Path("/")) -> Source:
     """The source with the main file `file`: it, and what it imports from its folder or package.
 
-    Raises UserError if it is not there or too large.
+    Nothing outside the folder `below` is part of it. Raises UserError if it is not there or too
+    large.
     """
     if not file.is_file():
         raise UserError(f"the file {file} does not exist")
-    root = file.parent
-    while (root / "__init__.py").is_file() and root.parent != root:
+    root, top = file.parent, below.resolve()
+    while (root / "__init__.py").is_file() and root not in (top, root.parent):
         root = root.parent
     files: dict[str, bytes] = {}
     waiting = [file.relative_to(root).as_posix()]

@@ -159,10 +159,18 @@ def _file_of(code: str | type) -> Path:
 
 
 def model_digest(model: mujoco.MjModel) -> str:
-    """A digest of a compiled model with every mesh."""
-    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()
+    """A digest of a compiled model with every mesh and texture, not of the place of its files."""
+    digest = hashlib.sha256(model.names)
+    for part in (model, model.opt, model.stat):
+        for name in sorted(dir(part)):
+            value = None if name.startswith("_") or "path" in name else getattr(part, name)
+            if isinstance(value, np.ndarray | int | float) and name not in _OF_PLACE:
+                digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+_OF_PLACE = ("nbuffer", "signature")
+"""Fields that change with the length of the paths of the model's files."""
 
 
 def _version(package: str) -> str:

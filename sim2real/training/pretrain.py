@@ -21,6 +21,7 @@ from sim2real.training import checkpoint as checkpoints
 from sim2real.training.adaptive import build_randomization, checked_randomization
 from sim2real.training.callbacks import Difficulty
 from sim2real.training.contract import map_of
+from sim2real.training.copies import read_index
 from sim2real.training.extension import differences, extend
 from sim2real.training.loop import learn, tell_rest, whole
 from sim2real.training.pictures import Pictures
@@ -199,6 +200,8 @@ def _train(folder: RunFolder, progress: bool) -> Run:
         env.close()
     if progress:
         print(f"run: {path}", file=sys.stderr)
+        if (index := read_index(path)).count:
+            print(index.describe(), file=sys.stderr)
     return at_checkpoint(folder)
 
 

@@ -19,9 +19,10 @@ from sim2real.evaluation.summary import summary
 from sim2real.plain import dump_yaml
 from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
+from sim2real.training.copies import keep_copies, read_index
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
-from sim2real.training.run import Run, load_run, seal
+from sim2real.training.run import Run, RunConfig, load_run, seal
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)
@@ -78,7 +79,7 @@ def described(run: Run) -> dict[str, Any]:
     config = run.config
     told = (run.task.__doc__ or run.task.name).strip().splitlines()[0]
     return {
-        "task": config.task,
+        "task": _task_of(config),
         "about": told,
         "kind": config.kind,
         "domain": config.domain,
@@ -95,7 +96,7 @@ def command_of(run: Run) -> str:
     config = run.config
     steps = "--steps" if config.kind == "pretrain" else "--budget"
     words = ["sim2real", config.kind]
-    words += [config.task] if config.kind == "pretrain" else [Path(str(config.source)).name]
+    words += [_task_of(config)] if config.kind == "pretrain" else [Path(str(config.source)).name]
     words += ["--domain", config.domain]
     if config.kind == "pretrain":
         words += ["--algorithm", config.algorithm]
@@ -119,6 +120,11 @@ def _randomization(told: dict[str, Any] | None) -> list[str]:
     return ["--randomization", told["name"], *_pairs("--randomization-options", options)]
 
 
+def _task_of(config: RunConfig) -> str:
+    """How the task is named, without the folder of a file."""
+    return Path(config.task).name if ".py" in config.task else config.task
+
+
 def _pairs(option: str, values: dict[str, Any]) -> list[str]:
     """The NAME=VALUE words of an option; what is None is left to its default."""
     found = [f"{name}={value}" for name, value in values.items() if value is not None]
@@ -129,8 +135,10 @@ def keep_policy(source: Run, folder: Path) -> None:
     """Copy what acts and how it was made into `folder`: no training state, no absolute source."""
     for name in ("task.json", "domains.yaml"):
         shutil.copyfile(source.path / name, folder / name)
+    keep_copies(source.path, folder)
     files.write_json(folder / "versions.json", _versions(source.path))
     config = source.config.model_dump(mode="json")
+    config["task"] = read_index(source.path).task or config["task"]
     if source.config.source:
         config["source"] = Path(source.config.source).name
     files.write_text(folder / "config.yaml", dump_yaml(config))

@@ -3,6 +3,7 @@
 config.yaml   what was asked, resolved      task.json      observation and action contract
 domains.yaml  the worlds                    versions.json  what it was made with
 manifest.json hashes of the first three     checkpoints/  tensorboard/  report/
+files/        code, models and domains of the user's own (see `copies`)
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task, trusted_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
-from sim2real.sources import source_of
+from sim2real.sources import Source, source_of
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.answers import require_answers
@@ -42,10 +43,11 @@ from sim2real.training.contract import (
     spaces_of,
     terms_of,
 )
+from sim2real.training.copies import copied_source, copies_of, place_model, read_index
 from sim2real.training.pretrained import find_run, is_published
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.training.state import load_policy
-from sim2real.trust import accept
+from sim2real.trust import accept, require_trust
 
 PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
 FOLDERS = ("checkpoints", "tensorboard", "report")
@@ -154,9 +156,25 @@ class RunFolder:
         options = {**self.config.task_options, **self.loading.task_options}
         if given is not None:
             return load_task(given, **options)
-        where = str(self.path / "config.yaml")
-        named = trusted_task(self.config.task, where, self.loading.trust_code)
-        return load_task(named, **options)
+        where, trust_code = str(self.path / "config.yaml"), self.loading.trust_code
+        index = read_index(self.path)
+        if index.task is None:
+            return load_task(trusted_task(self.config.task, where, trust_code), **options)
+        source = require_trust(copied_source(self.path, index.task), where, trust_code)
+        task = load_task(source, **options)
+        place_model(task, self.path, index)
+        return task
+
+    def method_source(self) -> Source | None:
+        """The run's copy of the code of its method, if it is trusted; None if it has none.
+
+        Raises UserError, before anything is imported, if it is not trusted.
+        """
+        method = read_index(self.path).method
+        if method is None:
+            return None
+        where, trust_code = str(self.path / "config.yaml"), self.loading.trust_code
+        return require_trust(copied_source(self.path, method), where, trust_code)
 
 
 @dataclass(frozen=True)
@@ -223,12 +241,14 @@ def create_run(
     domain = domains[config.domain]
     simulation = Simulation(task, domain, threads=1, privileged=privileged, actions=actions)
     plain = config.model_dump(mode="json")
+    copies = copies_of(task, methods, list(domains.values()))
     try:
         with files.new_folder(path) as folder:
             files.write_text(folder / "config.yaml", dump_yaml(plain))
             files.write_json(folder / "task.json", describe_task(simulation))
-            files.write_text(folder / "domains.yaml", dump_domains(dict(domains)))
+            files.write_text(folder / "domains.yaml", dump_domains(copies.domains(domains)))
             files.write_json(folder / "versions.json", versions())
+            copies.write(folder)
             seal(folder)
             for name in FOLDERS:
                 (folder / name).mkdir()

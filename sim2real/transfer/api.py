@@ -157,7 +157,7 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     check_policy(folder)
     started = _Start(
         config,
-        load_method_of_file(config.method, str(path / "config.yaml"), folder.loading.trust_code),
+        _method_of(folder, config.method),
         config.parsed_recipe(),
         load_run(path / SOURCE, accept_changes=folder.loading.accept_changes),
         folder.task,
@@ -169,6 +169,15 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     finally:
         started.env.close()
     return at_checkpoint(folder)
+
+
+def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> TransferMethod:
+    """The method of a run: a shipped one, the run's copy, or code elsewhere that is trusted."""
+    where, trust_code = str(folder.path / "config.yaml"), folder.loading.trust_code
+    copied = folder.method_source()
+    if copied is None:
+        return load_method_of_file(described, where, trust_code)
+    return load_method(copied, {key: value for key, value in described.items() if key != "name"})
 
 
 register_resumer("transfer", resume_transfer)
