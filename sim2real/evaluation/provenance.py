@@ -17,10 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import mujoco
-import numpy as np
-
 from sim2real.domains import Domain, prepare
+from sim2real.domains.digest import model_digest
 from sim2real.task import Task
 
 PACKAGE = "sim2real"
@@ -156,21 +154,6 @@ def _file_of(code: str | type) -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin)
-
-
-def model_digest(model: mujoco.MjModel) -> str:
-    """A digest of a compiled model with every mesh and texture, not of the place of its files."""
-    digest = hashlib.sha256(model.names)
-    for part in (model, model.opt, model.stat):
-        for name in sorted(dir(part)):
-            value = None if name.startswith("_") or "path" in name else getattr(part, name)
-            if isinstance(value, np.ndarray | int | float) and name not in _OF_PLACE:
-                digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
-
-
-_OF_PLACE = ("nbuffer", "signature")
-"""Fields that change with the length of the paths of the model's files."""
 
 
 def _version(package: str) -> str:

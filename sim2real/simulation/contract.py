@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain
+from sim2real.domains.digest import model_digest
 from sim2real.errors import UserError, unknown
 from sim2real.simulation.world import World
 from sim2real.task import ObservationTerm, Task
@@ -50,10 +51,8 @@ def observation_space(size: int) -> gymnasium.spaces.Box:
 def world_digest(domain: Domain, model: mujoco.MjModel) -> NDArray[np.uint8]:
     """SHA-256, (32,), of what a `domain` without its name draws, and of its nominal `model`."""
     plain = {name: data for name, data in domain.plain().items() if name not in ("about", "model")}
-    compiled = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
-    mujoco.mj_saveModel(model, None, compiled)
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    digest.update(compiled.tobytes())
+    digest.update(model_digest(model).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sim2real.config import Config, parse
+from sim2real.domains.digest import model_digest
 from sim2real.errors import UserError
-from sim2real.evaluation.provenance import model_digest
 from sim2real.files import read_json
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.contract import observation_space
