@@ -17,6 +17,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
@@ -29,6 +30,7 @@ from torch import Tensor
 from sim2real.errors import UserError, unknown
 from sim2real.policies.normalizer import NormalizedExtractor
 from sim2real.simulation import Simulation
+from sim2real.simulation.actions import chosen_map
 from sim2real.task import Task
 from sim2real.training.recipe import ACTIVATIONS, ALGORITHMS
 
@@ -59,8 +61,9 @@ def load_foreign(
     """The policy in an SB3 zip (PPO, SAC or TD3 with an MLP), on the CPU, in evaluation mode.
 
     `algorithm` and `activation` ("tanh", "relu" or "elu") are found out unless given. Nothing in
-    the file is executed. Raises UserError for a file that is missing, truncated or not such a zip,
-    and for a policy of other spaces than the task's.
+    the file is executed. Its readable text tells the range of the actions that it was trained with:
+    the task's own or [-1, 1]; where there is none, it is the task's. Raises UserError for a file
+    that is missing, truncated or not such a zip, and for a policy of other spaces than the task's.
     """
     path = Path(zip_path)
     weights, text = _read(path)
@@ -69,8 +72,13 @@ def load_foreign(
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
     simulation = Simulation(task, num_envs=1, threads=1)
-    observation_space, action_space = simulation.observation_space, simulation.action_space
-    _check_sizes(path, weights, algorithm, observation_space, action_space)
+    observation_space, own = simulation.observation_space, simulation.action_range
+    _check_sizes(path, weights, algorithm, observation_space, own)
+    action_space = _action_space(text, own.shape) or own
+    try:
+        to_task = chosen_map(action_space, own, own)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     normalized = any("normalizer.running_mean" in name for name in weights)
     options: dict[str, Any] = {
         "net_arch": _layers(weights, algorithm),
@@ -86,6 +94,7 @@ def load_foreign(
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a plain {algorithm} policy with an MLP: {reason}") from None
+    policy.action_map = to_task  # type: ignore[assignment]
     policy.set_training_mode(False)
     return policy
 
@@ -136,6 +145,21 @@ def _activation(text: str) -> str | None:
         return None
     named = re.search(r"\.(\w+)'>$", str(described))
     return named[1].lower() if named else None
+
+
+def _action_space(text: str, shape: tuple[int, ...]) -> spaces.Box | None:
+    """The bounded action space that `data` describes beside its pickle; None where there is none.
+
+    Its bounds stand there as NumPy prints them, "[-2. -2.]".
+    """
+    try:
+        described = json.loads(text)["action_space"]
+        bounds = [described[name].strip("[]").split() for name in ("low", "high")]
+        low, high = np.array(bounds, dtype=np.float32).reshape(2, *shape)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError):
+        return None
+    bounded = np.isfinite([low, high]).all() and (low < high).all()
+    return spaces.Box(low, high, dtype=np.float32) if bounded else None
 
 
 def _sizes(weights: Weights, prefix: str) -> list[int]:

@@ -14,8 +14,9 @@ from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.save_util import data_to_json
 
 from sim2real.errors import UserError
+from sim2real.evaluation.rollout import evaluate
 from sim2real.registry import load_task
-from sim2real.simulation import Simulation
+from sim2real.simulation import ActionMap, Simulation
 from sim2real.training.foreign import load_foreign
 from sim2real.training.recipe import build_offline, load_recipe
 
@@ -51,6 +52,44 @@ def test_policy_acts_as_it_did(
     got, _ = policy.predict(observations, deterministic=True)
     np.testing.assert_array_equal(got, expected)
     assert not policy.training
+
+
+@pytest.mark.parametrize("algorithm", CLASSES)
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_policy_acts_in_the_range_that_it_was_trained_in(
+    algorithm: str, rescaled: bool, tmp_path: Path
+) -> None:
+    """InvertedPendulum takes -3 to 3; PPO clips there, SAC and TD3 scale to it."""
+    options: dict[str, Any] = {} if algorithm == "ppo" else {"buffer_size": 10}
+    env: Any = gymnasium.make("InvertedPendulum-v5")
+    if rescaled:
+        env = gymnasium.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+    model = CLASSES[algorithm]("MlpPolicy", env, device="cpu", **options)
+    model.save(tmp_path / "model.zip")
+    task = load_task("inverted_pendulum")
+    policy = load_foreign(tmp_path / "model.zip", task)
+    assert policy.action_space == model.action_space
+    assert policy.action_map == (ActionMap((-3.0,), (3.0,)) if rescaled else None)  # type: ignore[comparison-overlap]
+    (row,) = evaluate(policy, task, "nominal", episodes=1)
+    simulation = Simulation(task)
+    observation, total = simulation.reset(episodes=[0]), 0.0
+    for _ in range(row.length):
+        action, _ = model.predict(np.repeat(observation, 8, axis=0), deterministic=True)
+        transition = simulation.advance(action[:1] * (3 if rescaled else 1))
+        observation, total = transition.observation, total + float(transition.reward[0])
+    assert transition.terminated[0]
+    assert total == row.total
+
+
+def test_a_policy_of_another_range_is_refused(tmp_path: Path) -> None:
+    env = gymnasium.wrappers.RescaleAction(
+        gymnasium.make("Hopper-v5"), np.float32(-2), np.float32(2)
+    )
+    PPO("MlpPolicy", env, device="cpu").save(tmp_path / "wide.zip")
+    with pytest.raises(
+        UserError, match=r"wide.zip: the policy acts in \[-2, 2\]; allowed: the range"
+    ):
+        load_foreign(tmp_path / "wide.zip", load_task("hopper"))
 
 
 def test_own_policy_saved_by_sb3_keeps_its_statistics(tmp_path: Path) -> None:
