@@ -19,6 +19,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import Choice
+from sim2real.simulation.attributes import Attributes
 from sim2real.simulation.foreign import find_foreign, foreign_domain
 from sim2real.simulation.rendering import Renderer
 from sim2real.simulation.reset_options import EPISODE, check_options, episodes_of
@@ -40,7 +41,7 @@ class SimVecEnv(VecEnv):
         if render_mode not in (None, *RENDER_MODES):
             raise unknown("render_mode", render_mode, RENDER_MODES)
         self.simulation = simulation
-        self._own: dict[str, list[Any]] = {}
+        self._attributes = Attributes(simulation, render_mode=render_mode)
         self._render_mode = render_mode
         self._renderer: Renderer | None = None
         self._started = time.time()
@@ -124,24 +125,15 @@ class SimVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """What `set_attr` set, else an attribute of the simulation (or `render_mode`)."""
-        worlds = self._get_indices(indices)
-        if attr_name in self._own:
-            return [self._own[attr_name][world] for world in worlds]
-        if attr_name == "render_mode":
-            return [self._render_mode for _ in worlds]
-        value = getattr(self.simulation, attr_name)
-        return [value for _ in worlds]
+        return self._attributes.get(attr_name, self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Keep a value of the user's own for each world asked; the others have None.
 
         Raises AttributeError for what the simulation has: its worlds share it.
         """
-        if attr_name == "render_mode" or hasattr(self.simulation, attr_name):
-            raise AttributeError(f"{attr_name} belongs to all worlds; set it on vec_env.simulation")
-        values = self._own.setdefault(attr_name, [None] * self.num_envs)
-        for world in self._get_indices(indices):
-            values[world] = value
+        worlds = list(self._get_indices(indices))
+        self._attributes.set(attr_name, [value] * len(worlds), worlds)
 
     def env_method(
         self,

@@ -15,6 +15,7 @@ from sim2real.errors import UserError, unknown
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation, Transition
 from sim2real.simulation.actions import Actions
+from sim2real.simulation.attributes import Attributes
 from sim2real.simulation.rendering import Renderer
 from sim2real.simulation.reset_options import (
     EPISODE,
@@ -88,6 +89,7 @@ class Sim2RealVectorEnv(
             "autoreset_mode": self.autoreset_mode,
         }
         self.width, self.height = width, height
+        self._attributes = Attributes(self.simulation, render_mode=render_mode)
         self._over = np.zeros(num_envs, dtype=bool)
         self._renderer: Renderer | None = None
 
@@ -188,6 +190,27 @@ class Sim2RealVectorEnv(
         ended = np.zeros(self.num_envs, dtype=bool)
         ended[transition.ended] = True
         return ended
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """What `set_attr` set, else an attribute of the simulation, for each world."""
+        return tuple(self._attributes.get(name, range(self.num_envs)))
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Keep values of the user's own: a list or tuple with one for each world, or one for all.
+
+        Raises AttributeError for what the simulation has: its worlds share it.
+        """
+        several = values if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(several) != self.num_envs:
+            raise UserError(f"{name}: {len(several)} values for {self.num_envs} worlds")
+        self._attributes.set(name, several, range(self.num_envs))
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of the simulation once, or read an attribute; one result for each world."""
+        values = self.get_attr(name)
+        if not callable(values[0]):
+            return values
+        return (values[0](*args, **kwargs),) * self.num_envs
 
     def render(self) -> tuple[NDArray[np.uint8], ...]:
         """A picture (height, width, 3) of every world."""

@@ -128,7 +128,7 @@ def test_vec_env_infos_are_what_sb3_reads():
     np.testing.assert_array_equal(env.reset(), first)
     assert env.env_is_wrapped(Monitor) == [True, True, True]
     assert env.get_attr("dt", indices=[0]) == [env.simulation.dt]
-    with pytest.raises(AttributeError, match=r"vec_env\.simulation"):
+    with pytest.raises(AttributeError, match="dt belongs to all worlds; set it on the env's sim"):
         env.set_attr("dt", 1.0)
 
 
@@ -286,6 +286,22 @@ def test_what_a_reset_cannot_do_is_refused():
     for wrong in (0, 2.5, True):
         with pytest.raises(UserError, match="max_episode_steps is"):
             gym.make_vec("sim2real/Hopper-v0", max_episode_steps=wrong)
+
+
+def test_attributes_of_a_vector_environment():
+    env = gym.make_vec("sim2real/Hopper-v0", num_envs=2)
+    env.unwrapped.set_attr("goal", [1.0, 2.0])
+    env.unwrapped.set_attr("stage", 3)
+    assert env.unwrapped.get_attr("goal") == (1.0, 2.0)
+    assert env.unwrapped.call("stage") == (3, 3)
+    assert env.unwrapped.call("dt") == (env.unwrapped.simulation.dt,) * 2
+    assert env.unwrapped.call("contexts") == ([{}, {}],) * 2
+    with pytest.raises(AttributeError, match="qpos belongs to all worlds"):
+        env.unwrapped.set_attr("qpos", 1.0)
+    with pytest.raises(UserError, match="goal: 3 values for 2 worlds"):
+        env.unwrapped.set_attr("goal", [1, 2, 3])
+    with pytest.raises(AttributeError, match="nothing"):
+        env.unwrapped.get_attr("nothing")
 
 
 def test_time_limits_and_time_in_the_observation():

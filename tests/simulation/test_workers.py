@@ -89,6 +89,37 @@ def test_episodes_are_those_of_the_wrapper_for_any_number_of_workers():
         np.testing.assert_array_equal(following[world], after)
 
 
+def test_actions_options_and_pictures_of_the_front_end():
+    """SB3's own ways: set_options, new attributes, pictures; actions in [-1, 1] are mapped."""
+    env = s2r.make_vec_env(
+        "InvertedPendulum-v5",
+        {"dynamics": WORN["dynamics"]},
+        num_envs=2,
+        threads=1,
+        actions="normalized",
+        render_mode="rgb_array",
+    )
+    try:
+        env.seed(5)
+        env.reset()
+        env.reset()
+        second = [info["context"] for info in env.reset_infos]
+        env.seed(5)
+        env.set_options([{"episode": 3}, {"episode": 2}])
+        env.reset()
+        assert [info["context"] for info in env.reset_infos] == second[::-1]
+        env.set_attr("goal", 3.0)
+        assert env.get_attr("goal") == [3.0, 3.0]
+        assert env.render_mode == "rgb_array"
+        env.step(np.full((2, 1), 0.5, dtype=np.float32))
+        controls = env.get_attr("data")
+        assert [float(data.ctrl[0]) for data in controls] == [1.5, 1.5]
+    finally:
+        env.close()
+    with pytest.raises(UserError, match="it must give it the render_mode"):
+        s2r.make_vec_env("slider_env:make", num_envs=1, render_mode="rgb_array")
+
+
 def test_attributes_and_methods_of_the_environments():
     env = vec_env(num_envs=2, workers=1)
     try:
