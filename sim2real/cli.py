@@ -22,8 +22,17 @@ from tyro.conf import Positional
 from sim2real import __version__
 from sim2real.arguments import check_words
 from sim2real.errors import UserError
-from sim2real.files import write_json
-from sim2real.output import Outcome, compared, evaluated, pairs, pretrainings, table, trained
+from sim2real.files import unused, write_json
+from sim2real.output import (
+    Outcome,
+    can_write,
+    compared,
+    evaluated,
+    pairs,
+    pretrainings,
+    table,
+    trained,
+)
 from sim2real.verbs import Audit, Command, Doctor, List, OfRun, Pairs, Publish, View
 
 REFUSED = (
@@ -193,6 +202,8 @@ class Evaluate(OfRun):
         from sim2real.evaluation.summary import summary
 
         policy, task, folder = self._load()
+        folder = self.out or folder
+        kept = can_write(folder)
         rows = evaluate(
             policy,
             task,
@@ -202,8 +213,6 @@ class Evaluate(OfRun):
             num_envs=self.num_envs,
             deterministic=not self.stochastic,
         )
-        folder = self.out or folder
-        save_rows(folder / "evaluation.jsonl", rows)
         data = {
             "policy": str(self.policy),
             "task": task.reference,
@@ -215,8 +224,13 @@ class Evaluate(OfRun):
         shown = [evaluated(f"{self.policy} on {task.name}", data["domains"])]
         if data["parameters"]:
             shown.append(table("return against what was drawn", data["parameters"]))
-        picture = write_sensitivity(folder / "sensitivity.png", rows)
-        return Outcome(data, shown, folder / "evaluation.json", page=picture)
+        if not kept:
+            return Outcome(data, shown)
+        table_file, rows_file, picture_file = unused(
+            folder, "evaluation.json", "evaluation.jsonl", "sensitivity.png"
+        )
+        save_rows(rows_file, rows)
+        return Outcome(data, shown, table_file, page=write_sensitivity(picture_file, rows))
 
     def _load(self) -> tuple[Any, Any, Path]:
         """The policy, its task, and the folder for results."""

@@ -5,11 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim2real.errors import UserError, brief, unknown
+
+MOST_STEPS, MOST_WORLDS, MOST_EPISODES, MOST_SEEDS = 10**12, 100_000, 1_000_000, 1_000
+"""Control steps of a training, worlds stepped together, episodes in a domain, seeds of a study:
+limits far beyond what is of use, so that a slip is refused before it takes memory or years."""
+LAST_SEED = 2**32 - 1
+
+Count = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+Worlds = Annotated[int, Field(ge=1, le=MOST_WORLDS)]
+Episodes = Annotated[int, Field(ge=1, le=MOST_EPISODES)]
+Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 
 
 class Config(BaseModel):
@@ -36,7 +46,7 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
     except ValidationError as error:
         by_place: dict[tuple[int | str, ...], list[Any]] = {}
         for problem in error.errors():
-            by_place.setdefault(_place(problem["loc"]), []).append(problem)
+            by_place.setdefault(_place(problem), []).append(problem)
         problems = "; ".join(_words(model, *found) for found in by_place.items())
         raise UserError(f"{where}: {problems}") from None
 
@@ -45,8 +55,11 @@ _BRANCH = re.compile(r"[\[(]|^(int|float|str|bool|none|dict|list|tuple|constrain
 """What pydantic names the alternatives of a union in the place of an error."""
 
 
-def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def _place(problem: Any) -> tuple[int | str, ...]:
     """Where a problem is; all alternatives of a union are in one place."""
+    location: tuple[int | str, ...] = problem["loc"]
+    if problem["type"] == "extra_forbidden":  # the last part is what the user wrote
+        return location
     return tuple(itertools.takewhile(lambda part: not _BRANCH.search(str(part)), location))
 
 

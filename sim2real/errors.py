@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import reprlib
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 
 class UserError(ValueError):
@@ -27,6 +29,15 @@ def brief(value: object) -> str:
     else:
         shown = reprlib.repr(value)
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+
+
+def whole_number(name: str, value: object, low: int, high: int) -> int:
+    """`value` if it is a whole number from `low` to `high`; UserError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise UserError(f"{name} is {brief(value)}; allowed: a whole number")
+    if not low <= operator.index(value) <= high:
+        raise UserError(f"{name} is {brief(value)}; allowed: {low:,} to {high:,}")
+    return operator.index(value)
 
 
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> UserError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -126,6 +128,37 @@ def read_text(path: Path, most: int) -> str:
         raise UserError(f"{path} is not UTF-8 text: {error}") from None
     except ValueError as error:  # a zero byte in the path
         raise UserError(f"{str(path)!r} is no path of a file: {error}") from None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why no file can be written into `folder`, which need not be there yet; None: it can."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return os.strerror(error.errno or errno.EACCES)
+
+
+def require_writable(folder: Path) -> None:
+    """UserError if no file can be written into `folder`, which need not be there yet."""
+    if reason := unwritable(folder):
+        raise UserError(f"{folder} cannot be written: {reason}")
+
+
+def unused(folder: Path, *names: str) -> tuple[Path, ...]:
+    """Paths of these names in `folder`, all with the same number if one of them is there.
+
+    evaluation.json, then evaluation-2.json, and so on: no result takes the place of another.
+    """
+    for number in itertools.count(1):
+        mark = f"-{number}" if number > 1 else ""
+        paths = tuple(folder / f"{Path(name).stem}{mark}{Path(name).suffix}" for name in names)
+        if not any(path.exists() for path in paths):
+            return paths
+    raise AssertionError("unreachable")
 
 
 def user_path(text: str | Path) -> Path:

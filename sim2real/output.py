@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim2real.errors import UserError, brief
+from sim2real.files import unwritable
 from sim2real.plain import parse_yaml
 
 if TYPE_CHECKING:
@@ -46,6 +48,14 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         except ValueError as error:
             raise UserError(f"{name}: {brief(value)} is not a YAML value: {error}") from None
     return found
+
+
+def can_write(folder: Path) -> bool:
+    """Whether results can be kept in `folder`; if not, it says so on standard error."""
+    reason = unwritable(folder)
+    if reason:
+        print(f"{folder} cannot be written: {reason}; the result is only shown", file=sys.stderr)
+    return reason is None
 
 
 def trained(run: Run) -> Outcome:
@@ -87,7 +97,9 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     """A rich table of rows that share their keys."""
     from rich.table import Table
 
-    shown = Table(*[name.replace("_", " ") for name in rows[0]], title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left")
+    for name in rows[0]:  # folded: what a narrow terminal cuts off may be all that differs
+        shown.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
         shown.add_row(*[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row.values()])
     return shown
@@ -160,7 +172,7 @@ def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
             "mean_return": f"{one['mean_return']:,.2f}"
             + between((one["low"], one["high"]), lambda value: f"{value:,.2f}"),
             "mean_length": whole(one["mean_length"]),
-            "failed": str(one["failed"]) + between(one["failure_interval"], percent),
+            "failed": percent(one["failure_rate"]) + between(one["failure_interval"], percent),
             "unstable": str(one["unstable"]),
             **(
                 {"success": percent(one["success"]) + between(one["success_interval"], percent)}

@@ -33,7 +33,7 @@ def _camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
-def load_task(reference: str | Task | type[Task] | Source, **options: Any) -> Task:
+def load_task(reference: str | Task | type[Task] | Source, /, **options: Any) -> Task:
     """The task that `reference` names, made with `options`.
 
     `reference` is a shipped name ("hopper"), a file ("path/my_robot.py", "path/my_robot.py:Class"),

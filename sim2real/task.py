@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
 from sim2real.model_check import problems
 from sim2real.untrusted_model import check_own_model
 
@@ -131,6 +131,10 @@ class Task:
         module = type(self).__module__
         own = f"{module}:{type(self).__qualname__}"
         self.reference = self.name if self._is_shipped else own
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={brief(value)}" for name, value in self.options.items())
+        return f"{type(self).__name__}({options})"
 
     def observe(self, world: Any) -> dict[str, Array]:
         """Named terms, each (n, k); the observation is their concatenation in this order."""

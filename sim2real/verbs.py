@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tyro.conf import Positional, arg
 
-from sim2real.output import Outcome, audited, pairs, published, table
+from sim2real.files import require_writable, unused
+from sim2real.output import Outcome, audited, can_write, pairs, published, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,10 +82,10 @@ class Audit(Command):
         task = load_task(self.task, **pairs(self.task_options))
         report = audit(task, self.domain or default_domain(task), waive=self.waive)
         file, picture = None, None
-        if self.out is not None:
+        if self.out is not None and can_write(self.out):
             from sim2real.evaluation.audit.picture import write_picture
 
-            file, picture = self.out / "audit.json", self.out / "audit.png"
+            file, picture = unused(self.out, "audit.json", "audit.png")
             write_picture(picture, report)
         code = 0 if report.passed else 1
         return Outcome(report.plain(), audited(report), file, picture, code)
@@ -150,7 +151,9 @@ class View(OfRun):
         run = load_run(self.policy, **self.loading())
         out = self.out
         if out is None and not has_screen():
-            out = run.results / "report" / "view.mp4"
+            (out,) = unused(run.results / "report", "view.mp4")
+        if out is not None:
+            require_writable(out.parent)
         domains = self.domains or (run.domain,)
         view(
             run.policy,

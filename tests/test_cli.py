@@ -193,3 +193,57 @@ def test_a_target_is_shown_at_the_end_of_a_short_training(
     words = ["pretrain", "cartpole", "--steps", 130, "--target", "hard", "--out", tmp_path / "run"]
     assert sim2real(*words, *SMALL) == 0
     assert shown == [["randomized", "hard"]]
+
+
+def test_an_evaluation_keeps_the_last_one(run: Path, tmp_path: Path) -> None:
+    words = ["evaluate", run, "--domains", "randomized", "--episodes", 20, "--out", tmp_path]
+    assert sim2real(*words) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"evaluation.json", "evaluation.jsonl", "sensitivity.png"}
+    assert sim2real(*words, "--seed", 1) == 0
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.items() < after.items()
+    assert set(after) - set(before) == {
+        "evaluation-2.json",
+        "evaluation-2.jsonl",
+        "sensitivity-2.png",
+    }
+
+
+def test_what_cannot_be_kept_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", run, "--episodes", 2, "--out", "/proc/results"]
+    assert sim2real(*words) == 0
+    told = capsys.readouterr()
+    assert "/proc/results cannot be written" in told.err
+    assert "nominal" in told.out
+    assert "written to" not in told.out
+    assert sim2real("publish", run, "--episodes", 1, "--out", "/proc/results/run") == 2
+    assert "/proc/results cannot be written" in capsys.readouterr().err
+    assert sim2real("view", run, "--seconds", 0.1, "--out", "/proc/results/film.mp4") == 2
+    words = ["pretrain", "cartpole", "--steps", 64, *SMALL, "--out", "/proc/results/run"]
+    assert sim2real(*words) == 1
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("error: cannot write /proc/results")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["evaluate", "RUN"], "interrupted: nothing was written"),
+        (["resume", "RUN"], "`sim2real resume RUN` goes on from the last checkpoint"),
+    ],
+)
+def test_ctrl_c_advises_what_helps(
+    words: list[str],
+    advice: str,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sim2real.evaluation.rollout.evaluate", interrupt)
+    monkeypatch.setattr("sim2real.training.pretrain.resume", interrupt)
+    assert sim2real(*[run if word == "RUN" else word for word in words]) == 130
+    assert advice in capsys.readouterr().err

@@ -101,3 +101,21 @@ def test_a_path_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.user_path("~/a") == tmp_path / "a"
     assert files.user_path("a/b") == Path("a/b")
+
+
+def test_an_unused_name_is_that_of_all_files(tmp_path):
+    assert files.unused(tmp_path, "a.json", "b.png") == (tmp_path / "a.json", tmp_path / "b.png")
+    (tmp_path / "b.png").touch()
+    expected = (tmp_path / "a-2.json", tmp_path / "b-2.png")
+    assert files.unused(tmp_path, "a.json", "b.png") == expected
+
+
+def test_whether_a_folder_can_be_written(tmp_path):
+    assert files.unwritable(tmp_path) is None
+    assert files.unwritable(tmp_path / "new" / "deeper") is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for place in (Path("/proc/new"), tmp_path / "file" / "new"):
+        assert files.unwritable(place)
+        with pytest.raises(UserError, match="cannot be written: "):
+            files.require_writable(place)

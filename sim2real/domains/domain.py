@@ -47,6 +47,13 @@ class Domain(Config):
             raise ValueError("a mapping needs a model of the domain's own")
         return self
 
+    def __repr__(self) -> str:
+        sections = ("dynamics", "actuation", "sensing", "disturbances", "correlated")
+        counts = [f"{name}={len(getattr(self, name))}" for name in sections if getattr(self, name)]
+        return f"Domain({', '.join([repr(self.name), *counts])})"
+
+    __str__ = __repr__
+
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""
         parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]

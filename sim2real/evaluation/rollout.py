@@ -22,8 +22,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
+from sim2real.config import MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, load_domain, named_apart
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
@@ -34,7 +35,7 @@ from sim2real.task import Array, IntArray, ObservationTerm, Task
 if TYPE_CHECKING:
     from sim2real.simulation.workers import WorkerVecEnv
 
-MOST_WORLDS = 128
+USUAL_WORLDS = 128
 """Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
 
 MOST_FOREIGN = 16
@@ -81,6 +82,11 @@ class Row:
     context: dict[str, float]
     success: bool | None = None
 
+    def __repr__(self) -> str:
+        end = "failed" if self.failed else "unstable" if self.unstable else "truncated"
+        told = f"total={self.total:.6g}, length={self.length}, {end}"
+        return f"Row({self.domain!r}, seed={self.seed}, episode={self.episode}, {told})"
+
 
 def evaluate(
     policy: Policy,
@@ -102,13 +108,15 @@ def evaluate(
     a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
     processors). Raises UserError if the policy's spaces do not fit the task.
     """
-    if episodes < 1:
-        raise UserError(f"episodes must be at least 1, got {episodes}")
+    whole_number("episodes", episodes, 1, MOST_EPISODES)
+    whole_number("seed", seed, 0, 2**63 - 1)
+    if num_envs is not None:
+        whole_number("num_envs", num_envs, 1, MOST_WORLDS)
     subject = find_foreign(task) or load_task(cast(str | Task, task))
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     rows: list[Row] = []
     for domain in named_apart([(given, _load_domain(subject, given)) for given in several]):
-        most = MOST_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
+        most = USUAL_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
         size = min(num_envs or most, episodes)
         with (
             one_thread(),

@@ -24,6 +24,7 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
         "high": mean["high"],
         "mean_length": sum(row.length for row in rows) / len(rows),
         "failed": sum(row.failed for row in rows),
+        "failure_rate": sum(row.failed for row in rows) / len(rows),
         "failure_interval": _exact([row.failed for row in rows]),
         "unstable": sum(row.unstable for row in rows),
         **_success([row.success for row in rows if row.success is not None]),

@@ -9,8 +9,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from sim2real.config import MOST_EPISODES
 from sim2real.domains import Domain, load_domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.clips import (
     Frames,
     beside,
@@ -28,6 +29,8 @@ from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera
 from sim2real.simulation.screen import has_screen
 from sim2real.task import Task
 
+MOST_PIXELS, MOST_SECONDS = 4096, 100_000
+"""Of a side of a film, and simulated seconds of an episode."""
 FRAME_S = 1 / 30
 """Simulated seconds between two frames of a film, about."""
 
@@ -50,8 +53,12 @@ def view(
     episodes that `evaluate` runs. Returns what was written.
     Raises UserError where there is no OpenGL, no screen, or `out` is of another kind.
     """
-    if episodes < 1 or not seconds > 0 or min(size) < 16:
-        raise UserError("episodes, seconds and size must be positive (a picture has 16 pixels)")
+    whole_number("episodes", episodes, 1, MOST_EPISODES)
+    whole_number("seed", seed, 0, 2**63 - 1)
+    for side in size:
+        whole_number("size", side, 16, MOST_PIXELS)
+    if not 0 < seconds <= MOST_SECONDS:
+        raise UserError(f"seconds is {seconds:g}; allowed: more than 0, up to {MOST_SECONDS:,}")
     loaded = load_task(task)
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     worlds = [

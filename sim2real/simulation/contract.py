@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium.spaces
@@ -105,22 +108,38 @@ def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
     return given
 
 
+@contextlib.contextmanager
+def _blaming(task: Task) -> Iterator[None]:
+    """Make an exception in a task's own code, such as an index of a joint that is not there, one
+    line that names its file; the traceback stays with it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"task {task.name!r}: {what[:300]} ({where})") from error
+
+
 def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
     """Call every method that a control step calls; return the terms of observation and reward.
 
     All fields that the task reads are bound by that. Raises UserError for a broken promise.
     """
     world.previous = {name: getattr(world, name).copy() for name in task.remembers}
-    observation = task.observe(world)
     action = np.zeros((world.num_envs, world.model.nu), dtype=np.float32)
-    control = np.shape(task.control(world, action))
+    with _blaming(task):
+        observation = task.observe(world)
+        control = np.shape(task.control(world, action))
+        rewards, failed = task.reward(world, action), task.failed(world)
+        success = task.succeeded(world)
     if control != action.shape:
         raise UserError(f"task {task.name!r}: control must be {action.shape}, got {control}")
-    rewards = task.reward(world, action)
     _check_terms(task, "observe", observation, world.num_envs, 2)
     _check_terms(task, "reward", rewards, world.num_envs, 1)
-    _check_boolean(task, "failed", task.failed(world), world.num_envs)
-    success = task.succeeded(world)
+    _check_boolean(task, "failed", failed, world.num_envs)
     if success is not None:
         _check_boolean(task, "succeeded", success, world.num_envs)
     if type(task).privileged is Task.privileged:

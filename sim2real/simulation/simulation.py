@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim2real.config import MOST_WORLDS
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.periods import control_period
 from sim2real.domains.plan import Models
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.registry import load_task
 from sim2real.simulation.actions import Choice, action_spaces
 from sim2real.simulation.context import ContextDraws, changed_by
@@ -64,8 +65,7 @@ class Simulation(World):
         privileged: bool = False,
         actions: Choice = "own",
     ) -> None:
-        if num_envs < 1:
-            raise UserError(f"num_envs must be at least 1, got {num_envs}")
+        whole_number("num_envs", num_envs, 1, MOST_WORLDS)
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
         super().__init__(prepare(self.task, self.domain), num_envs, threads)
@@ -105,6 +105,10 @@ class Simulation(World):
         self._begun = False
         self.reseed(seed)
         self.reset()
+
+    def __repr__(self) -> str:
+        worlds = f"num_envs={self.num_envs}, seed={self.seed}"
+        return f"Simulation({self.task.name!r}, {self.domain.name!r}, {worlds})"
 
     # -- one control step --------------------------------------------------------------------
 

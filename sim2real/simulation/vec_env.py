@@ -108,6 +108,9 @@ class SimVecEnv(VecEnv):
             "unstable": episode.unstable,
         }
 
+    def __repr__(self) -> str:
+        return f"SimVecEnv({self.simulation!r})"
+
     def close(self) -> None:
         """End the simulation and its threads; give the OpenGL context back."""
         if self._renderer is not None:

@@ -25,8 +25,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
+from sim2real.config import MOST_WORLDS
 from sim2real.domains import Domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.domain_wrapper import DomainWrapper
 from sim2real.simulation.episode import Episode
@@ -81,8 +82,7 @@ class WorkerVecEnv(VecEnv):
         timeout_s: float = TIMEOUT_S,
         actions: Choice = "own",
     ) -> None:
-        if num_envs < 1:
-            raise UserError(f"num_envs must be at least 1, got {num_envs}")
+        whole_number("num_envs", num_envs, 1, MOST_WORLDS)
         if not 0 <= seed < 2**63:
             raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
         self.name, self.domain = env.name, domain

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, field_validator
 
-from sim2real.config import Config, parse
-from sim2real.errors import UserError
+from sim2real.config import MOST_SEEDS, Config, Count, Episodes, Seed, parse
+from sim2real.errors import UserError, whole_number
 from sim2real.files import read_yaml, user_path
 from sim2real.registry import trusted_task
 from sim2real.transfer.method import trusted_method
 
-Count = Annotated[int, Field(ge=1)]
 SCRATCH = "scratch"
 """The baseline method, learning in the target alone; part of every study."""
 
@@ -37,7 +36,7 @@ class Oracle(Config):
     """The reference of each target: trained in the target itself, without a budget."""
 
     steps: Count
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -51,8 +50,8 @@ class Table(Config):
     task_options: dict[str, Any] = Field(default_factory=dict)
     targets: tuple[str, ...] = Field(min_length=1)
     """Names of the task's domains, or "file.yaml:name"."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
-    episodes: Count = 20
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, max_length=MOST_SEEDS)
+    episodes: Episodes = 20
     """Episodes of every evaluation."""
     audit: bool | tuple[str, ...] = True
     """Whether the domains are audited first; or the names of parameters whose errors are waived."""
@@ -63,7 +62,9 @@ class Table(Config):
     @classmethod
     def _counted(cls, value: Any) -> Any:
         """A number n stands for the seeds 0 to n - 1."""
-        return tuple(range(value)) if isinstance(value, int) else value
+        if isinstance(value, bool) or not isinstance(value, int):
+            return value
+        return tuple(range(whole_number("the number of seeds", value, 1, MOST_SEEDS)))
 
     @field_validator("targets", "seeds")
     @classmethod

@@ -48,6 +48,9 @@ class Checkpoint:
     training: dict[str, Tensor]
     state: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, {len(self.policy)} tensors of the policy)"
+
 
 def write_checkpoint(
     run: Path,

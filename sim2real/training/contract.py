@@ -330,7 +330,7 @@ def contract_table(
     """Every line of two contracts beside each other."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("", *sides, ""):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for line in differences:
         table.add_row(line.item, line.source, line.target, "same" if line.same else "differs")
     return table

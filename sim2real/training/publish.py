@@ -52,6 +52,7 @@ def publish(
     source = run if isinstance(run, Run) else load_run(run)
     if Path(out).exists():
         raise UserError(f"{out} exists already; choose another name or remove it")
+    files.require_writable(Path(out).parent)
     task = source.task
     asked = list(task_domains(task)) if domains is None else list(domains)
     several = load_each(task, asked)

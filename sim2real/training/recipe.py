@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import nn
 
 import sim2real.policies
-from sim2real.config import Config, parse
+from sim2real.config import Config, Count, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.policies.asymmetric import (
@@ -39,7 +39,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "el
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
+
+
+Width = Annotated[int, Field(ge=1, le=100_000)]
 
 
 def _sizes(value: object) -> object:
@@ -52,14 +54,14 @@ def _sizes(value: object) -> object:
     return sizes
 
 
-Layers = Annotated[tuple[Count, ...], BeforeValidator(_sizes)]
+Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes)]
 
 
 class Recipe(Config):
     """What the three algorithms have in common."""
 
     algorithm: str
-    num_envs: Count = 64
+    num_envs: Worlds = 64
     learning_rate: Positive = 1e-3
     lr_schedule: Literal["constant", "linear"] = "constant"
     """`linear` decays from `learning_rate` at the first step to 0 at the last."""

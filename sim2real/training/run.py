@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real import files
-from sim2real.config import Config, parse
+from sim2real.config import Config, Count, Episodes, Seed, Worlds, parse
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
@@ -53,7 +53,6 @@ PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "nu
 FOLDERS = ("checkpoints", "tensorboard", "report")
 SEALED = ("config.yaml", "task.json", "domains.yaml")
 MANIFEST, FORMAT = "manifest.json", 2
-Count = Annotated[int, Field(ge=1)]
 
 
 class RunConfig(Config):
@@ -76,8 +75,8 @@ class RunConfig(Config):
     """Control steps, over all worlds."""
     extended: tuple[Count, ...] = ()
     """The steps that were asked for before the run was extended, in this order."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    num_envs: Count
+    seed: Seed = 0
+    num_envs: Worlds
     checkpoint_every: Count | None = None
     pictures_every: Annotated[int, Field(ge=0)] = 0
     """Control steps between two animated pictures; 0 for none."""
@@ -89,7 +88,7 @@ class RunConfig(Config):
     """The run that a transfer starts from."""
     curve: tuple[int, ...] | None = None
     """Target steps at which a transfer is evaluated."""
-    curve_episodes: Count = 20
+    curve_episodes: Episodes = 20
     """Episodes of each of these evaluations."""
 
     def parsed_recipe(self) -> AnyRecipe:
@@ -125,6 +124,9 @@ class RunFolder:
     task_info: dict[str, Any]
     domains: dict[str, Domain]
     loading: Loading
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r}, {self.config.task} in {self.config.domain})"
 
     @property
     def domain(self) -> Domain:
@@ -182,6 +184,11 @@ class Run(RunFolder):
     """A run folder at one of its checkpoints."""
 
     checkpoint: Checkpoint
+
+    def __repr__(self) -> str:
+        config = self.config
+        asked = f"{config.algorithm}, {self.step:,} of {config.steps:,} steps"
+        return f"Run({str(self.path)!r}, {config.task} in {config.domain}, {asked})"
 
     @property
     def step(self) -> int:

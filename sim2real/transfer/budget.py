@@ -18,7 +18,8 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sim2real.errors import UserError
+from sim2real.config import MOST_STEPS
+from sim2real.errors import UserError, whole_number
 from sim2real.files import write_json
 
 
@@ -33,8 +34,7 @@ class Budget:
     steps: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise UserError(f"the budget is {self.steps!r}; allowed: a whole number of steps, >= 1")
+        whole_number("budget", self.steps, 1, MOST_STEPS)
 
     def usable(self, num_envs: int) -> int:
         """The largest multiple of `num_envs` within the budget: batches step all worlds at once."""

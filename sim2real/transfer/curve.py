@@ -12,13 +12,16 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import evaluate
 from sim2real.files import write_json
 from sim2real.task import Task
 
 SEED = 1_000_003
 """Added to a run's seed: the curve is measured on episodes that were not learned from."""
+
+MOST_POINTS = 10_000
+"""Evaluations of a learning curve."""
 
 
 def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
@@ -30,8 +33,7 @@ def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
     if points is None:
         return ()
     if isinstance(points, int):
-        if points < 1:
-            raise UserError(f"the curve has {points} parts; allowed: 1 and more, or target steps")
+        whole_number("the number of parts of the curve", points, 1, MOST_POINTS)
         points = [part * steps // points for part in range(points + 1)]
     wanted = sorted({0, *points, steps})
     if wanted[0] < 0 or wanted[-1] > steps:

@@ -36,6 +36,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
+from sim2real.config import Count
 from sim2real.errors import UserError
 from sim2real.policies.tensors import named_tensors, optimizer_owners
 from sim2real.training.recipe import AnyRecipe, Layers, build_algorithm
@@ -47,7 +48,6 @@ from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_e
 from sim2real.transfer.method import Options, Prepared, rows_of
 from sim2real.transfer.schedule import KeepFrozen
 
-Count = Annotated[int, Field(ge=1)]
 SMALL = (32, 32)
 NUM_ENVS = 16
 

@@ -26,6 +26,8 @@ class Row:
     tensor: str
     shape: tuple[int, ...]
     action: Action
+    alias_of: str = ""
+    """Name under which the same tensor was listed before: PPO has three for one normalizer."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ class Manifest:
         return {
             "method": self.method,
             "contract": [asdict(line) for line in self.differences],
-            "tensors": [asdict(row) | {"shape": list(row.shape)} for row in self.rows],
+            "tensors": [
+                {"tensor": row.tensor, "shape": list(row.shape), "action": row.action}
+                for row in self.rows
+                if not row.alias_of
+            ],
         }
 
     def print(self, console: Console) -> None:
@@ -62,9 +68,13 @@ class Manifest:
 def _tensor_table(method: str, rows: Sequence[Row]) -> Table:
     table = Table(title=f"Tensors ({method})", title_justify="left", title_style="bold")
     for heading in ("module", "tensors", "numbers", "fate"):
-        table.add_column(heading, justify="right" if heading == "numbers" else "left")
+        table.add_column(
+            heading, overflow="fold", justify="right" if heading == "numbers" else "left"
+        )
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
+        if row.alias_of:
+            continue
         groups.setdefault((row.tensor.rpartition(".")[0], row.action), []).append(row)
     for (module, action), members in groups.items():
         names = ", ".join(f"{row.tensor.rpartition('.')[2]} {list(row.shape)}" for row in members)

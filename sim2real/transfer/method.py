@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.config import Config, parse
+from sim2real.config import Config, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.policies.tensors import named_tensors
 from sim2real.registry import find_class
@@ -79,7 +79,7 @@ class TransferMethod(Protocol):
 class Options(Config):
     """What every method lets its user choose."""
 
-    num_envs: int | None = None
+    num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Options of the algorithm's recipe to learn with in the target, by name."""
@@ -105,10 +105,14 @@ def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row,
     coefficient = getattr(algorithm, "log_ent_coef", None)
     if coefficient is not None:
         tensors["log_ent_coef"] = coefficient
-    return tuple(
-        Row(name, tuple(np.shape(tensor.detach())), fates.get(name, "fresh"))
-        for name, tensor in tensors.items()
-    )
+    first: dict[int, str] = {}
+    rows = []
+    for name, tensor in tensors.items():
+        shape = tuple(np.shape(tensor.detach()))
+        listed = first.setdefault(id(tensor), name)
+        alias_of = "" if listed == name else listed
+        rows.append(Row(name, shape, fates.get(name, "fresh"), alias_of))
+    return tuple(rows)
 
 
 def load_method(

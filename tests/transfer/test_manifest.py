@@ -82,3 +82,16 @@ def test_a_difference_is_shown_side_by_side() -> None:
         "0.1 s",
         "differs",
     ]
+
+
+def test_a_tensor_of_several_names_is_listed_once() -> None:
+    from sim2real.training.run import load_run
+    from sim2real.transfer.method import rows_of
+
+    algorithm = load_run("pretrained:cartpole").algorithm
+    rows = rows_of(algorithm, {})
+    names = [row["tensor"] for row in Manifest("m", (), rows).to_json()["tensors"]]
+    tensors = algorithm.policy.state_dict(keep_vars=True)
+    assert len({id(tensors[name]) for name in names}) == len(names) == 16
+    assert {row.tensor for row in rows} == set(tensors)  # frozen names are all of them
+    assert sum("running_mean" in name for name in names) == 1

@@ -75,6 +75,10 @@ class AuditReport:
     hints: tuple[str, ...] = ()
     """What is sound, and yet hard for the task's policy."""
 
+    def __repr__(self) -> str:
+        found = f"{len(self.findings)} findings, {len(self.errors)} errors"
+        return f"AuditReport({self.task!r} in {self.domain!r}: {found})"
+
     @property
     def errors(self) -> tuple[str, ...]:
         """One sentence for each error that is not waived, with the parameter's name."""
