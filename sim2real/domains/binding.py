@@ -130,5 +130,6 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         reward=reward,
         pushes=pushes,
         forces=forces,
+        courses=tuple(builder.courses),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )

@@ -9,19 +9,19 @@ import mujoco
 import numpy as np
 
 from sim2real.domains.bounds import crossed, out_of_bounds
-from sim2real.domains.correlation import Correlated, Coupling, bind_coupling
+from sim2real.domains.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.domain import Domain
+from sim2real.domains.draws import Draws
 from sim2real.domains.dynamics import Dynamics, Operation
 from sim2real.domains.fields import FIELDS, STRENGTH, TABLES, ModelField
 from sim2real.domains.geometry import compile_pool, touches
 from sim2real.domains.inertia import log_cholesky, pseudo_inertia
 from sim2real.domains.inertials import ARRAYS, Inertials, LogCholesky, Payload, body_columns
-from sim2real.domains.keys import key_of
 from sim2real.domains.nominals import Nominals
 from sim2real.domains.places import Entry, Follower, Place
 from sim2real.domains.selection import selected
-from sim2real.domains.variants import Pool, spread
+from sim2real.domains.variants import spread
 from sim2real.domains.writes import Held, Inverse, Proportional, Signed, Write, merged
 from sim2real.errors import UserError
 from sim2real.task import Array, IntArray
@@ -44,8 +44,8 @@ class Bound:
         return [place for entry, _ in self.entries for place in entry.places]
 
 
-class Builder:
-    """Collects context names, distributions and writes, checking each parameter as it comes."""
+class Builder(Draws):
+    """Collects draws and writes, checking each parameter as it comes."""
 
     def __init__(
         self,
@@ -53,54 +53,14 @@ class Builder:
         model: mujoco.MjModel,
         spec: Callable[[], mujoco.MjSpec] | None = None,
     ) -> None:
-        self.domain = domain
+        super().__init__(domain)
         self.model = model
-        self.names: list[str] = []
-        self.distributions: list[Distribution] = []
         self.writes: list[Write] = []
         self.afterwards: list[Write] = []
         self.inertials: list[Inertials] = []
-        self.pool: Pool | None = None
         self._spec = spec
         self._nominals = Nominals(model)
-        self._groups: dict[str, list[int]] = {}
         self._owners: dict[tuple[str, int], str] = {}
-
-    def error(self, label: str, problem: str) -> UserError:
-        """The error that names domain and parameter."""
-        return UserError(f"domain {self.domain.name!r}: {label}: {problem}")
-
-    # -- draws --------------------------------------------------------------------------------
-
-    def draws(
-        self, label: str, elements: Sequence[str], distribution: Distribution, shared: bool
-    ) -> list[int]:
-        """Context entries for the elements; returns the entry of each."""
-        names = [label] if shared else [f"{label}:{name}" if name else label for name in elements]
-        for name in names:
-            if name in self.names:
-                raise self.error(label, f"{name!r} is drawn twice; give one of them a 'name'")
-        first = len(self.names)
-        self.names += names
-        self.distributions += [distribution] * len(names)
-        return [first] * len(elements) if shared else list(range(first, first + len(names)))
-
-    def keys(self) -> tuple[int, ...]:
-        """The keys of all draws: those of their names, of their groups, or of the geometry."""
-        keys = [key_of(name) for name in self.names]
-        for group, entries in self._groups.items():
-            for entry in entries:
-                keys[entry] = key_of(f"group {group}")
-        if self.pool is not None:
-            keys[self.pool.columns[0]] = key_of("geometry")  # the number that chooses a variant
-        return tuple(keys)
-
-    def coupling(self) -> Coupling | None:
-        """The groups and correlations of the domain, once all draws are there."""
-        try:
-            return bind_coupling(self.names, self._groups, self.domain.correlated)
-        except UserError as error:
-            raise UserError(f"domain {self.domain.name!r}: {error}") from None
 
     # -- parameters ---------------------------------------------------------------------------
 
@@ -158,7 +118,26 @@ class Builder:
             bound = self._bound(field, of, component, operation, distribution, shared, label)
         if parameter.group is not None:
             self._groups.setdefault(parameter.group, []).extend(range(first, len(self.names)))
+        if parameter.course is not None:
+            self.change(parameter.course, label, first, self._neutral(bound, first))
         return bound
+
+    def _neutral(self, bound: Bound, first: int) -> list[float]:
+        """The values of the context entries from `first` on that leave the model as it is."""
+        if bound.field.geometry or not bound.entries:
+            raise self.error(bound.label, "it is built into the model and takes no course")
+        if bound.operation != "set":
+            return [{"scale": 1.0, "add": 0.0}[bound.operation]] * (len(self.names) - first)
+        found = []
+        for source in range(first, len(self.names)):
+            own = [entry for entry, one in bound.entries if one == source]
+            values = np.unique([self._nominals.value(entry) for entry in own])
+            if len(values) != 1:
+                raise self.error(
+                    bound.label, "its elements differ, so a set has no course; use scale or add"
+                )
+            found.append(float(values[0]))
+        return found
 
     def _bound(
         self,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import Config
+from sim2real.domains.course import Course
 from sim2real.domains.distributions import Distribution, DistributionField
 from sim2real.domains.words import names, sentence
 
@@ -68,6 +69,7 @@ class Disturbance(Config):
     wavelength: Annotated[float, Field(gt=0)] | None = None
     shared: bool = False
     name: str | None = None
+    course: Course | None = None
 
     _one_name = field_validator("of", mode="before")(names)
 
@@ -81,6 +83,8 @@ class Disturbance(Config):
         for key in ("of", "every", "direction", "wavelength", "shared"):
             if getattr(self, key) and key not in _KEYS[self.kind]:
                 raise ValueError(f"{self.kind} takes no {key!r}; it takes {_keys(self.kind)}")
+        if self.course is not None and self.kind not in (*LOADS, "slope"):
+            raise ValueError(f"{self.kind} takes no course")
         self._check_values()
         return self
 
@@ -130,7 +134,7 @@ class Disturbance(Config):
         """The disturbance as a person says it."""
         what = " ".join(part for part in (self.towards, self.kind) if part)
         often = f" every {self.every.words()} s" if self.every is not None else ""
-        return sentence(what, self.of, self.shared, self._amount() + often)
+        return sentence(what, self.of, self.shared, self._amount() + often, self.course)
 
     def _amount(self) -> str:
         return f"{self.distribution.words()} {_UNITS[self.kind]}"

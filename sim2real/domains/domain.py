@@ -54,15 +54,18 @@ class Domain(Config):
 
     __str__ = __repr__
 
+    @property
+    def parameters(self) -> tuple[Dynamics | Actuation | Sensing | Disturbance, ...]:
+        """The entries of all sections."""
+        return (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
+
     def describe(self) -> list[str]:
         """The domain in words, one line a parameter."""
-        parameters: tuple[Dynamics | Actuation | Sensing | Disturbance, ...]
-        parameters = (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
         words = [f"the model {self.model}"] if self.model else []
         if self.control_period is not None:
             words.append(f"a control step of {self.control_period.words()} s")
         words += [f"a start from the key frame {self.keyframe}"] if self.keyframe else []
-        words += [parameter.words() for parameter in parameters]
+        words += [parameter.words() for parameter in self.parameters]
         return words + [correlated.words() for correlated in self.correlated]
 
     def plain(self) -> dict[str, Any]:
@@ -77,4 +80,6 @@ class Domain(Config):
         signals = (*self.actuation, *self.sensing)
         distributions += [one.distribution for one in signals if one.kind.drawn == "episode"]
         distributions += [one.distribution for one in self.disturbances if one.kind not in IMPULSES]
+        courses = [one.course for one in self.parameters if one.course is not None]
+        distributions += [one for course in courses for one in course.draws().values()]
         return all(isinstance(distribution, Constant) for distribution in distributions)

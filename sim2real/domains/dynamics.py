@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from sim2real.config import Config
+from sim2real.domains.course import Course
 from sim2real.domains.distributions import Distribution, DistributionField
 from sim2real.domains.fields import FIELDS
 from sim2real.domains.words import names, sentence
@@ -20,6 +21,7 @@ class Dynamics(Config):
 
     Without `of` every element counts that the field applies to; `shared` draws one number for all
     of them, otherwise each element has its own. `name` replaces the field in the context's names.
+    A `course` lets the value come about within an episode.
     """
 
     field: str
@@ -31,6 +33,7 @@ class Dynamics(Config):
     shared: bool = False
     name: str | None = None
     group: str | None = None
+    course: Course | None = None
 
     _one_name = field_validator("of", mode="before")(names)
 
@@ -69,4 +72,4 @@ class Dynamics(Config):
         operation, distribution = self.operation
         sign = {"scale": "×", "add": "+", "set": "="}[operation]
         what = f"{self.component} {self.field}" if self.component else self.field
-        return sentence(what, self.of, self.shared, f"{sign} {distribution.words()}")
+        return sentence(what, self.of, self.shared, f"{sign} {distribution.words()}", self.course)

@@ -97,8 +97,9 @@ def bind_push(builder: Builder, entry: Disturbance, control_dt: float, episode_s
 
 def bind_force(builder: Builder, entry: Disturbance) -> Force:
     """Bind a constant force or torque and its draws; UserError for unknown bodies."""
-    rows = _bodies(builder, entry)
+    rows, first = _bodies(builder, entry), len(builder.names)
     sources = builder.draws(entry.label, list(rows), entry.distribution, entry.shared)
+    builder.change(entry.course, entry.label, first, 0.0)
     bodies = np.array(list(rows.values()), dtype=np.intp)
     (axis,) = _axes(entry)
     return Force(bodies, np.array(sources, dtype=np.intp), axis)
@@ -124,6 +125,7 @@ def bind_slopes(builder: Builder, entries: Sequence[Disturbance]) -> None:
         if not inner and not nominal.any():
             raise builder.error(entry.label, "there is no gravity, so a slope has no effect")
         (source,) = builder.draws(entry.label, [""], entry.distribution, shared=True)
+        builder.change(entry.course, entry.label, source, 0.0)
         slopes.append((source, 0 if entry.towards == "pitch" else 1))
     builder.writes[:] = [write for write in builder.writes if write.array != "opt.gravity"]
     columns = np.arange(3)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import Config
+from sim2real.domains.course import Course
 from sim2real.domains.distributions import Choice, Constant, Distribution, DistributionField
 from sim2real.domains.kinds import Kind
 from sim2real.domains.words import names, sentence
@@ -30,6 +31,8 @@ class Imperfection(Config):
     of: tuple[str, ...] = ()
     shared: bool | str | None = None
     name: str | None = None
+    course: Course | None = None
+    """How the magnitude comes about within an episode."""
     jitter: DistributionField | None = None
     """What is added to a delay in each control step, in s."""
     steps: int = Field(default=1, ge=1)
@@ -47,7 +50,19 @@ class Imperfection(Config):
         if self.steps != 1 and self.kind.name not in LAPSES:
             raise ValueError(f"{self.kind.name} takes no steps; {' and '.join(LAPSES)} do")
         self._check_jitter()
+        self._check_course()
         return self
+
+    def _check_course(self) -> None:
+        kind, course = self.kind, self.course
+        if course is None:
+            return
+        if kind.drawn == "step" or kind.name in ("rate", "reward_delay"):
+            raise ValueError(f"{kind.name} takes no course")
+        if kind.identity is None and course.kind != "drift":
+            raise ValueError(f"without {kind.name} there is no limit, so it can only drift")
+        if kind.whole and course.kind != "step":
+            raise ValueError(f"{kind.name} is a whole number, so it can only take a step")
 
     def _check_jitter(self) -> None:
         if self.jitter is None:
@@ -111,7 +126,7 @@ class Imperfection(Config):
         if self.by_joint:
             amount += ", one draw for each joint"
         what = f"{self.section} {kind.name}".replace("_", " ")
-        return sentence(what, self.of, self.is_shared, amount)
+        return sentence(what, self.of, self.is_shared, amount, self.course)
 
 
 def _check_range(kind: Kind, distribution: Distribution) -> None:

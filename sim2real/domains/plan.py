@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains.acting import Force, Push
 from sim2real.domains.correlation import Coupling
+from sim2real.domains.course import Changing
 from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.domains.effects import Effect
 from sim2real.domains.inertials import Inertials
@@ -45,6 +46,7 @@ class Plan:
     forces: tuple[Force, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
+    courses: tuple[Changing, ...] = ()
     coupling: Coupling | None = None
     pool: Pool | None = None
     keyframe: Keyframe | None = None

@@ -47,6 +47,7 @@ def bind_actuation(
         rest = _rest_of_commands(commands, model)
     effects = _Effects(builder, episode_s, limits, rest)
     for entry in entries:
+        first = len(builder.names)
         try:
             if commands is None or entry.strength is not None:
                 rows = element_rows(model, STRENGTH, entry.of)
@@ -71,6 +72,7 @@ def bind_actuation(
                 effects.add(entry, elements, "jitter", drawn)
         else:
             effects.add(entry, columns)
+        builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
     return tuple(effects.found)
 
 
@@ -130,8 +132,10 @@ def bind_sensing(
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
+        first = len(builder.names)
         if entry.rate is None:
             sensing.add(entry, elements)
+            builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
         else:
             sensing.sample(entry, elements)
     sensing.keep_units(quaternions)

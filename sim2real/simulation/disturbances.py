@@ -6,7 +6,7 @@ import numpy as np
 
 from sim2real.domains.acting import Push
 from sim2real.domains.plan import Plan
-from sim2real.simulation.randomness import DISTURBANCE, EpisodeGenerators
+from sim2real.simulation.randomness import DISTURBANCE, Clock
 from sim2real.task import Array, IntArray
 
 BLOCK = 8
@@ -24,7 +24,6 @@ class Disturbances:
 
     def __init__(self, plan: Plan, num_envs: int, control_dt: float) -> None:
         self._plan = plan
-        self._generators = EpisodeGenerators(0)
         self._all = np.arange(num_envs)
         self._dt = control_dt
         bodies = [push.bodies for push in plan.pushes] + [force.bodies for force in plan.forces]
@@ -39,55 +38,50 @@ class Disturbances:
     def __bool__(self) -> bool:
         return len(self._bodies) > 0
 
-    def begin(
-        self,
-        generators: EpisodeGenerators,
-        xfrc: Array,
-        ids: IntArray,
-        episodes: IntArray,
-        steps: IntArray,
-        context: Array,
-    ) -> None:
+    def begin(self, xfrc: Array, clock: Clock, ids: IntArray, context: Array) -> None:
         """Take up the episodes of the worlds `ids` at the control steps where they are.
 
-        `xfrc` (n, bodies, 6), `episodes` and `steps` (n,) and `context` (n, entries) are those of
-        all worlds. Constant forces are written at once.
+        `xfrc` (n, bodies, 6) and `context` (n, entries) are those of all worlds. Constant forces
+        are written at once.
         """
-        self._generators = generators
-        self._constant[ids] = 0.0
-        for force in self._plan.forces:
-            places = np.searchsorted(self._bodies, force.bodies)
-            self._constant[ids[:, None], places, force.axis] += context[ids][:, force.sources]
+        self.change(ids, context[ids])
         xfrc[ids[:, None], self._bodies] = self._constant[ids]
         self._block[ids] = -1
         self._due[ids] = -1
-        self._catch_up(ids, episodes, steps)
+        self._catch_up(ids, clock)
 
-    def write(self, xfrc: Array, episodes: IntArray, steps: IntArray) -> None:
-        """Write what acts at the control steps `steps` (n,) into `xfrc` (n, bodies, 6)."""
+    def change(self, ids: IntArray, context: Array) -> None:
+        """Let the constant forces of the worlds `ids` be those of the `context`, (m, entries)."""
+        self._constant[ids] = 0.0
+        for force in self._plan.forces:
+            places = np.searchsorted(self._bodies, force.bodies)
+            self._constant[ids[:, None], places, force.axis] += context[:, force.sources]
+
+    def write(self, xfrc: Array, clock: Clock) -> None:
+        """Write what acts at the control steps of the `clock` into `xfrc` (n, bodies, 6)."""
         xfrc[:, self._bodies] = self._constant
         if not self._plan.pushes:
             return
-        self._catch_up(self._all, episodes, steps)
-        worlds, pushes, which = np.nonzero(self._due == steps[:, None, None])
+        self._catch_up(self._all, clock)
+        worlds, pushes, which = np.nonzero(self._due == clock.steps[:, None, None])
         if len(worlds):
             bodies = self._bodies[self._body[worlds, pushes, which]]
             np.add.at(xfrc, (worlds, bodies), self._force[worlds, pushes, which])
 
-    def _catch_up(self, ids: IntArray, episodes: IntArray, steps: IntArray) -> None:
+    def _catch_up(self, ids: IntArray, clock: Clock) -> None:
         """Draw the next block wherever all pushes of the present one are over."""
         for column, push in enumerate(self._plan.pushes):
             late = ids
-            while len(late := late[self._due[late, column, -1] < steps[late]]):
-                self._draw(push, column, late, episodes)
+            while len(late := late[self._due[late, column, -1] < clock.steps[late]]):
+                self._draw(push, column, late, clock)
 
-    def _draw(self, push: Push, column: int, ids: IntArray, episodes: IntArray) -> None:
+    def _draw(self, push: Push, column: int, ids: IntArray, clock: Clock) -> None:
         """Draw the next block of one push in the worlds `ids`."""
         self._block[ids, column] += 1
-        blocks = zip(episodes[ids].tolist(), self._block[ids, column].tolist(), strict=True)
+        blocks = zip(clock.episodes[ids].tolist(), self._block[ids, column].tolist(), strict=True)
         uniforms = np.array(
             [
-                self._generators.at(episode, DISTURBANCE, block, push.key).random((4, BLOCK))
+                clock.generators.at(episode, DISTURBANCE, block, push.key).random((4, BLOCK))
                 for episode, block in blocks
             ]
         )

@@ -124,7 +124,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         if not np.isfinite(action).all():
             raise UserError(f"an action must be finite, got {np.asarray(action).tolist()}")
         if self._disturbances:
-            self._disturbances.write(self._forces, np.array([self._episode]), self._steps)
+            self._disturbances.write(self._forces, self._clock)
         before = self._warnings()
         with warnings_logged():
             truth, reward, terminated, truncated, info = self.env.step(self._command(action))
@@ -207,8 +207,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     def _disturb_anew(self, draws: Array) -> None:
         if self._disturbances:
-            which, ids = np.array([self._episode]), np.zeros(1, dtype=np.int64)
-            self._disturbances.begin(self._generators, self._forces, ids, which, self._steps, draws)
+            self._disturbances.begin(self._forces, self._clock, _ONE, draws)
 
     @property
     def _forces(self) -> Array:

@@ -123,6 +123,12 @@ def check_foreign(domain: Domain) -> None:
     for parameter in domain.dynamics:
         if parameter.field == "opt.timestep":
             raise _refused(domain, parameter.field, "its time step is the environment's own")
+    for one in domain.parameters:
+        if one.course is not None:
+            raise UserError(
+                f"domain {domain.name!r}: {one.label}: a course cannot be had in a foreign "
+                "environment, which steps its physics by itself"
+            )
     for entry in domain.disturbances:
         if entry.bumps is not None:
             raise _refused(domain, "bumps", "they need another floor")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from sim2real.task import IntArray
 
-CONTEXT, START, SENSING, DISTURBANCE, ACTUATION, REDRAW, PERIOD = 1, 2, 3, 4, 5, 6, 7
+CONTEXT, START, SENSING, DISTURBANCE, ACTUATION, REDRAW, PERIOD, COURSE = 1, 2, 3, 4, 5, 6, 7, 8
 """Streams: the context of an episode, its start state, its sensors, its pushes, its actuators, its
-commands, its control steps."""
+commands, its control steps, what drifts in it."""
 
 
 class EpisodeGenerators:

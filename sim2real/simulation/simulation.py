@@ -15,11 +15,11 @@ from sim2real.config import MOST_WORLDS
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions import Distribution
 from sim2real.domains.periods import control_period
-from sim2real.domains.plan import Models
 from sim2real.errors import UserError, whole_number
 from sim2real.registry import load_task
 from sim2real.simulation.actions import Choice, action_spaces
 from sim2real.simulation.context import ContextDraws, changed_by
+from sim2real.simulation.contexts import Contexts
 from sim2real.simulation.contract import (
     FIELD,
     broadcast,
@@ -89,7 +89,6 @@ class Simulation(World):
             quaternions=quaternions,
         )
         self._plan = bind(self.domain, self.model, subject)
-        self._models = Models(self._batch)
         self.sets_constants = self._plan.sets_constants
         self._draws = ContextDraws(self._plan)
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
@@ -99,8 +98,8 @@ class Simulation(World):
         self.observation_terms = self._observations.terms
         self.observation_space = observation_space(len(labels(self.observation_terms)))
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
-        self.context = np.zeros((num_envs, len(self._plan.names)))
-        self._contexts: list[dict[str, float]] = [{} for _ in range(num_envs)]
+        self._contexts = Contexts(self._plan, self._batch, self._imperfections, self.dt)
+        self.context = self._contexts.drawn
         self._sums = Sums(num_envs, reward_names)
         self._begun = False
         self.reseed(seed)
@@ -142,7 +141,9 @@ class Simulation(World):
         failed = np.array(self.task.failed(self)) & ~unstable
         truncated = self.steps >= self.episode_steps
         self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
-        observation = self._observations.observe(unstable, active, self.context, self._clock)
+        observation = self._observations.observe(
+            unstable, active, self._contexts.present, self._clock
+        )
         if unstable.any():
             terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
         terminated = failed | unstable
@@ -236,7 +237,7 @@ class Simulation(World):
     def close(self) -> None:
         """End the threads and give the memory back; afterwards only constants can be read."""
         super().close()
-        self._models = self._imperfections = self._disturbances = self._batch
+        self._contexts = self._imperfections = self._disturbances = self._batch
 
     # -- what can be read --------------------------------------------------------------------
 
@@ -252,7 +253,7 @@ class Simulation(World):
 
     def contexts(self) -> list[dict[str, float]]:
         """Copies of the draws of each world's present episode, by name."""
-        return [dict(context) for context in self._contexts]
+        return [dict(context) for context in self._contexts.rows]
 
     @property
     def observation(self) -> Array:
@@ -292,11 +293,11 @@ class Simulation(World):
                 "steps": self.steps.copy(),
                 "lost": self.lost.copy(),
                 "difficulty": np.array(self.difficulty),
-                "context": self.context.copy(),
                 "distributions": self._draws.to_array(),
                 "digest": world_digest(self.domain, self.model),
             }
             | self._sums.snapshot()
+            | self._contexts.snapshot()
             | self._kept.snapshot()
             | self._observations.snapshot()
             | self._imperfections.snapshot()
@@ -315,7 +316,7 @@ class Simulation(World):
         self._episodes[...] = snapshot["episodes"]
         self.steps[...] = snapshot["steps"]
         self.difficulty = float(snapshot["difficulty"])
-        self._set_contexts(self._all, snapshot["context"])
+        self._contexts.restore(snapshot, self._clock)
         for part in (self._sums, self._kept, self._observations):
             part.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
@@ -334,9 +335,11 @@ class Simulation(World):
     def _act(self, action: NDArray[Any], active: BoolArray | None) -> None:
         """Write what the actuators get of an `action`, and what disturbs the worlds."""
         commanded = self.task.control(self, action)
+        if self._contexts.change:
+            self._change_contexts(active)
         self.ctrl[:] = self._imperfections.command(commanded, self._clock, active)
         if self._disturbances:
-            self._disturbances.write(self.xfrc_applied, self._episodes, self.steps)
+            self._disturbances.write(self.xfrc_applied, self._clock)
         check_written(self.task.name, self.domain.name, commanded, self, active)
 
     def _reward(
@@ -366,31 +369,27 @@ class Simulation(World):
         return commanded
 
     def _begin_observing(self, commanded: Array | None, ids: IntArray) -> Array:
-        observation = self._observations.begin(commanded, self.context, ids, self._clock)
+        observation = self._observations.begin(commanded, self._contexts.present, ids, self._clock)
         self._remember()
         return observation
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self._plan.names:
             episodes = self._episodes[ids].tolist()
-            self._set_contexts(ids, self._draws.draw(self._generators, episodes))
+            self._contexts.begin(ids, self._draws.draw(self._generators, episodes))
 
-    def _set_contexts(self, ids: IntArray, draws: Array) -> None:
-        """Give the worlds `ids` the contexts `draws`, (m, context)."""
-        if not (names := self._plan.names):
-            return
-        self.context[ids] = draws
-        for world, row in zip(ids.tolist(), draws.tolist(), strict=True):
-            self._contexts[world] = dict(zip(names, row, strict=True))
-        self._plan.apply(self._models, ids, draws)
-        self._imperfections.draw(ids, draws)
+    def _change_contexts(self, active: BoolArray | None) -> None:
+        """Let what changes within an episode be what it is at this control step."""
+        ids = self._all if active is None else np.flatnonzero(active)
+        moved = self._contexts.advance(ids, self._clock)
+        if len(moved):
+            self._disturbances.change(moved, self._contexts.present[moved])
+            self.update_constants(moved)
 
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""
         if self._disturbances:
-            self._disturbances.begin(
-                self._generators, self.xfrc_applied, ids, self._episodes, self.steps, self.context
-            )
+            self._disturbances.begin(self.xfrc_applied, self._clock, ids, self._contexts.present)
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}
@@ -398,4 +397,4 @@ class Simulation(World):
     def _episode(self, world: int, ends: Ends) -> Episode:
         """The episode that ends in `world`."""
         index, length = int(self._episodes[world]), int(self.steps[world])
-        return self._sums.episode(world, index, length, ends, dict(self._contexts[world]))
+        return self._sums.episode(world, index, length, ends, dict(self._contexts.rows[world]))

@@ -220,6 +220,11 @@ class World:
         except mujoco.batch.SimulationError as error:
             self.lost[error.ids] = True
 
+    def update_constants(self, ids: IntArray) -> None:
+        """Compute what MuJoCo derives from the models of the worlds `ids`; a step must follow."""
+        if self.sets_constants:
+            self._lose_failing(self._batch.set_const, np.asarray(ids, dtype=np.int32))
+
     def set_commanded(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
         """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""
         if self.model.nhistory and controls.any():

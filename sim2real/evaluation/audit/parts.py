@@ -114,8 +114,11 @@ def ends_of(distribution: Distribution) -> tuple[float, float]:
 
 
 def at(entry: Any, value: float) -> Any:
-    """The entry with a constant in place of its distribution."""
-    return entry.model_copy(update={_drawn_field(entry): Constant(value)})
+    """The entry with a constant in place of its distribution, from which nothing can drift."""
+    update: dict[str, Any] = {_drawn_field(entry): Constant(value)}
+    if entry.course is not None and entry.course.kind == "drift":
+        update["course"] = None
+    return entry.model_copy(update=update)
 
 
 def _drawn_field(entry: Any) -> str:
