@@ -62,7 +62,8 @@ class Audit(Command):
     """Probe a domain at both ends of every range: each parameter must act, no world be broken."""
 
     task: Positional[str]
-    """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
+    """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"; or a Gymnasium id,
+    such as Hopper-v5, with a domain out of a file."""
     domain: str | None = None
     """One of the task's domains, or my_domains.yaml:windy; by default randomized, or nominal for a
     task without it."""
@@ -78,9 +79,14 @@ class Audit(Command):
         from sim2real.domains import default_domain
         from sim2real.evaluation.audit import audit
         from sim2real.registry import load_task
+        from sim2real.simulation.foreign import find_foreign
 
-        task = load_task(self.task, **pairs(self.task_options))
-        report = audit(task, self.domain or default_domain(task), waive=self.waive)
+        if find_foreign(self.task) is None:
+            task: Any = load_task(self.task, **pairs(self.task_options))
+            domain = self.domain or default_domain(task)
+        else:
+            task, domain = self.task, self.domain or "randomized"
+        report = audit(task, domain, waive=self.waive)
         file, picture = None, None
         if self.out is not None and can_write(self.out):
             from sim2real.evaluation.audit.picture import write_picture

@@ -92,6 +92,16 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._late = [e.sources for e in plan.actuation if e.kind == "delay" and len(e.sources)]
 
     @property
+    def context_names(self) -> tuple[str, ...]:
+        """What the domain draws for an episode, by name."""
+        return self._names
+
+    @property
+    def context(self) -> dict[str, float]:
+        """The draws of the present episode, by name; empty before the first."""
+        return dict(self._context)
+
+    @property
     def episode(self) -> int:
         """The number of the present episode under its seed; -1 before the first."""
         return self._episode

@@ -54,7 +54,7 @@ def test_every_algorithm_learns_with_its_defaults(algorithm: str, tmp_path: Path
     run = pretrain(
         LIFT, PLAIN, algorithm=algorithm, steps=steps, out=tmp_path / "run", progress=False
     )
-    assert returns(evaluate(run.policy, LIFT, PLAIN, episodes=20)).mean() > 180
+    assert returns(evaluate(run.policy, LIFT, PLAIN, episodes=20)).mean() > 120
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])

@@ -9,11 +9,13 @@ from functools import partial
 
 import mujoco
 import mujoco.batch
+from gymnasium.envs.registration import EnvSpec
 
-from sim2real.domains import Domain, load_domain
+from sim2real.domains import Domain
 from sim2real.evaluation.audit.curves import best_curve
 from sim2real.evaluation.audit.effects import Effect
 from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
+from sim2real.evaluation.audit.foreign_worlds import audited, domain_of
 from sim2real.evaluation.audit.hints import hints
 from sim2real.evaluation.audit.judge import (
     MODEL,
@@ -33,9 +35,11 @@ from sim2real.evaluation.audit.other_model import (
 from sim2real.evaluation.audit.parts import Part, bare, parts
 from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
 from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
-from sim2real.registry import load_task
+from sim2real.simulation.foreign import AnyEnv
 from sim2real.task import Task
 
+AnyTask = str | Task | EnvSpec | Callable[[], AnyEnv]
+"""A task, or what means a foreign environment."""
 CLEAR = 10.0
 """Multiples of numerical noise from which on a difference is one."""
 FAINT = 1e-6
@@ -44,10 +48,12 @@ _REFUSED = (ValueError, mujoco.FatalError, mujoco.batch.SimulationError)
 
 
 def audit(
-    task: str | Task, domain: str | Domain = "randomized", *, waive: Sequence[str] = ()
+    task: AnyTask, domain: str | Domain = "randomized", *, waive: Sequence[str] = ()
 ) -> AuditReport:
     """Probe every parameter of `domain` at both ends of its range, all else nominal.
 
+    `task` may be a foreign environment, as for `make_vec_env`, and the domain then an object or
+    "file.yaml:name".
     The errors of the parameters `waive` do not count. Raises UserError for a domain that cannot
     be bound to the task at all, and for a waived parameter that it does not have.
     """
@@ -55,7 +61,7 @@ def audit(
 
 
 def audits(
-    task: str | Task, domains: Sequence[str | Domain], *, waive: Sequence[str] = ()
+    task: AnyTask, domains: Sequence[str | Domain], *, waive: Sequence[str] = ()
 ) -> list[AuditReport]:
     """As `audit`, for several domains of one task; one of them must have each waived parameter."""
     auditor = Auditor(task)
@@ -67,15 +73,15 @@ def audits(
 class Auditor:
     """Audits domains of one task; what is nominal is probed once for all of them."""
 
-    def __init__(self, task: str | Task) -> None:
-        self.task = load_task(task)
+    def __init__(self, task: AnyTask) -> None:
+        self.task = audited(task)
         self._references: list[tuple[Domain, Reference]] = []
         self._others: dict[str, OtherModel] = {}
 
     def audit(self, domain: str | Domain) -> AuditReport:
         """As the function `audit`."""
         started = time.perf_counter()
-        asked = load_domain(self.task, domain)
+        asked = domain_of(self.task, domain)
         together = Rollout(self.task, asked, 2 * WORLDS)  # refuses what cannot be bound
         names = together.simulation.context_names
         reference = self._nominal(asked)
@@ -95,7 +101,7 @@ class Auditor:
             if one.ends or one.errors or one.warnings or one.parameter not in (MODEL, TOGETHER)
         )
         seconds = time.perf_counter() - started
-        advice = tuple(hints(self.task, asked))
+        advice = tuple(hints(self.task, asked)) if isinstance(self.task, Task) else ()
         return AuditReport(self.task.name, asked.name, shown, seconds, advice)
 
     def _nominal(self, domain: Domain) -> Reference:
@@ -116,7 +122,7 @@ class Auditor:
 
     def _control_period(self, domain: Domain) -> Iterator[Finding]:
         """Whether a control period of the domain's own is another than the task's."""
-        if (period := domain.control_period) is None:
+        if (period := domain.control_period) is None or not isinstance(self.task, Task):
             return
         words = f"a control step of {period.words()} s"
         same = period.support == (self.task.control_dt, self.task.control_dt)
@@ -125,7 +131,7 @@ class Auditor:
 
     def _other_model(self, domain: Domain) -> Iterator[Finding]:
         """What differs where the domain has a model of its own, and if it is one known already."""
-        if domain.model is None:
+        if domain.model is None or not isinstance(self.task, Task):
             return
         other = OtherModel.of(self.task, self._nominal(domain))
         yield from other_model_findings(self.task, domain, other)

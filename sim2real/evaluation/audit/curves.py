@@ -10,8 +10,8 @@ import numpy as np
 from sim2real.domains.elements import element_rows
 from sim2real.domains.fields import STRENGTH
 from sim2real.evaluation.audit.findings import Curve
+from sim2real.evaluation.audit.foreign_worlds import Worlds
 from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion
-from sim2real.simulation import Simulation
 from sim2real.task import Array
 
 _SHOWN = {"sensing": "observation", "actuation": "force"}
@@ -20,7 +20,7 @@ _CLEARNESS = np.array([1.0, 1.0, 1.0, 0.2])
 
 
 def best_curve(
-    section: str, nominal: Motion, ends: Mapping[str, Motion], simulation: Simulation
+    section: str, nominal: Motion, ends: Mapping[str, Motion], simulation: Worlds
 ) -> Curve | None:
     """The coordinate, force or observation that the ends move farthest from the nominal world.
 
@@ -57,7 +57,7 @@ def _sound(motion: Motion, field: str) -> Array:
     return values
 
 
-def _name(simulation: Simulation, field: str, column: int) -> str:
+def _name(simulation: Worlds, field: str, column: int) -> str:
     model = simulation.model
     if field == "observation":
         for term in simulation.observation_terms:

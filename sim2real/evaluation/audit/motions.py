@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain
+from sim2real.evaluation.audit.foreign_worlds import Audited, Worlds, worlds_of
 from sim2real.simulation import Simulation
-from sim2real.task import Array, BoolArray, Task
+from sim2real.task import Array, BoolArray
 
 SEED = 20_260
 COMMANDS = ("no command", "random commands", "full commands", "small commands")
@@ -53,15 +54,20 @@ class Motion:
 class Rollout:
     """Worlds of a domain under the fixed commands, recorded as far as anybody asks."""
 
-    def __init__(self, task: Task, domain: Domain, num_envs: int = WORLDS, twin: float = 0) -> None:
-        self.simulation = Simulation(task, domain, num_envs=num_envs, seed=SEED)
+    def __init__(
+        self, task: Audited, domain: Domain, num_envs: int = WORLDS, twin: float = 0
+    ) -> None:
+        self.simulation = worlds_of(task, domain, num_envs, SEED)
         simulation = self.simulation
         rng = np.random.default_rng(SEED)
         push = PUSH * rng.standard_normal((num_envs, simulation.model.nv))
         push[::WORLDS] = 0.0
         self.start = simulation.qpos.copy()
-        simulation.qvel[:] += push + twin
-        simulation.actuator_force  # noqa: B018 (bound from now on)
+        if isinstance(simulation, Simulation):
+            simulation.qvel[:] += push + twin
+            simulation.actuator_force  # noqa: B018 (bound from now on)
+        else:
+            simulation.push(push + twin)
         self._rows: list[tuple[NDArray[Any], ...]] = []
 
     def upto(self, steps: int) -> Motion:
@@ -108,7 +114,7 @@ class Rollout:
         return {name: int(n) for name, n in zip(names, counts, strict=True) if n}
 
 
-def usual_steps(simulation: Simulation) -> int:
+def usual_steps(simulation: Worlds) -> int:
     """Control steps of a rollout that nothing asks to be longer."""
     return min(
         int(np.clip(round(SETTLE_S / simulation.dt), FEWEST, MOST)), simulation.episode_steps

@@ -12,8 +12,7 @@ import numpy as np
 from sim2real.domains import Domain, Dynamics
 from sim2real.domains.distributions import Constant, Distribution
 from sim2real.errors import UserError
-from sim2real.simulation import Simulation
-from sim2real.task import Task
+from sim2real.evaluation.audit.foreign_worlds import Audited, context_names_of
 
 SECTIONS = ("dynamics", "actuation", "sensing", "disturbances")
 TAIL = 0.01
@@ -128,7 +127,7 @@ def _drawn_field(entry: Any) -> str:
     return str(getattr(entry.kind, "name", entry.kind))
 
 
-def parts(task: Task, domain: Domain, names: Sequence[str]) -> Iterator[Part]:
+def parts(task: Audited, domain: Domain, names: Sequence[str]) -> Iterator[Part]:
     """Every number that `domain` draws, one after the other; `names` are those of its context.
 
     What a sensor does is one part for each observation term, not for each of its numbers.
@@ -139,7 +138,7 @@ def parts(task: Task, domain: Domain, names: Sequence[str]) -> Iterator[Part]:
 
 
 def _entry_parts(
-    task: Task, domain: Domain, section: str, index: int, names: Sequence[str]
+    task: Audited, domain: Domain, section: str, index: int, names: Sequence[str]
 ) -> Iterator[Part]:
     entry = getattr(domain, section)[index]
     own = _own_names(task, domain, section, entry)
@@ -167,10 +166,10 @@ def _elements(section: str, entry: Any, own: Sequence[str]) -> tuple[str, ...]:
     return named
 
 
-def _own_names(task: Task, domain: Domain, section: str, entry: Any) -> tuple[str, ...] | None:
+def _own_names(task: Audited, domain: Domain, section: str, entry: Any) -> tuple[str, ...] | None:
     """The context that an entry alone has; None if it cannot stand alone."""
     alone = bare(domain).model_copy(update={section: (entry,)})
     try:
-        return Simulation(task, alone, threads=1).context_names
+        return context_names_of(task, alone)
     except UserError:
         return None

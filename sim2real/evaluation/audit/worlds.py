@@ -8,9 +8,9 @@ import mujoco
 
 from sim2real.domains import Domain
 from sim2real.evaluation.audit.effects import Effect, motion_effects, state_effects
+from sim2real.evaluation.audit.foreign_worlds import Audited
 from sim2real.evaluation.audit.motions import SEED, TWIN, Motion, Rollout, usual_steps
 from sim2real.evaluation.audit.states import Forces, States, make_states, probe_states, twin_states
-from sim2real.task import Task
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Reference:
         return moved | forced | {"force": stronger}
 
 
-def make_reference(task: Task, domain: Domain) -> Reference:
+def make_reference(task: Audited, domain: Domain) -> Reference:
     """The reference that a domain of constants makes."""
     rollout = Rollout(task, domain)
     model = rollout.simulation.world_model(0)
@@ -54,7 +54,7 @@ def make_reference(task: Task, domain: Domain) -> Reference:
     return Reference(base, twin, states)
 
 
-def probe(task: Task, domain: Domain, reference: Reference) -> Probed:
+def probe(task: Audited, domain: Domain, reference: Reference) -> Probed:
     """The probes of a domain of constants, in the states and with the commands of `reference`."""
     rollout = Rollout(task, domain)
     model = rollout.simulation.world_model(0)
