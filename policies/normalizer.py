@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from torch import Tensor, nn
+
+from sim2real.errors import UserError
 
 CLIP = 10.0
 """Normalized observations are clipped to +-CLIP standard deviations."""
@@ -64,8 +66,20 @@ class RunningNormalizer(nn.Module):
         return torch.nan_to_num(normal, nan=0.0)
 
 
+class CheckedExtractor(FlattenExtractor):
+    """Flatten the observation; where a policy acts, UserError for what is not finite."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features. Shape: (m, ...) -> (m, size)."""
+        features: Tensor = super().forward(observations)
+        return features if self.training else _finite(features)
+
+
 class NormalizedExtractor(BaseFeaturesExtractor):
-    """Flatten the observation and normalize it; the first layer of every policy here."""
+    """Flatten the observation and normalize it; the first layer of every policy here.
+
+    Where a policy acts, raises UserError for an observation that is not finite.
+    """
 
     def __init__(self, observation_space: spaces.Space) -> None:  # type: ignore[type-arg]
         size = get_flattened_obs_dim(observation_space)
@@ -74,8 +88,21 @@ class NormalizedExtractor(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features. Shape: (m, ...) -> (m, size)."""
-        features: Tensor = self.normalizer(observations.flatten(start_dim=1))
+        flat = observations.flatten(start_dim=1)
+        features: Tensor = self.normalizer(flat if self.training else _finite(flat))
         return features
+
+
+def _finite(observations: Tensor) -> Tensor:
+    """The observations (m, size); UserError for the first number that is not finite.
+
+    An exported network has no such check: its normalizer takes NaN for the mean.
+    """
+    if torch.compiler.is_compiling() or bool(torch.isfinite(observations).all()):
+        return observations
+    row, column = (~torch.isfinite(observations)).nonzero()[0].tolist()
+    value = float(observations[row, column])
+    raise UserError(f"observation[{row}, {column}] is {value}; a policy acts on finite numbers")
 
 
 def normalizers(policy: nn.Module) -> list[RunningNormalizer]:

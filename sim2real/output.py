@@ -160,17 +160,20 @@ def _percent(change: float | None) -> str:
 
 
 def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
-    """What `summary` told of a policy in each domain, intervals in brackets."""
+    """What `summary` gives for a policy in each domain, intervals in brackets."""
     from sim2real.evaluation.formats import percent, whole
+    from sim2real.evaluation.unstable import NOTE
 
     def between(found: Sequence[float | None], shown: Any) -> str:
         return "" if None in found else f" ({shown(found[0])} to {shown(found[1])})"
 
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:,.2f}"
+
     rows = [
         {
             "domain": one["domain"],
-            "mean_return": f"{one['mean_return']:,.2f}"
-            + between((one["low"], one["high"]), lambda value: f"{value:,.2f}"),
+            "mean_return": number(one["mean_return"]) + between((one["low"], one["high"]), number),
             "mean_length": whole(one["mean_length"]),
             "failed": percent(one["failure_rate"]) + between(one["failure_interval"], percent),
             "unstable": str(one["unstable"]),
@@ -182,7 +185,9 @@ def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
         }
         for one in domains
     ]
-    return table(f"{title} (95 % interval over the episodes of this policy)", rows)
+    shown = table(f"{title} (95 % interval over the episodes of this policy)", rows)
+    shown.caption = NOTE if any(one["unstable"] for one in domains) else None
+    return shown
 
 
 def compared(report: Mapping[str, Any]) -> Table:

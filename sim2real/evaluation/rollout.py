@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from sim2real.config import MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, load_domain, named_apart
 from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.unstable import counted_returns
 from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
@@ -64,10 +65,10 @@ class Policy(Protocol):
 class Row:
     """One episode: where it ran, and what came of it.
 
-    `total` is the return, `terms` the reward terms summed over the episode, `context` what the
-    domain drew. `length` is in control steps; exactly one of `failed`, `unstable` (which also end
-    an episode) or `truncated` (out of time) may be what ended it, or several at once. `success`
-    is None where the task does not tell it.
+    `total` is the return (in means an unstable episode counts for less, see `returns`), `terms` the
+    reward terms summed over the episode, `context` what the domain drew. `length` is in control
+    steps. Several of `failed`, `unstable` (both end an episode) and `truncated` (out of time) may
+    hold at once, but not the first two. `success` is None where the task does not tell it.
     """
 
     domain: str
@@ -133,8 +134,19 @@ def evaluate(
 
 
 def returns(rows: Iterable[Row]) -> Array:
-    """The returns in the order of the episodes, (episodes,)."""
-    return np.array([row.total for row in sorted(rows, key=lambda row: row.episode)])
+    """What the episodes of one domain count for, in their order, (episodes,).
+
+    Their returns; an unstable one counts as `evaluation.unstable` says. Raises UserError where all
+    episodes became unstable.
+    """
+    ordered = sorted(rows, key=lambda row: row.episode)
+    counted = counted_returns([row.total for row in ordered], [row.unstable for row in ordered])
+    if np.isnan(counted).any():
+        raise UserError(
+            f"all {len(ordered)} episodes in domain {ordered[0].domain!r} became unstable: there "
+            "is no return to be measured; `sim2real audit` tells what breaks the physics"
+        )
+    return counted
 
 
 def success_rate(rows: Iterable[Row]) -> float | None:
@@ -183,7 +195,10 @@ def _worlds(
 ) -> Iterator[Simulation | WorkerVecEnv]:
     """The worlds of an evaluation; those of a foreign environment are ended with it."""
     if isinstance(subject, Task):
-        yield simulation_for(policy, subject, domain, size, seed, threads)
+        with contextlib.closing(
+            simulation_for(policy, subject, domain, size, seed, threads)
+        ) as simulation:
+            yield simulation
         return
     from sim2real.simulation.workers import WorkerVecEnv  # late: it brings torch
 
@@ -260,9 +275,20 @@ def act(
         action = np.concatenate([action, *(ask(rows[k : k + BATCH])[0] for k in rest)])
     elif len(action) < len(rows):  # the first step of a policy that has a state
         action, following = ask(rows)
+    _check_actions(action, rows)
     actions = np.zeros((len(active), *action.shape[1:]), action.dtype)
     actions[rows] = action
     return actions, following
+
+
+def _check_actions(action: NDArray[Any], worlds: IntArray) -> None:
+    """UserError where a policy gives an action that is not finite."""
+    if np.issubdtype(action.dtype, np.inexact) and not np.isfinite(action).all():
+        row, *index = np.argwhere(~np.isfinite(action))[0]
+        which, value = index[0] if index else 0, action[(row, *index)]
+        raise UserError(
+            f"the policy's action {which} for world {worlds[row]} is {value}; it must be finite"
+        )
 
 
 def simulation_for(

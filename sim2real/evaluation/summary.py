@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sim2real.evaluation.rollout import Row
+from sim2real.evaluation.rollout import Row, returns
 from sim2real.evaluation.statistics import interval, rate
 
 
 def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """Mean return, mean length in control steps, how many failed, what was unstable.
+    """Mean return, mean length in control steps, how many failed, how many became unstable.
 
-    And the success rate, where the task tells it. All 95 % intervals are those of this policy over
-    episodes, exact binomial for rates: they say nothing of another training. `low` and `high` are
-    None below 3 episodes.
+    An unstable episode counts in the mean as `evaluation.unstable` says; `mean_return` is None
+    where all of them are. And the success rate, where the task tells it. All 95 % intervals are
+    those of this policy over episodes, exact binomial for rates: they say nothing of another
+    training. `low` and `high` are None below 3 episodes.
     """
-    mean = interval([[row.total for row in rows]]).plain()
     return {
         "domain": domain,
-        "mean_return": mean["value"],
-        "low": mean["low"],
-        "high": mean["high"],
+        **_mean_return(rows),
         "mean_length": sum(row.length for row in rows) / len(rows),
         "failed": sum(row.failed for row in rows),
         "failure_rate": sum(row.failed for row in rows) / len(rows),
@@ -29,6 +27,13 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
         "unstable": sum(row.unstable for row in rows),
         **_success([row.success for row in rows if row.success is not None]),
     }
+
+
+def _mean_return(rows: Sequence[Row]) -> dict[str, float | None]:
+    if all(row.unstable for row in rows):
+        return {"mean_return": None, "low": None, "high": None}
+    mean = interval([returns(rows)]).plain()
+    return {"mean_return": mean["value"], "low": mean["low"], "high": mean["high"]}
 
 
 def _success(succeeded: Sequence[bool]) -> dict[str, Any]:

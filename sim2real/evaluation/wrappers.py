@@ -42,7 +42,9 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         window: int = 100,
     ) -> None:
         super().__init__(env)
-        self.source = np.array([one.total if isinstance(one, Row) else one for one in source])
+        given = list(source)
+        rows = [one for one in given if isinstance(one, Row)]
+        self.source = returns(rows) if rows else np.array(given, dtype=float)
         if not self.source.size or not np.isfinite(self.source).all():
             raise UserError("the source needs one return at least, all of them finite")
         self.returns: list[float] = []
@@ -62,6 +64,8 @@ class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = super().step(action)
         self._total += float(reward)
         if terminated or truncated:
+            if info.get("unstable", False):  # see `evaluation.unstable`
+                self._total = min([self._total, *self._recent])
             self.returns.append(self._total)
             self._recent.append(self._total)
             info = info | {"gap": self._gap()}

@@ -12,6 +12,7 @@ from typing import Any
 
 from sim2real.config import parse
 from sim2real.domains import Domain
+from sim2real.errors import UserError
 from sim2real.evaluation.references import cache_folder, cached, random_rows
 from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
@@ -99,11 +100,14 @@ def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
             progress=False,
         )
     curve = read_json(folder / "report" / "curve.json")["rows"]
+    if curve[-1]["unstable"] == len(curve[-1]["totals"]):
+        raise UserError(f"{folder}: all episodes at the end became unstable: there is no return")
     return {
         "run": str(folder),
         "steps": [row["steps"] for row in curve],
         "totals": [row["totals"] for row in curve],
         "failed": [row["failed"] for row in curve],
+        "unstable": [row["unstable"] for row in curve],
         "used": read_json(folder / "report" / "budget.json")["used"],
     }
 

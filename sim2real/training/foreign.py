@@ -22,13 +22,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor
 
 from sim2real.errors import UserError, unknown
-from sim2real.policies.normalizer import NormalizedExtractor
+from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import chosen_map
 from sim2real.task import Task
@@ -83,7 +82,7 @@ def load_foreign(
     options: dict[str, Any] = {
         "net_arch": _layers(weights, algorithm),
         "activation_fn": ACTIVATIONS[activation],
-        "features_extractor_class": NormalizedExtractor if normalized else FlattenExtractor,
+        "features_extractor_class": NormalizedExtractor if normalized else CheckedExtractor,
     }
     if algorithm != "ppo":
         options["n_critics"] = len({name for name in weights if _is_critic(name)})

@@ -27,7 +27,9 @@ from sim2real.training.callbacks import (
     Stateful,
 )
 from sim2real.training.progress import Progress
+from sim2real.training.recipe import MAX_UNSTABLE
 from sim2real.training.sensitivity import EVERY, ReturnAgainstContext
+from sim2real.training.soundness import Soundness
 from sim2real.training.tensorboard import TensorBoard, make_logger, write_hyperparameters
 
 __all__ = ["Interrupted", "learn"]
@@ -43,6 +45,7 @@ def learn(
     progress: bool = True,
     title: str = "",
     hyperparameters: Mapping[str, Any] | None = None,
+    max_unstable: float = MAX_UNSTABLE,
 ) -> None:
     """Train until `algorithm.num_timesteps` is `steps`, writing into the run folder.
 
@@ -54,7 +57,9 @@ def learn(
     `callbacks` are SB3 callbacks; those with `state()` and `restore(state)` are saved and restored
     with the checkpoints. A callback may reach the event writer as `algorithm.logger`.
     The first Ctrl-C finishes the rollout and its update, saves and raises Interrupted; the second
-    stops at once. Raises UserError when the disk is full; the last checkpoint is intact then.
+    stops at once. Raises UserError when the disk is full, when a loss or a number of the networks
+    is not finite, and when more than the share `max_unstable` of the last 200 episodes became
+    unstable; the last checkpoint is intact then.
     """
     run = Path(run_path)
     steps -= steps % algorithm.n_envs
@@ -68,17 +73,22 @@ def learn(
     board = TensorBoard()
     board.model = algorithm  # its logger, before SB3 starts the callbacks
     against = ReturnAgainstContext(max(EVERY, steps // 10), title or run.name)
-    stateful = [*callbacks, board, against]
+    sound = Soundness(max_unstable)
+    stateful = [*callbacks, board, against, sound]
     _restore_callbacks(run, start, stateful)
     shown = [Progress(steps, title or run.name)] if progress else []
     interrupt = Interrupt()
     saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
-    order = [NormalizerUpdate(), EqualRollouts(steps), *callbacks, board, against, *shown, saving]
+    watching = [*callbacks, board, against, *shown, saving]
+    order = [NormalizerUpdate(), sound, EqualRollouts(steps), *watching]
     try:
         with one_thread(), _interruptible(interrupt):
             algorithm.learn(
                 steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
             )
+    except ValueError:  # what torch's distributions raise for NaN
+        sound.check_networks()
+        raise
     except OSError as error:
         if error.errno not in checkpoints.FULL:
             raise

@@ -26,7 +26,7 @@ from sim2real.training.extension import differences, extend
 from sim2real.training.loop import learn, tell_rest, whole
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrained import find_run, is_published
-from sim2real.training.recipe import build_algorithm, load_recipe
+from sim2real.training.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
 from sim2real.training.run import (
     Run,
     RunConfig,
@@ -195,6 +195,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
             hyperparameters={**described, "seed": config.seed, **config.recipe},
+            max_unstable=config.recipe.get("max_unstable", MAX_UNSTABLE),
         )
     finally:
         env.close()

@@ -197,7 +197,7 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
     for domain in card["domains"]:
         cells = [
             f"`{domain['domain']}`",
-            f"{domain['mean_return']:,.1f}",
+            "–" if domain["mean_return"] is None else f"{domain['mean_return']:,.1f}",
             "–" if domain["low"] is None else f"{domain['low']:,.1f} to {domain['high']:,.1f}",
             f"{domain['mean_length']:,.0f}",
             f"{domain['failed']} ({_percents(domain['failure_interval'])})",

@@ -17,7 +17,6 @@ from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import nn
@@ -31,7 +30,7 @@ from sim2real.policies.asymmetric import (
     AsymmetricSACPolicy,
     AsymmetricTD3Policy,
 )
-from sim2real.policies.normalizer import NormalizedExtractor
+from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.task import ObservationTerm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
@@ -39,9 +38,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "el
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
 Width = Annotated[int, Field(ge=1, le=100_000)]
+MAX_UNSTABLE = 0.2
+"""The largest share of unstable episodes that a training goes on with, by default."""
 
 
 def _sizes(value: object) -> object:
@@ -79,6 +78,8 @@ class Recipe(Config):
     observation, the context); the actor does not."""
     privileged_actor: bool = False
     """The actor sees it too: a teacher, which acts only where that is known."""
+    max_unstable: Fraction = MAX_UNSTABLE
+    """The training stops when more than this share of the last 200 episodes became unstable."""
     difficulty_steps: Count | None = None
     """Control steps of pretraining in which the task's difficulty (of its start states and
     commands) rises from 0 to 1; None: it is 1 from the first. A transfer starts at 1."""
@@ -105,7 +106,7 @@ class Recipe(Config):
 
     def policy_options(self) -> dict[str, Any]:
         """`policy_kwargs` of stable-baselines3."""
-        extractor = NormalizedExtractor if self.normalize_observations else FlattenExtractor
+        extractor = NormalizedExtractor if self.normalize_observations else CheckedExtractor
         return {
             "activation_fn": ACTIVATIONS[self.activation],
             "features_extractor_class": extractor,

@@ -24,7 +24,7 @@ from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
 from sim2real.training.pretrained import reference_of
 from sim2real.training.publish import keep_policy
-from sim2real.training.recipe import AnyRecipe
+from sim2real.training.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.training.run import (
     Run,
     RunConfig,
@@ -250,6 +250,7 @@ class _Start:
                     "seed": self.config.seed,
                     **self.config.recipe,
                 },
+                max_unstable=self.config.recipe.get("max_unstable", MAX_UNSTABLE),
             )
         finally:
             self.meter.write(path / "report" / "budget.json")

@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
-from sim2real.evaluation.rollout import evaluate
+from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import write_json
 from sim2real.task import Task
 
@@ -91,13 +91,16 @@ class Curve(BaseCallback):
             episodes=self._episodes,
             seed=self._seed,
         )
-        totals = [row.total for row in rows]
+        unstable = sum(row.unstable for row in rows)
+        # where no episode stayed stable their own returns keep the curve going, beside the count
+        totals = returns(rows).tolist() if unstable < len(rows) else [row.total for row in rows]
         self.rows.append(
             {
                 "steps": now,
                 "mean": sum(totals) / len(totals),
                 "totals": totals,
                 "failed": sum(row.failed for row in rows),
+                "unstable": unstable,
             }
         )
         self.logger.record("target/return", self.rows[-1]["mean"])

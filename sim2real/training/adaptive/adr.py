@@ -19,6 +19,7 @@ from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.simulation.context import SIDES
 from sim2real.task import Array
 from sim2real.training.adaptive.base import AdaptiveRandomization, Options
+from sim2real.training.adaptive.episodes import mean_return
 
 NARROWEST = 1e-3
 """Ranges narrower than this count as this in the entropy, which would be minus infinity."""
@@ -78,7 +79,7 @@ class ADR(AdaptiveRandomization):
         for end, since in enumerate(self._since):
             batch = self.episodes.first(self._own.buffer, since, end)
             if batch:
-                judged.append(float(np.mean([one.total for one in batch])))
+                judged.append(mean_return(batch))
                 self._move(self._movable[end], judged[-1])
                 self._since[end] = self.episodes.clock
         self.episodes.keep(self._own.buffer, dict(enumerate(self._since)))

@@ -17,6 +17,7 @@ from sim2real.domains.distributions import Distribution, Uniform
 from sim2real.task import Array
 from sim2real.training.adaptive.adr import uniform_entropy
 from sim2real.training.adaptive.base import AdaptiveRandomization, Options
+from sim2real.training.adaptive.episodes import mean_return
 
 
 class CurriculumOptions(Options):
@@ -65,7 +66,7 @@ class Curriculum(AdaptiveRandomization):
                 self.episodes.keep(own.episodes, {None: self._since})
                 return None
             self._since = self.episodes.clock
-            mean = float(np.mean([one.total for one in batch]))
+            mean = mean_return(batch)
             stage = min(self.stage + (mean >= own.threshold), own.stages)
             told["stage_return"] = mean
         self.episodes.keep(0, {})

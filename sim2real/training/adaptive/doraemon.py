@@ -82,7 +82,7 @@ class DORAEMON(AdaptiveRandomization):
     def _succeeded(self, episode: Finished) -> bool:
         if self._own.success_return is None:
             return episode.survived
-        return episode.total >= self._own.success_return
+        return not episode.unstable and episode.total >= self._own.success_return
 
     def _shares(self) -> Sequence[Distribution]:
         return [Beta(a, b, 0.0, 1.0) for a, b in self.shapes.tolist()]

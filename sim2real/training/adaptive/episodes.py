@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim2real.errors import UserError
+from sim2real.evaluation.unstable import counted_returns
 from sim2real.task import IntArray
 
 
@@ -24,8 +25,19 @@ class Finished:
     started: int
     total: float
     survived: bool
+    unstable: bool
     end: int
     context: dict[str, float]
+
+
+def mean_return(episodes: Sequence[Finished]) -> float:
+    """The mean return of `episodes`; an unstable one counts as `evaluation.unstable` says.
+
+    Where none stayed stable it is the lowest of their own returns.
+    """
+    totals = [one.total for one in episodes]
+    counted = counted_returns(totals, [one.unstable for one in episodes])
+    return float(np.nan_to_num(counted, nan=min(totals)).mean())
 
 
 class Episodes:
@@ -60,6 +72,7 @@ class Episodes:
                 started=int(self._started[world]),
                 total=float(info["episode"]["r"]),
                 survived=survived,
+                unstable=bool(info.get("unstable", False)),
                 end=int(self._ends[world]),
                 context=dict(info["context"]),
             )
