@@ -89,10 +89,12 @@ def test_only_the_source_varies(task: str) -> None:
     assert len({tuple(domain.describe()) for domain in domains.values()}) == len(domains)
 
 
-@every_domain
+@pytest.mark.parametrize(("task", "domain"), [one for one in DOMAINS if one[1] != "nominal"])
 def test_every_parameter_moves_the_trajectory(task: str, domain: str) -> None:
     nominal = trajectory(task, None)
-    for name, alone, base in single_parameters(task, load_domain(task, domain)):
+    found = list(single_parameters(task, load_domain(task, domain)))
+    assert found
+    for name, alone, base in found:
         compared = trajectory(task, base) if base else nominal
         moved = np.abs(trajectory(task, alone) - compared).max()
         moved = np.inf if (task, name) in TOUCHED else moved

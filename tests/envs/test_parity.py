@@ -51,6 +51,7 @@ def test_equals_gymnasium_bit_for_bit(name: str, num_envs: int) -> None:
     observation = simulation.observation
     for i, env in enumerate(envs):
         np.testing.assert_array_equal(start_like(env, simulation, i), observation[i])
+    ended = 0
     for step in range(STEPS):
         actions = np.stack([env.action_space.sample() for env in envs])
         assert actions.dtype == np.float32
@@ -65,8 +66,10 @@ def test_equals_gymnasium_bit_for_bit(name: str, num_envs: int) -> None:
             assert transition.terminated[i] == terminated, where
             # Where both happen at once, Gymnasium tells both too.
             assert transition.truncated[i] == truncated, where
+        ended += len(transition.ended)
         for i in transition.ended:
             first = start_like(envs[i], simulation, i)
             np.testing.assert_array_equal(first, transition.observation[i])
+    assert ended  # at the time limit at the latest
     for env in envs:
         env.close()

@@ -143,7 +143,7 @@ def test_another_seed_gives_other_episodes() -> None:
 
 
 def test_sampled_actions_are_reproducible_and_leave_the_global_generator_alone() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
 
     class Noisy(Linear):
         def predict(self, observation: Any, **_: Any) -> tuple[NDArray[Any], Any]:  # type: ignore[override]

@@ -118,7 +118,7 @@ def test_vec_env_infos_are_what_sb3_reads():
         contexts = env.simulation.contexts()
         observation, _, dones, infos = env.step(np.ones((3, 1), dtype=np.float32))
         assert [info["context"] for info in infos] == contexts
-        assert dones.all() == (step == 49)
+        assert dones.tolist() == [step == 49] * 3
     for world, info in enumerate(infos):
         assert info["TimeLimit.truncated"]
         assert info["episode"]["l"] == 50

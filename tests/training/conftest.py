@@ -22,6 +22,18 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="session")
+def opengl() -> None:
+    """Skips the test where nothing can be drawn."""
+    from sim2real.simulation import Simulation
+    from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+
+    try:
+        Renderer(Simulation("half_cheetah", threads=1), 32, 24).close()
+    except RenderingUnavailable:
+        pytest.skip("there is no OpenGL here")
+
+
 def _load_toy() -> Any:
     spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
     assert spec is not None

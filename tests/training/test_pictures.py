@@ -15,14 +15,6 @@ from sim2real.training import pictures
 from sim2real.training.pretrain import pretrain
 
 
-def has_opengl() -> bool:
-    try:
-        Renderer(Simulation("half_cheetah", threads=1), 32, 24).close()
-    except RenderingUnavailable:
-        return False
-    return True
-
-
 def images_of(run: Path) -> EventAccumulator:
     events = EventAccumulator(str(run / "tensorboard"), {"images": 0})
     events.Reload()
@@ -43,9 +35,8 @@ def train(out: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("opengl")
 def test_source_and_target_move_side_by_side(tmp_path: Path) -> None:
-    if not has_opengl():
-        pytest.skip("there is no OpenGL here")
     train(tmp_path / "run")
     events = images_of(tmp_path / "run")
     assert events.Tags()["images"] == ["picture/nominal | hard"]

@@ -37,6 +37,7 @@ def test_warm_up_moves_the_critic_alone_then_both(
     critic = [t for name, t in tensors.items() if "value_net" in name or "critic.qf" in name]
     before_critic = copies(critic)
     alpha = getattr(learner, "log_ent_coef", None)
+    assert (alpha is None) == (algorithm != "sac")
     learner.learn(64, callback=CriticWarmUp(64))
     assert all(same(before_actor, actor))
     assert not any(same(before_critic, critic))

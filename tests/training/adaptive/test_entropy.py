@@ -25,8 +25,9 @@ def test_with_success_everywhere_all_becomes_uniform():
         np.testing.assert_allclose(update.divergence, divergence(update.shapes, shapes))
         shapes = update.shapes
         if np.allclose(shapes, 1.0, atol=1e-3):
-            return
-    raise AssertionError(shapes)
+            break
+    np.testing.assert_allclose(shapes, 1.0, atol=1e-3)
+    assert seed > 1  # the trust region kept it from getting there at once
 
 
 def test_the_trust_region_is_used_up():
