@@ -1,4 +1,4 @@
-"""What acts on bodies from outside, bound to a model: pushes and constant forces."""
+"""What acts on bodies and joints, bound to a model: pushes, constant forces, limits of force."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ class Push:
     impulse: Distribution
     every: Distribution
     axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SpeedLimit:
+    """Actuators whose force limit falls with the speed of their joints, k of them.
+
+    Shapes (k,): `rows` of the actuators, `dofs` that they move, `signs` of their gears, and the
+    context entries `sources` of the speeds at which nothing is left. Where `scaled`, the limit at
+    rest is the gain times the control range, else the force range.
+    """
+
+    rows: NDArray[np.intp]
+    dofs: NDArray[np.intp]
+    signs: NDArray[np.float64]
+    sources: NDArray[np.intp]
+    scaled: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class Actuation(Imperfection):
     """Delay in s, of any fraction of a control step."""
     strength: DistributionField | None = None
     """Factor on the force, its limit included."""
+    no_load_speed: DistributionField | None = None
+    """Speed of the joint, in rad/s or m/s, at which no force is left in the direction of motion."""
 
     @model_validator(mode="after")
     def _strength_is_an_actuators(self) -> Actuation:

@@ -130,6 +130,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         reward=reward,
         pushes=pushes,
         forces=forces,
+        speed_limits=tuple(builder.speed_limits),
         courses=tuple(builder.courses),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from sim2real.domains.acting import SpeedLimit
 from sim2real.domains.bounds import crossed, out_of_bounds
 from sim2real.domains.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions import Distribution
@@ -58,6 +59,7 @@ class Builder(Draws):
         self.writes: list[Write] = []
         self.afterwards: list[Write] = []
         self.inertials: list[Inertials] = []
+        self.speed_limits: list[SpeedLimit] = []
         self._spec = spec
         self._nominals = Nominals(model)
         self._owners: dict[tuple[str, int], str] = {}

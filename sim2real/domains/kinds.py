@@ -60,6 +60,7 @@ ACTUATION = _table(
     Kind("backlash", low=0.0),
     Kind("delay", "s", low=0.0, shared=True),
     Kind("strength", sign="×", low=0.0, identity=1.0),
+    Kind("no_load_speed", "rad/s or m/s", low=0.0, open_low=True, identity=None),
 )
 """Between the policy's action and the actuators, in units of the control signal."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from sim2real.domains.acting import Force, Push
+from sim2real.domains.acting import Force, Push, SpeedLimit
 from sim2real.domains.correlation import Coupling
 from sim2real.domains.course import Changing
 from sim2real.domains.distributions import Distribution, Uniform
@@ -46,6 +46,7 @@ class Plan:
     forces: tuple[Force, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
+    speed_limits: tuple[SpeedLimit, ...] = ()
     courses: tuple[Changing, ...] = ()
     coupling: Coupling | None = None
     pool: Pool | None = None

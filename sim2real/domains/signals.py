@@ -20,6 +20,7 @@ from sim2real.domains.keys import draw_name, key_of
 from sim2real.domains.kinds import CHANGES_NUMBERS, LENGTH, UNIT
 from sim2real.domains.rest import Rest, no_rest, rest_points
 from sim2real.domains.sensing import Sensing
+from sim2real.domains.speed_limits import bind_speed_limit
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array, IntArray, ObservationTerm
 
@@ -66,6 +67,11 @@ def bind_actuation(
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.strength is not None:
             builder.strength(entry.of, entry.strength, entry.is_shared, entry.label)
+        elif entry.no_load_speed is not None:
+            if commands is not None:
+                problem = "it needs every physics step, which a foreign environment takes by itself"
+                raise effects.error(entry, problem)
+            bind_speed_limit(builder, entry, elements)
         elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(elements, entry.delay, entry.is_shared, entry.label)
             if _random(entry) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sim2real.domains.plan import Models, Plan
 from sim2real.simulation.courses import Courses
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.randomness import Clock
+from sim2real.simulation.speed_limits import SpeedLimits
 from sim2real.task import Array, IntArray
 
 
@@ -29,10 +30,16 @@ class Contexts:
         num_envs: int = batch.nsim
         self._plan, self._imperfections = plan, imperfections
         self._models = Models(batch)
+        self.speed_limits = SpeedLimits(plan.speed_limits, self._models, num_envs)
         self._courses = Courses(plan, num_envs, control_dt)
         self.drawn = np.zeros((num_envs, len(plan.names)))
         self.present = self.drawn.copy() if self._courses else self.drawn
         self.rows: list[dict[str, float]] = [{} for _ in range(num_envs)]
+
+    @property
+    def before_substep(self) -> Callable[[Array], None] | None:
+        """What takes the velocities `qvel` before every physics step, if anything does."""
+        return self.speed_limits.write if self.speed_limits else None
 
     @property
     def change(self) -> bool:
@@ -60,7 +67,11 @@ class Contexts:
 
     def _apply(self, ids: IntArray, present: Array) -> None:
         self.present[ids] = present
+        if self.speed_limits:
+            self.speed_limits.reset(ids)
         self._plan.apply(self._models, ids, present)
+        if self.speed_limits:
+            self.speed_limits.draw(ids, present)
         self._imperfections.draw(ids, present)
 
     def snapshot(self) -> dict[str, Array]:

@@ -100,6 +100,7 @@ class Simulation(World):
         self._disturbances = Disturbances(self._plan, num_envs, self.dt)
         self._contexts = Contexts(self._plan, self._batch, self._imperfections, self.dt)
         self.context = self._contexts.drawn
+        self.before_substep = self._contexts.before_substep
         self._sums = Sums(num_envs, reward_names)
         self._begun = False
         self.reseed(seed)
@@ -195,7 +196,6 @@ class Simulation(World):
         """Start the next episode of every world; with `seed`, the first ones of that seed.
 
         `episodes`, (n,), are started in place of those.
-
         A simulation that was just made stands at its first episodes already, and the first call
         without a seed leaves it there. Returns the observations, (n, k).
         """

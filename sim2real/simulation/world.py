@@ -68,6 +68,7 @@ class World:
         self._limits = self._batch.limits()
         self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
         self.sets_constants = False
+        self.before_substep: Callable[[Array], None] | None = None  # takes `qvel`, (n, nv)
 
     def close(self) -> None:
         """End the threads and give the memory back; afterwards the world cannot be used.
@@ -120,10 +121,10 @@ class World:
             self.catch_up()
             self._take_warnings()
             unstable = self.lost.copy()
-            try:
-                self._batch.step(active, substeps, self._stage_after_step(lagged))
-            except mujoco.batch.SimulationError as error:
-                unstable[error.ids] = True
+            if self.before_substep is None:
+                self._step(active, substeps, self._stage_after_step(lagged), unstable)
+            else:
+                self._step_one_by_one(active, substeps, lagged, unstable)
         unstable |= self._take_warnings()[:, BAD_STATE].any(axis=1)
         unstable |= self.refused().any(axis=1)
         if active is not None:
@@ -131,6 +132,29 @@ class World:
         if unstable.any():
             self._give_up(unstable)
         return unstable
+
+    def _step(
+        self, active: BoolArray | None, substeps: int, stage: int, unstable: BoolArray
+    ) -> None:
+        """Take `substeps` and add the worlds that fail to the `unstable`, (n,)."""
+        try:
+            self._batch.step(active, substeps, stage)
+        except mujoco.batch.SimulationError as error:
+            unstable[error.ids] = True
+
+    def _step_one_by_one(
+        self, active: BoolArray | None, substeps: int, lagged: bool, unstable: BoolArray
+    ) -> None:
+        """As `_step`, with `before_substep` before each, in worlds that have not failed."""
+        for left in range(substeps, 0, -1):
+            self._before()
+            stage = self._stage_after_step(lagged or left > 1)
+            going = ~unstable if active is None else active & ~unstable
+            self._step(going, 1, stage, unstable)
+
+    def _before(self) -> None:
+        if self.before_substep is not None:
+            self.before_substep(self.qvel)
 
     def _take_warnings(self) -> IntArray:
         """How often MuJoCo warned in each world since the last call, (n, kinds).
@@ -210,6 +234,7 @@ class World:
             return
         ids = np.flatnonzero(self._underived).astype(np.int32)
         self._underived[:] = False
+        self._before()
         if self.sets_constants:
             self._lose_failing(self._batch.set_const, ids)
         self._lose_failing(self._batch.forward, ids)

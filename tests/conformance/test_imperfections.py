@@ -10,6 +10,7 @@ import pytest
 
 from sim2real.domains import Domain
 from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.errors import UserError
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
@@ -41,6 +42,7 @@ def actuation(kind: str, task: str) -> dict[str, Any]:
         "backlash": 0.5 * half,
         "delay": 1.5 * dt,
         "strength": 0.7,
+        "no_load_speed": 0.3,
     }
     return {kind: magnitudes[kind]}
 
@@ -83,8 +85,25 @@ def trajectory(task: str, domain: Domain | None) -> np.ndarray:
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("task", task_names())
-@pytest.mark.parametrize("kind", ACTUATION)
+WITHOUT_SPEED = {"furuta": "has no limit", "quadrotor": "moves no hinge or slide"}
+"""Tasks whose actuators have no torque-speed line to give: a dcmotor has its own, thrust none."""
+
+
+@pytest.mark.parametrize(("task", "message"), WITHOUT_SPEED.items())
+def test_what_has_no_torque_speed_line_is_refused(task: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Simulation(task, Domain(actuation=[actuation("no_load_speed", task)]))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        (kind, task)
+        for kind in ACTUATION
+        for task in task_names()
+        if kind != "no_load_speed" or task not in WITHOUT_SPEED
+    ],
+)
 def test_actuators_move_the_trajectory(kind: str, task: str) -> None:
     moved = trajectory(task, Domain(actuation=[actuation(kind, task)]))  # type: ignore[list-item]
     difference = np.abs(moved - nominal(task))
