@@ -51,13 +51,14 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     `reset(options={"episode": k})` the k-th; the seed is 0 if none was ever given. All draws of an
     episode depend on its seed and number alone, the environment's own among them (`episode_seed`).
     `info["context"]` has the draws; `info["unstable"]` tells of a step after which MuJoCo gave the
-    state up, or numbers were not finite: such an episode is terminated, with a reward of 0 and the
-    last observation that was good.
+    state up or ignored the controls: such an episode is terminated, with a reward of 0 and the last
+    observation that was good.
 
     An environment may make its model anew when it is reset, with the same elements: the domain then
     changes that one, and its first observation is the one that the environment computed before.
 
-    Raises UserError for an environment without a model, and for a domain that does not fit it.
+    Raises UserError for an environment without a model, for a domain that does not fit it, and
+    where the environment makes an observation or a reward that is not finite of sound physics.
     """
 
     def __init__(self, env: AnyEnv, domain: Domain | Mapping[str, Any] | str | None = None) -> None:
@@ -126,6 +127,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         if self.env.unwrapped.model is not self._model:  # type: ignore[attr-defined]
             draws = self._bind_anew()
         self._disturb_anew(draws)
+        self._check("reset", observation)
         self._observation = self._seen_first(observation)
         return self._observation, info | {"context": dict(self._context)}
 
@@ -135,14 +137,15 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             raise UserError(f"an action must be finite, got {np.asarray(action).tolist()}")
         if self._disturbances:
             self._disturbances.write(self._forces, self._clock)
-        before = self._warnings()
+        self._forget_warnings()
         with warnings_logged():
             truth, reward, terminated, truncated, info = self.env.step(self._command(action))
         self._steps += 1
-        unstable = self._warnings() != before or not _finite(truth, reward)
+        unstable = not self._sound()
         if unstable:
             reward, terminated = 0.0, True
         else:
+            self._check("step", truth, reward)
             self._observation = self._seen(truth)
         reward = self._paid(reward, terminated or truncated)
         told = {"context": dict(self._context), "unstable": unstable}
@@ -225,14 +228,31 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         forces: Array = self._data.xfrc_applied[None]
         return forces
 
-    def _warnings(self) -> int:
-        return sum(int(self._data.warning[kind].number) for kind in BAD_STATE)
+    def _forget_warnings(self) -> None:
+        """Set the counts to 0: the engine's own reset makes them 1, whatever they were."""
+        for kind in BAD_STATE:
+            self._data.warning[kind].number = 0
+
+    def _sound(self) -> bool:
+        """Whether MuJoCo has kept the state since the warnings were forgotten, and accepts it."""
+        warned = any(self._data.warning[kind].number for kind in BAD_STATE)
+        state = np.concatenate([self._data.qpos, self._data.qvel, self._data.act])
+        return not warned and bool((np.abs(state) <= mujoco.mjMAXVAL).all())  # false for NaN
+
+    def _check(self, method: str, observation: Any, reward: Any = 0.0) -> None:
+        """UserError for what the environment makes non-finite of sound physics."""
+        for what, given in (("observation", observation), ("reward", reward)):
+            if not _finite(given):
+                raise UserError(
+                    f"{type(self.env.unwrapped).__name__}: {method}: the {what} is not finite at "
+                    f"step {int(self._steps[0])} of episode {self._episode}, though the physics is"
+                )
 
 
-def _finite(observation: Any, reward: Any) -> bool:
-    parts = observation.values() if isinstance(observation, Mapping) else [observation]
-    numbers = [part for part in parts if isinstance(part, np.ndarray)]
-    return bool(np.isfinite(reward)) and all(_all_finite(part) for part in numbers)
+def _finite(given: Any) -> bool:
+    """Whether all numbers of an observation or a reward are finite."""
+    parts = given.values() if isinstance(given, Mapping) else [given]
+    return all(_all_finite(np.asarray(part)) for part in parts)
 
 
 def _all_finite(values: NDArray[Any]) -> bool:

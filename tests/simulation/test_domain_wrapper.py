@@ -304,11 +304,32 @@ def test_an_unstable_state_ends_the_episode(capfd, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())  # MuJoCo's log
 
 
-def test_numbers_that_are_not_finite_end_the_episode():
+def test_every_unstable_episode_is_reported():
+    """The engine's own reset sets its count of warnings to 1 again."""
+    env = slider({"disturbances": [{"force": 1e14, "of": "mass", "direction": "x"}]})
+    for _ in range(3):
+        env.reset()
+        *_, terminated, _, info = env.step(np.ones(1))
+        assert terminated
+        assert info["unstable"]
+
+
+def test_numbers_that_the_environment_makes_are_its_own_fault():
     env = DomainWrapper(slider_env.faulty("nan"))
     env.reset(seed=0)
-    ends = [env.step(np.ones(1))[2] for _ in range(3)]
-    assert ends == [False, False, True]
+    for _ in range(2):
+        assert not env.step(np.ones(1))[4]["unstable"]
+    with pytest.raises(UserError, match="step: the reward is not finite at step 3 of episode 0"):
+        env.step(np.ones(1))
+
+
+def test_a_reset_never_gives_an_observation_that_is_not_finite():
+    class Lost(slider_env.SliderEnv):
+        def reset_model(self):
+            return super().reset_model() * np.nan
+
+    with pytest.raises(UserError, match="Lost: reset: the observation is not finite at step 0"):
+        DomainWrapper(Lost()).reset(seed=0)
 
 
 @pytest.mark.parametrize(
