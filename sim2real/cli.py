@@ -239,6 +239,8 @@ class Evaluate(OfRun):
         from sim2real.training.run import load_run
 
         if self.policy.suffix != ".zip":
+            if self.algorithm is not None:
+                raise UserError(f"--algorithm is that of a .zip; {self.policy} knows its own")
             run = load_run(self.policy, **self.loading())
             return run.policy, run.task, run.results / "report"
         if self.task is None:

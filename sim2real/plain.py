@@ -37,6 +37,20 @@ class _Loader(yaml.SafeLoader):
                 problem=f"{str(node.value)[:40]!r} is no {kind}", problem_mark=node.start_mark
             ) from None
 
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        _check_depth(self.flow_level)
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        _check_depth(len(self.indents))
+        return bool(super().add_indent(column))
+
+
+def _check_depth(level: int) -> None:
+    """ValueError at once, as scanning takes time with the square of the depth."""
+    if level > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes what the loader would take for a number; writes every value out."""
@@ -79,8 +93,6 @@ def parse_yaml(text: str) -> Any:
             return loader.construct_document(node)
         finally:
             loader.dispose()
-    except RecursionError:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
     except yaml.YAMLError as error:
         raise ValueError(_reason(error)) from None
 
@@ -101,8 +113,7 @@ def _check_size(root: yaml.Node) -> None:
     while waiting:
         node, depth = waiting.pop()
         count += 1
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        _check_depth(depth)
         if count > MOST_NODES:
             raise ValueError(f"it holds over {MOST_NODES:,} values, aliases written out")
         _check_keys(node)

@@ -72,6 +72,10 @@ class Source:
         return f"{self.main}{more} (SHA-256 {self.digest})"
 
 
+_MODULE = re.compile(r"[^\W\d]\w{,99}(\.[^\W\d]\w{,99}){,19}")
+"""The name of a module, such as "package.module"."""
+
+
 def find_source(reference: str) -> Source | None:
     """The source that `reference` names, without importing anything; None if there is none.
 
@@ -82,6 +86,8 @@ def find_source(reference: str) -> Source | None:
     if match:
         return read_source(user_path(match["file"]).resolve(), match["name"] or "")
     module, _, name = reference.partition(":")
+    if not _MODULE.fullmatch(module):
+        return None
     file = _in_working_folder(module) or (_file_of(module) if name else None)
     return None if file is None else read_source(file, name)
 

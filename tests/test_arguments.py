@@ -57,7 +57,8 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-NAMED_BY_FILE = {"source", "teacher", "policy", "file", "path"}
+SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in ("evaluate", "audit")]
+"""Where nothing can be written these show their result; see test_cli.py."""
 
 
 def options() -> list[tuple[str, str, str]]:
@@ -101,7 +102,7 @@ def refused(
     def call(*words: str) -> str:
         before = sorted(tmp_path.rglob("*"))
         capsys.readouterr()
-        with limited(5.0):
+        with limited(15.0):
             code = cli.main([places.get(word, word) for word in words])
         captured = capsys.readouterr()
         assert code == 2, captured
@@ -152,6 +153,22 @@ def test_misspelt(verb: str, name: str, kind: str, refused: Refused) -> None:
     line = refused(verb, *NEEDED[verb], f"{flag}x", "1")
     assert f"did you mean '{flag}'?" in line
     assert f"see `sim2real {verb} --help`" in line
+
+
+def _absurd() -> list[Any]:
+    cases = []
+    for verb, name, kind in OPTIONS:
+        for values in ABSURD[kind]:
+            if (verb, name, values) in SHOWN_ONLY:
+                continue
+            label = " ".join(values)[:20].replace("\0", "0")
+            cases.append(pytest.param(verb, name, values, id=f"{verb} {name} {label}"))
+    return cases
+
+
+@pytest.mark.parametrize(("verb", "name", "values"), _absurd())
+def test_absurd(verb: str, name: str, values: list[str], refused: Refused) -> None:
+    refused(*with_option(verb, name, values))
 
 
 @pytest.mark.parametrize(

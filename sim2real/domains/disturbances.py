@@ -11,6 +11,9 @@ from sim2real.domains.course import Course
 from sim2real.domains.distributions import Distribution, DistributionField
 from sim2real.domains.words import names, sentence
 
+DEEPEST = 100.0
+"""Depth of the hollows of an uneven floor in m, at most."""
+
 Kind = Literal["push", "twist", "force", "torque", "slope", "bumps"]
 
 IMPULSES: tuple[Kind, ...] = ("push", "twist")
@@ -66,7 +69,7 @@ class Disturbance(Config):
     of: tuple[str, ...] = ()
     every: DistributionField | None = None
     direction: str | None = None
-    wavelength: Annotated[float, Field(gt=0)] | None = None
+    wavelength: Annotated[float, Field(ge=0.001, le=1000.0)] | None = None
     shared: bool = False
     name: str | None = None
     course: Course | None = None
@@ -104,8 +107,8 @@ class Disturbance(Config):
                 f"a {self.kind} needs 'every', an interval greater than 0 s; got {got}"
             )
         low, high = self.distribution.support
-        if self.kind == "bumps" and not 0 <= low <= high < float("inf"):
-            raise ValueError(f"bumps must be bounded and not negative, got {self._amount()}")
+        if self.kind == "bumps" and not 0 <= low <= high <= DEEPEST:
+            raise ValueError(f"bumps must lie within 0 to {DEEPEST:g} m, got {self._amount()}")
         if self.kind == "slope" and not -1.5 < low <= high < 1.5:
             raise ValueError(f"a slope must lie within -1.5 to 1.5 rad, got {self._amount()}")
 

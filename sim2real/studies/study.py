@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.comparison import write_comparison
 from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
@@ -30,6 +30,7 @@ from sim2real.studies.progress import Board
 from sim2real.studies.summary import Measured, Results, Target, check_references, summarize
 from sim2real.training.run import versions
 
+MOST_WORKERS = 1_000
 AnyPlan = Plan | ComparisonPlan
 ByDomain = Mapping[str, Mapping[str, list[Cell]]]
 T = TypeVar("T")
@@ -57,6 +58,8 @@ def study(
     else is done; KeyboardInterrupt after a first Ctrl-C, when the trainings are saved and the same
     call goes on.
     """
+    if workers is not None:
+        whole_number("workers", workers, 1, MOST_WORKERS)
     asked = load_study(config, trust_code) if isinstance(config, Path | str) else config
     plan = plan_of(asked)
     started = time.monotonic()

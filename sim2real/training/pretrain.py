@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sim2real import files
-from sim2real.config import parse
+from sim2real.config import MOST_STEPS, parse
 from sim2real.domains import Domain, default_domain, load_each
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.vec_env import make_vec_env
@@ -86,6 +86,7 @@ def pretrain(
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
     folder = Path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
+    files.require_writable(folder.parent)
     asked = {
         "task": loaded.reference,
         "task_options": loaded.options,
@@ -143,7 +144,7 @@ def resume(
 
 def _extended(folder: RunFolder, steps: int) -> RunFolder:
     """The run asked for more steps, with a warning where it will differ from one asked at once."""
-    extended = extend(folder, steps)
+    extended = extend(folder, whole_number("steps", steps, 1, MOST_STEPS))
     for reason in differences(folder.config, steps):
         warnings.warn(
             f"{folder.path} differs from a run of {steps} steps from the start: {reason}",

@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real import files
-from sim2real.config import Config, Count, Episodes, Seed, Worlds, parse
+from sim2real.config import MOST_STEPS, Config, Count, Episodes, Seed, Worlds, parse
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
@@ -78,7 +78,7 @@ class RunConfig(Config):
     seed: Seed = 0
     num_envs: Worlds
     checkpoint_every: Count | None = None
-    pictures_every: Annotated[int, Field(ge=0)] = 0
+    pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Control steps between two animated pictures; 0 for none."""
     frozen: tuple[str, ...] = ()
     """Names of the policy's tensors that do not learn."""

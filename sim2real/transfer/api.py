@@ -11,7 +11,7 @@ from rich.console import Console
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.files import write_json
+from sim2real.files import require_writable, write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
@@ -92,6 +92,7 @@ def transfer(
     folder = Path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another name or remove it")
+    require_writable(folder.parent)
     asked = {
         "kind": "distill" if chosen.name == "distill" else "transfer",
         "task": loaded.reference,
