@@ -39,7 +39,6 @@ def bind_keyframe(name: str | None, model: mujoco.MjModel, domain: str) -> Keyfr
             field: np.array(getattr(model, key)[row]).reshape(model.nmocap, -1)
             for field, key in _MOCAP.items()
         }
-    mujoco.mj_normalizeQuat(model, fields["qpos"])
     for field, values in fields.items():
         if not np.isfinite(values).all():
             raise UserError(f"domain {domain!r}: key frame {name!r}: its {field} is not finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
@@ -18,6 +19,7 @@ from sim2real.simulation.disturbances import Disturbances
 from sim2real.simulation.foreign import AnyEnv, Terms, check_foreign, foreign_domain, subject_of
 from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.model_writer import ModelWriter
+from sim2real.simulation.quaternions import find_foreign_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
 from sim2real.simulation.screen import require_screen
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
@@ -78,7 +80,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     def _bind(self, env: AnyEnv) -> None:
         """Take up the model that the environment has at present."""
-        subject = subject_of(env)
+        subject = dataclasses.replace(subject_of(env), quaternions=self._quaternions(env))
         self._model: mujoco.MjModel = env.unwrapped.model  # type: ignore[attr-defined]
         self._data: mujoco.MjData = env.unwrapped.data  # type: ignore[attr-defined]
         plan = bind(self.domain, self._model, subject)
@@ -176,6 +178,15 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         draws = self._begin()
         mujoco.mj_forward(self._model, self._data)
         return draws
+
+    def _quaternions(self, env: AnyEnv) -> tuple[int, ...]:
+        """The first columns of the quaternions in the observation, as far as it can be tried."""
+        unwrapped: Any = env.unwrapped
+
+        def observe() -> Array:
+            return self._terms.numbers(unwrapped._get_obs())
+
+        return find_foreign_quaternions(unwrapped, observe, self._terms.terms, self.domain)
 
     def _begin(self) -> Array:
         """Draw the episode's context, (1, entries), and write it into the model."""

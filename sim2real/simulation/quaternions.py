@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -17,6 +18,7 @@ POSES = 8
 _SEED = 20_261
 _TOLERANCE = 1e-9
 _VARIES = 1e-3
+_STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
 def find_quaternions(
@@ -28,9 +30,46 @@ def find_quaternions(
     vary. Nothing is tried where no sensor of `domain` changes numbers. The worlds are left in the
     model's default state.
     """
-    if not any(entry.kind.name in CHANGES_NUMBERS for entry in domain.sensing):
+    return _among(_observations(task, world), terms) if _changes_numbers(domain) else ()
+
+
+def find_foreign_quaternions(
+    unwrapped: Any, observe: Callable[[], Array], terms: Sequence[ObservationTerm], domain: Domain
+) -> tuple[int, ...]:
+    """As `find_quaternions`, in an environment with `model` and `data`.
+
+    `observe` gives its observation, (k,). None are found where it cannot do so in any pose. The
+    environment is left in the state that it had.
+    """
+    if not _changes_numbers(domain):
         return ()
-    seen = _observations(task, world)
+    model, data = unwrapped.model, unwrapped.data
+    kept = np.zeros(mujoco.mj_stateSize(model, _STATE))
+    mujoco.mj_getState(model, data, kept, _STATE)
+    rng = np.random.default_rng(_SEED)
+    rows = []
+    try:
+        with warnings_logged():
+            for _ in range(POSES):
+                data.qpos[:] = _pose(model, rng)
+                mujoco.mj_forward(model, data)
+                rows.append(observe())
+        return _among(np.array(rows), terms)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+        return ()  # it observes in an episode only, or its wrappers make something else of it
+    finally:
+        mujoco.mj_setState(model, data, kept, _STATE)
+        with warnings_logged():
+            mujoco.mj_forward(model, data)
+        mujoco.mj_setState(model, data, kept, _STATE)  # a forward pass moves the warm start
+
+
+def _changes_numbers(domain: Domain) -> bool:
+    return any(entry.kind.name in CHANGES_NUMBERS for entry in domain.sensing)
+
+
+def _among(seen: Array, terms: Sequence[ObservationTerm]) -> tuple[int, ...]:
+    """The first columns of the quaternions in the observations `seen`, (poses, columns)."""
     found: list[int] = []
     first = 0
     for term in terms:

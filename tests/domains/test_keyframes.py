@@ -75,7 +75,6 @@ def test_every_episode_starts_in_its_state_and_moves_as_a_plain_loop(tumbler: Ta
         model = tumbler.compile()
         data = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, data, 0)
-        data.qpos[3] = 1.0  # a quaternion of length 1
         np.testing.assert_array_equal(simulation.act, np.full((3, 1), 0.7))
         np.testing.assert_array_equal(simulation.mocap_pos[:, 0], np.tile([0, 2.0, 0], (3, 1)))
         commands |= set(simulation.memory["command"][:, 0].tolist())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
+import sim2real as s2r
 from sim2real.domains import Domain
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
@@ -123,3 +125,29 @@ def test_those_of_the_tasks_are_known(task: str) -> None:
     effects = Simulation(task, noisy, threads=1).plan.sensing
     found = [effect.columns[::4].tolist() for effect in effects if effect.kind == "unit"]
     assert found == ([[1]] if task in ("ant", "humanoid") else [])
+
+
+@pytest.mark.parametrize("name", ["Ant-v5", "Humanoid-v5"])
+def test_those_of_a_foreign_environment_keep_their_length(name: str) -> None:
+    noisy = {"sensing": [{"noise": {"normal": [0.0, 0.1]}}]}
+    env, bare = s2r.DomainWrapper(gymnasium.make(name), noisy), gymnasium.make(name)
+    pairs = [(env.reset(seed=0)[0], bare.reset(seed=0)[0])]
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        action = rng.uniform(-0.3, 0.3, env.action_space.shape).astype(np.float32)
+        pairs.append((env.step(action)[0], bare.step(action)[0]))
+    seen, truth = (np.array(rows) for rows in zip(*pairs, strict=True))
+    assert (np.abs(seen - truth)[:, :5].max(axis=0) > 0.01).all()
+    lengths, own = (np.linalg.norm(one[:, 1:5], axis=1) for one in (seen, truth))
+    np.testing.assert_allclose(lengths, own, atol=1e-9)
+    np.testing.assert_allclose(own[1:], 1.0, atol=1e-9)  # Gymnasium's start states have others
+
+
+def test_an_environment_that_cannot_be_tried_is_as_it_was() -> None:
+    noisy = {"sensing": [{"noise": {"normal": [0.0, 0.1]}}]}
+    bare = gymnasium.make("Hopper-v5")
+    bare.reset(seed=0)
+    before = bare.unwrapped.data.qpos.copy(), bare.unwrapped.data.qacc.copy()
+    s2r.DomainWrapper(bare, noisy)
+    np.testing.assert_array_equal(bare.unwrapped.data.qpos, before[0])
+    np.testing.assert_array_equal(bare.unwrapped.data.qacc, before[1])
