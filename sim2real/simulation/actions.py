@@ -146,7 +146,9 @@ def _map_of_space(
     """The map of a policy with the action space `space`; a space of another shape has none."""
     if not isinstance(space, spaces.Box) or not isinstance(own, spaces.Box):
         return None
-    if space.shape != own.shape or not space.is_bounded() or _equal(space, own):
+    if space.shape != own.shape or len(own.shape) != 1 or _equal(space, own):
+        return None
+    if not space.is_bounded() or not own.is_bounded():
         return None
     normalized = ActionMap.onto(own)
     if _equal(space, normalized.space):

@@ -25,6 +25,7 @@ from sim2real.training.pretrain import register_resumer
 from sim2real.training.pretrained import reference_of
 from sim2real.training.publish import keep_policy
 from sim2real.training.recipe import MAX_UNSTABLE, AnyRecipe
+from sim2real.training.rescaling import normalized
 from sim2real.training.run import (
     Run,
     RunConfig,
@@ -111,7 +112,7 @@ def transfer(
         "curve_episodes": curve_episodes,
     }
     config = parse(RunConfig, asked, "transfer")
-    started = _Start(config, chosen, recipe, source, loaded, target)
+    started = _Start(config, chosen, recipe, normalized(source), loaded, target)
     try:
         if progress:
             tell_rest("budget", budget, recipe.num_envs)
@@ -156,11 +157,12 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     if config.method is None:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     check_policy(folder)
+    source = load_run(path / SOURCE, accept_changes=folder.loading.accept_changes)
     started = _Start(
         config,
         _method_of(folder, config.method),
         config.parsed_recipe(),
-        load_run(path / SOURCE, accept_changes=folder.loading.accept_changes),
+        source if map_of(folder.task_info) is None else normalized(source),
         folder.task,
         folder.domain,
     )

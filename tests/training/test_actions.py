@@ -18,8 +18,10 @@ from sim2real.training.contract import map_of, range_of
 from sim2real.training.pretrain import pretrain, resume
 from sim2real.training.publish import keep_policy
 from sim2real.training.recipe import build_algorithm, load_recipe
-from sim2real.training.run import RunConfig, create_run, load_run
+from sim2real.training.rescaling import normalized
+from sim2real.training.run import MANIFEST, RunConfig, create_run, load_run
 from sim2real.transfer.api import distill, transfer
+from sim2real.transfer.gaussians import actor_gaussian
 
 LIFT = str(Path(__file__).parent.parent / "robots" / "lift.py")
 PLAIN = Domain(name="plain", about="The lift as it is.")
@@ -88,13 +90,16 @@ def test_the_map_stands_in_a_run_and_in_what_comes_of_it(algorithm: str, tmp_pat
     }
 
 
-def test_a_run_of_before_keeps_its_own_range(tmp_path: Path) -> None:
-    """Runs without a map act in the actuators' range: on loading, resuming and moving on."""
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_a_run_of_before_acts_in_the_range_that_it_learned_in(
+    algorithm: str, tmp_path: Path
+) -> None:
+    """Runs without a map: when loaded and resumed; what is made of them acts in [-1, 1]."""
     task = load_task(LIFT)
-    recipe = load_recipe("ppo", None, TINY["ppo"])
+    recipe = load_recipe(algorithm, None, TINY[algorithm])
     config = RunConfig(
         task=task.reference,
-        algorithm="ppo",
+        algorithm=algorithm,
         recipe=recipe.model_dump(mode="json"),
         domain="plain",
         steps=64,
@@ -104,16 +109,44 @@ def test_a_run_of_before_keeps_its_own_range(tmp_path: Path) -> None:
     info = read_json(path / "task.json")
     assert (info.pop("action_map"), info["action_space"]["high"]) == (None, [200.0])
     (path / "task.json").write_text(json.dumps(info))  # as it was written before
-    (path / "manifest.json").unlink()
+    (path / MANIFEST).unlink()
     run = resume(path, progress=False)
-    with torch.no_grad():
-        run.policy.action_net.bias.fill_(98.1)  # type: ignore[union-attr]
-    rows = evaluate(run.policy, task, PLAIN, episodes=4)
-    assert {row.length for row in rows} == {200}
+    if algorithm == "ppo":
+        with torch.no_grad():
+            run.policy.action_net.bias.fill_(98.1)  # type: ignore[union-attr]
+            run.checkpoint.policy["action_net.bias"].fill_(98.1)
+        del run.checkpoint.state["answers"]  # of the policy as it was trained
+    old = evaluate(run.policy, task, PLAIN, episodes=4)
+    assert algorithm != "ppo" or {row.length for row in old} == {200}
     assert range_of(run.task_info).high[0] == 200
-    moved = transfer(run, HEAVY, budget=64, num_envs=4, out=tmp_path / "moved", progress=False)
-    assert read_json(moved.path / "task.json")["action_space"]["high"] == [200.0]
-    assert moved.policy.action_space.high[0] == 200.0  # type: ignore[attr-defined]
+    new = normalized(run)
+    assert (new.policy.action_map, new.policy.action_space.high[0]) == (ONTO, 1.0)  # type: ignore[attr-defined]
+    rows = evaluate(new.policy, task, PLAIN, episodes=4)
+    np.testing.assert_allclose(returns(rows), returns(old), rtol=1e-3)
+    seen = torch.as_tensor(np.random.default_rng(0).normal(size=(9, 3)))
+    if algorithm == "ppo":
+        before, after = (actor_gaussian(one.policy, seen) for one in (run, new))
+        assert before.log_std is not None
+        assert after.log_std is not None
+        torch.testing.assert_close(100 + 100 * after.mean, before.mean, rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(100 * after.log_std.exp(), before.log_std.exp())
+    small = {"recipe": {k: v for k, v in TINY[algorithm].items() if k != "net_arch"}}
+    moved = transfer(
+        run, HEAVY, budget=64, num_envs=4, out=tmp_path / "moved", options=small, progress=False
+    )
+    assert map_of(moved.task_info) == ONTO
+    assert read_json(tmp_path / "moved" / "source" / "task.json") == info
+    again = resume(tmp_path / "moved", progress=False)
+    assert same_tensors(again.checkpoint.policy, moved.checkpoint.policy)
+
+
+def same_tensors(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_a_range_of_one_is_rescaled_to_the_same_bits() -> None:
+    run = load_run("pretrained:hopper")
+    assert same_tensors(normalized(run).checkpoint.policy, run.checkpoint.policy)
 
 
 def test_a_shipped_policy_acts_to_the_last_bit_as_before() -> None:
