@@ -89,7 +89,7 @@ def test_what_has_changed_is_told() -> None:
     assert differences(before, now) == [
         "the library's code",
         "sim2real 0.1.0 -> 0.2.0",
-        "n 5 -> 6",
+        "steps 5 -> 6",
     ]
     assert differences(before, before) == []
     changed = {"details": {"method": {"name": "x"}}}

@@ -180,7 +180,7 @@ def test_broken_row_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(UserError, match="episodes must be at least 1, got 0"):
+    with pytest.raises(UserError, match="episodes is 0; allowed: 1 to 1,000,000"):
         evaluate(Linear(11, 3), "hopper", "nominal", episodes=0)
     with pytest.raises(UserError, match="unknown domain"):
         evaluate(Linear(11, 3), "hopper", "nominall")

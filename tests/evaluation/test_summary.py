@@ -59,4 +59,4 @@ def test_the_table_says_whose_interval_it_is() -> None:
     table = evaluated("mine on hopper", [summary("hard", rows([1.0, 2.0, 3.0], failed=0))])
     assert "of this policy" in str(table.title)
     assert list(table.columns[1].cells) == ["2.00 (-0.48 to 4.48)"]
-    assert list(table.columns[3].cells) == ["0 (0 % to 71 %)"]
+    assert list(table.columns[3].cells) == ["0 % (0 % to 71 %)"]

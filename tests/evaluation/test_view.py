@@ -188,5 +188,5 @@ def test_the_camera_follows_a_robot_that_floats_freely() -> None:
 def test_a_film_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown kind of picture '.webp'; .*allowed: .gif, .mp4"):
         write_clip(tmp_path / "a.webp", [np.zeros((16, 16, 3), np.uint8)], 0.1)
-    with pytest.raises(UserError, match="must be positive"):
+    with pytest.raises(UserError, match="episodes is 0; allowed: 1 to 1,000,000"):
         view(Swing(), "cartpole", episodes=0)
