@@ -33,7 +33,7 @@ from sim2real.output import (
     table,
     trained,
 )
-from sim2real.verbs import Audit, Command, Doctor, List, OfRun, Pairs, Publish, View
+from sim2real.verbs import Audit, Command, Doctor, List, OfPolicy, OfRun, Pairs, Publish, View
 
 REFUSED = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -113,7 +113,7 @@ class Pretrain(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer(Training, OfRun):
+class Transfer(Training, OfPolicy):
     """Move a run's policy into another domain, within a budget of its control steps."""
 
     source: Positional[Path]
@@ -127,11 +127,10 @@ class Transfer(Training, OfRun):
 
     def run(self) -> Outcome:
         """Call `sim2real.transfer`."""
-        from sim2real.training.run import load_run
         from sim2real.transfer.api import transfer
 
         run = transfer(
-            load_run(self.source, **self.loading()),
+            self.load(self.source),
             self.domain,
             method=self.method,
             budget=self.budget,
@@ -142,7 +141,7 @@ class Transfer(Training, OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(Training, OfRun):
+class Distill(Training, OfPolicy):
     """Train a student to act as a run's policy does, within a budget of control steps."""
 
     teacher: Positional[Path]
@@ -157,10 +156,9 @@ class Distill(Training, OfRun):
     def run(self) -> Outcome:
         """Call `sim2real.distill`."""
         from sim2real.domains import default_domain
-        from sim2real.training.run import load_run
         from sim2real.transfer.api import distill
 
-        teacher = load_run(self.teacher, **self.loading())
+        teacher = self.load(self.teacher)
         run = distill(
             teacher,
             self.domain or default_domain(teacher.task),
@@ -173,7 +171,7 @@ class Distill(Training, OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(OfRun):
+class Evaluate(OfPolicy):
     """Run a policy in domains; a table of returns, and one JSON line for every episode."""
 
     policy: Positional[Path]
@@ -181,8 +179,6 @@ class Evaluate(OfRun):
     which nothing is executed."""
     domains: tuple[str, ...] = ("nominal",)
     """Domains of the task, or my_domains.yaml:windy."""
-    algorithm: str | None = None
-    """Algorithm of a .zip, where its weights leave it open."""
     episodes: int = 100
     """Episodes in each domain."""
     seed: int = 0
@@ -201,27 +197,27 @@ class Evaluate(OfRun):
         from sim2real.evaluation.sensitivity_figure import write_sensitivity
         from sim2real.evaluation.summary import summary
 
-        policy, task, folder = self._load()
-        folder = self.out or folder
+        run = self.load(self.policy)
+        folder = self.out or run.results / "report"
         kept = can_write(folder)
         rows = evaluate(
-            policy,
-            task,
+            run.policy,
+            run.task,
             self.domains,
             episodes=self.episodes,
             seed=self.seed,
             num_envs=self.num_envs,
             deterministic=not self.stochastic,
         )
-        data = {
+        data: dict[str, Any] = {
             "policy": str(self.policy),
-            "task": task.reference,
+            "task": run.task.reference,
             "episodes": self.episodes,
             "seed": self.seed,
             "domains": [summary(name, own) for name, own in by_domain(rows).items()],
             "parameters": by_parameter(rows),
         }
-        shown = [evaluated(f"{self.policy} on {task.name}", data["domains"])]
+        shown = [evaluated(f"{self.policy} on {run.task.name}", data["domains"])]
         if data["parameters"]:
             shown.append(table("return against what was drawn", data["parameters"]))
         if not kept:
@@ -231,23 +227,6 @@ class Evaluate(OfRun):
         )
         save_rows(rows_file, rows)
         return Outcome(data, shown, table_file, page=write_sensitivity(picture_file, rows))
-
-    def _load(self) -> tuple[Any, Any, Path]:
-        """The policy, its task, and the folder for results."""
-        from sim2real.registry import load_task
-        from sim2real.training.foreign import load_foreign
-        from sim2real.training.run import load_run
-
-        if self.policy.suffix != ".zip":
-            if self.algorithm is not None:
-                raise UserError(f"--algorithm is that of a .zip; {self.policy} knows its own")
-            run = load_run(self.policy, **self.loading())
-            return run.policy, run.task, run.results / "report"
-        if self.task is None:
-            raise UserError(f"{self.policy} does not tell its task; add --task NAME")
-        task = load_task(self.task, **pairs(self.task_options))
-        policy = load_foreign(self.policy, task, self.algorithm)
-        return policy, task, self.policy.with_suffix("")
 
 
 @dataclass(frozen=True, kw_only=True)

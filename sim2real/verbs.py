@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sim2real.domains import Domain
+    from sim2real.training.run import Run
 
 Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
 
@@ -58,6 +59,23 @@ class OfRun(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfPolicy(OfRun):
+    """What the verbs that take a run or the .zip of a Stable-Baselines3 model have."""
+
+    algorithm: str | None = None
+    """Algorithm of a .zip, where its weights leave it open."""
+    normalization: Path | None = None
+    """Observation statistics of a .zip: a file of VecNormalize, or an .npz with mean and var."""
+
+    def load(self, source: Path) -> Run:
+        """The run, or the policy of a .zip as one."""
+        from sim2real.training.run import load_run
+
+        told: dict[str, Any] = {"algorithm": self.algorithm, "normalization": self.normalization}
+        return load_run(source, **told, **self.loading())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Audit(Command):
     """Probe a domain at both ends of every range: each parameter must act, no world be broken."""
 
@@ -98,7 +116,7 @@ class Audit(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publish(OfRun):
+class Publish(OfPolicy):
     """Write a run's policy without its training state, with a card of what it is worth."""
 
     source: Positional[Path]
@@ -116,10 +134,9 @@ class Publish(OfRun):
         """Call `sim2real.training.publish`."""
         from sim2real.training.pretrained import read_card
         from sim2real.training.publish import publish
-        from sim2real.training.run import load_run
 
         folder = publish(
-            load_run(self.source, **self.loading()),
+            self.load(self.source),
             self.out,
             domains=self.domains or None,
             episodes=self.episodes,
@@ -130,7 +147,7 @@ class Publish(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View(OfRun):
+class View(OfPolicy):
     """Show a policy at work: in a window where there is a screen, else as a film."""
 
     policy: Positional[Path]
@@ -152,9 +169,8 @@ class View(OfRun):
         """Call `sim2real.view`."""
         from sim2real.evaluation.view import view
         from sim2real.simulation.screen import has_screen
-        from sim2real.training.run import load_run
 
-        run = load_run(self.policy, **self.loading())
+        run = self.load(self.policy)
         out = self.out
         if out is None and not has_screen():
             (out,) = unused(run.results / "report", "view.mp4")

@@ -95,7 +95,8 @@ def test_evaluate_takes_a_foreign_zip(
     words = ["evaluate", tmp_path / "theirs.zip", "--task", "cartpole", "--episodes", 2]
     assert sim2real(*words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["domains"][0]["domain"] == "nominal"
-    assert (tmp_path / "theirs" / "evaluation.json").exists()
+    assert (tmp_path / "theirs-sim2real" / "report" / "evaluation.json").exists()
+    assert not (tmp_path / "theirs").exists()
     assert sim2real(*words[:2]) == 2
     assert "add --task NAME" in capsys.readouterr().err
 

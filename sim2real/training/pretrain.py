@@ -128,10 +128,10 @@ def resume(
     are not more.
     """
     path = find_run(run_path)
-    if is_published(path):
-        raise UserError(f"{run_path} is a published policy without training state; transfer it")
     folder = read_folder(path, **loading)
     kind = folder.config.kind
+    if is_published(path) or kind == "foreign":
+        raise UserError(f"{run_path} is a published policy without training state; transfer it")
     _warn_of_versions(path)
     if steps is not None:
         folder = _extended(folder, steps)

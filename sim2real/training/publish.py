@@ -95,6 +95,9 @@ def described(run: Run) -> dict[str, Any]:
 def command_of(run: Run) -> str:
     """The command that makes the run again, with what differs from the tuned recipe."""
     config = run.config
+    if config.kind == "foreign":
+        words = ["publish", Path(str(config.source)).name, "--task", _task_of(config)]
+        return shlex.join(["sim2real", *words, *_pairs("--task-options", config.task_options)])
     steps = "--steps" if config.kind == "pretrain" else "--budget"
     words = ["sim2real", config.kind]
     words += [_task_of(config)] if config.kind == "pretrain" else [Path(str(config.source)).name]
@@ -172,6 +175,17 @@ def _picture(run: Run) -> bytes | None:
     return encode_gif(frames, SHORT_S, PICTURE_COLORS)
 
 
+def _origin(card: dict[str, Any]) -> str:
+    """How large the policy is and where it comes from."""
+    large = f"A policy of {card['parameters']:,} numbers"
+    if card["kind"] == "foreign":
+        return f"{large}, trained elsewhere by {card['algorithm'].upper()}:"
+    return (
+        f"{large}, trained in `{card['domain']}` by {card['algorithm'].upper()} for "
+        f"{card['steps']:,} control steps, seed {card['seed']}:"
+    )
+
+
 def _page(card: dict[str, Any], pictured: bool) -> str:
     """The card for people, in Markdown."""
     succeeded = any("success" in domain for domain in card["domains"])
@@ -183,8 +197,7 @@ def _page(card: dict[str, Any], pictured: bool) -> str:
         card["about"],
         "",
         *(["![The policy at work](picture.gif)", ""] if pictured else []),
-        f"A policy of {card['parameters']:,} numbers, trained in `{card['domain']}` by "
-        f"{card['algorithm'].upper()} for {card['steps']:,} control steps, seed {card['seed']}:",
+        _origin(card),
         "",
         f"    {card['command']}",
         "",

@@ -44,7 +44,7 @@ from sim2real.training.contract import (
     terms_of,
 )
 from sim2real.training.copies import copied_source, copies_of, place_model, read_index
-from sim2real.training.pretrained import find_run, is_published
+from sim2real.training.pretrained import find_run, is_published, reference_of
 from sim2real.training.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.training.state import load_policy
 from sim2real.trust import accept, require_trust
@@ -58,7 +58,8 @@ MANIFEST, FORMAT = "manifest.json", 2
 class RunConfig(Config):
     """What was asked of a run, resolved: enough to make it again."""
 
-    kind: Literal["pretrain", "transfer", "distill"] = "pretrain"
+    kind: Literal["pretrain", "transfer", "distill", "foreign"] = "pretrain"
+    """How its policy came about; `foreign`: it was read from an SB3 zip."""
     task: str
     """Reference of the task: name, absolute path, or "module:Class"."""
     task_options: dict[str, Any] = Field(default_factory=dict)
@@ -85,7 +86,7 @@ class RunConfig(Config):
     method: dict[str, Any] | None = None
     """The transfer method and its options."""
     source: str | None = None
-    """The run that a transfer starts from."""
+    """The run that a transfer starts from, or the zip of a foreign policy."""
     curve: tuple[int, ...] | None = None
     """Target steps at which a transfer is evaluated."""
     curve_episodes: Episodes = 20
@@ -197,9 +198,21 @@ class Run(RunFolder):
 
     @property
     def results(self) -> Path:
-        """Where what comes of it is written: here, for a published policy under runs/."""
+        """Where what comes of it is written: here, for a published policy under runs/.
+
+        For a zip beside it, but not under its own name, which SB3's `load` would take for it.
+        """
+        if self.config.kind == "foreign":
+            zip_ = Path(str(self.config.source))
+            return zip_.with_name(f"{zip_.stem}-sim2real")
         published = is_published(self.path)
         return Path("runs") / f"pretrained-{self.path.name}" if published else self.path
+
+    @property
+    def reference(self) -> str:
+        """How it is found again: pretrained:hopper, its absolute folder, or the zip."""
+        foreign = self.config.kind == "foreign"
+        return str(self.config.source) if foreign else reference_of(self.path)
 
     @property
     def steps(self) -> list[int]:
@@ -277,8 +290,18 @@ def load_run(path: Path | str, step: int | None = None, **loading: Any) -> Run:
     `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`,
     `accept_changes`. Code that the run names is imported when its task is first used, and only if
     the user made or accepted it before, or says `trust_code`.
+    It may also be the .zip of a stable-baselines3 model, with its `task`; what else is told of it
+    (`algorithm`, `activation`, `normalization`) are the arguments of `foreign.read_foreign`.
     Raises UserError if the folder is not a run or no checkpoint can be read.
     """
+    told = {name: loading.pop(name, None) for name in ("algorithm", "activation", "normalization")}
+    if str(path).endswith(".zip"):
+        from sim2real.training.foreign import foreign_run  # late: it needs this module
+
+        return foreign_run(path, loading.get("task"), loading.get("task_options"), **told)
+    given = [name for name, value in told.items() if value is not None]
+    if given:
+        raise UserError(f"{path} is not the .zip of a model, so it takes no {', '.join(given)}")
     return at_checkpoint(read_folder(path, **loading), step)
 
 

@@ -22,7 +22,6 @@ from sim2real.training.contract import Contract, compare, contract_of, map_of, r
 from sim2real.training.loop import learn, tell_rest
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
-from sim2real.training.pretrained import reference_of
 from sim2real.training.publish import keep_policy
 from sim2real.training.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.training.rescaling import normalized
@@ -77,12 +76,13 @@ def transfer(
     report/curve.json, what was used of the budget in report/budget.json, the fate of every tensor
     in report/manifest.json. `pictures_every` are control steps between two animated pictures of
     the policy in the target (0 for none). `task` is the task of the target, by default the run's.
+    `run` may be the .zip of a stable-baselines3 model, if `task` is given.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
     `resume(out)` goes on.
     """
-    source = run if isinstance(run, Run) else load_run(run)
+    source = run if isinstance(run, Run) else _load(run, task)
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     loaded = source.task if task is None else load_task(task)
@@ -107,7 +107,7 @@ def transfer(
         "checkpoint_every": checkpoint_every,
         "pictures_every": pictures_every,
         "method": describe_method(chosen),
-        "source": reference_of(source.path),
+        "source": source.reference,
         "curve": schedule(curve, budget) if curve is not None else None,
         "curve_episodes": curve_episodes,
     }
@@ -130,6 +130,11 @@ def transfer(
     finally:
         started.env.close()
     return load_run(folder, task=loaded)
+
+
+def _load(run: Path | str, task: str | Task | None) -> Run:
+    """The run, or the policy of a zip, which acts in the task of the target."""
+    return load_run(run, task=task) if str(run).endswith(".zip") else load_run(run)
 
 
 def distill(

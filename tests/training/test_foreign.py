@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import resource
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,13 +16,16 @@ import pytest
 import torch
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.save_util import data_to_json
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.registry import load_task
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.training.foreign import load_foreign
 from sim2real.training.recipe import build_offline, load_recipe
+from sim2real.training.run import load_run
 
 CLASSES: dict[str, Any] = {"ppo": PPO, "sac": SAC, "td3": TD3}
 
@@ -173,3 +180,185 @@ def test_other_bad_input(tmp_path: Path) -> None:
         archive.writestr("data", "{}")
     with pytest.raises(UserError, match="holds no weights of a policy"):
         load_foreign(path, hopper)
+
+
+def rewrite(path: Path, **parts: bytes) -> None:
+    """Replace parts of a zip; compressed, as SB3 itself stores them."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    names = {name.replace(".", "_"): name for name in entries}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**entries, **{names[key]: data for key, data in parts.items()}}.items():
+            archive.writestr(name, data)
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        return torch.load(io.BytesIO(archive.read("policy.pth")), weights_only=True)  # type: ignore[no-any-return]
+
+
+def with_weights(path: Path, **changes: Any) -> None:
+    """Replace tensors of the policy in a zip."""
+    buffer = io.BytesIO()
+    torch.save({**weights_of(path), **changes}, buffer)
+    rewrite(path, policy_pth=buffer.getvalue())
+
+
+FIRST = "mlp_extractor.policy_net.0.weight"
+SECOND = "mlp_extractor.policy_net.2.weight"
+WIDE = 100_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({SECOND: torch.zeros(1).expand(WIDE, WIDE)}, "needs 40,000,000,000 bytes, of which 4 are"),
+        ({FIRST: torch.zeros(WIDE, 11), SECOND: torch.zeros(WIDE, 1)}, "no MLP"),
+        ({FIRST: torch.tensor(1.0)}, "no MLP"),
+        ({FIRST: torch.full((64, 11), torch.nan)}, "has numbers that are not finite"),
+        ({FIRST: torch.zeros(64, 11).to_sparse()}, "is no plain tensor"),
+        ({"action_net.weight": torch.tensor(1.0)}, "needed are 11 and 3"),
+        ({"log_std": torch.zeros(7)}, "not a plain ppo policy with an MLP"),
+        ({"log_std": "text"}, "is not a whole stable-baselines3 zip"),
+    ],
+)
+def test_sizes_and_numbers_are_checked_before_memory_is_taken(
+    changes: dict[str, Any], match: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.zip"
+    saved(path, "ppo")
+    with_weights(path, **changes)
+    assert path.stat().st_size < 10_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=match) as caught:
+        load_foreign(path, load_task("hopper"))
+    assert "\n" not in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+@pytest.mark.parametrize("part", ["policy_pth", "data"])
+def test_a_zip_of_zeros_is_not_unpacked(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    saved(path, "ppo")
+    rewrite(path, **{part: bytes(300_000_000)})
+    assert path.stat().st_size < 1_000_000
+    began = time.perf_counter()
+    with pytest.raises(UserError, match="unpacks to 300,000,000 bytes, over 256,000,000"):
+        load_foreign(path, load_task("hopper"))
+    assert time.perf_counter() - began < 1.0
+
+
+def test_zeros_within_the_weights_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    saved(path, "ppo")
+    with zipfile.ZipFile(tmp_path / "inner", "w", zipfile.ZIP_DEFLATED) as inner:
+        inner.writestr("archive/data.pkl", bytes(300_000_000))
+    rewrite(path, policy_pth=(tmp_path / "inner").read_bytes())
+    with pytest.raises(UserError, match="unpacks to 300,000,000 bytes"):
+        load_foreign(path, load_task("hopper"))
+
+
+def test_flipped_bytes_are_one_line(tmp_path: Path) -> None:
+    path, task = tmp_path / "model.zip", load_task("hopper")
+    saved(path, "ppo", net_arch=[4])
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            load_foreign(path, task)
+
+
+@pytest.mark.parametrize("critics", [1, 2, 3])
+def test_any_number_of_critics_is_read(critics: int, tmp_path: Path) -> None:
+    model = saved(tmp_path / "model.zip", "sac", net_arch=[8], n_critics=critics)
+    policy: Any = load_foreign(tmp_path / "model.zip", load_task("hopper"))
+    seen = np.random.default_rng(0).normal(size=(5, 11))
+    expected, _ = model.predict(seen, deterministic=True)
+    np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0], expected)
+    theirs, ours = model.critic.state_dict(), policy.critic.state_dict()
+    assert torch.equal(ours["qf0.0.weight"], theirs["qf0.0.weight"])
+    assert torch.equal(ours["qf1.0.weight"], theirs[f"qf{min(1, critics - 1)}.0.weight"])
+
+
+@pytest.fixture
+def behind_vec_normalize(tmp_path: Path) -> tuple[Any, Any]:
+    """A model trained behind VecNormalize, and that, saved beside each other."""
+    env = VecNormalize(DummyVecEnv([lambda: gymnasium.make("Hopper-v5")]))
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, device="cpu")
+    model.learn(128)
+    model.save(tmp_path / "plain.zip")
+    env.save(str(tmp_path / "vec.pkl"))
+    env.training = False
+    return model, env
+
+
+@pytest.mark.parametrize("algorithm", CLASSES)
+def test_statistics_beside_the_zip_are_used(algorithm: str, tmp_path: Path) -> None:
+    env = VecNormalize(DummyVecEnv([lambda: gymnasium.make("Hopper-v5")]))
+    options: dict[str, Any] = {"n_steps": 32} if algorithm == "ppo" else {"learning_starts": 20}
+    model = CLASSES[algorithm]("MlpPolicy", env, batch_size=16, device="cpu", **options)
+    model.learn(32)
+    model.save(tmp_path / "plain.zip")
+    env.save(str(tmp_path / "vec.pkl"))
+    policy = load_foreign(
+        tmp_path / "plain.zip", load_task("hopper"), normalization=tmp_path / "vec.pkl"
+    )
+    seen = np.random.default_rng(0).normal(size=(20, 11)) * 2
+    expected, _ = model.predict(env.normalize_obs(seen), deterministic=True)
+    got, _ = policy.predict(seen, deterministic=True)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("behind_vec_normalize")
+def test_statistics_that_are_missing_are_reported(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="behind VecNormalize, .* give its file with --normalizat"):
+        load_foreign(tmp_path / "plain.zip", load_task("hopper"))
+
+
+@pytest.mark.usefixtures("behind_vec_normalize")
+def test_a_zip_is_evaluated_transferred_distilled_and_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ["--task", "hopper", "--normalization", "vec.pkl"]
+    verbs = {
+        "evaluate plain.zip --domains nominal --episodes 2": "-sim2real/report",
+        "transfer plain.zip --domain hard --budget 64 --num-envs 4": "-sim2real-fine_tune-hard-0",
+        "distill plain.zip --domain hard --budget 64 --num-envs 4": "-sim2real-distill-hard-0",
+        "publish plain.zip --out plain-shared --domains nominal --episodes 4": "-shared",
+    }
+    for words, end in verbs.items():
+        assert cli.main([*words.split(), *told]) == 0, words
+        assert (tmp_path / f"plain{end}").is_dir()
+    assert not (tmp_path / "plain").exists()
+    assert PPO.load("plain").num_timesteps == 128  # SB3 finds its zip as before
+    moved = load_run("plain-sim2real-fine_tune-hard-0")
+    assert moved.config.source == str(tmp_path / "plain.zip")
+    seen = np.random.default_rng(0).normal(size=(5, 11))
+    policies = [
+        load_run("plain.zip", task="hopper", normalization="vec.pkl").policy,
+        load_run("plain-sim2real-fine_tune-hard-0/source").policy,
+        load_run("plain-shared").policy,
+    ]
+    actions = [policy.predict(seen, deterministic=True)[0] for policy in policies]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    np.testing.assert_array_equal(actions[0], actions[2])
+    assert "trained elsewhere by PPO" in (tmp_path / "plain-shared" / "card.md").read_text()
+    capsys.readouterr()
+    for words, message in {
+        "transfer plain.zip --domain hard --budget 64": "does not tell its task; add --task NAME",
+        "evaluate plain-shared --normalization vec.pkl": "so it takes no normalization",
+        "resume plain.zip": "is not a run",
+        "resume plain-shared": "without training state",
+    }.items():
+        assert cli.main(words.split()) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_options_of_the_task_are_used(tmp_path: Path) -> None:
+    env = gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False)
+    PPO("MlpPolicy", env, device="cpu").save(tmp_path / "ant.zip")
+    run = load_run(tmp_path / "ant.zip", task="ant", task_options={"contact_forces": False})
+    assert run.task.options == {"contact_forces": False}
