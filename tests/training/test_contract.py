@@ -151,7 +151,7 @@ def edited(cartpole: Path, tmp_path: Path) -> Callable[[str, str, str], Path]:
     ("name", "old", "new", "match"),
     [
         ("config.yaml", "activation: tanh", "activation: relu", "acts otherwise than when it was"),
-        ("config.yaml", "net_arch:\n  - 6", "net_arch:\n  - 6000000", "of another network"),
+        ("config.yaml", "net_arch:\n  - 6", "net_arch:\n  - 60000", "of another network"),
         ("config.yaml", "n_steps: 16", "n_steps: 10000000000000", "recipe is too large"),
     ],
 )
