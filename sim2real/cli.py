@@ -28,6 +28,7 @@ from sim2real.output import (
     can_write,
     compared,
     evaluated,
+    moved,
     pairs,
     pretrainings,
     table,
@@ -137,7 +138,7 @@ class Transfer(Training, OfPolicy):
             out=self.out,
             **self.common(),
         )
-        return trained(run)
+        return moved(run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,7 @@ class Distill(Training, OfPolicy):
             out=self.out,
             **self.common(),
         )
-        return trained(run)
+        return moved(run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +193,10 @@ class Evaluate(OfPolicy):
 
     def run(self) -> Outcome:
         """Call `sim2real.evaluate`."""
-        from sim2real.evaluation.rollout import by_domain, evaluate, save_rows
+        from sim2real.evaluation.rollout import evaluate, save_rows
         from sim2real.evaluation.sensitivity import by_parameter
         from sim2real.evaluation.sensitivity_figure import write_sensitivity
-        from sim2real.evaluation.summary import summary
+        from sim2real.evaluation.summary import summaries
 
         run = self.load(self.policy)
         folder = self.out or run.results / "report"
@@ -214,7 +215,7 @@ class Evaluate(OfPolicy):
             "task": run.task.reference,
             "episodes": self.episodes,
             "seed": self.seed,
-            "domains": [summary(name, own) for name, own in by_domain(rows).items()],
+            "domains": summaries(rows),
             "parameters": by_parameter(rows),
         }
         shown = [evaluated(f"{self.policy} on {run.task.name}", data["domains"])]
@@ -250,8 +251,8 @@ class Study(Command):
             report = study(asked, workers=self.workers, progress=not self.json)
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
             sys.exit(f"error: {error}")
-        shown = pretrainings(report) if "returns" in report else compared(report)
-        return Outcome(report, [shown], page=asked.folder / "report" / "index.html")
+        shown = [pretrainings(report)] if "returns" in report else compared(report)
+        return Outcome(report, shown, page=asked.folder / "report" / "index.html")
 
 
 @dataclass(frozen=True, kw_only=True)

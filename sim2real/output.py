@@ -74,6 +74,27 @@ def trained(run: Run) -> Outcome:
     return Outcome(data, [table("run", rows)], run.path / "report" / f"{config.kind}.json")
 
 
+def moved(run: Run) -> Outcome:
+    """What a transfer tells of the run that it made: before and after, and what it used."""
+    from sim2real.evaluation.formats import duration, percent, whole, without_seeds
+    from sim2real.transfer.outcome import outcome
+
+    made, found = trained(run), outcome(run)
+    used, closed = found["used"], found["gap_closed"]
+    rows = {
+        "return before (zero-shot)": without_seeds(found["zero_shot"], "whole"),
+        "return after": without_seeds(found["after"], "whole"),
+        "difference": without_seeds(found["difference"], "whole"),
+        "gap closed": percent(closed) if closed is not None else "no references of both domains",
+        "control steps used": whole(used["steps"]),
+        "episodes, resets, falls": f"{used['episodes']:,}, {used['resets']:,}, {used['falls']:,}",
+        "robot time": duration(used["seconds"]),
+    }
+    title = f"{found['domain']}, {found['episodes']} episodes (95 % interval of these policies)"
+    shown = table(title, [{"what": name, "value": value} for name, value in rows.items()])
+    return Outcome(made.data | found, [*made.tables, shown], made.file)
+
+
 def published(task: str | None = None) -> list[dict[str, Any]]:
     """The policies that are shipped, or those of one task, a line each, with what they reach."""
     from sim2real.training.pretrained import PREFIX, pretrained_names, read_card
@@ -170,10 +191,18 @@ def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:,.2f}"
 
+    def gap(one: Mapping[str, Any]) -> str:
+        found = one["gap_to_first"]
+        if found is None:
+            return "–"
+        return number(found["value"]) + between((found["low"], found["high"]), number)
+
+    several = len(domains) > 1 and "gap_to_first" in domains[0]
     rows = [
         {
             "domain": one["domain"],
             "mean_return": number(one["mean_return"]) + between((one["low"], one["high"]), number),
+            **({f"gap_to_{domains[0]['domain']}": gap(one)} if several else {}),
             "mean_length": whole(one["mean_length"]),
             "failed": percent(one["failure_rate"]) + between(one["failure_interval"], percent),
             "unstable": str(one["unstable"]),
@@ -190,43 +219,51 @@ def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
     return shown
 
 
-def compared(report: Mapping[str, Any]) -> Table:
-    """A study's report as one table: how much of the gap each method closed in each target."""
-    from sim2real.evaluation.formats import text
+def compared(report: Mapping[str, Any]) -> list[Table]:
+    """A study's report as a table a target: what each method reached, and against what."""
+    return [_in_target(report, name, target) for name, target in report["targets"].items()]
 
-    rows = []
-    for name, target in report["targets"].items():
-        score = target["zero_shot_score"]
-        rows.append(
-            {
-                "target": name,
-                "method": "zero-shot",
-                "return": target["zero_shot_return"],
-                "score": text(score),
-                "gap_closed": "",
-                "ahead_of_scratch": "",
-            }
-        )
-        for label, method in target["methods"].items():
-            rows.append(
-                {
-                    "target": "",
-                    "method": label,
-                    "return": method["return_after"],
-                    "score": text(method["score_after"]),
-                    "gap_closed": text(method["gap_closed"]),
-                    "ahead_of_scratch": text(method.get("difference")),
-                }
-            )
-        rows.append(rows[-1] | {"method": "oracle", "return": target["oracle_return"]})
-        rows[-1] |= {"score": "1.00", "gap_closed": "", "ahead_of_scratch": ""}
-    differences = [
-        method["difference"]
-        for target in report["targets"].values()
-        for method in target["methods"].values()
-        if "difference" in method
+
+def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) -> Table:
+    from sim2real.evaluation.formats import label, text, without_seeds
+
+    references = target["references"]
+    oracle = references["ways"][references["way"]]["return"]
+    reached = [("zero-shot", target["zero_shot"]["return"], target["zero_shot"]["score"], None)] + [
+        (label(key), method["return_after"], method["score_after"], method)
+        for key, method in target["methods"].items()
     ]
-    return table(f"{report['name']}: scores {_statistics(differences)}", rows)
+    rows = [
+        {
+            "policy": policy,
+            "return": text(found, "whole"),
+            "score": without_seeds(score),
+            "gap_closed": without_seeds(method and method["gap_closed"], "percent"),
+            **_verdicts(method),
+        }
+        for policy, found, score, method in reached
+    ]
+    rows += [
+        dict.fromkeys(rows[0], "") | {"policy": policy, "return": text(found, "whole")}
+        for policy, found in (("oracle", oracle), ("random", references["random"]))
+    ]
+    count = target["comparisons"]["returns"]
+    corrected = f", verdicts corrected for {count} comparisons" if count > 1 else ""
+    shown = table(f"{report['name']}: {name} (95 % interval) [seeds]{corrected}", rows)
+    told = [f"No score: {problem}." for problem in target["problems"]]
+    told += [f"Note: {hint}." for hint in target["hints"]]
+    shown.caption, shown.caption_justify = "\n".join(told) or None, "left"
+    return shown
+
+
+def _verdicts(method: Mapping[str, Any] | None) -> dict[str, str]:
+    """In a word: against the untouched policy, plain fine-tuning and learning from scratch."""
+    against = method["against"] if method else {}
+    names = {"zero_shot": "than_zero-shot", "plain": "than_plain", "scratch": "than_scratch"}
+    return {
+        heading: against[other]["verdict"] if other in against else ""
+        for other, heading in names.items()
+    }
 
 
 def pretrainings(report: Mapping[str, Any]) -> Table:

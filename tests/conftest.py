@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MUJOCO_GL", "egl")  # tests may import mujoco before sim2real
 os.environ.setdefault("COLUMNS", "160")  # rich and tyro wrap their tables to it
 os.environ.setdefault("NO_COLOR", "1")
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several tests share
 
 import pytest
 

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import measured
 import pytest
 from PIL import Image
 
 from sim2real.evaluation.report import write_report
-from sim2real.studies.summary import Measured, Results, Target, summarize
 from sim2real.training.pretrain import pretrain
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -137,42 +136,7 @@ def test_rollout_is_animated(browser: Any, tensorboard: str) -> None:
 
 def test_report_opens_from_disk(browser: Any, tmp_path: Path) -> None:
     """One page without any other file: curves, table and words, nothing cut off at the side."""
-    rng = np.random.default_rng(0)
-    curves = {"fine_tune": [500, 900, 1400], "freeze": [500, 700, 800], "scratch": [0, 100, 400]}
-    measured = {
-        name: Measured((0, 500, 1000), np.array(curve)[:, None] + rng.normal(0, 50, (3, 3, 20)))
-        for name, curve in curves.items()
-    }
-    hard = Target(
-        random=rng.normal(0, 50, 20),
-        oracle=rng.normal(2000, 50, (1, 20)),
-        zero_shot=rng.normal(500, 50, (3, 20)),
-        methods=measured,
-    )
-    results = Results(rng.normal(0, 50, 20), rng.normal(3000, 50, (3, 20)), {"hard": hard})
-    domains = {
-        name: {"about": f"About {name}.", "parameters": ["body_mass × 1.4"]}
-        for name in ("randomized", "hard")
-    }
-    about = {
-        "name": "demo",
-        "about": "A study.",
-        "task": "half_cheetah",
-        "budget": 1000,
-        "seeds": [0, 1, 2],
-        "episodes": 20,
-        "source_name": "randomized",
-        "domains": domains,
-        "made": {
-            "date": "2026-01-31",
-            "config": "task: half_cheetah\n",
-            "versions": {"python": "3.11"},
-            "oracle_steps": 500_000,
-            "source_steps": 300_000,
-            "algorithm": "ppo",
-        },
-    }
-    write_report(tmp_path, about | summarize(results))
+    write_report(tmp_path, measured.report(measured.results(), name="demo"))
     browser.get((tmp_path / "index.html").as_uri())
     text = browser.find_element("tag name", "body").text
     assert "demo" in browser.title

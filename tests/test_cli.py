@@ -80,6 +80,11 @@ def test_evaluate_tells_each_domain_and_episode(
         assert told["mean_return"] == pytest.approx(sum(own) / 3)
         assert told["low"] <= told["mean_return"] <= told["high"]
         assert f"{told['mean_return']:,.2f}" in table
+    home, hard = data["domains"]
+    gap = home["mean_return"] - hard["mean_return"]
+    assert hard["gap_to_first"]["value"] == pytest.approx(gap)
+    assert "gap to nominal" in table
+    assert f"{gap:,.2f}" in table
 
 
 def test_evaluate_takes_a_foreign_zip(

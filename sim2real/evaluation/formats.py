@@ -14,8 +14,9 @@ from markupsafe import Markup
 from sim2real.evaluation.statistics import FEWEST
 
 Found = Mapping[str, Any]
-SCRATCH = "scratch"
-SCORES = ("score_after", "area")
+SCRATCH, PLAIN = "scratch", "plain"
+"""The labels of the two baselines."""
+_NAMES = {SCRATCH: "from scratch", PLAIN: "plain fine-tuning"}
 WIDTH, HEIGHT, MARGIN = 88, 12, 4
 """Of the drawing of an interval, in pixels."""
 
@@ -50,7 +51,14 @@ def _minus(number: str) -> str:
 
 def label(name: str) -> str:
     """A method's name as it is shown."""
-    return "from scratch" if name == SCRATCH else name.replace("_", "-")
+    return _NAMES.get(name, name.replace("_", "-"))
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `13 min`, `2.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def bounds_text(found: Found, kind: str = "number") -> str:
@@ -71,6 +79,11 @@ def text(found: Found | None, kind: str = "number") -> str:
     words = [shown(found["value"]), f"({bounds_text(found, kind)})"]
     words += [f"[{seeds_text(found, kind)}]"] if len(found["values"]) > 1 else []
     return " ".join([*words, verdict_text(found)]).strip()
+
+
+def without_seeds(found: Found | None, kind: str = "number") -> str:
+    """`0.48 (0.42 to 0.55)`; a dash for none."""
+    return "–" if found is None else f"{FORMATS[kind](found['value'])} ({bounds_text(found, kind)})"
 
 
 def verdict_text(found: Found) -> str:
@@ -109,14 +122,20 @@ def scale(many: Iterable[Found | None]) -> tuple[float, float] | None:
 
 
 def scores(target: Mapping[str, Any]) -> list[Found]:
-    """The scores in a target that share a scale: zero-shot and every method's."""
-    methods = target["methods"].values()
-    return [target["zero_shot_score"], *(one[name] for one in methods for name in SCORES)]
+    """The scores in a target, zero-shot and after the budget; none where it has no references."""
+    found = [target["zero_shot"]["score"]]
+    found += [method["score_after"] for method in target["methods"].values()]
+    return [score for score in found if score is not None]
+
+
+def differences(methods: Iterable[Mapping[str, Any]]) -> list[Found]:
+    """All comparisons of the methods of a target."""
+    return [one for method in methods for one in method["against"].values()]
 
 
 def column(rows: Iterable[Mapping[str, Any]], name: str) -> list[Found]:
     """The intervals `name` of those rows that have one."""
-    return [row[name] for row in rows if name in row]
+    return [row[name] for row in rows if row.get(name) is not None]
 
 
 def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None = None) -> str:

@@ -18,6 +18,8 @@ from sim2real.evaluation.formats import (
     bounds_text,
     cell,
     column,
+    differences,
+    duration,
     label,
     number,
     percent,
@@ -73,8 +75,10 @@ def render(template: str, **data: Any) -> str:
         "bounds": bounds_text,
         "cell": cell,
         "scale": scale,
-        "scores": scores,
         "column": column,
+        "differences": differences,
+        "scores": scores,
         "label": label,
+        "duration": duration,
     }
     return environment.get_template(template).render(scratch=SCRATCH, **data)

@@ -21,7 +21,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
-from sim2real.files import new_folder
+from sim2real.files import new_folder, read_json, write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.task import Task
@@ -63,6 +63,40 @@ def random_rows(
 
     rows = load_rows(cached("random", key_of(made_of), make) / "rows.jsonl")
     return tuple(dataclasses.replace(row, domain=world.name) for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class References:
+    """Mean returns of uniform actions and of the oracle in one domain; `told` says whose."""
+
+    random: float
+    oracle: float
+    told: str
+
+    def score(self, value: float) -> float:
+        """(J - J_random) / (J_oracle - J_random)."""
+        return (value - self.random) / (self.oracle - self.random)
+
+
+def keep_references(task: Task, domain: Domain, found: References) -> None:
+    """Keep the references of a domain in the cache for whoever asks; those of a better oracle stay.
+
+    The oracle is the best that training reaches, so a weaker one that comes later is none.
+    """
+    before = known_references(task, domain)
+    if before is None or found.oracle > before.oracle:
+        write_json(_references_file(task, domain), dataclasses.asdict(found))
+
+
+def known_references(task: Task, domain: Domain) -> References | None:
+    """The references of a domain that a study has kept; None if there are none, or the task, the
+    domain or a version has changed since."""
+    file = _references_file(task, domain)
+    return References(**read_json(file)) if file.is_file() else None
+
+
+def _references_file(task: Task, domain: Domain) -> Path:
+    return cache_folder() / "references" / f"{key_of(content(task, domain))}.json"
 
 
 def cache_folder() -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sim2real.evaluation.rollout import Row, returns
-from sim2real.evaluation.statistics import interval, rate
+from sim2real.evaluation.rollout import Row, by_domain, returns
+from sim2real.evaluation.statistics import compare, interval, rate
 
 
 def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
@@ -30,10 +30,36 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _mean_return(rows: Sequence[Row]) -> dict[str, float | None]:
-    if all(row.unstable for row in rows):
+    if _all_unstable(rows):
         return {"mean_return": None, "low": None, "high": None}
     mean = interval([returns(rows)]).plain()
     return {"mean_return": mean["value"], "low": mean["low"], "high": mean["high"]}
+
+
+def summaries(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The summary of each domain, with its gap to the first: the return there minus here.
+
+    Episodes are paired by their number: what the domains have in common is drawn alike. The
+    interval is that of this policy, None below 3 episodes; `gap_to_first` is None for the first,
+    and where all episodes of either domain are unstable.
+    """
+    groups = by_domain(rows)
+    first = next(iter(groups.values()))
+    return [
+        summary(name, own) | {"gap_to_first": None if own is first else _gap(first, own)}
+        for name, own in groups.items()
+    ]
+
+
+def _gap(first: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:
+    if _all_unstable(first) or _all_unstable(own):
+        return None
+    found = compare([returns(first)], [returns(own)]).plain()
+    return {name: found[name] for name in ("value", "low", "high")}
+
+
+def _all_unstable(rows: Sequence[Row]) -> bool:
+    return all(row.unstable for row in rows)
 
 
 def _success(succeeded: Sequence[bool]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ CODE = {
     "random": "sim2real.evaluation.references",
     "evaluate": "sim2real.evaluation.rollout",
     "transfer": "sim2real.transfer.api",
+    "continue": "sim2real.transfer.api",
+    "given": "sim2real.training.run",
 }
 """The module that makes each kind of cell; a result counts with its code and what it imports."""
 
@@ -44,27 +47,22 @@ class Cells:
         domain: Domain,
         effort: float,
         trained: Cell | None = None,
+        rank: int = 0,
+        place: Mapping[str, str] = {},
         **details: Any,
     ) -> Cell:
         """Enter a cell; its key comes from `details`, the task, the domain and what it starts from.
 
         The code that makes it and the versions count, too; where things lie (the run's folder, the
-        folder of the policy) does not.
+        folder of the policy, `place`) does not.
         """
         source = trained.key if trained else None
-        code: list[str | type] = [
-            CODE[kind],
-            *([find_method(details["method"]["name"])] if "method" in details else []),
-        ]
+        method = details.get("method")
+        code: list[str | type] = [CODE[kind]]
+        code += [find_method(method["name"])] if method else []
         made_of = content(self.task, domain, code, kind=kind, source=source, **details)
-        cell = Cell(
-            name,
-            key_of(made_of),
-            {},
-            (trained.id,) if trained else (),
-            round(effort),
-            made_of,
-        )
+        needs = (trained.id,) if trained else ()
+        cell = Cell(name, key_of(made_of), {}, needs, round(effort), made_of, rank)
         work = {
             "kind": kind,
             "key": cell.key,
@@ -72,6 +70,7 @@ class Cells:
             "task_options": self.task.options,
             "domain": {"name": domain.name, **domain.plain()},
             **details,
+            **place,
             "run": str(self.folder / "runs" / cell.name),
             "source": trained.work["run"] if trained else None,
         }
@@ -87,7 +86,7 @@ class TablePlan:
     does not fit.
     """
 
-    def __init__(self, config: Table, source: str) -> None:
+    def __init__(self, config: Table, source: str | Domain) -> None:
         self.task = load_task(config.task, **config.task_options)
         self.domains = list(load_each(self.task, [source, *config.targets]))
         self.source = self.domains[0]

@@ -25,8 +25,8 @@ from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
 from sim2real.training.adaptive import checked_randomization
+from sim2real.training.curve import SEED
 from sim2real.training.recipe import load_recipe
-from sim2real.transfer.curve import SEED
 
 Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
 Successes = Mapping[str, Mapping[str, Sequence[int] | None]]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import MOST_SEEDS, Config, Count, Episodes, Seed, parse
 from sim2real.errors import UserError, whole_number
@@ -19,25 +19,92 @@ from sim2real.transfer.method import trusted_method
 
 SCRATCH = "scratch"
 """The baseline method, learning in the target alone; part of every study."""
+PLAIN = "plain"
+"""The label of plain fine-tuning, part of every study unless `plain: false`: what loading a policy
+and going on learning does, with the source's learning rate and noise and no warm-up of its critic.
+Its rollouts are those of the other methods."""
+PLAIN_OPTIONS = {
+    "name": "fine_tune",
+    "learning_rate_factor": 1.0,
+    "warm_up": 0.0,
+    "log_std": None,
+}
 
 
 class Source(Config):
-    """Where the policies come from: one pretraining a seed."""
+    """Where the policies come from: a pretraining for each seed, or runs that are given."""
 
-    domain: str = "randomized"
+    domain: str | None = None
+    """Source domain; by default "randomized", or the domain of the run that is given."""
     algorithm: str = "ppo"
-    steps: Count
+    steps: Count | None = None
     """Control steps of each pretraining."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the recipe, by name."""
+    run: tuple[str, ...] = ()
+    """Runs in place of pretrainings: folders, "pretrained:hopper", or zips of SB3; one for all
+    seeds or one for each."""
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """One run may be given without a list."""
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _trained_or_given(self) -> Source:
+        if not self.run and self.steps is None:
+            raise ValueError("give steps, the control steps of each pretraining, or a run")
+        changed = self.model_fields_set & {"algorithm", "steps", "options"}
+        if self.run and changed:
+            raise ValueError(f"a run is given, so {', '.join(sorted(changed))} cannot be chosen")
+        return self
+
+
+Way = Literal["scratch", "source"]
+WAYS: tuple[Way, ...] = ("scratch", "source")
+ORACLE_SEEDS = 3
+"""Fewest seeds of an oracle that give it an interval."""
 
 
 class Oracle(Config):
-    """The reference of each target: trained in the target itself, without a budget."""
+    """The reference of each domain: trained in the domain itself, without a budget.
+
+    From scratch, and from the source's policy; the better of the two ways is the reference.
+    """
 
     steps: Count
-    seed: Seed = 0
+    """Control steps of each of these trainings."""
+    seeds: tuple[Seed, ...] | None = Field(None, min_length=1)
+    """By default three: the first of the study's, and 0, 1, 2 where it has fewer."""
+    ways: tuple[Way, ...] = Field(WAYS, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the recipe, by name."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        """A number n stands for the seeds 0 to n - 1."""
+        return counted(value)
+
+    @field_validator("seeds", "ways")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return value if value is None else once(value)
+
+
+def counted(value: Any) -> Any:
+    """A number n of seeds stands for the seeds 0 to n - 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return tuple(range(whole_number("the number of seeds", value, 1, MOST_SEEDS)))
+
+
+def once(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, each of which may be there once; ValueError otherwise."""
+    if len(set(value)) != len(value):
+        raise ValueError(f"each may be there once, got {list(value)}")
+    return value
 
 
 class Table(Config):
@@ -62,16 +129,12 @@ class Table(Config):
     @classmethod
     def _counted(cls, value: Any) -> Any:
         """A number n stands for the seeds 0 to n - 1."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            return value
-        return tuple(range(whole_number("the number of seeds", value, 1, MOST_SEEDS)))
+        return counted(value)
 
     @field_validator("targets", "seeds")
     @classmethod
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError(f"each may be there once, got {list(value)}")
-        return value
+        return once(value)
 
     @property
     def folder(self) -> Path:
@@ -90,15 +153,39 @@ class StudyConfig(Table):
     evaluations: int | tuple[int, ...] = 5
     """Target steps at which to evaluate, 0 and the budget always; a number: so many equal parts."""
     oracle: Oracle
+    plain: bool = True
+    """Whether plain fine-tuning, without any of our care, is a baseline beside the methods."""
 
     @field_validator("methods", mode="before")
     @classmethod
     def _labelled(cls, value: Any) -> Any:
-        """Names, or {label: options}, in a list; from scratch is always the last."""
-        if not isinstance(value, list | tuple):
-            return value
-        named = labelled(value, "method")
-        return {**named, SCRATCH: named.pop(SCRATCH, {})}
+        """Names, or {label: options}, in a list."""
+        return labelled(value, "method") if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _with_baselines(self) -> StudyConfig:
+        """Enter the baselines after the methods: plain fine-tuning, and scratch as the last."""
+        plain = {PLAIN: PLAIN_OPTIONS} if self.plain else {}
+        entered = {**self.methods, **plain, **self.methods}
+        entered[SCRATCH] = entered.pop(SCRATCH, {})
+        object.__setattr__(self, "methods", entered)  # it is frozen, and this its making
+        return self
+
+    @model_validator(mode="after")
+    def _a_run_for_each_seed(self) -> StudyConfig:
+        runs = len(self.source.run)
+        if runs not in (0, 1, len(self.seeds)):
+            raise ValueError(
+                f"source.run has {runs} runs for {len(self.seeds)} seeds; allowed: one for all, "
+                "or one for each"
+            )
+        return self
+
+    @property
+    def oracle_seeds(self) -> tuple[int, ...]:
+        """The seeds of the oracle: those given, or the first three of the study's, filled up."""
+        more = range(ORACLE_SEEDS + len(self.seeds))
+        return self.oracle.seeds or tuple(dict.fromkeys([*self.seeds, *more]))[:ORACLE_SEEDS]
 
     def method(self, label: str) -> dict[str, Any]:
         """What `load_method` takes for the method of that label."""

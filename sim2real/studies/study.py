@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.comparison import write_comparison
+from sim2real.evaluation.references import References, keep_references
 from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
 from sim2real.plain import dump_yaml
@@ -27,7 +26,8 @@ from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.plan import Plan
 from sim2real.studies.progress import Board
-from sim2real.studies.summary import Measured, Results, Target, check_references, summarize
+from sim2real.studies.results import place, place_cells, results, totals
+from sim2real.studies.summary import Results, summarize
 from sim2real.training.run import versions
 
 MOST_WORKERS = 1_000
@@ -90,13 +90,14 @@ def _processors() -> int:
 
 def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> None:
     """Do what is not done; raise for what failed."""
-    cells = sorted(plan.cells.values(), key=lambda cell: -cell.steps)
+    cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
     left = [cell for cell in cells if cell not in done]
     board = Board(plan.config.name, cells, done, workers) if progress else None
     if board is not None and done:
         board.line(f"{len(done)} of {len(cells)} were done before")
-    for line in stale_results(ledger, left):
+    judge = Judge(plan, ledger) if isinstance(plan, Plan) else None
+    for line in [*stale_results(ledger, left), *(judge.lines() if judge and left else [])]:
         _tell(line, board)
     outcomes = run_cells(
         left,
@@ -112,18 +113,41 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
             for outcome in outcomes:
                 if outcome.status == "done":
                     ledger.write(outcome.cell, outcome.detail)
-                    if isinstance(plan, Plan):
-                        _check(plan, ledger)
                 else:
                     problems.append(outcome)
                 if board is not None:
                     board.ended(outcome)
+                for line in judge.lines() if judge else []:
+                    _tell(line, board)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{plan.config.name}: saved; started again, it goes on") from None
     finally:
         if board is not None:
             board.close()
     _raise(problems)
+
+
+class Judge:
+    """Says what is wrong with the references of a domain as soon as they are all measured."""
+
+    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+        self._plan, self._ledger = plan, ledger
+        self._waiting = {domain.name: domain for domain in plan.domains}
+
+    def lines(self) -> list[str]:
+        """A line for each problem and hint that has become known since the last call."""
+        return [line for domain in list(self._waiting.values()) for line in self._judge(domain)]
+
+    def _judge(self, domain: Domain) -> list[str]:
+        if not all(map(self._ledger.is_done, place_cells(self._plan, domain))):
+            return []
+        del self._waiting[domain.name]
+        found = place(self._plan, self._ledger, domain)
+        kept = [f"{domain.name}: {hint}" for hint in found.hints()]
+        return kept + [
+            f"{domain.name} is left out of scores and of the overall: {problem}"
+            for problem in found.problems()
+        ]
 
 
 def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
@@ -153,15 +177,6 @@ def _tell(line: str, board: Board | None) -> None:
         print(line, file=sys.stderr)
 
 
-def _check(plan: Plan, ledger: Ledger) -> None:
-    """Stop as soon as it is known that an oracle is no better than random actions."""
-    for target in plan.targets:
-        pair = [plan.reference(kind, target) for kind in ("random", "oracle")]
-        if all(ledger.is_done(cell) for cell in pair):
-            random, oracle = (_totals(ledger, [cell]) for cell in pair)
-            check_references(target.name, random[0], oracle)
-
-
 def _raise(problems: Sequence[Outcome]) -> None:
     if not problems:
         return
@@ -170,54 +185,33 @@ def _raise(problems: Sequence[Outcome]) -> None:
     raise CellsFailed("\n".join(f"{one.cell.id} {one.status}: {one.detail}" for one in problems))
 
 
-def _results(plan: Plan, ledger: Ledger) -> Results:
-    """What the finished cells measured."""
-    seeds = plan.config.seeds
-    return Results(
-        source_random=_totals(ledger, [plan.reference("random", plan.source)])[0],
-        source=_totals(ledger, [plan.pretrained(plan.source, seed) for seed in seeds]),
-        targets={
-            target.name: Target(
-                random=_totals(ledger, [plan.reference("random", target)])[0],
-                oracle=_totals(ledger, [plan.reference("oracle", target)]),
-                zero_shot=_totals(ledger, [plan.pretrained(target, seed) for seed in seeds]),
-                methods={
-                    label: _measured(
-                        ledger, [plan.transferred(label, target, seed) for seed in seeds]
-                    )
-                    for label in plan.config.methods
-                },
-            )
-            for target in plan.targets
-        },
-    )
-
-
-def _totals(ledger: Ledger, cells: Sequence[Cell]) -> Any:
-    """(cells, episodes) returns."""
-    return np.array([ledger.read(cell)["totals"] for cell in cells], dtype=float)
-
-
-def _measured(ledger: Ledger, cells: Sequence[Cell]) -> Measured:
-    results = [ledger.read(cell) for cell in cells]
-    return Measured(
-        steps=tuple(results[0]["steps"]),
-        returns=np.array([result["totals"] for result in results], dtype=float),
-        used=tuple(result["used"] for result in results),
-    )
-
-
 def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
     """All that the report tells: what was asked, and the numbers."""
     if isinstance(plan, ComparisonPlan):
         return _describe(plan) | _compare(plan, ledger)
-    report = _describe(plan) | {"budget": plan.config.budget} | summarize(_results(plan, ledger))
+    config, measured = plan.config, results(plan, ledger)
+    _keep_references(plan, measured)
+    report = _describe(plan) | {"budget": config.budget} | summarize(measured)
     report["made"] |= {
-        "oracle_steps": plan.config.oracle.steps,
-        "source_steps": plan.config.source.steps,
-        "algorithm": plan.config.source.algorithm,
+        "oracle_steps": config.oracle.steps,
+        "oracle_seeds": list(config.oracle_seeds),
+        "source_steps": config.source.steps,
+        "given": list(config.source.run),
+        "algorithm": plan.algorithm,
     }
     return report
+
+
+def _keep_references(plan: Plan, measured: Results) -> None:
+    """Leave sound references in the user's cache, where a transfer finds them."""
+    places = {plan.source.name: measured.source}
+    places |= {name: target.place for name, target in measured.targets.items()}
+    told = f"study {plan.config.name}, {plan.config.oracle.steps:,} steps"
+    for domain in plan.domains:
+        place = places[domain.name]
+        if not place.problems():
+            random, oracle = place.scale.random.value, place.scale.oracle.value
+            keep_references(plan.task, domain, References(random, oracle, told))
 
 
 def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
@@ -229,7 +223,7 @@ def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
         }
         for domain in plan.domains
     }
-    returns = _each(cells, lambda found: _totals(ledger, found))
+    returns = _each(cells, lambda found: totals(ledger, found))
     successes = _each(cells, lambda found: _successes(ledger, found, plan.config.episodes))
     succeed = successes[plan.source.name][labels[0]] is not None
     return {

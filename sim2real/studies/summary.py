@@ -1,203 +1,267 @@
 """From the results of a study's cells to the numbers of its report; pure functions.
 
-Returns become scores with the references of their own domain: `random` is 0 everywhere; 1 is the
-oracle in a target, and in the source the pretrained policies themselves, which were trained there
-without a budget. The chance in the references is part of every interval. What comes from the same
-seed is paired: the pretrained policy in the source and the targets, and all methods.
+Returns become scores with the references of their own domain, source and targets alike: `random`
+is 0 and the oracle is 1. The chance in the references is part of every score's interval. What
+comes from the same seed is paired: the pretrained policy in the source and the targets, and all
+methods. Differences between methods are of returns, so they need no references; the verdicts of
+one table are corrected for their number (Holm).
+
+A target whose references are unsound (see `oracle.Place.problems`) has no scores in the report and
+no part in what is said over all targets.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.errors import UserError
 from sim2real.evaluation import metrics
 from sim2real.evaluation.statistics import (
     Comparison,
     Estimate,
+    Interval,
+    compare,
     holm,
+    interval,
     mean_of,
     of_seeds,
-    of_units,
+    rate,
 )
-from sim2real.studies.config import SCRATCH
+from sim2real.studies.config import PLAIN, SCRATCH
+from sim2real.studies.oracle import Curve, Place, Scale, far_above, far_below
 
 Floats = NDArray[np.float64]
+Plain = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A method in a target: the curve of every seed, and what was used of the budget.
+    """A method in a target: the curve of every seed, what was used, what is left at home.
 
-    `returns` is (seeds, points, episodes), `steps` (points,): target steps at each evaluation.
+    `returns` is (seeds, points, episodes), `steps` (points,): target steps at each evaluation;
+    `home` (seeds, episodes) are the returns of the last policy in the source.
     """
 
     steps: tuple[int, ...]
     returns: Floats
+    home: Floats
     used: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """Everything measured in one target; `oracle` and `zero_shot` are (seeds, episodes)."""
+    """Everything measured in one target."""
 
-    random: Floats
-    oracle: Floats
-    zero_shot: Floats
+    place: Place
     methods: Mapping[str, Measured]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything measured in a study; `source` is (seeds, episodes), `random` (episodes,)."""
+    """Everything measured in a study; `pretraining` are the source's learning curves, if any."""
 
-    source_random: Floats
-    source: Floats
+    source: Place
     targets: Mapping[str, Target] = field(default_factory=dict)
+    pretraining: Curve | None = None
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """What turns the returns of one domain into scores."""
-
-    random: Estimate
-    oracle: Estimate
-
-    def score(self, returns: Floats) -> Estimate:
-        """The score of returns, (seeds, episodes)."""
-        return metrics.score(of_seeds("seeds", returns), self.random, self.oracle)
-
-
-def summarize(results: Results) -> dict[str, Any]:
+def summarize(results: Results) -> Plain:
     """All numbers of the report, as JSON."""
-    scales = {name: _scale(name, target) for name, target in results.targets.items()}
-    home = of_seeds("seeds", results.source)
-    targets = {
-        name: _target(target, scales[name], home_score=home / home)
-        for name, target in results.targets.items()
-    }
-    _against_scratch(results, scales, targets)
+    source = results.source
+    home = None if source.problems() else source.scale.score(of_seeds("seeds", source.zero_shot))
+    targets = {name: _target(target, source, home) for name, target in results.targets.items()}
+    sound = [name for name, target in targets.items() if not target["problems"]]
+    random = float(source.random.mean())
     return {
         "source": {
-            "random_return": float(results.source_random.mean()),
-            "pretrained_return": home.value,
-            "return": home.interval().plain(),
+            "return": interval(source.zero_shot).plain(),
+            "score": _plain(home),
+            "references": source.plain(),
+            "problems": source.problems(),
+            "hints": source.hints(),
+            "pretraining": results.pretraining and results.pretraining.plain(random),
         },
         "targets": targets,
-        "overall": _overall(results, scales),
+        "left_out": [name for name in targets if name not in sound],
+        "overall": _overall(results, sound),
     }
 
 
-def _target(target: Target, scale: _Scale, home_score: Estimate) -> dict[str, Any]:
-    before = scale.score(target.zero_shot)
-    gap = metrics.zero_shot_gap(home_score, before)
-    threshold = scale.score(target.methods[SCRATCH].returns[:, -1]).value
+def _target(target: Target, source: Place, home: Estimate | None) -> Plain:
+    problems = target.place.problems()
+    scores = {} if problems else _scores(target)
+    problems = problems or far_above(scores)
+    scale = None if problems else target.place.scale
+    zero_shot = of_seeds("seeds", target.place.zero_shot)
+    before = None if scale is None else scale.score(zero_shot)
+    gap = metrics.zero_shot_gap(home, before) if home is not None and before is not None else None
+    threshold = float(target.methods[SCRATCH].returns[:, -1].mean())
+    methods = {
+        label: _method(method, scale, home, before, threshold)
+        for label, method in target.methods.items()
+    }
+    _compare(target, methods)
+    _forget(target, source, methods)
     return {
-        "random_return": scale.random.value,
-        "oracle_return": scale.oracle.value,
-        "zero_shot_return": float(target.zero_shot.mean()),
-        "zero_shot_score": before.interval().plain(),
-        "zero_shot_gap": gap.interval().plain(),
-        "threshold": threshold,
-        "methods": {
-            label: _method(method, scale, home_score, before, threshold)
-            for label, method in target.methods.items()
-        },
+        "problems": problems,
+        "hints": target.place.hints() + far_below(scores),
+        "references": target.place.plain(),
+        "zero_shot": {"return": zero_shot.interval().plain(), "score": _plain(before)},
+        "zero_shot_gap": _plain(gap),
+        "methods": methods,
+        "comparisons": _counts(methods),
+    }
+
+
+def _scores(target: Target) -> dict[str, float]:
+    """The score of the untouched policy and of each method after the budget."""
+    after = {label: method.returns[:, -1] for label, method in target.methods.items()}
+    return {
+        name: target.place.scale.score(of_seeds("seeds", returns)).value
+        for name, returns in {"zero-shot": target.place.zero_shot, **after}.items()
     }
 
 
 def _method(
-    method: Measured, scale: _Scale, home: Estimate, before: Estimate, threshold: float
-) -> dict[str, Any]:
-    """One method in one target; `home` and `before` are the scores of the source and zero-shot."""
-    steps = method.steps
-    curve = [scale.score(method.returns[:, point]) for point in range(len(steps))]
-    points = [estimate.interval() for estimate in curve]
-    scores = [point.value for point in points]
-    by_point = np.moveaxis(method.returns, 1, -1)  # (seeds, episodes, points)
-    area = scale.score(metrics.area_under_curve(steps, by_point))
-    reached = metrics.time_to_threshold(steps, scores, threshold)
+    method: Measured,
+    scale: Scale | None,
+    home: Estimate | None,
+    before: Estimate | None,
+    threshold: float,
+) -> Plain:
+    """One method in one target; scores are None without a `scale`."""
+    steps, by_point = method.steps, np.moveaxis(method.returns, 1, -1)
+    points = [interval(method.returns[:, point]) for point in range(len(steps))]
+    means = [point.value for point in points]
+    reached = metrics.time_to_threshold(steps, means, threshold)
+    start, after, area, asymptote = (
+        of_seeds("seeds", returns)
+        for returns in (
+            method.returns[:, 0],
+            method.returns[:, -1],
+            metrics.area_under_curve(steps, by_point),
+            metrics.asymptote(steps, by_point),
+        )
+    )
+    scored = {
+        name: None if scale is None else _plain(scale.score(returns))
+        for name, returns in {
+            "score_before": start,
+            "score_after": after,
+            "area": area,
+            "asymptote": asymptote,
+        }.items()
+    }
+    closed: Interval | None = None
+    if scale is not None and home is not None and before is not None:
+        closed = metrics.gap_closed(home, before, scale.score(after))
     return {
-        "return_after": float(method.returns[:, -1].mean()),
-        "score_before": points[0].plain(),
-        "score_after": points[-1].plain(),
-        "gap_closed": metrics.gap_closed(home, before, curve[-1]).plain(),
-        "area": area.interval().plain(),
-        "asymptote": float(metrics.asymptote(steps, scores)),
+        "return_before": points[0].plain(),
+        "return_after": points[-1].plain(),
+        "area_return": area.interval().plain(),
+        "asymptote_return": asymptote.interval().plain(),
+        **scored,
+        "gap_closed": closed and closed.plain(),
         "steps_to_threshold": reached if math.isfinite(reached) else None,
-        "curve": {
-            "steps": list(steps),
-            "score": scores,
-            "low": [point.plain()["low"] for point in points],
-            "high": [point.plain()["high"] for point in points],
-            "values": [list(point.values) for point in points],
-        },
+        "curve": {"steps": list(steps), "points": [point.plain() for point in points]},
         "used": _mean_use(method.used),
     }
 
 
-def _against_scratch(
-    results: Results, scales: Mapping[str, _Scale], targets: dict[str, Any]
-) -> None:
-    """Enter what the source was worth: against learning in the target alone, at the same steps.
+def _compare(target: Target, methods: dict[str, Plain]) -> None:
+    """Enter what a method is worth against the untouched policy, plain fine-tuning and scratch.
 
-    The verdicts are corrected for all comparisons of the report.
+    Differences of returns after the budget, paired by seed, corrected for all of this target.
     """
-    differences: dict[tuple[str, str], Comparison] = {}
-    for name, target in results.targets.items():
-        score, scratch = scales[name].score, target.methods[SCRATCH].returns
-        start, end = score(scratch[:, 0]), score(scratch[:, -1])
-        for label, method in target.methods.items():
-            if label == SCRATCH:
-                continue
-            first, last = score(method.returns[:, 0]), score(method.returns[:, -1])
-            differences[name, label] = (last - end).comparison()
-            targets[name]["methods"][label] |= {
-                "jump_start": metrics.jump_start(first, start).interval().plain(),
-                "negative_transfer": metrics.negative_transfer(last, end),
-            }
-    for (name, label), one in zip(differences, holm(differences.values()), strict=True):
-        targets[name]["methods"][label] |= {"difference": one.plain(), "verdict": one.verdict}
+    pairs: dict[tuple[str, str], Comparison] = {}
+    for label, method in target.methods.items():
+        others = {"zero_shot": target.place.zero_shot} | {
+            other: target.methods[other].returns[:, -1]
+            for other in (PLAIN, SCRATCH)
+            if other in target.methods and other != label
+        }
+        if label == SCRATCH:
+            others = {}
+        for other, returns in others.items():
+            pairs[label, other] = compare(method.returns[:, -1], returns)
+        methods[label] |= {
+            "against": {},
+            "improved": _improved(method, target.place.zero_shot),
+            "jump_start": None,
+            "negative_transfer": None,
+            "forgotten": None,
+        }
+    for (label, other), one in zip(pairs, holm(pairs.values()), strict=True):
+        methods[label]["against"][other] = one.plain()
+    for label, method in target.methods.items():
+        if label != SCRATCH:
+            start = of_seeds("seeds", target.methods[SCRATCH].returns[:, 0])
+            jump = metrics.jump_start(of_seeds("seeds", method.returns[:, 0]), start)
+            behind = max(0.0, -methods[label]["against"][SCRATCH]["value"])
+            methods[label] |= {"jump_start": _plain(jump), "negative_transfer": behind}
 
 
-def _overall(results: Results, scales: Mapping[str, _Scale]) -> dict[str, Any]:
-    """The score after the budget, the mean over all targets."""
-    labels = next(iter(results.targets.values())).methods
+def _counts(methods: Mapping[str, Plain]) -> dict[str, int]:
+    """How many comparisons each table makes that have a verdict."""
+    against = [one for method in methods.values() for one in method["against"].values()]
+    home = [method["forgotten"] for method in methods.values() if method["forgotten"]]
     return {
-        label: mean_of(
-            [
-                scales[name].score(target.methods[label].returns[:, -1])
-                for name, target in results.targets.items()
-            ]
+        name: sum(one["p"] is not None for one in found)
+        for name, found in {"returns": against, "home": home}.items()
+    }
+
+
+def _improved(method: Measured, zero_shot: Floats) -> Plain:
+    """The part of the seeds whose policy is better after the budget than the untouched one.
+
+    With the exact binomial interval: the probability that a transfer of another seed improves.
+    """
+    better = int((method.returns[:, -1].mean(axis=1) > zero_shot.mean(axis=1)).sum())
+    seeds = len(zero_shot)
+    return replace(rate([better], seeds), seeds=seeds, values=(), about="seeds").plain()
+
+
+def _forget(target: Target, source: Place, methods: dict[str, Plain]) -> None:
+    """Enter what is left in the source: returns there after the transfer, against before.
+
+    Corrected for all methods of this target but scratch, which never knew the source.
+    """
+    lost = {
+        label: compare(method.home, source.zero_shot)
+        for label, method in target.methods.items()
+        if label != SCRATCH
+    }
+    for label, method in target.methods.items():
+        methods[label]["home"] = interval(method.home).plain()
+    for label, one in zip(lost, holm(lost.values()), strict=True):
+        methods[label]["forgotten"] = one.plain()
+
+
+def _overall(results: Results, sound: Sequence[str]) -> Plain:
+    """The score after the budget, the mean over the targets with sound references."""
+    labels = next(iter(results.targets.values())).methods if sound else ()
+    return {
+        label: _plain(
+            mean_of(
+                [
+                    results.targets[name].place.scale.score(
+                        of_seeds("seeds", results.targets[name].methods[label].returns[:, -1])
+                    )
+                    for name in sound
+                ]
+            )
         )
-        .interval()
-        .plain()
         for label in labels
     }
 
 
-def check_references(domain: str, random: Floats, oracle: Floats) -> None:
-    """Raise UserError unless the oracle is better than random actions, so that scores exist.
-
-    `random` is (episodes,), `oracle` (seeds, episodes).
-    """
-    scale = _Scale(of_units("random", random), of_seeds("oracle", oracle))
-    try:
-        scale.score(oracle)
-    except ValueError as error:
-        raise UserError(f"{domain}: {error}; train it for more steps") from None
-
-
-def _scale(name: str, target: Target) -> _Scale:
-    check_references(name, target.random, target.oracle)
-    random = of_units(f"random/{name}", target.random)
-    return _Scale(random, of_seeds(f"oracle/{name}", target.oracle))
+def _plain(estimate: Estimate | None) -> Plain | None:
+    return None if estimate is None else estimate.interval().plain()
 
 
 def _mean_use(used: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -17,18 +17,32 @@ from sim2real.evaluation.references import cache_folder, cached, random_rows
 from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
 from sim2real.registry import load_task
+from sim2real.studies.given import digest_of
 from sim2real.task import Task
 from sim2real.training.pretrain import pretrain, resume
+from sim2real.training.publish import keep_policy
 from sim2real.training.run import load_run
 from sim2real.transfer.api import transfer
 
 Result = dict[str, Any]
+Training = Callable[[Mapping[str, Any], Task, Domain], Result]
 
 
 def run_cell(work: Mapping[str, Any]) -> Result:
     """Do the work of one cell."""
     task = load_task(work["task"], **work["task_options"])
     return KINDS[work["kind"]](work, task, parse(Domain, work["domain"], "domain"))
+
+
+def _given(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """A copy of the policy of a run that was given, so that the study stays whole without it."""
+    folder, run = Path(work["run"]), load_run(work["reference"])
+    if digest_of(run) != work["policy"]:
+        raise UserError(f"{work['reference']} has changed since the study began; start it again")
+    if not folder.is_dir():
+        with new_folder(folder) as copy:
+            keep_policy(run, copy)
+    return {"run": str(folder), "steps": run.step}
 
 
 def _pretrain(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
@@ -48,25 +62,51 @@ def _pretrain(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
             options=recipe,
             **work.get("more", {}),
             pictures_every=0,
+            **_asked_curve(work),
             progress=False,
         )
-    return {"run": str(folder), "steps": run.step}
+    found = {"curve": _curve(folder)} if "points" in work else {}
+    return {"run": str(folder), "steps": run.step, **found}
+
+
+def _asked_curve(work: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training is asked of its learning curve, if anything."""
+    if "points" not in work:
+        return {}
+    return {"curve": work["points"], "curve_episodes": work["episodes"]}
 
 
 def _oracle(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
-    """As `_pretrain`, but trained once only: a copy is kept in the user's cache."""
+    """As `_pretrain`, but trained once only."""
+    return _kept(work, task, domain, _pretrain)
+
+
+def _continue(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
+    """As `_transfer`, but trained once only."""
+    result = _kept(work, task, domain, _transfer)
+    return {"run": result["run"], "steps": result["steps"][-1], "curve": _curve(Path(work["run"]))}
+
+
+def _kept(work: Mapping[str, Any], task: Task, domain: Domain, train: Training) -> Result:
+    """The result of `train`, of whose run a copy is kept in the user's cache."""
     folder = Path(work["run"])
     entry = cache_folder() / "oracle" / work["key"]
     if entry.is_dir() and not folder.is_dir():
         with new_folder(folder) as copy:
             shutil.copytree(entry, copy, dirs_exist_ok=True)
-    result = _pretrain(work, task, domain)
+    result = train(work, task, domain)
 
     def keep(copy: Path) -> None:
         shutil.copytree(folder, copy, dirs_exist_ok=True)
 
     cached("oracle", work["key"], keep)
     return result
+
+
+def _curve(folder: Path) -> Result:
+    """The learning curve in a run folder: control steps, and the returns at each."""
+    rows = read_json(folder / "report" / "curve.json")["rows"]
+    return {"steps": [row["steps"] for row in rows], "totals": [row["totals"] for row in rows]}
 
 
 def _random(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
@@ -94,8 +134,7 @@ def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
             budget=work["budget"],
             seed=work["seed"],
             out=folder,
-            curve=work["points"],
-            curve_episodes=work["episodes"],
+            **_asked_curve(work),
             task=task,
             progress=False,
         )
@@ -112,9 +151,11 @@ def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
     }
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Task, Domain], Result]] = {
+KINDS: dict[str, Training] = {
     "pretrain": _pretrain,
     "oracle": _oracle,
+    "continue": _continue,
+    "given": _given,
     "random": _random,
     "evaluate": _evaluate,
     "transfer": _transfer,

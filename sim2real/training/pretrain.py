@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sim2real.training.adaptive import build_randomization, checked_randomizatio
 from sim2real.training.callbacks import Difficulty
 from sim2real.training.contract import map_of
 from sim2real.training.copies import read_index
+from sim2real.training.curve import CURVE_EPISODES, Curve, schedule
 from sim2real.training.extension import differences, extend
 from sim2real.training.loop import learn, tell_rest, whole
 from sim2real.training.pictures import Pictures
@@ -62,6 +63,8 @@ def pretrain(
     target: str | Domain | None = None,
     randomization: str | Mapping[str, Any] | None = None,
     pictures_every: int | None = None,
+    curve: int | Iterable[int] | None = None,
+    curve_episodes: int = CURVE_EPISODES,
     progress: bool = True,
 ) -> Run:
     """Train a policy for `task` in `domain` for `steps` control steps; returns the finished run.
@@ -73,6 +76,8 @@ def pretrain(
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
     trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
     shown beside the source in each picture; with it there is always one at the end.
+    `curve` are control steps at which the policy is evaluated in its domain for `curve_episodes`
+    episodes (0 and the end are added), or the number of equal parts; see report/curve.json.
     `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
     "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
@@ -100,6 +105,8 @@ def pretrain(
         "num_envs": recipe.num_envs,
         "checkpoint_every": checkpoint_every,
         "pictures_every": pictures_every,
+        "curve": schedule(curve, steps) if curve is not None else None,
+        "curve_episodes": curve_episodes,
     }
     if pictures_every is None:
         asked["pictures_every"] = _pictures_every(steps) or (0 if target is None else steps)
@@ -184,6 +191,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
         adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
     shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
+    curve = _curve(config, task, domains[config.domain], path)
     described = {"task": task.name, "domain": config.domain, "steps": config.steps}
     described["randomization"] = adaptive.name if adaptive else "uniform"
     try:
@@ -191,7 +199,7 @@ def _train(folder: RunFolder, progress: bool) -> Run:
             algorithm,
             path,
             config.steps,
-            callbacks=[*([adaptive] if adaptive else []), *easier, *pictures],
+            callbacks=[*([adaptive] if adaptive else []), *easier, *curve, *pictures],
             checkpoint_every=config.checkpoint_every,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
@@ -217,6 +225,23 @@ def _check_target(task: Task, target: Domain, config: RunConfig) -> None:
             "parameters; drop the target"
         )
     Simulation(task, target, threads=1).close()
+
+
+def _curve(config: RunConfig, task: Task, domain: Domain, path: Path) -> list[Curve]:
+    """The evaluations of a training that was asked for them."""
+    if config.curve is None:
+        return []
+    return [
+        Curve(
+            config.curve,
+            task,
+            domain,
+            seed=config.seed,
+            episodes=config.curve_episodes,
+            path=path / "report" / "curve.json",
+            tag="source/return",
+        )
+    ]
 
 
 def _pictures_every(steps: int) -> int:

@@ -88,7 +88,7 @@ class RunConfig(Config):
     source: str | None = None
     """The run that a transfer starts from, or the zip of a foreign policy."""
     curve: tuple[int, ...] | None = None
-    """Target steps at which a transfer is evaluated."""
+    """Control steps at which the policy is evaluated in the domain that it learns in."""
     curve_episodes: Episodes = 20
     """Episodes of each of these evaluations."""
 

@@ -19,6 +19,7 @@ from sim2real.simulation.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.contract import Contract, compare, contract_of, map_of, require_fit
+from sim2real.training.curve import CURVE_EPISODES, Curve, schedule
 from sim2real.training.loop import learn, tell_rest
 from sim2real.training.pictures import Pictures
 from sim2real.training.pretrain import register_resumer
@@ -35,7 +36,6 @@ from sim2real.training.run import (
     load_run,
 )
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
-from sim2real.transfer.curve import Curve, schedule
 from sim2real.transfer.manifest import Manifest
 from sim2real.transfer.method import (
     Prepared,
@@ -47,7 +47,6 @@ from sim2real.transfer.method import (
 
 SOURCE = "source"
 """Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
-CURVE_EPISODES = 20
 
 
 def transfer(

@@ -48,9 +48,14 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-    """What was used of the target: control steps, resets, falls, seconds of robot time."""
+    """What was used of the target: control steps, episodes that ended, resets, falls, robot time.
+
+    `resets` are the starts of episodes, those that did not end included; `seconds` is the time in
+    which one robot makes the steps.
+    """
 
     steps: int = 0
+    episodes: int = 0
     resets: int = 0
     falls: int = 0
     seconds: float = 0.0
@@ -77,11 +82,12 @@ class Meter:
                 f"{self.usage.steps} are used"
             )
 
-    def add(self, steps: int = 0, resets: int = 0, falls: int = 0) -> None:
+    def add(self, steps: int = 0, episodes: int = 0, resets: int = 0, falls: int = 0) -> None:
         """Count what happened."""
         used = self.usage
         self.usage = Usage(
             steps=used.steps + steps,
+            episodes=used.episodes + episodes,
             resets=used.resets + resets,
             falls=used.falls + falls,
             seconds=(used.steps + steps) * self.control_dt,
@@ -131,7 +137,8 @@ class MeteredVecEnv(VecEnvWrapper):
         """The result of the step; counts the episodes that ended as resets, and falls."""
         observations, rewards, dones, infos = self.venv.step_wait()
         falls = sum(_fell(info) for done, info in zip(dones, infos, strict=True) if done)
-        self.meter.add(steps=self.num_envs, resets=int(np.sum(dones)), falls=falls)
+        ended = int(np.sum(dones))
+        self.meter.add(steps=self.num_envs, episodes=ended, resets=ended, falls=falls)
         return observations, rewards, dones, infos
 
 

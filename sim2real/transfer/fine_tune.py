@@ -53,6 +53,8 @@ class FineTune(Options):
     """Whether the critic starts from the source's or anew."""
     log_std: float | None = -1.0
     """PPO: explore with at most this log standard deviation at the start; None: the source's."""
+    least_log_std: float | None = None
+    """PPO: explore with at least this, for a target that costs nothing; None: the source's."""
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with a smaller learning rate and rollouts for a target."""
@@ -81,17 +83,19 @@ class FineTune(Options):
         fates = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source, algorithm):
             fates["log_ent_coef"] = "copied"
-        if "log_std" in fates and self._quieten(named_tensors(policy)["log_std"]):
+        if "log_std" in fates and self._bound_noise(named_tensors(policy)["log_std"]):
             fates["log_std"] = "adapted"
         return fates
 
-    def _quieten(self, log_std: Tensor) -> bool:
+    def _bound_noise(self, log_std: Tensor) -> bool:
         """Clip PPO's exploration noise in place; whether that changed it."""
-        if self.log_std is None or not bool((log_std > self.log_std).any()):
+        if self.log_std is None and self.least_log_std is None:
             return False
+        clipped = log_std.detach().clamp(self.least_log_std, self.log_std)
+        changed = not torch.equal(clipped, log_std)
         with torch.no_grad():
-            log_std.clamp_(max=self.log_std)
-        return True
+            log_std.copy_(clipped)
+        return changed
 
 
 def copy_entropy_coefficient(source: Run, algorithm: Any) -> bool:

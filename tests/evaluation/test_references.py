@@ -8,12 +8,16 @@ import pytest
 
 from sim2real.domains import load_domain
 from sim2real.evaluation.references import (
+    References,
     UniformPolicy,
     cache_folder,
     cached,
+    keep_references,
+    known_references,
     random_rows,
 )
 from sim2real.evaluation.rollout import returns
+from sim2real.registry import load_task
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +76,15 @@ def test_the_cache_is_where_it_is_told(monkeypatch: pytest.MonkeyPatch, cache: P
     monkeypatch.delenv("SIM2REAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache_folder() == Path("/somewhere/sim2real")
+
+
+def test_references_of_a_domain_are_found_again_and_the_better_oracle_stays() -> None:
+    task = load_task("inverted_pendulum")
+    hard = load_domain(task, "hard")
+    assert known_references(task, hard) is None
+    keep_references(task, hard, References(10.0, 110.0, "study a"))
+    keep_references(task, hard, References(10.0, 60.0, "study b"))
+    found = known_references(task, hard.model_copy(update={"name": "another"}))
+    assert found == References(10.0, 110.0, "study a")
+    assert found.score(60.0) == 0.5
+    assert known_references(task, load_domain(task, "medium")) is None

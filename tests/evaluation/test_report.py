@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import html.parser
+import itertools
 import json
 import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
+import measured
 import pytest
 
+from sim2real.evaluation.curves import curves_svg, spread_out, trainings_svg
 from sim2real.evaluation.formats import cell, number, scale, strip, text
-from sim2real.evaluation.report import curves_svg, write_report
+from sim2real.evaluation.headlines import headlines
+from sim2real.evaluation.report import write_report
+from sim2real.studies.summary import Target
 
 
 def interval(value: float | None, width: float = 0.1) -> dict[str, Any]:
@@ -24,70 +30,13 @@ def difference(value: float) -> dict[str, Any]:
     return interval(value) | tested
 
 
-def method(after: float, *, baseline: bool = False) -> dict[str, Any]:
-    scores = [0.1, after / 2, after]
-    own: dict[str, Any] = {
-        "return_after": 1234.5,
-        "score_before": interval(0.1),
-        "score_after": interval(after),
-        "gap_closed": interval(None if baseline else 0.5),
-        "area": interval(0.3),
-        "asymptote": after,
-        "steps_to_threshold": None if after < 0.3 else 700.0,
-        "curve": {
-            "steps": [0, 500, 1000],
-            "score": scores,
-            "low": [score - 0.1 for score in scores],
-            "high": [score + 0.1 for score in scores],
-            "values": [[score - 0.05, score, score + 0.05] for score in scores],
-        },
-        "used": {"steps": 1000.0},
-    }
-    if not baseline:
-        own |= {"jump_start": interval(-0.02), "difference": difference(0.3), "verdict": "better"}
-    return own
-
-
 @pytest.fixture
 def report() -> dict[str, Any]:
-    target = {
-        "random_return": -100.0,
-        "oracle_return": 3000.0,
-        "zero_shot_return": 400.0,
-        "zero_shot_score": interval(0.16),
-        "zero_shot_gap": interval(0.84),
-        "threshold": 0.3,
-        "methods": {"fine_tune": method(0.6), "scratch": method(0.3, baseline=True)},
-    }
-    return {
-        "format": 1,
-        "name": "try <b>",
-        "about": "A study & its report.",
-        "task": "half_cheetah",
-        "budget": 1000,
-        "seeds": [0, 1, 2],
-        "episodes": 20,
-        "source_name": "randomized",
-        "domains": {
-            name: {"about": f"About {name}.", "parameters": ["body_mass × 1.4"]}
-            for name in ("randomized", "hard", "windy")
-        },
-        "source": {
-            "random_return": -100.0,
-            "pretrained_return": 2000.0,
-            "return": interval(2000.0),
-        },
-        "targets": {"hard": target, "windy": target},
-        "overall": {"fine_tune": interval(0.6), "scratch": interval(0.3)},
-        "made": {
-            "date": "2026-01-31",
-            "config": "task: half_cheetah\n",
-            "versions": {"python": "3.11.7"},
-            "oracle_steps": 500000,
-            "source_steps": 300000,
-            "algorithm": "ppo",
-        },
-    }
+    """A study with two targets of the same results."""
+    results = measured.results()
+    far = results.targets["far"]
+    windy = dataclasses.replace(far, place=dataclasses.replace(far.place, content="windy"))
+    return measured.report(dataclasses.replace(results, targets={"hard": far, "windy": windy}))
 
 
 class Outline(html.parser.HTMLParser):
@@ -109,8 +58,8 @@ def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     page = (tmp_path / "index.html").read_text()
     outline = Outline(page)
-    assert outline.tags.count("figure") == 2
-    assert outline.tags.count("table") == 3  # one over all targets, one a target
+    assert page.count("<figure>") == 2 + 3  # a target each, and the trainings of each domain
+    assert outline.tags.count("table") == 1 + 2 * 5  # one over all targets, five a target
     assert not {"script", "link", "img"} & set(outline.tags)
     assert all(address.startswith("#") for address in outline.addresses)
 
@@ -120,11 +69,76 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
     page = (tmp_path / "index.html").read_text()
     assert "try &lt;b&gt;" in page
     assert "A study &amp; its report." in page
-    for shown in ("0.60", "0.50 to 0.70", "−0.02", "50 %", "no gap", "1,234", "3,000"):
-        assert shown in page, shown
-    for shown in ("Gap closed", "fine-tune", "from scratch", "body_mass × 1.4", "Holm"):
-        assert shown in page, shown
-    assert "budget: fine-tune" in page
+    far = report["targets"]["hard"]
+    after = far["methods"]["fine_tune"]["return_after"]
+    for words in (
+        f"{after['value']:,.0f}<svg",
+        f"{after['low']:,.0f} to {after['high']:,.0f}",
+        f"{far['methods']['fine_tune']['forgotten']['value']:,.0f}".replace("-", "−"),
+        f"{100 * far['methods']['fine_tune']['gap_closed']['value']:.0f} %",
+        "Gap closed",
+        "plain fine-tuning",
+        "from scratch",
+        "Negative<br>transfer",
+        "Asymptote",
+        "Improved",
+        "Falls",
+        "50 s",  # of robot time
+        "body_mass × 1.4",
+        "its curve flat at the end",
+    ):
+        assert words in page, words
+
+
+def test_sentences_tell_a_gap_and_verdicts(report: dict[str, Any]) -> None:
+    before, fine_tune, plain = headlines(report)["hard"]
+    assert before.startswith("In hard the policy from randomized reaches a return of 20 before")
+    assert "its score falls from 1.00 at home to 0.10, a gap of 0.90" in before
+    assert fine_tune.endswith(
+        "fine-tune reaches 120: better than the untouched policy, plain fine-tuning and learning "
+        "from scratch."
+    )
+    assert plain.endswith(": better than the untouched policy and learning from scratch.")
+
+
+@pytest.mark.parametrize(
+    ("zero_shot", "oracle", "words"),
+    [
+        (198.0, 200.0, "do not tell the gap"),
+        (240.0, 200.0, "it has no score there: the oracle, 200, does not beat the untouched"),
+    ],
+)
+def test_no_sentence_tells_of_a_negative_loss(zero_shot: float, oracle: float, words: str) -> None:
+    results = measured.results()
+    far = results.targets["far"]
+    here = measured.around(zero_shot, spread=9.0)
+    place = dataclasses.replace(measured.place(zero_shot, oracle, "far"), zero_shot=here)
+    changed = dataclasses.replace(results, targets={"far": dataclasses.replace(far, place=place)})
+    sentences = " ".join(headlines(measured.report(changed))["far"])
+    assert words in sentences
+    assert "falls" not in sentences
+
+
+def test_a_target_without_a_sound_oracle_says_so_and_is_drawn_in_returns(tmp_path: Path) -> None:
+    results = measured.results()
+    far = results.targets["far"]
+    weak = dataclasses.replace(far.place, oracles={"source": measured.trained(-1)})
+    targets = {"far": far, "weak": dataclasses.replace(far, place=weak)}
+    write_report(tmp_path, measured.report(dataclasses.replace(results, targets=targets)))
+    page, text = ((tmp_path / name).read_text() for name in ("index.html", "report.md"))
+    assert page.count("<strong>No score:</strong> the oracle, -1, does not beat random") == 1
+    assert "**No score:** the oracle, -1, does not beat random" in text
+    assert page.count("<h3>Scores</h3>") == 1
+    assert "left out, as their references are unsound: weak" in text
+
+
+def test_the_source_as_a_target_is_the_control(tmp_path: Path) -> None:
+    results = measured.results()
+    methods = {"fine_tune": measured.method(100, 100, 100), "scratch": measured.method(0, 1, 2)}
+    control = Target(results.source, methods)
+    told = measured.report(dataclasses.replace(results, targets={"randomized": control}))
+    write_report(tmp_path, told)
+    assert "the source itself, the control without a gap" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -164,26 +178,27 @@ def test_two_seeds_are_drawn_without_an_interval() -> None:
     assert strip(found).count("<circle") == 3
     assert "<path" not in strip(found)
     assert "2 seeds, an interval needs 3" in cell(found)
-    curve = method(0.6)["curve"] | {"low": [None] * 3, "high": [None] * 3}
-    assert "</svg>" in curves_svg("two", {"methods": {"a": {"curve": curve}}})
 
 
 def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     assert json.loads((tmp_path / "report.json").read_text()) == report
-    text = (tmp_path / "report.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({row.count("|") for row in rows}) == 1  # every row has every column
-    assert any(
-        "fine-tune" in row and "0.60 (0.50 to 0.70) [0.55, 0.60, 0.65]" in row for row in rows
-    )
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    tables = [list(rows) for is_row, rows in itertools.groupby(lines, is_table) if is_row]
+    assert len(tables) == 1 + 2 * 4
+    for rows in tables:
+        assert len({row.count("|") for row in rows}) == 1  # every row has every column
+    after = report["targets"]["hard"]["methods"]["fine_tune"]["score_after"]
+    assert any("fine-tune" in row and text(after) in row for row in itertools.chain(*tables))
+
+
+def is_table(line: str) -> bool:
+    return line.startswith("|")
 
 
 def test_one_seed_is_told(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report | {"seeds": [0]})
-    page = (tmp_path / "index.html").read_text()
-    assert "of this policy alone" in page
-    assert "Holm" not in page
+    assert "of this policy alone" in (tmp_path / "index.html").read_text()
 
 
 def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_path: Path) -> None:
@@ -195,20 +210,45 @@ def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_p
 
 
 def test_the_number_of_comparisons_is_told(report: dict[str, Any], tmp_path: Path) -> None:
-    write_report(tmp_path, report)  # one method in two targets against scratch
-    for file in ("index.html", "report.md"):
-        assert "corrected for the 2 comparisons of this report" in (tmp_path / file).read_text()
+    write_report(tmp_path, report)
+    # fine-tuning against three and plain fine-tuning against two; two at home
+    for file, count in (("index.html", 2 * 2), ("report.md", 2)):
+        told = (tmp_path / file).read_text()
+        assert told.count("corrected for the 5 comparisons of this table (Holm)") == 2, file
+        assert told.count("of this table (Holm)") == count, file
+
+
+def texts(svg: str) -> set[str]:
+    root = xml.etree.ElementTree.fromstring(svg)
+    return {element.text or "" for element in root.iter() if element.tag.endswith("text")}
 
 
 def test_the_figure_is_whole_and_the_same_again(report: dict[str, Any]) -> None:
     target = report["targets"]["hard"]
     svg = curves_svg("hard", target)
     assert svg == curves_svg("hard", target)
-    root = xml.etree.ElementTree.fromstring(svg)
-    texts = {element.text for element in root.iter() if element.tag.endswith("text")}
-    assert {"fine-tune", "from scratch", "oracle", "random", "score"} <= texts
+    assert {
+        "fine-tune",
+        "plain fine-tuning",
+        "from scratch",
+        "oracle (score 1)",
+        "random (score 0)",
+        "return",
+    } <= texts(svg)
+
+
+def test_labels_of_lines_that_coincide_are_apart() -> None:
+    assert spread_out([0.2, 0.5, 0.5, 0.5], 0.1) == pytest.approx([0.2, 0.4, 0.5, 0.6])
+    crowded = spread_out([0.5, 0.52, 0.55, 0.58, 0.9], 0.1)
+    assert min(b - a for a, b in itertools.pairwise(crowded)) >= 0.1 - 1e-9
+
+
+def test_the_trainings_of_the_references_are_drawn(report: dict[str, Any]) -> None:
+    source = report["source"]
+    svg = trainings_svg("home", source["references"], source["pretraining"])
+    assert {"pretraining", "oracle from scratch", "oracle from the source"} <= texts(svg)
 
 
 def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
     svg = curves_svg('a"b<c&d', report["targets"]["hard"])
-    assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'score in a"b<c&d'
+    assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'return in a"b<c&d'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
 from sim2real.evaluation.rollout import Row
-from sim2real.evaluation.summary import summary
+from sim2real.evaluation.summary import summaries, summary
 from sim2real.output import evaluated
 
 
@@ -60,3 +63,30 @@ def test_the_table_says_whose_interval_it_is() -> None:
     assert "of this policy" in str(table.title)
     assert list(table.columns[1].cells) == ["2.00 (-0.48 to 4.48)"]
     assert list(table.columns[3].cells) == ["0 % (0 % to 71 %)"]
+
+
+def row(domain: str, episode: int, total: float) -> Row:
+    return Row(domain, 0, episode, total, 10, False, True, False, {}, {})
+
+
+def test_the_gap_to_the_first_domain_is_paired_by_episode() -> None:
+    first = [row("nominal", episode, 100.0 * episode) for episode in range(5)]
+    losses = (10.0, 12.0, 8.0, 11.0, 9.0)  # mean 10, standard deviation sqrt(2.5)
+    hard = [
+        replace(one, domain="hard", total=one.total - loss)
+        for one, loss in zip(first, losses, strict=True)
+    ]
+    home, there = summaries([*first, *hard])
+    assert home["gap_to_first"] is None
+    gap = there["gap_to_first"]
+    assert gap["value"] == pytest.approx(10.0)
+    half = stats.t.ppf(0.975, 4) * math.sqrt(2.5 / 5)
+    # at least as wide as Student's t, far narrower than that of unpaired returns
+    half -= 1e-9
+    assert half <= gap["value"] - gap["low"] <= 2 * half
+    assert half <= gap["high"] - gap["value"] <= 2 * half
+
+
+def test_one_domain_has_no_gap() -> None:
+    (alone,) = summaries([row("nominal", 0, 1.0)])
+    assert alone["gap_to_first"] is None

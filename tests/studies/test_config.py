@@ -33,7 +33,11 @@ def test_defaults_and_short_forms(tmp_path: Path) -> None:
     config = made(tmp_path, methods=["fine_tune", {"slow": {"name": "fine_tune", "warm_up": 0.5}}])
     assert config.name == "small"
     assert config.seeds == (0, 1)
-    assert list(config.methods) == ["fine_tune", "slow", "scratch"]  # the baseline is always there
+    assert list(config.methods) == ["fine_tune", "slow", "plain", "scratch"]  # with the baselines
+    assert list(made(tmp_path, plain=False).methods) == ["fine_tune", "scratch"]
+    assert config.oracle_seeds == (0, 1, 2)  # the study's, filled up to three
+    assert made(tmp_path, seeds=[7, 8, 9, 4]).oracle_seeds == (7, 8, 9)
+    assert made(tmp_path, oracle={"steps": 5, "seeds": 2}).oracle_seeds == (0, 1)
     assert config.method("slow") == {"name": "fine_tune", "warm_up": 0.5}
     assert config.method("scratch") == {"name": "scratch"}
     assert StudyConfig(**config.model_dump(mode="json")) == config
@@ -51,6 +55,12 @@ def test_defaults_and_short_forms(tmp_path: Path) -> None:
         ({"targets": ["hard", "hard"]}, "each may be there once"),
         ({"methods": ["freeze", "freeze"]}, "'freeze' is there twice"),
         ({"methods": [["freeze"]]}, "a method is a name or"),
+        ({"oracle": {"steps": 5, "seed": 0}}, "oracle.seed: .*did you mean 'seeds'"),
+        ({"oracle": {"steps": 5, "seeds": [1, 1]}}, "each may be there once"),
+        ({"oracle": {"steps": 5, "ways": ["sratch"]}}, "'scratch' or 'source', got 'sratch'"),
+        ({"source": {"domain": "hard"}}, "give steps, .* or a run"),
+        ({"source": {"run": "x", "steps": 5}}, "a run is given, so steps cannot be chosen"),
+        ({"source": {"run": ["x", "y", "z"]}}, "3 runs for 2 seeds; allowed: one for all"),
     ],
 )
 def test_bad_files_are_refused_in_one_line(
@@ -104,21 +114,57 @@ def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:
     plan = Plan(made(tmp_path))
     kinds = [cell.work["kind"] for cell in plan.cells.values()]
     count = {kind: kinds.count(kind) for kind in kinds}
-    # 2 seeds; source and 2 targets; fine_tune and scratch; an oracle a target
+    # 2 seeds; source and 2 targets; fine_tune, plain and scratch; 3 oracle seeds, of which the two
+    # from scratch in the source are the pretrainings themselves
     assert count == {
         "pretrain": 2,
-        "evaluate": 2 * 3 + 2,
-        "transfer": 2 * 2 * 2,
-        "oracle": 2,
+        "oracle": 2 * 3 + 1,
+        "continue": 3 * 3,
         "random": 3,
+        "evaluate": 3 * 2 + 3 * 2 * 3 + 2 * 3 * 2,
+        "transfer": 2 * 3 * 2,
     }
     assert len({cell.key for cell in plan.cells.values()}) == len(kinds)
     assert plan.transferred("fine_tune", plan.targets[1], 1).needs == ("pretrain/seed-1",)
+    first = [cell.id for cell in plan.cells.values() if cell.rank == 0]
+    assert not [name for name in first if name.startswith("transfer")]  # references come first
+    assert plan.oracle_training("scratch", plan.source, 1) is plan.trained(1)
+    assert plan.oracle_training("scratch", plan.source, 2).needs == ()
+    # an oracle of a seed that the study has not goes on from one that it has
+    assert plan.oracle_training("source", plan.source, 2).needs == ("pretrain/seed-0",)
+
+
+def test_the_oracle_is_trained_as_long_in_the_source_as_in_a_target(tmp_path: Path) -> None:
+    """Where the pretrainings are shorter, they are no trainings without a budget."""
+    longer = Plan(made(tmp_path, oracle={"steps": 8192}))
+    trained = longer.oracle_training("scratch", longer.source, 0)
+    assert trained.id == "oracle/scratch/randomized/seed-0"
+
+
+def test_a_domain_under_another_name_has_the_references_of_the_source(tmp_path: Path) -> None:
+    beside = ROOT / "envs" / "inverted_pendulum.yaml"
+    own = yaml.safe_load(beside.read_text())["randomized"]
+    (tmp_path / "same.yaml").write_text(yaml.safe_dump({"twin": own}))
+    plan = Plan(made(tmp_path, targets=[f"{tmp_path}/same.yaml:twin"]))
+    (twin,) = plan.targets
+    for way in ("scratch", "source"):
+        for seed in (0, 1, 2):
+            ours, theirs = (plan.oracle(way, domain, seed) for domain in (plan.source, twin))
+            assert ours.key == theirs.key
+
+
+def test_plain_fine_tuning_is_what_going_on_learning_does(tmp_path: Path) -> None:
+    plan = Plan(made(tmp_path))
+    method = plan.transferred("plain", plan.targets[0], 0).work["method"]
+    assert method["learning_rate_factor"] == 1.0
+    assert method["warm_up"] == 0.0
+    assert method["log_std"] is method["least_log_std"] is None
 
 
 def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
     def keys(**changes: Any) -> dict[str, str]:
-        return {cell.id: cell.key for cell in Plan(made(tmp_path, **changes)).cells.values()}
+        config = made(tmp_path, **{"seeds": 3, **changes})
+        return {cell.id: cell.key for cell in Plan(config).cells.values()}
 
     def changed(**changes: Any) -> set[str]:
         """The kinds of cells with another key than before."""
@@ -126,12 +172,13 @@ def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
         return {name.split("/")[0] for name, key in before.items() if after[name] != key}
 
     before = keys()
-    assert changed(out=str(tmp_path / "elsewhere"), about="words", seeds=3) == set()
-    assert changed(budget=4096) == {"transfer"}
+    assert changed(out=str(tmp_path / "elsewhere"), about="words", seeds=4) == set()
+    assert changed(budget=4096) == {"transfer", "evaluate"}  # and what is left of it at home
     assert changed(episodes=7) == {"evaluate", "transfer"}
-    assert changed(oracle={"steps": 8192}) == {"oracle", "evaluate"}
-    assert changed(source={"steps": 8192}) == {"pretrain", "evaluate", "transfer"}
-    assert changed(methods=[{"fine_tune": {"warm_up": 0.3}}]) == {"transfer"}
+    assert changed(oracle={"steps": 2048}) == {"oracle", "evaluate"}
+    after_it = {"oracle", "evaluate", "transfer"}  # the oracle that goes on from the source
+    assert changed(source={"steps": 8192}) == {"pretrain", *after_it}
+    assert changed(methods=[{"fine_tune": {"warm_up": 0.3}}]) == {"transfer", "evaluate"}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda f: f.name)

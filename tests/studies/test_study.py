@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from sim2real.errors import UserError
 from sim2real.studies.study import CellsFailed, study
 from sim2real.training.run import load_run
 
+ROBOTS = Path(__file__).parents[1] / "robots"
+
 TINY: dict[str, Any] = {
     "task": "inverted_pendulum",
     "source": {"steps": 4096, "options": {"num_envs": 16}},
@@ -26,7 +29,7 @@ TINY: dict[str, Any] = {
     "seeds": 2,
     "episodes": 3,
     "evaluations": 2,
-    "oracle": {"steps": 12288},
+    "oracle": {"steps": 4096, "seeds": 2},
 }
 
 
@@ -51,17 +54,29 @@ def test_a_study_from_file_to_report_and_again(
 ) -> None:
     report = study(write(tmp_path), workers=2)
     out = tmp_path / "out"
-    assert "of 14" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "of 34" in told
+    assert "medium is left out" in told or "medium: the learning curve" in told
+    assert told.index("evaluate/medium/oracle-source/seed-1") < told.index("transfer/")
     assert json.loads((out / "report/report.json").read_text()) == report
     assert (out / "report/index.html").is_file()
-    methods = report["targets"]["medium"]["methods"]
-    assert set(methods) == {"fine_tune", "scratch"}
+    medium = report["targets"]["medium"]
+    methods = medium["methods"]
+    assert list(methods) == ["fine_tune", "plain", "scratch"]
     assert methods["fine_tune"]["curve"]["steps"] == [0, 1024, 2048]
     assert methods["scratch"]["used"]["steps"] == 2048  # equal budgets, used up and not exceeded
-    before = report["targets"]["medium"]["zero_shot_score"]["value"]
-    # fine-tuning starts with the very policy and episodes that gave the zero-shot score
-    assert methods["fine_tune"]["score_before"]["value"] == pytest.approx(before)
-    assert len(list((out / "runs").iterdir())) == 2 + 2 * 2 + 1
+    assert methods["scratch"]["used"]["episodes"] > 0
+    # fine-tuning starts with the very policy and episodes that gave the zero-shot return
+    before = medium["zero_shot"]["return"]["value"]
+    assert methods["fine_tune"]["return_before"]["value"] == pytest.approx(before)
+    # at home it is compared with that policy on the same episodes
+    home = report["source"]["return"]["value"]
+    left = methods["fine_tune"]["home"]["value"]
+    assert methods["fine_tune"]["forgotten"]["value"] == pytest.approx(left - home)
+    assert set(medium["references"]["ways"]) == {"scratch", "source"}
+    assert len(report["source"]["pretraining"]["steps"]) > 2
+    run = load_run(next((out / "runs").glob("oracle-source-medium-seed-1*")))
+    assert run.config.parsed_recipe().num_envs == 16  # with the rollouts of a pretraining
     assert load_run(next((out / "runs").glob("transfer-fine_tune*"))).config.steps == 2048
 
     done = entries(tmp_path)
@@ -69,7 +84,7 @@ def test_a_study_from_file_to_report_and_again(
     assert entries(tmp_path) == done
     assert again["targets"] == report["targets"]
 
-    # another target, more seeds or other words need no more than what is new
+    # another target or other words need no more than what is new
     study(write(tmp_path, targets=["medium", "mild"], about="more"), workers=2, progress=False)
     after = entries(tmp_path)
     assert done.items() <= after.items()
@@ -79,10 +94,40 @@ def test_a_study_from_file_to_report_and_again(
         "transfer",
     }
 
-    # the oracle of another study with the same target comes from the cache
+    # the oracles of another study with the same target and source come from the cache
     kept = {path.name for path in (tmp_path / "cache/oracle").iterdir()}
-    study(write(tmp_path, out=str(tmp_path / "other"), seeds=1), workers=1, progress=False)
+    study(write(tmp_path, out=str(tmp_path / "other")), workers=1, progress=False)
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
+
+
+def test_a_stale_result_is_told_and_made_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The code of the task has changed since: nothing is used again, and the reason is told."""
+    for suffix in (".py", ".xml", ".yaml"):
+        own = (ROBOTS / f"slider{suffix}").read_text()
+        (tmp_path / f"own{suffix}").write_text(own)
+    changes = {
+        "task": str(tmp_path / "own.py"),
+        "source": {"steps": 256, "domain": "drawn", "options": {"num_envs": 4, "n_steps": 8}},
+        "targets": ["heavy"],
+        "budget": 256,
+        "oracle": {"steps": 256, "seeds": 1, "ways": ["scratch"]},
+        "seeds": 1,
+        "plain": False,
+        "audit": False,
+    }
+    study(write(tmp_path, **changes), workers=1, progress=False, trust_code=True)
+    before = entries(tmp_path)
+    capfd.readouterr()
+    task = tmp_path / "own.py"
+    task.write_text(task.read_text().replace("-0.1 *", "-0.2 *"))
+    study(write(tmp_path, **changes), workers=1, progress=False, trust_code=True)
+    told = capfd.readouterr().err
+    again = [int(count) for count in re.findall(r"(\d+) earlier results? made again", told)]
+    assert sum(again) == len(before)
+    assert "the task (its code, options or model)" in told
+    assert len(entries(tmp_path)) == 2 * len(before)
 
 
 def test_a_failing_cell_is_named_and_the_others_are_kept(
@@ -93,7 +138,7 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(
     blocked.write_text("not a folder")
     monkeypatch.setenv("SIM2REAL_CACHE", str(blocked))
     with pytest.raises(
-        CellsFailed, match=r"(?s)oracle/medium failed: Traceback.*blocked"
+        CellsFailed, match=r"(?s)oracle/scratch/medium/seed-0 failed: Traceback.*blocked"
     ) as caught:
         study(file, workers=2, progress=False)
     assert "evaluate/medium/random failed" in str(caught.value)
@@ -138,4 +183,4 @@ def test_ctrl_c_saves_and_the_study_goes_on(tmp_path: Path) -> None:
     )
     report = study(write(tmp_path, source={"steps": 400_000}, seeds=1), progress=False)
     assert load_run(run).step == 400_000
-    assert report["targets"]["medium"]["methods"]["fine_tune"]["score_after"]
+    assert report["targets"]["medium"]["methods"]["fine_tune"]["return_after"]

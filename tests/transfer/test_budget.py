@@ -23,6 +23,7 @@ def test_every_step_reset_and_fall_is_counted(counting: Callable[[int], Any]) ->
         env.step(np.zeros((4, 2)))
     used = env.meter.usage
     assert (used.steps, used.resets, used.falls) == (60, 4 + 2 * 4, 2 * 2)
+    assert used.episodes == 2 * 4  # those that ended
     assert used.seconds == pytest.approx(60 * 0.05)
 
 
@@ -52,12 +53,12 @@ def test_budget_smaller_than_one_batch() -> None:
 
 def test_meter_continues_and_reports(tmp_path: Path) -> None:
     meter = Meter(Budget(100), 0.05)
-    meter.add(steps=40, resets=3, falls=1)
+    meter.add(steps=40, episodes=2, resets=3, falls=1)
     again = Meter(Budget(100), 0.05)
     again.restore(meter.state())
     again.add(steps=10)
     again.write(tmp_path / "budget.json")
     report = read_json(tmp_path / "budget.json")
-    assert report["used"] == {"steps": 50, "resets": 3, "falls": 1, "seconds": 2.5}
+    assert report["used"] == {"steps": 50, "episodes": 2, "resets": 3, "falls": 1, "seconds": 2.5}
     assert (report["budget"], report["remaining"]) == (100, 50)
     assert report["evaluations_charged"] is False

@@ -1,6 +1,6 @@
-"""The learning curve of a transfer: evaluations in the target at given target steps.
+"""A learning curve: evaluations of the policy, in the domain it learns in, at given steps.
 
-They run in simulations of their own, on their own episodes, and are not charged to the budget.
+They run in simulations of their own, on their own episodes, and are not charged to a budget.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from sim2real.task import Task
 
 SEED = 1_000_003
 """Added to a run's seed: the curve is measured on episodes that were not learned from."""
+CURVE_EPISODES = 20
 
 MOST_POINTS = 10_000
 """Evaluations of a learning curve."""
 
 
 def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
-    """When to evaluate: at these target steps, 0 and the end included; a number: so many parts.
+    """When to evaluate: at these control steps, 0 and the end included; a number: so many parts.
 
     >>> schedule(4, 100), schedule([30], 100), schedule(None, 100)
     ((0, 25, 50, 75, 100), (0, 30, 100), ())
@@ -55,8 +56,10 @@ class Curve(BaseCallback):
         seed: int,
         episodes: int,
         path: Path,
+        tag: str = "target/return",
     ) -> None:
         super().__init__()
+        self._tag = tag
         self._points = tuple(points)
         self._task, self._domain = task, domain
         self._seed, self._episodes, self._path = seed + SEED, episodes, path
@@ -103,7 +106,7 @@ class Curve(BaseCallback):
                 "unstable": unstable,
             }
         )
-        self.logger.record("target/return", self.rows[-1]["mean"])
+        self.logger.record(self._tag, self.rows[-1]["mean"])
         self.write()
 
     def write(self) -> None:

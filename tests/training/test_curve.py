@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sim2real.errors import UserError
-from sim2real.transfer.curve import schedule
+from sim2real.training.curve import schedule
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""Policies that a study starts from in place of pretraining its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+
+from sim2real.domains import Domain
+from sim2real.studies.config import StudyConfig
+from sim2real.training.pretrained import reference_of
+from sim2real.training.recipe import AnyRecipe
+from sim2real.training.run import Run, load_run
+
+
+@dataclass(frozen=True)
+class Given:
+    """A run that was given: where it is, the digest of its content, what it was trained with.
+
+    `steps` are the control steps of its training, in `domain`.
+    """
+
+    reference: str
+    digest: str
+    recipe: AnyRecipe
+    domain: Domain
+    steps: int
+
+    @classmethod
+    def of(cls, run: Run) -> Given:
+        """What a study needs to know of a run."""
+        recipe = run.config.parsed_recipe()
+        return cls(reference_of(run.path), digest_of(run), recipe, run.domain, run.step)
+
+
+def given_runs(config: StudyConfig) -> tuple[Given, ...]:
+    """The runs that a study starts from; none where it trains its own.
+
+    Raises UserError for what is no run.
+    """
+    return tuple(Given.of(load_run(_place(reference))) for reference in config.source.run)
+
+
+def digest_of(run: Run) -> str:
+    """A digest of what a run's policy is: its tensors, what it sees and does, its recipe."""
+    told = {"task": run.task_info, "recipe": run.config.recipe}
+    described = json.dumps(told, sort_keys=True).encode()
+    tensors = {name: tensor.contiguous() for name, tensor in run.checkpoint.policy.items()}
+    digest = hashlib.sha256(described)
+    digest.update(safetensors.torch.save(tensors))
+    return digest.hexdigest()[:24]
+
+
+def _place(reference: str) -> Path | str:
+    return reference if reference.startswith("pretrained:") else Path(reference).expanduser()

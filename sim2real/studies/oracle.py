@@ -1,0 +1,193 @@
+"""Which oracle normalizes a domain, whether it had converged, and when it is no reference.
+
+An oracle is trained in the domain itself without a budget, in several ways and with several seeds.
+The way is chosen by the returns of the last policies on episodes of their own; what it reaches is
+measured on others, and over all its seeds, so that neither a lucky episode nor a lucky seed
+flatters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.evaluation import metrics
+from sim2real.evaluation.statistics import Estimate, interval, of_seeds, of_units
+
+Floats = NDArray[np.float64]
+
+FLAT = 0.05
+"""Share of what was learned that the last fifth of a flat curve differs by from the one before."""
+BEYOND = 0.05
+"""Score above 1 from which the zero-shot policy counts as better than the oracle."""
+FAR = 0.25
+"""How far outside [0, 1] a score says that the references are not to be trusted."""
+
+
+_SHAPES = {
+    "rising": "was still rising at its end: a longer training reaches more, scores are too high",
+    "falling": "was falling at its end: its training was not stable",
+    "unknown": "has too few points to tell whether it had converged",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve: control steps (points,), mean returns (seeds, points)."""
+
+    steps: tuple[int, ...]
+    returns: Floats
+
+    @property
+    def last(self) -> float:
+        """The mean return of the last policies."""
+        return float(self.returns[:, -1].mean())
+
+    def shape(self, random: float) -> str:
+        """flat, rising, falling or unknown: the last fifth against the fifth before it.
+
+        What was learned is the difference from the return of random actions.
+        """
+        at, mean = np.asarray(self.steps, float), self.returns.mean(axis=0)
+        last, before = (
+            mean[(at > part * at[-1]) & (at <= (part + 0.2) * at[-1])] for part in (0.8, 0.6)
+        )
+        if not (len(last) and len(before)):
+            return "unknown"
+        rise = float(last.mean() - before.mean())
+        if abs(rise) <= FLAT * abs(float(last.mean()) - random):
+            return "flat"
+        return "rising" if rise > 0 else "falling"
+
+    def plain(self, random: float) -> dict[str, Any]:
+        """As JSON, with every seed."""
+        return {
+            "steps": list(self.steps),
+            "mean": self.returns.mean(axis=0).tolist(),
+            "seeds": self.returns.tolist(),
+            "shape": self.shape(random),
+        }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One way to train the oracle of a domain.
+
+    `returns` (seeds, episodes) are what it reaches; the curve ends with the returns that the way
+    is chosen by.
+    """
+
+    returns: Floats
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was measured in one domain before any method ran.
+
+    `random` is (episodes,), `zero_shot` (seeds, episodes). Domains of one `content` share their
+    references, whatever their names.
+    """
+
+    random: Floats
+    oracles: Mapping[str, Trained]
+    zero_shot: Floats
+    content: str
+
+    @property
+    def way(self) -> str:
+        """The way that is the oracle: the one whose last policies were best."""
+        return max(self.oracles, key=lambda way: self.oracles[way].curve.last)
+
+    @property
+    def scale(self) -> Scale:
+        """What turns returns of this domain into scores."""
+        return Scale(
+            of_units(f"random {self.content}", self.random),
+            of_seeds(f"oracle seeds {self.content}", self.oracles[self.way].returns),
+        )
+
+    def problems(self) -> list[str]:
+        """Why scores of this domain are not to be trusted; empty where they are."""
+        scale, found = self.scale, []
+        if len(self.oracles[self.way].returns) == 1:
+            found.append(
+                "the oracle has a single seed: how far others would come is unknown, and the "
+                "scores would have no interval (oracle: {seeds: 3})"
+            )
+        if scale.oracle.value <= scale.random.value:
+            return [
+                *found,
+                f"the oracle, {scale.oracle.value:,.0f}, does not beat random actions, "
+                f"{scale.random.value:,.0f}: there is no score; train it for more steps",
+            ]
+        zero_shot = scale.score(of_seeds("seeds", self.zero_shot)).value
+        if zero_shot <= 1 + BEYOND:
+            return found
+        return [
+            *found,
+            f"the oracle, {scale.oracle.value:,.0f}, does not beat the untouched source policy, "
+            f"{self.zero_shot.mean():,.0f}, whose score would be {zero_shot:.2f}; train it for "
+            "more steps",
+        ]
+
+    def hints(self) -> list[str]:
+        """What a reader should know of references that can be used."""
+        trained, random = self.oracles[self.way], float(self.random.mean())
+        shape = trained.curve.shape(random)
+        learned = [bool(mean > random) for mean in trained.returns.mean(axis=1)]
+        found = [] if shape == "flat" else [f"the learning curve of the oracle {_SHAPES[shape]}"]
+        if all(learned):
+            return found
+        failed = f"{len(learned) - sum(learned)} of {len(learned)}"
+        return [*found, f"{failed} seeds of the oracle do not beat random actions"]
+
+    def plain(self) -> dict[str, Any]:
+        """The references as JSON."""
+        random = float(self.random.mean())
+        return {
+            "random": interval(self.random[None]).plain(),
+            "way": self.way,
+            "ways": {
+                way: {
+                    "return": interval(trained.returns).plain(),
+                    "curve": trained.curve.plain(random),
+                }
+                for way, trained in self.oracles.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The references of a domain, with the uncertainty of their own."""
+
+    random: Estimate
+    oracle: Estimate
+
+    def score(self, returns: Estimate) -> Estimate:
+        """(J - J_random) / (J_oracle - J_random)."""
+        return metrics.score(returns, self.random, self.oracle)
+
+
+def far_above(scores: Mapping[str, float]) -> list[str]:
+    """A problem for each score far above 1: the oracle is not what can be reached."""
+    return [
+        f"the score of {name} is {score:.2f}, far above 1: the oracle is not the best that this "
+        "domain allows; train it for more steps"
+        for name, score in scores.items()
+        if score > 1 + FAR
+    ]
+
+
+def far_below(scores: Mapping[str, float]) -> list[str]:
+    """A hint for each score far below 0; such a target stays in, or failures would be hidden."""
+    return [
+        f"the score of {name} is {score:.2f}, far below 0: it is worse than random actions"
+        for name, score in scores.items()
+        if score < -FAR
+    ]

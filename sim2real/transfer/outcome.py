@@ -1,0 +1,58 @@
+"""What a transfer was worth: the policy before and after, the gap closed, what it used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.domains import Domain
+from sim2real.evaluation.references import known_references
+from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.statistics import compare, interval
+from sim2real.files import read_json
+from sim2real.training.curve import CURVE_EPISODES, SEED
+from sim2real.training.run import Run, load_run
+from sim2real.transfer.api import SOURCE
+
+Floats = NDArray[np.float64]
+
+
+def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
+    """Returns of the source's policy and of a transfer's in the target, and the ledger, as JSON.
+
+    Both are measured on the same episodes, which were not learned from and are not charged to the
+    budget; their intervals are those of these two policies. `gap_closed` is None unless a study has
+    left references of both domains in the cache (see `known_references`).
+    """
+    source = load_run(run.path / SOURCE)
+    before, after = (
+        _measured(policy, run, run.domain, episodes) for policy in (source.policy, run.policy)
+    )
+    difference = compare(after[None], before[None])
+    return {
+        "domain": run.config.domain,
+        "episodes": episodes,
+        "zero_shot": interval(before[None]).plain(),
+        "after": interval(after[None]).plain(),
+        "difference": difference.plain(),
+        "gap_closed": _gap_closed(run, source, before, after),
+        "used": read_json(run.path / "report" / "budget.json")["used"],
+    }
+
+
+def _measured(policy: Any, run: Run, domain: Domain, episodes: int) -> Floats:
+    seed = SEED + run.config.seed
+    return returns(evaluate(policy, run.task, domain, episodes=episodes, seed=seed))
+
+
+def _gap_closed(run: Run, source: Run, before: Floats, after: Floats) -> float | None:
+    """The share of the zero-shot gap that was closed, where the references of both are known."""
+    here = known_references(run.task, run.domain)
+    home = known_references(run.task, source.domain)
+    if here is None or home is None:
+        return None
+    at_home = home.score(_measured(source.policy, run, source.domain, len(before)).mean())
+    old, new = here.score(before.mean()), here.score(after.mean())
+    return float((new - old) / (at_home - old)) if at_home > old else None
