@@ -7,6 +7,7 @@ evaluate/hard/adr/seed-0          that policy as it is, in a domain
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,6 @@ from sim2real.studies.ledger import Cell
 from sim2real.training.adaptive import checked_randomization
 from sim2real.training.curve import SEED
 from sim2real.training.recipe import load_recipe
-
-Returns = Mapping[str, Mapping[str, NDArray[np.float64]]]
-Successes = Mapping[str, Mapping[str, Sequence[int] | None]]
 
 
 class ComparisonPlan(TablePlan):
@@ -87,56 +85,99 @@ class ComparisonPlan(TablePlan):
                 )
 
 
-def summarize_comparison(returns: Returns, successes: Successes) -> dict[str, Any]:
-    """The numbers of the report, from returns[domain][label], each (seeds, episodes).
+@dataclass(frozen=True)
+class Reached:
+    """What the policies of one way did in one domain, a row or a number a seed.
+
+    `returns` is (seeds, episodes); the counts are of episodes. `succeeded` is None where the task
+    does not tell success.
+    """
+
+    returns: NDArray[np.float64]
+    failed: tuple[int, ...]
+    unstable: tuple[int, ...]
+    succeeded: tuple[int, ...] | None
+
+
+def reached(results: Sequence[Mapping[str, Any]]) -> Reached:
+    """The results of the cells that evaluated one way in one domain, a seed each."""
+    returns = np.array([result["totals"] for result in results], dtype=float)
+    rates = [result["success"] for result in results]
+    succeeded = None if None in rates else [round(one * returns.shape[1]) for one in rates]
+    return Reached(
+        returns,
+        tuple(result["failed"] for result in results),
+        tuple(result["unstable"] for result in results),
+        None if succeeded is None else tuple(succeeded),
+    )
+
+
+def summarize_comparison(found: Mapping[str, Mapping[str, Reached]]) -> dict[str, Any]:
+    """The numbers of the report, from found[domain][label].
 
     Each way has its return and its difference from the first way, paired by seed; the verdicts are
-    corrected for all comparisons of the report. Its success is the share of its episodes, of which
-    successes[domain][label][seed] were one; None where the task does not tell.
+    corrected for all comparisons of the report. Then the rates of episodes that failed and that
+    succeeded, where the task tells it, and the number of unstable ones.
     """
-    differences = _differences(returns)
+    differences = _differences(found)
     return {
         name: {
-            label: interval(values).plain()
+            label: interval(way.returns).plain()
             | {
                 "difference": _plain(differences.get((name, label))),
-                "success": _success(successes[name][label], values.shape[1]),
+                "failure": _rate(way.failed, way),
+                "success": None if way.succeeded is None else _rate(way.succeeded, way),
+                "unstable": sum(way.unstable),
             }
-            for label, values in ways.items()
+            for label, way in ways.items()
         }
-        for name, ways in returns.items()
+        for name, ways in found.items()
     }
 
 
-def _differences(returns: Returns) -> dict[tuple[str, str], Comparison]:
+def _differences(found: Mapping[str, Mapping[str, Reached]]) -> dict[tuple[str, str], Comparison]:
     """Each way against the first of its domain, corrected for their number."""
-    found = {
-        (name, label): compare(values, next(iter(ways.values())))
-        for name, ways in returns.items()
-        for label, values in list(ways.items())[1:]
+    pairs = {
+        (name, label): compare(way.returns, next(iter(ways.values())).returns)
+        for name, ways in found.items()
+        for label, way in list(ways.items())[1:]
     }
-    return dict(zip(found, holm(found.values()), strict=True))
+    return dict(zip(pairs, holm(pairs.values()), strict=True))
 
 
 def _plain(difference: Comparison | None) -> dict[str, Any] | None:
     return None if difference is None else difference.plain()
 
 
-def _success(counts: Sequence[int] | None, episodes: int) -> dict[str, Any] | None:
-    return None if counts is None else rate(counts, episodes).plain()
+def _rate(counts: Sequence[int], way: Reached) -> dict[str, Any]:
+    return rate(counts, way.returns.shape[1]).plain()
 
 
-def comparison_notes(seeds: int, comparisons: int, succeed: bool) -> list[str]:
-    """What a reader must know to trust the intervals."""
+def comparison_notes(returns: Mapping[str, Any], seeds: int) -> list[str]:
+    """What a reader must know to trust the numbers of `summarize_comparison`."""
+    ways = [way for found in returns.values() for way in found.values()]
     notes = [
         "Every pretraining had the same number of control steps in its source domain, and its "
         "policies met the same episodes.",
-        *interval_notes(seeds, comparisons),
+        *interval_notes(seeds, sum(way["difference"] is not None for way in ways)),
     ]
-    return [*notes, SUCCESS] if succeed and seeds != 2 else notes
+    return [*notes, *([RATES] if seeds != 2 else []), *_unstable_note(returns)]
 
 
-SUCCESS = (
-    "The interval of a success rate is exact binomial, of as many episodes as the spread between "
-    "the seeds leaves; of one seed it is that of this policy."
+RATES = (
+    "The interval of a rate is exact binomial, of as many episodes as the spread between the seeds "
+    "leaves; of one seed it is that of this policy."
 )
+
+
+def _unstable_note(returns: Mapping[str, Any]) -> list[str]:
+    """Where physics became unstable, and how often; nothing where it never did."""
+    counts = [
+        f"{way['unstable']} of {label} in {name}"
+        for name, ways in returns.items()
+        for label, way in ways.items()
+        if way["unstable"]
+    ]
+    return [f"Episodes that ended because the physics was unstable: {', '.join(counts)}."] * bool(
+        counts
+    )

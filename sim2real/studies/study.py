@@ -8,9 +8,9 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
@@ -20,7 +20,12 @@ from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
 from sim2real.plain import dump_yaml
 from sim2real.studies.audit import audit_domains
-from sim2real.studies.comparison import ComparisonPlan, comparison_notes, summarize_comparison
+from sim2real.studies.comparison import (
+    ComparisonPlan,
+    comparison_notes,
+    reached,
+    summarize_comparison,
+)
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
@@ -32,8 +37,6 @@ from sim2real.training.run import versions
 
 MOST_WORKERS = 1_000
 AnyPlan = Plan | ComparisonPlan
-ByDomain = Mapping[str, Mapping[str, list[Cell]]]
-T = TypeVar("T")
 
 
 class CellsFailed(RuntimeError):
@@ -217,34 +220,22 @@ def _keep_references(plan: Plan, measured: Results) -> None:
 def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
     """What the policies of a comparison reached in each domain."""
     labels, seeds = list(plan.config.pretrainings), plan.config.seeds
-    cells = {
+    found = {
         domain.name: {
-            label: [plan.evaluated(label, domain, seed) for seed in seeds] for label in labels
+            label: reached([ledger.read(plan.evaluated(label, domain, seed)) for seed in seeds])
+            for label in labels
         }
         for domain in plan.domains
     }
-    returns = _each(cells, lambda found: totals(ledger, found))
-    successes = _each(cells, lambda found: _successes(ledger, found, plan.config.episodes))
-    succeed = successes[plan.source.name][labels[0]] is not None
+    returns = summarize_comparison(found)
+    ways = [way for ways in returns.values() for way in ways.values()]
     return {
         "first": labels[0],
-        "succeed": succeed,
-        "returns": summarize_comparison(returns, successes),
-        "notes": comparison_notes(len(seeds), len(plan.domains) * (len(labels) - 1), succeed),
+        "fail": any(way["failure"]["value"] for way in ways),
+        "succeed": all(way["success"] is not None for way in ways),
+        "returns": returns,
+        "notes": comparison_notes(returns, len(seeds)),
     }
-
-
-def _each(cells: ByDomain, look: Callable[[list[Cell]], T]) -> dict[str, dict[str, T]]:
-    """What `look` finds in the cells of each domain and label."""
-    return {
-        name: {label: look(found) for label, found in ways.items()} for name, ways in cells.items()
-    }
-
-
-def _successes(ledger: Ledger, cells: Sequence[Cell], episodes: int) -> list[int] | None:
-    """How many episodes of each cell were a success; None where the task does not tell."""
-    rates = [ledger.read(cell)["success"] for cell in cells]
-    return None if None in rates else [round(rate * episodes) for rate in rates]
 
 
 def _describe(plan: AnyPlan) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import yaml
 from sim2real.cli import main
 from sim2real.errors import UserError
 from sim2real.evaluation.statistics import rate
-from sim2real.studies.comparison import summarize_comparison
+from sim2real.studies.comparison import comparison_notes, reached, summarize_comparison
 from sim2real.studies.config import ComparisonConfig, load_study
 from sim2real.studies.study import study
 
@@ -58,12 +58,27 @@ def test_a_comparison_from_file_to_report_and_again(
     assert before == {cell.name: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
 
 
+def way(returns: Any, failed: int = 0, succeeded: int | None = None, unstable: int = 0) -> Any:
+    """A way whose seeds all have the same counts."""
+    results = [
+        {
+            "totals": list(row),
+            "failed": failed,
+            "unstable": unstable,
+            "success": None if succeeded is None else succeeded / len(row),
+        }
+        for row in returns
+    ]
+    return reached(results)
+
+
 def test_returns_and_their_paired_differences() -> None:
     first = np.arange(12.0).reshape(3, 4)
-    returns = {"hard": {"a": first, "b": first + 7.0}}
-    found = summarize_comparison(returns, {"hard": {"a": None, "b": [4, 4, 4]}})["hard"]
+    ways = {"a": way(first), "b": way(first + 7.0, failed=1, succeeded=4)}
+    found = summarize_comparison({"hard": ways})["hard"]
     assert found["a"]["success"] is None
     assert found["b"]["success"] == rate([4, 4, 4], 4).plain()
+    assert found["b"]["failure"] == rate([1, 1, 1], 4).plain()
     assert found["a"]["value"] == first.mean()
     assert found["a"]["values"] == first.mean(axis=1).tolist()
     assert found["a"]["difference"] is None
@@ -73,17 +88,22 @@ def test_returns_and_their_paired_differences() -> None:
 
 
 def test_verdicts_are_corrected_over_all_domains_and_ways() -> None:
-    """p = 0.01 alone; in 2 domains x 2 ways against the first it is 0.04, or no verdict."""
     rng = np.random.default_rng(0)
     first = rng.normal(size=(5, 3))
-    ways = {"a": first, "b": first + 1 + rng.normal(size=(5, 1)), "c": first}
-    found = summarize_comparison(
-        dict.fromkeys(("near", "far"), ways),
-        {name: dict.fromkeys(ways) for name in ("near", "far")},
-    )
+    ways = {"a": way(first), "b": way(first + 1 + rng.normal(size=(5, 1))), "c": way(first)}
+    found = summarize_comparison({"near": ways, "far": ways})
     difference = found["near"]["b"]["difference"]
     assert difference["comparisons"] == 4
     assert difference["p_corrected"] == pytest.approx(4 * difference["p"])
+    assert "the 4 comparisons" in " ".join(comparison_notes(found, seeds=5))
+
+
+def test_unstable_episodes_are_counted_where_they_were() -> None:
+    ways = {"a": way(np.ones((3, 4))), "b": way(np.ones((3, 4)), unstable=2)}
+    calm = summarize_comparison({"near": {"a": ways["a"]}})
+    wild = summarize_comparison({"near": {"a": ways["a"]}, "far": ways})
+    assert not any("unstable" in note for note in comparison_notes(calm, seeds=3))
+    assert comparison_notes(wild, seeds=3)[-1].endswith("unstable: 6 of b in far.")
 
 
 def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
@@ -94,8 +114,8 @@ def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
     changes |= {"targets": [f"{own}:heavy"], "seeds": 1, "audit": False}
     file = write(tmp_path, **changes)
     report = study(file, workers=1, progress=False, trust_code=True)
-    way = report["returns"]["heavy"]["plain"]
-    assert 0 <= way["success"]["low"] <= way["success"]["value"] <= way["success"]["high"] <= 1
+    success = report["returns"]["heavy"]["plain"]["success"]
+    assert 0 <= success["low"] <= success["value"] <= success["high"] <= 1
     table = (tmp_path / "out/report/report.md").read_text().splitlines()
     rows = [line for line in table if line.startswith("|")]
     assert len(rows) == 4
