@@ -172,8 +172,9 @@ class Estimate:
         if not few:
             return ""
         name, count = few[0]
-        units = name if self.about == "seeds" else "episodes"
-        return f"{count} {units}, an interval needs {FEWEST}"
+        units = "episodes" if self.about == "this policy" else "seeds"
+        whose = "" if name == next(iter(self.parts)) else f"{name} has "
+        return f"{whose}{count} {units}, an interval needs {FEWEST}"
 
     @property
     def _spread(self) -> Spread:

@@ -193,6 +193,23 @@ def test_scores_hold_the_truth_with_the_chance_of_their_references(
 
 
 @pytest.mark.parametrize("studies", SIZES)
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_the_closed_share_of_a_gap_that_is_sure_holds_the_truth(seeds: int, studies: int) -> None:
+    """0.3 of a gap of 0.6; seeds deviate by 0.2 before, 0.1 after and at home, and are paired."""
+    rng = np.random.default_rng([seeds, studies, 8])
+    home, before, after = rng.standard_normal((3, studies, seeds))
+    part = 0.3 + 0.1 * after - 0.14 * before
+    gap = 0.6 + 0.1 * home - 0.2 * before
+    sure = bounds(gap.mean(axis=-1), spread([gap]))[0] > 0
+    share = (part.mean(axis=-1) / gap.mean(axis=-1))[:, None]
+    groups = [(part - share * gap) / gap.mean(axis=-1)[:, None]]
+    low, high = bounds(share[:, 0], spread(groups))
+    found = np.mean(((low <= 0.5) & (high >= 0.5))[sure])
+    assert sure.mean() > 0.4
+    assert 0.93 - error(sure.sum()) <= found <= 0.975 + error(sure.sum())
+
+
+@pytest.mark.parametrize("studies", SIZES)
 @pytest.mark.parametrize("truth", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_rates_hold_the_truth_where_seeds_differ(seeds: int, truth: float, studies: int) -> None:

@@ -230,7 +230,7 @@ def test_an_interval_as_json_and_back() -> None:
 
 def test_references_of_too_few_units_are_named() -> None:
     estimate = of_seeds("seeds", normal(5, 2)) - of_units("oracle/far", [1.0, 2.0])
-    assert estimate.interval().why == "2 oracle/far, an interval needs 3"
+    assert estimate.interval().why == "oracle/far has 2 seeds, an interval needs 3"
     assert Estimate(3.0).value == 3.0
 
 
