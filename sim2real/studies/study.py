@@ -31,7 +31,7 @@ from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.plan import Plan
 from sim2real.studies.progress import Board
-from sim2real.studies.results import place, place_cells, results, totals
+from sim2real.studies.results import place, place_cells, results
 from sim2real.studies.summary import Results, summarize
 from sim2real.training.run import versions
 
