@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, domain_names, load_domain, load_domains, task_domains
+from sim2real.domains.disturbances import IMPULSES
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
@@ -74,7 +75,7 @@ def test_it_fits_its_task(task: str, domain: str) -> None:
     signals = [
         entry for entry in (*bound.actuation, *bound.sensing) if entry.kind.drawn == "episode"
     ]
-    lasting = [entry for entry in bound.disturbances if entry.kind != "push"]
+    lasting = [entry for entry in bound.disturbances if entry.kind not in IMPULSES]
     assert bool(simulation.context_names) == bool(bound.dynamics or signals or lasting)
 
 

@@ -61,6 +61,7 @@ def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     assert page.count("<figure>") == 2 + 3  # a target each, and the trainings of each domain
     assert outline.tags.count("table") == 1 + 2 * 5  # one over all targets, five a target
     assert not {"script", "link", "img"} & set(outline.tags)
+    assert outline.addresses
     assert all(address.startswith("#") for address in outline.addresses)
 
 
