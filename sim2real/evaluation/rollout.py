@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from sim2real.config import MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, load_domain, named_apart
 from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.torch_settings import one_thread, reproducible
 from sim2real.evaluation.unstable import counted_returns
 from sim2real.files import write_text
 from sim2real.registry import load_task
@@ -121,7 +121,7 @@ def evaluate(
         size = min(num_envs or most, episodes)
         with (
             one_thread(),
-            _reproducible(deterministic, seed),
+            reproducible(deterministic, seed),
             _worlds(policy, subject, domain, size, seed, threads) as worlds,
         ):
             if isinstance(worlds, Simulation):
@@ -357,34 +357,6 @@ def _shape(space: Any) -> Any:
     if isinstance(space, gymnasium.spaces.Dict):
         return {name: part.shape for name, part in space.spaces.items()}
     return getattr(space, "shape", None)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, if there is torch: more only wait, and take the worlds their processors."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _reproducible(deterministic: bool, seed: int) -> Iterator[None]:
-    """Give a policy that samples torch random numbers of its own, and put back what was there."""
-    if deterministic:
-        yield
-        return
-    import torch  # late: a deterministic policy need not be a torch one
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _index(episode: Episode) -> int:

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real import files
 from sim2real.errors import UserError
-from sim2real.evaluation.rollout import one_thread
+from sim2real.evaluation.torch_settings import one_thread
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.callbacks import (
     Checkpoints,

@@ -291,8 +291,9 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
         with _memory_for(recipe):
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
-    with contextlib.suppress(AttributeError):  # an environment that knows of no map
-        algorithm.policy.action_map = env.get_attr("action_map")[0]
+    simulation: Any = getattr(env, "simulation", None)  # wrappers pass it on; others have none
+    if hasattr(simulation, "action_map"):
+        algorithm.policy.action_map = simulation.action_map
     return algorithm
 
 

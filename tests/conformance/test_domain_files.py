@@ -51,6 +51,9 @@ def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain, 
         yield entry.label, Domain(actuation=(entry,)), None
     for entry in domain.sensing:
         yield f"{entry.label} of {', '.join(entry.of)}", Domain(sensing=(entry,)), None
+    for entry in domain.disturbances:
+        if entry.kind not in IMPULSES:  # those come once in seconds
+            yield entry.label, Domain(disturbances=(entry,)), None
 
 
 @every_task

@@ -129,11 +129,13 @@ def test_the_budget_is_used_and_not_exceeded(case: Case, moved: Callable[..., An
 def test_the_manifest_has_every_tensor_once(case: Case, moved: Callable[..., Any]) -> None:
     run, _ = moved(case)
     tensors = [row["tensor"] for row in report(run, "manifest")["tensors"]]
-    expected = set(named_tensors(run.policy)) | ({"log_ent_coef"} if case[1] == "sac" else set())
+    several = reversed(named_tensors(run.policy).items())  # PPO names one normalizer three times
+    first = set({tensor.data_ptr(): name for name, tensor in several}.values())
+    expected = first | ({"log_ent_coef"} if case[1] == "sac" else set())
     assert len(tensors) == len(set(tensors))
     assert set(tensors) == expected
-    frozen = tuple(name for name, fate in fates(run).items() if fate == "frozen")
-    assert run.config.frozen == frozen
+    frozen = {name for name, fate in fates(run).items() if fate == "frozen"}
+    assert first & set(run.config.frozen) == frozen
     assert bool(frozen) == (case[0] in ("freeze", "distill"))
 
 

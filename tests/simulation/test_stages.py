@@ -256,7 +256,7 @@ def test_a_latency_acts_on_older_observations():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind not in ("strength", "reward_delay")]
+    "kind", [kind for kind in KINDS if kind not in ("strength", "reward_delay", "no_load_speed")]
 )
 def test_worlds_do_not_disturb_each_other(kind):
     """Seven worlds in one path, some standing still at times, equal each world in a path alone."""

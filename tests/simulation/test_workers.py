@@ -181,7 +181,7 @@ def test_what_a_user_gets_wrong_is_one_line():
         s2r.make_vec_env("Hopper-v5", "hard")
     with pytest.raises(UserError, match="no privileged terms"):
         s2r.make_vec_env("Hopper-v5", privileged=True)
-    with pytest.raises(UserError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(UserError, match="num_envs is 0; allowed: 1 to"):
         s2r.make_vec_env("Hopper-v5", num_envs=0)
 
 

@@ -47,6 +47,7 @@ def test_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "checkpoints",
         "config.yaml",
         "domains.yaml",
+        "manifest.json",
         "report",
         "task.json",
         "tensorboard",

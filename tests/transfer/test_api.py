@@ -45,7 +45,7 @@ def go(source: Run, out: Path, **changes: Any) -> Run:
         ({"domain": "hrad"}, "did you mean 'hard'"),
         ({"method": "fine-tune"}, "did you mean 'fine_tune'"),
         ({"budget": 3}, "allowed: num_envs <= 3"),
-        ({"budget": 0}, "the budget is 0"),
+        ({"budget": 0}, "budget is 0"),
         ({"options": {"warm_upp": 0.1}}, "did you mean 'warm_up'"),
         ({"method": "freeze", "options": {"frozen": ["action_nett.*"]}}, "nearest: action_net"),
         ({"curve": [1000]}, "the curve asks for 0 to 1000 steps; allowed: 0 to 128"),
