@@ -68,6 +68,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = yaml.safe_load((ROOT / "studies" / "demo.yaml").read_text())
     study |= {"budget": 1024, "seeds": 1, "episodes": 2, "evaluations": [512]}
     study["source"]["steps"] = study["oracle"]["steps"] = 4096
+    study["oracle"] |= {"seeds": 1}
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "demo.yaml").write_text(yaml.safe_dump(study))
 

@@ -258,8 +258,11 @@ def test_an_adroit_hand_is_randomized_trained_and_evaluated():
 
 SCRIPT = """
 if __name__ == "__main__":
+    import signal
     import sys
     import numpy as np
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     from sim2real.simulation.foreign import find_foreign, foreign_domain
     from sim2real.simulation.workers import WorkerVecEnv
 

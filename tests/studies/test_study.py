@@ -133,7 +133,8 @@ def test_a_stale_result_is_told_and_made_again(
 def test_a_failing_cell_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write(tmp_path, seeds=1)
+    oracle = {"steps": 1024, "seeds": 1, "ways": ["scratch"]}
+    file = write(tmp_path, seeds=1, plain=False, audit=False, oracle=oracle)
     blocked = tmp_path / "blocked"
     blocked.write_text("not a folder")
     monkeypatch.setenv("SIM2REAL_CACHE", str(blocked))
