@@ -225,45 +225,55 @@ def compared(report: Mapping[str, Any]) -> list[Table]:
 
 
 def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) -> Table:
-    from sim2real.evaluation.formats import label, text, without_seeds
+    from rich import box
+    from rich.table import Table
+
+    from sim2real.evaluation.formats import dots, label, scale, whole, without_seeds
 
     references = target["references"]
     oracle = references["ways"][references["way"]]["return"]
-    reached = [("zero-shot", target["zero_shot"]["return"], target["zero_shot"]["score"], None)] + [
-        (label(key), method["return_after"], method["score_after"], method)
+    untouched = target["zero_shot"]
+    reached = [("zero-shot", untouched["return"], untouched["score"])] + [
+        (label(key), method["return_after"], method["score_after"])
         for key, method in target["methods"].items()
     ]
-    rows = [
-        {
-            "policy": policy,
-            "return": text(found, "whole"),
-            "score": without_seeds(score),
-            "gap_closed": without_seeds(method and method["gap_closed"], "percent"),
-            **_verdicts(method),
-        }
-        for policy, found, score, method in reached
-    ]
-    rows += [
-        dict.fromkeys(rows[0], "") | {"policy": policy, "return": text(found, "whole")}
-        for policy, found in (("oracle", oracle), ("random", references["random"]))
-    ]
-    count = target["comparisons"]["returns"]
-    corrected = f", verdicts corrected for {count} comparisons" if count > 1 else ""
-    shown = table(f"{report['name']}: {name} (95 % interval) [seeds]{corrected}", rows)
-    told = [f"No score: {problem}." for problem in target["problems"]]
+    reached += [("oracle", oracle, None), ("random", references["random"], None)]
+    ends = scale(found for _, found, _ in reached)
+    shown = Table(
+        title=f"{report['name']}: {name}, after the budget (● seeds, ─ 95 % interval)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    shown.add_column("policy", no_wrap=True)
+    shown.add_column("return", justify="right", no_wrap=True)
+    shown.add_column("seeds", no_wrap=True)
+    shown.add_column("score", no_wrap=True)
+    for policy, found, score in reached:
+        shown.add_row(policy, whole(found["value"]), dots(found, ends), without_seeds(score))
+    told = _verdicts(target)
+    told += [f"No score: {problem}." for problem in target["problems"]]
     told += [f"Note: {hint}." for hint in target["hints"]]
     shown.caption, shown.caption_justify = "\n".join(told) or None, "left"
     return shown
 
 
-def _verdicts(method: Mapping[str, Any] | None) -> dict[str, str]:
-    """In a word: against the untouched policy, plain fine-tuning and learning from scratch."""
-    against = method["against"] if method else {}
-    names = {"zero_shot": "than_zero-shot", "plain": "than_plain", "scratch": "than_scratch"}
-    return {
-        heading: against[other]["verdict"] if other in against else ""
-        for other, heading in names.items()
-    }
+def _verdicts(target: Mapping[str, Any]) -> list[str]:
+    """What is decided of the returns, and for how many comparisons it is corrected."""
+    from sim2real.evaluation.formats import label
+
+    decided: dict[str, list[str]] = {}
+    for key, method in target["methods"].items():
+        for other, found in method["against"].items():
+            if found["verdict"] in ("better", "worse"):
+                words = f"{found['verdict'].capitalize()} return than {label(other)}"
+                decided.setdefault(words, []).append(label(key))
+    count = target["comparisons"]["returns"]
+    if not count:
+        return []
+    lines = [f"{words}: {', '.join(names)}." for words, names in decided.items()]
+    rest = "All other comparisons are" if decided else "All comparisons are"
+    return [*lines, f"{rest} undecided (corrected for {count})."]
 
 
 def pretrainings(report: Mapping[str, Any]) -> Table:

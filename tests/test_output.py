@@ -6,12 +6,14 @@ import io
 import re
 from pathlib import Path
 
+import measured
 import pytest
 from rich.console import Console
 
 import sim2real as s2r
+from sim2real.evaluation.formats import dots
 from sim2real.evaluation.summary import summary
-from sim2real.output import evaluated, table
+from sim2real.output import compared, evaluated, table
 from sim2real.training.run import load_run
 
 
@@ -64,3 +66,24 @@ def test_public_objects_describe_themselves_in_a_line(tmp_path: Path) -> None:
             assert said in text
             assert "\n" not in text
             assert len(text) < 250
+
+
+def test_a_study_is_a_table_of_80_columns_with_its_seeds() -> None:
+    (target,) = compared(measured.report(measured.results()))
+    text = shown(target, 80)
+    rows = {line.split("  ")[0].strip(): line for line in text.splitlines() if line.strip()}
+    assert "120" in rows["fine-tune"]
+    assert "200" in rows["oracle"]
+    assert all(
+        rows[name].count("●") in range(1, 6) for name in ("zero-shot", "fine-tune", "oracle")
+    )
+    assert rows["oracle"].index("●") > rows["fine-tune"].index("●") > rows["zero-shot"].index("●")
+    assert "Better return than from scratch: fine-tune" in " ".join(text.split())
+    assert "…" not in text
+
+
+def test_dots_stand_where_the_seeds_are() -> None:
+    found = {"value": 5.0, "low": 2.0, "high": 8.0, "values": [3.0, 5.0, 7.0]}
+    assert dots(found, (0.0, 10.0), width=11) == "  ─●─●─●─  "
+    assert dots(found | {"low": None}, (0.0, 10.0), width=11) == "   ● ● ●   "
+    assert dots(found | {"value": None}) == ""

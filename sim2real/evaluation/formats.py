@@ -16,7 +16,7 @@ from sim2real.evaluation.statistics import FEWEST
 Found = Mapping[str, Any]
 SCRATCH, PLAIN = "scratch", "plain"
 """The labels of the two baselines."""
-_NAMES = {SCRATCH: "from scratch", PLAIN: "plain fine-tuning"}
+_NAMES = {SCRATCH: "from scratch", PLAIN: "plain fine-tuning", "zero_shot": "zero-shot"}
 WIDTH, HEIGHT, MARGIN = 88, 12, 4
 """Of the drawing of an interval, in pixels."""
 
@@ -162,6 +162,24 @@ def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None =
         f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{told}">'
         f"<title>{told}</title>{''.join(parts)}</svg>"
     )
+
+
+def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 24) -> str:
+    """An interval as a line and its seeds as dots, between `ends`; text of `width` characters."""
+    low, high = ends or scale([found]) or (0.0, 0.0)
+    if found["value"] is None or not high > low:
+        return ""
+
+    def place(value: float) -> int:
+        return round((value - low) / (high - low) * (width - 1))
+
+    line = [" "] * width
+    if found["low"] is not None:
+        first, last = place(found["low"]), place(found["high"])
+        line[first : last + 1] = "─" * (last + 1 - first)
+    for value in found["values"]:
+        line[place(value)] = "●"
+    return "".join(line)
 
 
 def interval_notes(seeds: int, comparisons: int) -> list[str]:
