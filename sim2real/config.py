@@ -23,11 +23,22 @@ Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 
 
 class Config(BaseModel):
-    """Base of everything configured: frozen, unknown keys refused, NaN and infinity refused."""
+    """Base of everything configured: frozen, unknown keys refused, NaN and infinity refused.
+
+    Raises UserError with every problem on one line where it is made from values that are wrong.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
     )
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise _user_error(type(self), error, type(self).__name__) from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # not for `parse`
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,11 +55,16 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        by_place: dict[tuple[int | str, ...], list[Any]] = {}
-        for problem in error.errors():
-            by_place.setdefault(_place(problem), []).append(problem)
-        problems = "; ".join(_words(model, *found) for found in by_place.items())
-        raise UserError(f"{where}: {problems}") from None
+        raise _user_error(model, error, where) from None
+
+
+def _user_error(model: type[BaseModel], error: ValidationError, where: str) -> UserError:
+    """Every problem of a `model` on one line."""
+    by_place: dict[tuple[int | str, ...], list[Any]] = {}
+    for problem in error.errors():
+        by_place.setdefault(_place(problem), []).append(problem)
+    problems = "; ".join(_words(model, *found) for found in by_place.items())
+    return UserError(f"{where}: {problems}")
 
 
 _BRANCH = re.compile(r"[\[(]|^(int|float|str|bool|none|dict|list|tuple|constrained-.*)$")

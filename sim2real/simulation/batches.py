@@ -36,6 +36,7 @@ another world."""
 _NEVER = {
     "qfrc_inverse": "only mj_inverse computes it",
     "solver_fwdinv": "only mj_compareFwdInv computes it",
+    "solver_nnz": "MuJoCo leaves it as it was where no constraint is active",
     **dict.fromkeys(
         ("qDeriv", "qH", "qHDiagInv", "qLU"), "it is work space of MuJoCo's integrators"
     ),

@@ -61,6 +61,11 @@ def world_digest(domain: Domain, model: mujoco.MjModel) -> NDArray[np.uint8]:
 
 def check_snapshot(snapshot: Mapping[str, NDArray[Any]], own: Mapping[str, NDArray[Any]]) -> None:
     """UserError unless a `snapshot` has arrays of the shapes of one's `own`, and its digest."""
+    if not np.array_equal(snapshot.get("digest", own["digest"]), own["digest"]):
+        raise UserError(
+            "snapshot: it was taken in another domain, or with another model; allowed: a "
+            "simulation with the same arguments"
+        )
     for name, values in own.items():
         if name == "distributions" and name in snapshot:
             continue  # of any length
@@ -69,11 +74,6 @@ def check_snapshot(snapshot: Mapping[str, NDArray[Any]], own: Mapping[str, NDArr
         if name not in snapshot or snapshot[name].shape != values.shape:
             got = snapshot[name].shape if name in snapshot else "nothing"
             raise UserError(f"snapshot: {name} must be {values.shape}, got {got}")
-    if not np.array_equal(snapshot["digest"], own["digest"]):
-        raise UserError(
-            "snapshot: it was taken in another domain, or with another model; allowed: a "
-            "simulation with the same arguments"
-        )
     for name in derived_in(snapshot):
         if name not in mujoco.batch.DATA_FIELDS:
             raise unknown("snapshot: field", name, mujoco.batch.DATA_FIELDS)

@@ -55,13 +55,17 @@ def check_reward(
 ) -> None:
     """UserError for the first reward term, (n,), that is not finite although the physics is.
 
-    Worlds whose physics is not finite join the `unstable`, (n,).
+    Or for their sum, where that is not. Worlds whose physics is not finite join the `unstable`,
+    (n,).
     """
-    if finite(*terms.values()):
+    values = np.stack(list(terms.values()), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum(axis=1, dtype=np.float64)
+    if finite(total):
         return
     sound = sound_worlds(world, unstable, active)
-    values = np.stack(list(terms.values()), axis=1)
-    check_columns(author, list(terms), values, world, sound, np.arange(len(sound)))
+    values = np.column_stack([values, total])
+    check_columns(author, [*terms, "the sum"], values, world, sound, np.arange(len(sound)))
 
 
 def check_written(

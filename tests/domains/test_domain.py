@@ -24,6 +24,21 @@ def test_domains_survive_a_round_trip(task, tmp_path):
     assert load_domains(write(tmp_path, dump_domains(domains))) == domains
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"dynamics": [{"field": "body_mass", "scael": 2.0}]}, "did you mean 'scale'"),
+        ({"dynamics": [{"field": "body_mass", "scale": 1e300}]}, r"1e\+300 is absurd"),
+        ({"sensing": [{"noise": "much"}]}, "expected a number, got 'much'"),
+        ({"weather": 1}, "unknown key 'weather'"),
+    ],
+)
+def test_a_domain_that_is_made_in_python_is_refused_in_one_line(wrong, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Domain(**wrong)
+    assert "\n" not in str(caught.value)
+
+
 def test_none_is_nominal_and_empty():
     domain = load_domain(SLIDER)
     assert domain.name == "nominal"

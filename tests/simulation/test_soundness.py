@@ -111,6 +111,15 @@ def test_a_tasks_own_nan_is_the_tasks_fault(method, message):
         simulation.step(np.zeros((3, 1)))
 
 
+def test_a_reward_whose_terms_add_up_beyond_all_numbers_is_the_tasks_fault():
+    def reward(self, world, action):
+        return {name: np.full(world.num_envs, 1e308) for name in ("one", "two")}
+
+    simulation = Simulation(slider(reward=reward), num_envs=2)
+    with pytest.raises(UserError, match="reward: the sum is inf in world 0 at step 1"):
+        simulation.step(np.zeros((2, 1)))
+
+
 @pytest.mark.parametrize(
     ("value", "shown"), [(np.nan, "nan"), (np.inf, "inf"), (-2e10, r"-2e\+10")]
 )

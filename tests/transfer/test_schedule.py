@@ -36,6 +36,8 @@ def test_warm_up_moves_the_critic_alone_then_both(
     before_actor, tensors = copies(actor), named_tensors(learner.policy)
     critic = [t for name, t in tensors.items() if "value_net" in name or "critic.qf" in name]
     before_critic = copies(critic)
+    assert actor
+    assert critic
     alpha = getattr(learner, "log_ent_coef", None)
     assert (alpha is None) == (algorithm != "sac")
     learner.learn(64, callback=CriticWarmUp(64))

@@ -44,6 +44,7 @@ def test_what_is_unsound_is_not_compared() -> None:
     wild[50:] = np.inf
     sound = (np.arange(100) < 50)[:, None]
     effects = motion_effects(motion(way), motion(way + 1e-12), motion(wild, sound))
+    assert effects
     assert all(effect.change == 0 for effect in effects.values())
 
 
