@@ -183,10 +183,11 @@ class Simulation(World):
         self._kept.begin(worlds)
         self._draw_contexts(worlds)
         rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
-        self.task.start(self, worlds, rng)
-        if self._plan.keyframe is not None:
-            self.write_fields(worlds, self._plan.keyframe.fields)
-        self._kept.redraw(worlds, self._clock)
+        with self.starting(worlds):
+            self.task.start(self, worlds, rng)
+            if self._plan.keyframe is not None:
+                self.write_fields(worlds, self._plan.keyframe.fields)
+            self._kept.redraw(worlds, self._clock)
         check_start(f"task {self.task.name!r}: start", self, worlds)
         self._disturb_anew(worlds)
         commanded = self._derive_commanded(worlds)
@@ -359,9 +360,7 @@ class Simulation(World):
         if not self._kept.commands:
             self.derive(ids)
             return np.zeros((len(ids), self.model.nu))
-        state = self._batch.state[ids]
-        self.derive(ids)  # the task may read derived fields
-        self._batch.state[ids] = state  # a forward pass moves the warm start
+        self.derive_for_reading(ids)
         commanded = self._kept.commanded_at_rest(ids)
         self.ctrl[ids] = commanded
         self.set_commanded(ids, commanded)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import mujoco
@@ -64,6 +65,7 @@ class World:
         self._all = np.arange(num_envs)
         self._views: dict[tuple[str, str], Any] = {}
         self._underived = np.zeros(num_envs, dtype=bool)
+        self._starting: IntArray | None = None  # worlds whose state is being written
         self.lost: BoolArray = np.zeros(num_envs, dtype=bool)  # unstable in the next step
         self._limits = self._batch.limits()
         self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
@@ -225,6 +227,31 @@ class World:
         if self.reads_derived_fields:
             self.catch_up()
 
+    def derive_for_reading(self, ids: IntArray) -> None:
+        """As `derive`, and leave the state with its warm start as it is: more will be written."""
+        state = self._batch.state[ids]
+        self.derive(ids)
+        self._batch.state[ids] = state  # a forward pass moves the warm start
+
+    @contextlib.contextmanager
+    def starting(self, ids: IntArray) -> Iterator[None]:
+        """While states of the worlds `ids` are written, compute derived fields when they are read.
+
+        Nothing is computed where nothing is read.
+        """
+        cached = self.__dict__.keys() & self._batch._bound.keys()
+        fields = {name: self.__dict__.pop(name) for name in cached}
+        self._starting = ids
+        try:
+            yield
+        finally:
+            self._starting = None
+            self.__dict__.update(fields)
+
+    def _current(self) -> None:
+        if self._starting is not None and self.reads_derived_fields:
+            self.derive_for_reading(self._starting)
+
     def catch_up(self) -> None:
         """Compute what `derive` has left; worlds in which MuJoCo raises are lost.
 
@@ -273,8 +300,12 @@ class World:
 
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:
-            self.__dict__[name] = self._batch.bind(name)
-            return self.__dict__[name]
+            values = self._batch.bind(name)
+            if self._starting is None or name not in self._batch._bound:
+                self.__dict__[name] = values
+            else:
+                self._current()
+            return values
         if name in _VIEWS:
             return functools.partial(self._view, name)
         raise AttributeError(f"a world has no {name!r}; its fields are those of MuJoCo's MjData")
@@ -298,6 +329,7 @@ class World:
         self._batch.set_derived(fields)
 
     def _view(self, kind: str, name: str) -> Any:
+        self._current()
         if (kind, name) not in self._views:
             try:
                 self._views[kind, name] = getattr(self._batch, kind)(name)

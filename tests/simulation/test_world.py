@@ -1,6 +1,7 @@
 """Derived fields belong to the state they are read at, and nothing handed out changes later."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import mujoco
 import mujoco.batch
@@ -299,3 +300,59 @@ def test_an_error_of_the_engine_at_a_reset_makes_that_world_unstable(tmp_path):
         assert transition.unstable.tolist() == [False, True, False]
         assert np.isfinite(transition.observation).all()
         assert [episode.unstable for episode in transition.episodes] == [True]
+
+
+# -- while an episode starts --------------------------------------------------------------------
+
+
+class Started(type(load_task(SLIDER))):
+    """The slider, which notes where its mass is when it starts and when its command is drawn."""
+
+    model = SLIDER.replace(".py", ".xml")
+    memory: ClassVar = {"default": 1, "started": 1, "viewed": 1, "redrawn": 1}
+
+    def observe(self, world):
+        return {"height": world.xpos[:, 1], **super().observe(world)}
+
+    def start(self, world, ids, rng):
+        world.memory["default"][ids] = world.xpos[ids, 1, :1]
+        world.qpos[ids, 0] = rng.uniform(-0.5, 0.5, (len(ids),))
+        world.memory["started"][ids] = world.xpos[ids, 1, :1]
+        world.memory["viewed"][ids] = world.body("mass").xpos[ids, :1]
+
+    def redraw(self, world, ids, rng):
+        world.memory["redrawn"][ids] = world.xpos[ids, 1, :1]
+
+
+def test_fields_are_current_while_an_episode_starts():
+    simulation, alone = Simulation(Started(), num_envs=3, seed=2), Simulation(Started(), seed=2)
+    for ids in (None, [1], [0, 2]):
+        step_all(simulation, 5)
+        kept = {name: values.copy() for name, values in simulation.memory.items()}
+        simulation.reset(ids)
+        worlds = np.arange(3) if ids is None else np.array(ids)
+        place = simulation.qpos[:, :1]
+        assert place[worlds].all()
+        np.testing.assert_array_equal(simulation.memory["default"][worlds], 0.0)
+        for name in ("started", "viewed", "redrawn"):
+            np.testing.assert_allclose(simulation.memory[name][worlds], place[worlds], rtol=1e-12)
+            still = np.setdiff1d(np.arange(3), worlds)
+            np.testing.assert_array_equal(simulation.memory[name][still], kept[name][still])
+    alone.reset(episodes=[int(simulation.episode_indices[2])])
+    np.testing.assert_array_equal(alone.memory["redrawn"][0], simulation.memory["redrawn"][2])
+
+
+def test_reading_fields_while_an_episode_starts_does_not_change_the_motion():
+    class Silent(Started):
+        def start(self, world, ids, rng):
+            world.qpos[ids, 0] = rng.uniform(-0.5, 0.5, (len(ids),))
+
+        redraw = Task.redraw
+
+    ours, theirs = (Simulation(task(), num_envs=2, seed=3) for task in (Started, Silent))
+    for _ in range(3):
+        for one in (ours, theirs):
+            step_all(one, 5)
+            one.reset([1])
+        np.testing.assert_array_equal(ours.qpos, theirs.qpos)
+        np.testing.assert_array_equal(ours.qacc, theirs.qacc)
