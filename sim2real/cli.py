@@ -11,10 +11,11 @@ import contextlib
 import errno
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import tyro
 from tyro.conf import Positional
@@ -292,6 +293,7 @@ VERBS: dict[str, type[Command]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
+    warnings.formatwarning = cast(Any, _one_line)
     words = sys.argv[1:] if argv is None else list(argv)
     if words == ["--version"]:
         print(f"sim2real {__version__}")
@@ -319,6 +321,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         reason = f"cannot write{where}: {error.strerror}"
         return fail(f"error: {reason}; what was saved before is whole", 1)
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning as the user reads it, without the line of the library that gave it."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _execute(command: Command) -> int:

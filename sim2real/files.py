@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
 from sim2real.plain import parse_json, parse_yaml
 
 MOST_YAML, MOST_JSON = 2**17, 2**26
@@ -117,9 +117,11 @@ def _parsed(path: Path, form: str, parse: Callable[[str], Any], most: int) -> An
 def read_text(path: Path, most: int) -> str:
     """The UTF-8 text of a file of at most `most` bytes; UserError of one line where that fails."""
     try:
-        if path.stat().st_size > most:
+        with path.open("rb") as file:  # a device has no size, so the bytes are counted
+            data = file.read(most + 1)
+        if len(data) > most:
             raise UserError(f"{path} is larger than {most:,} bytes")
-        return path.read_bytes().decode()
+        return data.decode()
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist") from None
     except OSError as error:
@@ -168,7 +170,10 @@ def user_path(text: str | Path) -> Path:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.lstat()
     except (RuntimeError, ValueError, OSError) as error:  # no such user; a zero byte; too long
-        raise UserError(f"{str(text)[:100]!r} is no path of a file: {error}") from None
+        reason = (
+            getattr(error, "strerror", None) or error
+        )  # that of the system names the path again
+        raise UserError(f"{brief(str(text))} is no path of a file: {reason}") from None
     return path
 
 

@@ -252,3 +252,12 @@ def test_ctrl_c_advises_what_helps(
     monkeypatch.setattr("sim2real.training.pretrain.resume", interrupt)
     assert sim2real(*[run if word == "RUN" else word for word in words]) == 130
     assert advice in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line_without_the_code_that_gave_it(run: Path, tmp_path: Path) -> None:
+    edited = tmp_path / "edited"
+    shutil.copytree(run, edited)
+    (edited / "domains.yaml").write_text((edited / "domains.yaml").read_text() + "# a note\n")
+    words = [sys.executable, "-m", "sim2real.cli", "evaluate", str(edited), "--episodes", "1"]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+    assert told == f"warning: {edited}: edited since it was made: domains.yaml\n"

@@ -85,16 +85,18 @@ def test_what_can_be_no_file_is_told_in_one_line(tmp_path):
         (large / "inner", "does not exist"),
         (Path("a\0b"), "is no path of a file"),
         (tmp_path / ("x" * 300), "cannot be read: File name too long"),
+        (Path("/dev/zero"), "is larger than 131,072 bytes"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             files.read_yaml(path)
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["~nobody_of_that_name/x", "a\0b", "x" * 300])
+@pytest.mark.parametrize("text", ["~nobody_of_that_name/x", "a\0b", "x" * 300, "x" * 5000])
 def test_a_path_that_can_be_none(text):
-    with pytest.raises(UserError, match="is no path of a file"):
+    with pytest.raises(UserError, match="is no path of a file") as caught:
         files.user_path(text)
+    assert len(str(caught.value)) < 200
 
 
 def test_a_path_of_the_user(monkeypatch, tmp_path):

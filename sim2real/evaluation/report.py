@@ -30,8 +30,9 @@ MEANINGS = {
     "adaptation.",
     "Gap closed": "The share of the zero-shot gap that was won back: 100 % is as good as in the "
     "source, below 0 % is worse than doing nothing.",
-    "Improved": "The share of the seeds whose policy is better after the budget than before: the "
-    "probability that a transfer improves, with its exact binomial interval.",
+    "Better than untouched": "The share of the seeds whose policy is better after the budget than "
+    "the untouched one, with its exact binomial interval: the probability that a transfer "
+    "improves.",
     "Jump-start": "How much better it starts than an untrained policy does, in returns.",
     "Mean on the way": "The area under the curve divided by the budget: the mean return while "
     "learning.",
@@ -40,7 +41,8 @@ MEANINGS = {
     "after the whole budget.",
     "Negative transfer": "How far it stays behind learning from scratch with the same budget; 0 "
     "where it does not.",
-    "Forgotten": "The return in the source after the transfer minus that before it.",
+    "Change": "The return in the source after the transfer minus that before it; what is "
+    "below 0 was forgotten.",
     "Robot time": "The time in which one robot makes these steps.",
 }
 

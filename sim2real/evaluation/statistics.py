@@ -55,6 +55,9 @@ Verdict = Literal["better", "worse", "undecided", "too few seeds"]
 FEWEST = 3
 """Seeds below which there is no interval."""
 
+LARGEST = 1e100
+"""Absolute value of a return, at most: its cube must be finite."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -172,7 +175,8 @@ class Estimate:
         if not few:
             return ""
         name, count = few[0]
-        units = "episodes" if self.about == "this policy" else "seeds"
+        unit = "episode" if self.about == "this policy" else "seed"
+        units = unit if count == 1 else f"{unit}s"
         whose = "" if name == next(iter(self.parts)) else f"{name} has "
         return f"{whose}{count} {units}, an interval needs {FEWEST}"
 
@@ -338,6 +342,8 @@ def checked_returns(returns: ArrayLike) -> Floats:
         raise UserError(
             f"returns must be finite, got {array[seed, episode]} at [{seed}, {episode}]"
         )
+    if (largest := float(np.abs(array).max())) > LARGEST:
+        raise UserError(f"returns must be within +-{LARGEST:g}, got one of {largest:g}")
     return array
 
 

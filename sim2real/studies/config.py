@@ -93,6 +93,10 @@ class Oracle(Config):
         return value if value is None else once(value)
 
 
+NAME = r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]{0,99}$"
+"""What a study may be called: its folder is named after it."""
+
+
 def counted(value: Any) -> Any:
     """A number n of seeds stands for the seeds 0 to n - 1."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -110,7 +114,7 @@ def once(value: tuple[Any, ...]) -> tuple[Any, ...]:
 class Table(Config):
     """What every study has: its name, its task, the domains it looks at, and how often."""
 
-    name: str = "study"
+    name: str = Field("study", pattern=NAME)
     about: str = ""
     task: str
     """Name, file or "module:Class" of the task."""

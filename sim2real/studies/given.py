@@ -10,6 +10,7 @@ from pathlib import Path
 import safetensors.torch
 
 from sim2real.domains import Domain
+from sim2real.files import user_path
 from sim2real.studies.config import StudyConfig
 from sim2real.training.pretrained import reference_of
 from sim2real.training.recipe import AnyRecipe
@@ -55,4 +56,4 @@ def digest_of(run: Run) -> str:
 
 
 def _place(reference: str) -> Path | str:
-    return reference if reference.startswith("pretrained:") else Path(reference).expanduser()
+    return reference if reference.startswith("pretrained:") else user_path(reference)

@@ -8,12 +8,13 @@ checkpoints/000409600/policy.safetensors     the policy's tensors, normalizer in
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from sim2real import files
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
 from sim2real.training import state as training_state
 
 FORMAT = 1
@@ -153,9 +154,25 @@ def capture(algorithm: BaseAlgorithm) -> tuple[dict[str, Tensor], dict[str, Any]
 def restore(algorithm: BaseAlgorithm, checkpoint: Checkpoint) -> None:
     """Make `algorithm` continue from `checkpoint` as if it had never stopped.
 
-    Raises UserError, naming both, if the checkpoint is of other spaces or networks.
+    Raises UserError, naming both, if the checkpoint is of other spaces or networks, and for a
+    training state in which a value is missing or of another kind.
     """
-    training_state.restore(algorithm, checkpoint.policy, checkpoint.training, checkpoint.state)
+    with refused_if_damaged(checkpoint.step):
+        training_state.restore(algorithm, checkpoint.policy, checkpoint.training, checkpoint.state)
+
+
+@contextlib.contextmanager
+def refused_if_damaged(step: int) -> Iterator[None]:
+    """UserError of one line for what restoring a value that was edited or damaged raises."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:
+        reason = f"{type(e).__name__}: {brief(str(e))}"
+        raise UserError(
+            f"the training state of the checkpoint at step {step} is damaged: {reason}"
+        ) from None
 
 
 def _serialize(tensors: Mapping[str, Tensor]) -> bytes:

@@ -105,10 +105,11 @@ def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) 
     path = run / "checkpoints" / f"{step:09d}" / checkpoints.STATE
     if not path.is_file():
         return
-    saved = files.read_json(path).get("callbacks", {})
-    for callback in callbacks:
-        if isinstance(callback, Stateful) and type(callback).__name__ in saved:
-            callback.restore(saved[type(callback).__name__])
+    with checkpoints.refused_if_damaged(step):
+        saved = files.read_json(path).get("callbacks", {})
+        for callback in callbacks:
+            if isinstance(callback, Stateful) and type(callback).__name__ in saved:
+                callback.restore(saved[type(callback).__name__])
 
 
 @contextlib.contextmanager

@@ -82,7 +82,8 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
         "from scratch",
         "Negative<br>transfer",
         "Asymptote",
-        "Improved",
+        "Better than<br>untouched",
+        '<th scope="col">Change</th>',
         "Falls",
         "50 s",  # of robot time
         "body_mass × 1.4",

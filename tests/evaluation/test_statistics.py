@@ -242,6 +242,7 @@ def test_references_of_too_few_units_are_named() -> None:
         ([[1.0], [2.0, 3.0]], "must be numbers in an array"),
         ([["a"]], "must be numbers"),
         ([[1.0, math.nan]], r"finite, got nan at \[0, 1\]"),
+        ([[1e308], [-1e308], [0.0]], r"within \+-1e\+100, got one of 1e\+308"),
     ],
 )
 def test_other_arrays_are_refused(returns: object, problem: str) -> None:

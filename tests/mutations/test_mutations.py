@@ -22,7 +22,7 @@ from sim2real.domains.disturbances import Disturbance
 from sim2real.errors import UserError
 from sim2real.files import read_yaml
 from sim2real.studies.config import load_study
-from sim2real.training.pretrain import pretrain
+from sim2real.training.pretrain import pretrain, resume
 from tests.mutations import cases
 from tests.mutations.cases import Outcome, outcome_of
 
@@ -255,3 +255,27 @@ def test_runs_that_did_harm(
     outcome = outcome_of(lambda: cases.try_run(copy, expected))
     allowed = GOOD if name == "versions.json" else ("refused",)
     assert outcome.verdict in allowed, outcome
+
+
+def five(key: str) -> Callable[[Any], Any]:
+    return lambda data: data | {key: 5}
+
+
+STATE = ("spaces", "counters", "episodes", "optimizers", "generators")
+
+
+@pytest.mark.parametrize(
+    "change", [*map(without, STATE), *map(five, STATE), without("worlds")], ids=lambda _: ""
+)
+def test_a_damaged_training_state_is_refused(
+    change: Callable[[Any], Any], run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    checkpoint = sorted((copy / "checkpoints").iterdir())[-1]
+    state = checkpoint / "state.json"
+    state.write_text(json.dumps(change(json.loads(state.read_text()))))
+    cases.sign(checkpoint, state)
+    with pytest.raises(UserError) as caught:
+        resume(copy, progress=False)
+    assert "\n" not in str(caught.value)

@@ -59,6 +59,8 @@ def test_defaults_and_short_forms(tmp_path: Path) -> None:
         ({"oracle": {"steps": 5, "seeds": [1, 1]}}, "each may be there once"),
         ({"oracle": {"steps": 5, "ways": ["sratch"]}}, "'scratch' or 'source', got 'sratch'"),
         ({"source": {"domain": "hard"}}, "give steps, .* or a run"),
+        ({"name": "a\0b"}, "name: String should match"),
+        ({"name": "../../x"}, "name: String should match"),
         ({"source": {"run": "x", "steps": 5}}, "a run is given, so steps cannot be chosen"),
         ({"source": {"run": ["x", "y", "z"]}}, "3 runs for 2 seeds; allowed: one for all"),
     ],
@@ -82,6 +84,7 @@ def test_bad_files_are_refused_in_one_line(
         ({"source": {"steps": 9, "options": {"gama": 1}}}, "unknown ppo option 'gama'"),
         ({"evaluations": [4000]}, "allowed: 0 to 2048"),
         ({"budget": 3}, "a budget of 3 steps does not pay"),
+        ({"source": {"run": "~nobody_of_that_name/x"}}, "is no path of a file"),
     ],
 )
 def test_impossible_studies_are_refused_before_anything_is_run(
