@@ -15,6 +15,7 @@ from sim2real.simulation import Simulation
 from sim2real.task import Task
 
 SLIDER = str(Path(__file__).parent.parent / "robots" / "slider.py")
+SERVO = SLIDER.replace("slider", "servo")
 STATE = mujoco.batch._STATE_FIELDS
 REFUSED = {
     "cacc", "cfrc_ext", "cfrc_int", "energy", "subtree_angmom", "subtree_linvel",
@@ -124,7 +125,7 @@ def test_a_sensor_makes_the_engine_compute_what_it_needs(name, sensor):
     subtree = sensor.startswith("subtree")
 
     def edit(self, spec):
-        body = spec.worldbody.first_body()
+        body = spec.body("hand")  # it lies on the ground and turns
         body.add_site(name="there")
         spec.add_sensor(
             type=getattr(mujoco.mjtSensor, kind),
@@ -132,17 +133,17 @@ def test_a_sensor_makes_the_engine_compute_what_it_needs(name, sensor):
             objname=body.name if subtree else "there",
         )
 
-    simulation = Simulation(altered(SLIDER, edit=edit), num_envs=2)
-    simulation.step(np.ones((2, 1)))
+    simulation = Simulation(altered(SERVO, edit=edit), num_envs=2)
+    action = np.full((2, simulation.model.nu), 0.3)
+    simulation.step(action)
     data = simulation.world_data(0)
     getattr(simulation, name)
-    data.ctrl[:] = 1.0
-    simulation.step(np.ones((2, 1)))
+    data.ctrl[:] = 0.3
+    simulation.step(action)
     mujoco.mj_step(simulation.model, data, simulation.substeps)
     mujoco.mj_step1(simulation.model, data)
     np.testing.assert_array_equal(getattr(simulation, name)[0], getattr(data, name))
-    if name not in ("cfrc_ext", "subtree_angmom"):  # nothing touches it, and it cannot turn
-        assert np.any(getattr(simulation, name))
+    assert np.any(getattr(simulation, name))
 
 
 def altered(task, **methods):
