@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
@@ -215,11 +216,11 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         rest = np.zeros((1, int(np.prod(self.action_space.shape or 0))))
         numbers = self._terms.numbers(truth)
         seen = self._imperfections.begin(numbers[None], rest, _ONE, self._clock)
-        return self._terms.with_numbers(truth, seen[0]) if self._senses else truth
+        return self._terms.with_numbers(truth, seen[0]) if self._senses else copy.deepcopy(truth)
 
     def _seen(self, truth: Any) -> Any:
         if not self._senses:
-            return truth
+            return copy.deepcopy(truth)  # the environment may write into it in the next step
         seen = self._imperfections.observe(self._terms.numbers(truth)[None], self._clock)
         return self._terms.with_numbers(truth, seen[0])
 

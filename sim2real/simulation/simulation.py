@@ -52,7 +52,8 @@ class Simulation(World):
     simulator knows (see `simulation.privileged`); `observation_terms` tells which column is what.
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
-    of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone.
+    of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone:
+    those of the present episodes are live in `context`, (n, entries).
     """
 
     def __init__(

@@ -87,7 +87,10 @@ class World:
         self._batch = forks.Ended(why)
 
     def expanded(self, field: str) -> NDArray[Any] | None:
-        """A model field's values in each world, (n, ...), read-only; None where all share it."""
+        """A model field's live values in each world, (n, ...); None where all share it.
+
+        They are read-only, and the next reset changes them.
+        """
         self.catch_up()
         values: NDArray[Any] | None = self._batch.expanded(field)
         return values

@@ -463,3 +463,30 @@ def test_gravity_compensation_that_mujoco_would_skip_is_refused():
     carried = {"dynamics": [{"field": "body_gravcomp", "set": 0.5}]}
     with pytest.raises(UserError, match=r"body_gravcomp: no body .* has a gravcomp"):
         DomainWrapper(slider_env.make(), carried)
+
+
+class Reusing(gym.Wrapper):
+    """An environment that writes every observation into the same array."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.shown = np.zeros(env.observation_space.shape)
+
+    def reset(self, **given):
+        self.shown[:], info = self.env.reset(**given)
+        return self.shown, info
+
+    def step(self, action):
+        self.shown[:], *rest = self.env.step(action)
+        return self.shown, *rest
+
+
+def test_an_observation_that_was_handed_out_stays():
+    env = DomainWrapper(Reusing(gym.make("Hopper-v5")), s2r.Domain())
+    shown = [env.reset(seed=0)[0]]
+    kept = [shown[0].copy()]
+    for _ in range(3):
+        shown.append(env.step(np.full(3, 0.5))[0])
+        kept.append(shown[-1].copy())
+    assert not np.array_equal(kept[0], kept[1])
+    np.testing.assert_array_equal(shown, kept)
