@@ -174,7 +174,7 @@ def test_checkpoint_of_other_spaces(run: Path, refused: Refused) -> None:
 def test_folder_that_is_no_run(tmp_path: Path, refused: Refused) -> None:
     for verb in ("evaluate", "resume"):
         assert "no config.yaml" in refused(verb, tmp_path)
-        assert "no config.yaml" in refused(verb, tmp_path / "missing")
+        assert "missing does not exist" in refused(verb, tmp_path / "missing")
 
 
 def test_truncated_checkpoints(

@@ -261,3 +261,12 @@ def test_a_warning_is_one_line_without_the_code_that_gave_it(run: Path, tmp_path
     words = [sys.executable, "-m", "sim2real.cli", "evaluate", str(edited), "--episodes", "1"]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
     assert told == f"warning: {edited}: edited since it was made: domains.yaml\n"
+
+
+def test_resume_says_what_is_not_there_and_what_is_finished(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sim2real("resume", run) == 0
+    assert f"{run} is finished; `--steps MORE` extends it\n" in capsys.readouterr().err
+    assert sim2real("resume", tmp_path / "none") == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"

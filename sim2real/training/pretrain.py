@@ -142,6 +142,8 @@ def resume(
     _warn_of_versions(path)
     if steps is not None:
         folder = _extended(folder, steps)
+    elif progress and checkpoints.steps(path)[-1:] == [folder.config.steps]:
+        print(f"{path} is finished; `--steps MORE` extends it", file=sys.stderr)
     if kind == "pretrain":
         return _train(folder, progress)
     if kind not in RESUMERS:

@@ -325,7 +325,8 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
     """
     path = find_run(path)
     if not (path / "config.yaml").is_file():
-        raise UserError(f"{path} is not a run: it has no config.yaml")
+        reason = "is not a run: it has no config.yaml" if path.exists() else "does not exist"
+        raise UserError(f"{path} {reason}")
     files.refuse_links_out_of(path)
     config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     config.parsed_recipe()

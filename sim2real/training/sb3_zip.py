@@ -101,7 +101,8 @@ def _tensors(parts: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
     """UserError for tensors that are larger than what is stored of them, or not finite."""
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        plain = tensor.layout == torch.strided and not tensor.is_complex()
+        if not plain or tensor.device.type != "cpu":
             raise UserError(f"is not used: its {name} is no plain tensor")
         needed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
         if needed > stored:

@@ -216,6 +216,7 @@ WIDE = 100_000
         ({FIRST: torch.zeros(WIDE, 11), SECOND: torch.zeros(WIDE, 1)}, "no MLP"),
         ({FIRST: torch.tensor(1.0)}, "no MLP"),
         ({FIRST: torch.full((64, 11), torch.nan)}, "has numbers that are not finite"),
+        ({FIRST: torch.zeros((64, 11), dtype=torch.complex64)}, "is no plain tensor"),
         ({FIRST: torch.zeros(64, 11).to_sparse()}, "is no plain tensor"),
         ({"action_net.weight": torch.tensor(1.0)}, "needed are 11 and 3"),
         ({"log_std": torch.zeros(7)}, "not a plain ppo policy with an MLP"),
