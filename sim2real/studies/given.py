@@ -11,8 +11,8 @@ import safetensors.torch
 
 from sim2real.domains import Domain
 from sim2real.files import user_path
+from sim2real.registry import load_task
 from sim2real.studies.config import StudyConfig
-from sim2real.training.pretrained import reference_of
 from sim2real.training.recipe import AnyRecipe
 from sim2real.training.run import Run, load_run
 
@@ -32,17 +32,21 @@ class Given:
 
     @classmethod
     def of(cls, run: Run) -> Given:
-        """What a study needs to know of a run."""
+        """What a study needs to know of a run; UserError if the task is another."""
+        _ = run.task  # compared with the run's contract when it is first used
         recipe = run.config.parsed_recipe()
-        return cls(reference_of(run.path), digest_of(run), recipe, run.domain, run.step)
+        return cls(run.reference, digest_of(run), recipe, run.domain, run.step)
 
 
 def given_runs(config: StudyConfig) -> tuple[Given, ...]:
     """The runs that a study starts from; none where it trains its own.
 
-    Raises UserError for what is no run.
+    Raises UserError for what is no run, and for a run whose contract is not that of the task.
     """
-    return tuple(Given.of(load_run(_place(reference))) for reference in config.source.run)
+    if not config.source.run:
+        return ()
+    task = load_task(config.task, **config.task_options)
+    return tuple(Given.of(load_run(_place(one), task=task)) for one in config.source.run)
 
 
 def digest_of(run: Run) -> str:

@@ -36,7 +36,7 @@ def run_cell(work: Mapping[str, Any]) -> Result:
 
 def _given(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
     """A copy of the policy of a run that was given, so that the study stays whole without it."""
-    folder, run = Path(work["run"]), load_run(work["reference"])
+    folder, run = Path(work["run"]), load_run(work["reference"], task=task)
     if digest_of(run) != work["policy"]:
         raise UserError(f"{work['reference']} has changed since the study began; start it again")
     if not folder.is_dir():

@@ -37,7 +37,7 @@ def answers_of(policy: BasePolicy) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     (size,) = policy.observation_space.shape or (0,)
     seen = _rounded(rng.normal(size=(COUNT, size)) * _spread(policy, size) + _center(policy, size))
-    return {"observations": seen.tolist(), "actions": _act(policy, seen).tolist()}
+    return {"observations": seen.tolist(), "actions": _rounded(_act(policy, seen)).tolist()}
 
 
 def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
@@ -81,7 +81,9 @@ def _spread(policy: BasePolicy, size: int) -> Array:
 
 
 def _rounded(values: Array) -> Array:
-    return values.astype(np.float32).astype(np.float64)
+    """The values to six significant digits, which a file holds in little space."""
+    digits = [float(f"{value:.6g}") for value in values.flat]
+    return np.array(digits).reshape(values.shape)
 
 
 def _array(rows: tuple[tuple[float, ...], ...]) -> Array:

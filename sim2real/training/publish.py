@@ -19,6 +19,7 @@ from sim2real.evaluation.summary import summary
 from sim2real.plain import dump_yaml
 from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.training import checkpoint as checkpoints
+from sim2real.training.answers import answers_of
 from sim2real.training.copies import keep_copies, read_index
 from sim2real.training.pretrained import CARD
 from sim2real.training.recipe import load_recipe
@@ -149,9 +150,8 @@ def keep_policy(source: Run, folder: Path) -> None:
     seal(folder)
     saved = source.checkpoint
     kept = {name: saved.training[name] for name in ("log_ent_coef",) if name in saved.training}
-    state: dict[str, Any] = {
-        name: saved.state[name] for name in ("spaces", "answers") if name in saved.state
-    }
+    state = {name: saved.state[name] for name in ("spaces",) if name in saved.state}
+    state["answers"] = answers_of(source.policy)
     checkpoints.write_checkpoint(folder, saved.step, saved.policy, kept, state)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sim2real import cli
@@ -16,6 +18,8 @@ from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
 from sim2real.training.contract import read_task_info
 from sim2real.training.pretrain import pretrain, resume
+from sim2real.training.pretrained import find_run, pretrained_names
+from sim2real.training.publish import publish
 from sim2real.training.run import load_run, seal
 from sim2real.transfer.api import transfer
 
@@ -166,6 +170,33 @@ def test_edits_that_change_what_the_policy_does_are_refused(
     assert "\n" not in str(caught.value)
     with pytest.warns(UserWarning, match="edited"), pytest.raises(UserError, match=match):
         resume(path, progress=False)
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_an_edited_copy_of_a_shipped_policy_is_refused(name: str, tmp_path: Path) -> None:
+    """Without stored answers hopper with relu gives 94 in place of 3,352, without a word."""
+    path = tmp_path / "copy"
+    shutil.copytree(find_run(f"pretrained:{name}"), path)
+    assert load_run(path).policy is not None
+    config = (path / "config.yaml").read_text()
+    other = "elu" if "activation: tanh" in config else "tanh"
+    (path / "config.yaml").write_text(re.sub(r"activation: \w+", f"activation: {other}", config))
+    with pytest.warns(UserWarning, match=r"edited since it was made: config\.yaml"):
+        run = load_run(path)
+    with pytest.raises(UserError, match="acts otherwise than when it was saved"):
+        _ = run.policy
+
+
+def test_an_accepted_change_is_published_with_its_own_answers(
+    edited: Callable[[str, str, str], Path], tmp_path: Path
+) -> None:
+    path = edited("config.yaml", "activation: tanh", "activation: relu")
+    with pytest.warns(UserWarning, match="edited"):
+        run = load_run(path, accept_changes=True)
+    copy = load_run(publish(run, tmp_path / "out", domains=["nominal"], episodes=1))
+    seen = np.random.default_rng(0).normal(size=(9, 5))
+    expected, _ = run.policy.predict(seen, deterministic=True)
+    np.testing.assert_allclose(copy.policy.predict(seen, deterministic=True)[0], expected)
 
 
 @pytest.mark.parametrize(
