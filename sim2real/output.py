@@ -228,17 +228,17 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
     from rich import box
     from rich.table import Table
 
-    from sim2real.evaluation.formats import dots, label, scale, whole, without_seeds
+    from sim2real.evaluation.formats import dots, label, number, percent, scale, whole
 
     references = target["references"]
     oracle = references["ways"][references["way"]]["return"]
     untouched = target["zero_shot"]
-    reached = [("zero-shot", untouched["return"], untouched["score"])] + [
-        (label(key), method["return_after"], method["score_after"])
+    reached = [("zero-shot", untouched["return"], untouched["score"], None)] + [
+        (label(key), method["return_after"], method["score_after"], method["gap_closed"])
         for key, method in target["methods"].items()
     ]
-    reached += [("oracle", oracle, None), ("random", references["random"], None)]
-    ends = scale(found for _, found, _ in reached)
+    reached += [("oracle", oracle, None, None), ("random", references["random"], None, None)]
+    ends = scale(found for _, found, _, _ in reached)
     shown = Table(
         title=f"{report['name']}: {name}, after the budget (● seeds, ─ 95 % interval)",
         title_justify="left",
@@ -248,9 +248,11 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
     shown.add_column("policy", no_wrap=True)
     shown.add_column("return", justify="right", no_wrap=True)
     shown.add_column("seeds", no_wrap=True)
-    shown.add_column("score", no_wrap=True)
-    for policy, found, score in reached:
-        shown.add_row(policy, whole(found["value"]), dots(found, ends), without_seeds(score))
+    shown.add_column("score", justify="right", no_wrap=True)
+    shown.add_column("gap closed", justify="right", no_wrap=True)
+    for policy, found, score, closed in reached:
+        values = (number(score and score["value"]), percent(closed and closed["value"]))
+        shown.add_row(policy, whole(found["value"]), dots(found, ends), *values)
     told = _verdicts(target)
     told += [f"No score: {problem}." for problem in target["problems"]]
     told += [f"Note: {hint}." for hint in target["hints"]]

@@ -164,7 +164,7 @@ def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None =
     )
 
 
-def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 24) -> str:
+def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 28) -> str:
     """An interval as a line and its seeds as dots, between `ends`; text of `width` characters."""
     low, high = ends or scale([found]) or (0.0, 0.0)
     if found["value"] is None or not high > low:
