@@ -27,8 +27,11 @@ def number(value: float | None) -> str:
 
 
 def whole(value: float | None) -> str:
-    """A whole number; a dash for none."""
-    return "–" if value is None else _minus(f"{value:,.0f}")
+    """A whole number, but three digits of what is below 100 and not whole; a dash for none."""
+    if value is None:
+        return "–"
+    few = abs(value) < 100 and value != int(value)
+    return _minus(f"{value:.3g}" if few else f"{value:,.0f}")
 
 
 def percent(value: float | None) -> str:
@@ -164,7 +167,7 @@ def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None =
     )
 
 
-def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 28) -> str:
+def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 26) -> str:
     """An interval as a line and its seeds as dots, between `ends`; text of `width` characters."""
     low, high = ends or scale([found]) or (0.0, 0.0)
     if found["value"] is None or not high > low:

@@ -94,7 +94,7 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
 
 def test_sentences_tell_a_gap_and_verdicts(report: dict[str, Any]) -> None:
     before, fine_tune, plain = headlines(report)["hard"]
-    assert before.startswith("In hard the policy from randomized reaches a return of 20 before")
+    assert before.startswith("In hard the policy from randomized reaches a return of 19.9 before")
     assert "its score falls from 1.00 at home to 0.10, a gap of 0.90" in before
     assert fine_tune.endswith(
         "fine-tune reaches 120: better than the untouched policy, plain fine-tuning and learning "
@@ -158,7 +158,7 @@ def test_an_interval_as_text_has_its_seeds() -> None:
     assert text(interval(None)) == "– (no gap)"
     assert text(None) == "–"
     one = interval(5.0) | {"values": [5.0], "about": "this policy"}
-    assert text(one, "whole") == "5 (5 to 5)"
+    assert text(one, "whole") == "5 (4.9 to 5.1)"
 
 
 def test_a_strip_draws_the_interval_and_a_dot_a_seed_on_a_common_scale() -> None:
