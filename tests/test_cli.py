@@ -267,6 +267,6 @@ def test_resume_says_what_is_not_there_and_what_is_finished(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sim2real("resume", run) == 0
-    assert f"{run} is finished; `--steps MORE` extends it\n" in capsys.readouterr().err
+    assert f"{run} was finished before; `--steps MORE` extends it\n" in capsys.readouterr().err
     assert sim2real("resume", tmp_path / "none") == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"

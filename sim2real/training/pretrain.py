@@ -142,13 +142,16 @@ def resume(
     _warn_of_versions(path)
     if steps is not None:
         folder = _extended(folder, steps)
-    elif progress and checkpoints.steps(path)[-1:] == [folder.config.steps]:
-        print(f"{path} is finished; `--steps MORE` extends it", file=sys.stderr)
+    finished = checkpoints.steps(path)[-1:] == [folder.config.steps]
     if kind == "pretrain":
-        return _train(folder, progress)
-    if kind not in RESUMERS:
-        importlib.import_module("sim2real.transfer.api")  # registers its resumers
-    return RESUMERS[kind](folder, progress)
+        run = _train(folder, progress)
+    else:
+        if kind not in RESUMERS:
+            importlib.import_module("sim2real.transfer.api")  # registers its resumers
+        run = RESUMERS[kind](folder, progress)
+    if progress and finished:
+        print(f"{path} was finished before; `--steps MORE` extends it", file=sys.stderr)
+    return run
 
 
 def _extended(folder: RunFolder, steps: int) -> RunFolder:
