@@ -25,11 +25,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import (
-    ActorCriticPolicy,
-    BasePolicy,
-    ContinuousCritic,
-)
+from stable_baselines3.common.policies import ActorCriticPolicy, ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import SACPolicy
@@ -37,6 +33,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from sim2real.errors import UserError
+from sim2real.policies.described import Described
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.task import ObservationTerm
 
@@ -62,7 +59,7 @@ class ColumnsExtractor(BaseFeaturesExtractor):
         return features
 
 
-class Asymmetric(BasePolicy):
+class Asymmetric(Described):
     """What the three policies have in common.
 
     `observation_terms` are those of the simulation, in its order. With `privileged_actor` the

@@ -22,7 +22,7 @@ from tyro.conf import Positional
 
 from sim2real import __version__
 from sim2real.arguments import check_words
-from sim2real.errors import UserError
+from sim2real.errors import ChangedError, UserError
 from sim2real.files import unused, write_json
 from sim2real.output import (
     Outcome,
@@ -35,7 +35,18 @@ from sim2real.output import (
     table,
     trained,
 )
-from sim2real.verbs import Audit, Command, Doctor, List, OfPolicy, OfRun, Pairs, Publish, View
+from sim2real.verbs import (
+    Audit,
+    Command,
+    Doctor,
+    List,
+    OfPolicy,
+    OfRun,
+    Pairs,
+    Publish,
+    View,
+    named_task,
+)
 
 REFUSED = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -43,6 +54,10 @@ REFUSED = (
 )
 """What a file system says of a disk that is full, and of a folder that cannot be written."""
 
+ABOUT = (
+    "Pretrain a policy in randomized worlds, transfer it, measure the gap. "
+    "`sim2real --version` prints the version."
+)
 RESUME = "`sim2real resume RUN` goes on from the last checkpoint"
 
 
@@ -95,12 +110,10 @@ class Pretrain(Training):
 
     def run(self) -> Outcome:
         """Call `sim2real.pretrain`."""
-        from sim2real.registry import load_task
         from sim2real.training.pretrain import pretrain
 
-        task = load_task(self.task, **pairs(self.task_options))
         run = pretrain(
-            task,
+            named_task(self.task, self.task_options),
             self.domain,
             algorithm=self.algorithm,
             steps=self.steps,
@@ -306,11 +319,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         dict(VERBS),
         args=words,
         prog="sim2real",
-        description="Pretrain a policy in randomized worlds, transfer it, measure the gap.",
+        description=ABOUT,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     try:
         return _execute(command)
+    except ChangedError as error:
+        hint = "; --accept-changes goes on" if hasattr(command, "accept_changes") else ""
+        return fail(f"error: {error.what}{hint}", 2)
     except UserError as error:
         return fail(f"error: {error}", 2)
     except KeyboardInterrupt as error:

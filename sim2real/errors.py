@@ -13,6 +13,17 @@ class UserError(ValueError):
     """Bad input; the message is one line for the user: what was given, what is allowed."""
 
 
+class ChangedError(UserError):
+    """A run, its task or its files are not what they were when it was made.
+
+    `what` says what differs; the message adds the option with which Python goes on.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; accept_changes=True goes on")
+        self.what = what
+
+
 LONGEST = 100
 """Characters of a value in a message, at most."""
 

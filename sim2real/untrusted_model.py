@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from sim2real.errors import UserError
@@ -24,17 +26,23 @@ PLAIN = 2**16
 """Bytes of a file that is compiled without a child process if nothing in it can grow."""
 MOST = 10**6
 """Largest count in a model: replicas, key frames, rows, ..."""
+MOST_ELEMENTS = 100_000
+"""Elements of a model, with what its replicas and grids multiply to."""
 
 CHILD = [sys.executable, "-P", str(Path(__file__).with_name("model_check.py")), str(MEMORY)]
 
 _GROWS = re.compile(
     rb"<\s*(include|replicate|composite|flex|hfield|mesh|texture|skin|plugin|extension|attach)"
-    rb"|<!(?!--)|(?<![.\d])\d{5}|\d[eE][+]?\d"
+    rb"|<!(?!--)|\bmemory\s*=|(?<![.\d])\d{5}|\d[eE][+]?\d"
 )
 """What may make a model larger than its text: such elements, and large numbers."""
 _COUNT = re.compile(
-    rb"""\b(count|nkey|nuser_\w+|nrow|ncol|nconmax|njmax|nsample)\s*=\s*["']\s*(\d+)"""
+    rb"""\b(count|nkey|nuserdata|nuser_\w+|nstack|nrow|ncol|nconmax|njmax|nsample)"""
+    rb"""\s*=\s*["']\s*(\d+)"""
 )
+_MEMORY = re.compile(rb"""\bmemory\s*=\s*["']\s*(\d+)\s*([a-zA-Z]?)""")
+_UNITS = {unit.encode(): 2 ** (10 * power) for power, unit in enumerate("kmgtpe", 1)}
+_MULTIPLIES = ("replicate", "composite", "flexcomp")
 
 _passed: dict[Path, dict[str, str]] = {}
 """Files that have passed in this process, with the digest of each file that they depend on."""
@@ -82,9 +90,38 @@ def check_model(file: Path) -> None:
 
 def _check_counts(file: Path) -> None:
     """UserError for a count that no model has, before anything is made of it."""
-    for name, value in _COUNT.findall(file.read_bytes()):
-        if len(value) > len(str(MOST)) or int(value) > MOST:
+    text = file.read_bytes()
+    for name, value in _COUNT.findall(text):
+        if _number(value) > MOST:
             raise UserError(f"{file} is not used: {name.decode()} is over {MOST:,}")
+    for value, unit in _MEMORY.findall(text):
+        if _number(value) * _UNITS.get(unit.lower(), 1) > MEMORY:
+            raise UserError(f"{file} is not used: memory is over {MEMORY / 2**30:g}G")
+    try:
+        elements = _elements(ET.fromstring(text))
+    except (ET.ParseError, RecursionError, ValueError):  # the compiler tells it
+        return
+    if elements > MOST_ELEMENTS:
+        raise UserError(
+            f"{file} is not used: with its replicas it has {_rounded(elements)} elements, "
+            f"over {MOST_ELEMENTS:,}"
+        )
+
+
+def _number(digits: bytes) -> int:
+    """A whole number; beyond twenty digits some number that is too large for anything."""
+    return int(digits[:20])
+
+
+def _elements(element: ET.Element) -> int:
+    """How many elements an element becomes: `replicate` and grids multiply what is in them."""
+    inside = 1 + sum(map(_elements, element))
+    counts = element.get("count", "1").split() if element.tag in _MULTIPLIES else []
+    return inside * math.prod(int(count) for count in counts if count.isascii() and count.isdigit())
+
+
+def _rounded(count: int) -> str:
+    return f"{count:,}" if count < 10**15 else "over 10^15"
 
 
 def _digest(file: str) -> str:

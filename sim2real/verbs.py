@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from tyro.conf import Positional, arg
 
 from sim2real.files import require_writable, unused
-from sim2real.output import Outcome, audited, can_write, pairs, published, table
+from sim2real.output import Outcome, audited, can_write, evaluated, pairs, published, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sim2real.domains import Domain
+    from sim2real.task import Task
     from sim2real.training.run import Run
 
 Pairs = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE ...")]
@@ -35,6 +36,15 @@ class Command:
         raise NotImplementedError("def run(self) -> Outcome")
 
 
+def named_task(reference: str, options: tuple[str, ...] = ()) -> Task:
+    """The task that a command line names, with its NAME=VALUE options."""
+    from sim2real.registry import load_task
+    from sim2real.training.pretrained import refuse_policy
+
+    refuse_policy(reference)
+    return load_task(reference, **pairs(options))
+
+
 @dataclass(frozen=True, kw_only=True)
 class OfRun(Command):
     """What the verbs that load a run have."""
@@ -50,6 +60,9 @@ class OfRun(Command):
 
     def loading(self) -> dict[str, Any]:
         """The arguments of `load_run` and `resume`."""
+        from sim2real.training.pretrained import refuse_policy
+
+        refuse_policy(self.task or "")
         return {
             "task": self.task,
             "task_options": pairs(self.task_options),
@@ -96,11 +109,12 @@ class Audit(Command):
         """Call `sim2real.audit`."""
         from sim2real.domains import default_domain
         from sim2real.evaluation.audit import audit
-        from sim2real.registry import load_task
         from sim2real.simulation.foreign import find_foreign
+        from sim2real.training.pretrained import refuse_policy
 
+        refuse_policy(self.task)
         if find_foreign(self.task) is None:
-            task: Any = load_task(self.task, **pairs(self.task_options))
+            task: Any = named_task(self.task, self.task_options)
             domain = self.domain or default_domain(task)
         else:
             task, domain = self.task, self.domain or "randomized"
@@ -143,7 +157,7 @@ class Publish(OfPolicy):
             seed=self.seed,
         )
         card = read_card(folder)
-        return Outcome(card, [table(f"{folder}", card["domains"])], page=folder / "card.md")
+        return Outcome(card, [evaluated(str(folder), card["domains"])], page=folder / "card.md")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +231,10 @@ class List(Command):
     def run(self) -> Outcome:
         """Read the registries."""
         from sim2real.domains import preset_domains, task_domains
-        from sim2real.registry import load_task, task_names
+        from sim2real.registry import task_names
 
         names = [self.task] if self.task else task_names()
-        tasks = {name: task_domains(load_task(name)) for name in names}
+        tasks = {name: task_domains(named_task(name)) for name in names}
         rows = [
             {"task": name, "domain": domain.name, "about": domain.about}
             for name, domains in tasks.items()

@@ -151,3 +151,26 @@ def test_report_opens_from_disk(browser: Any, tmp_path: Path) -> None:
     assert width <= window
     loaded = browser.execute_script("return performance.getEntriesByType('resource').length")
     assert loaded == 0
+
+
+LABELS = """
+return Array.from(document.querySelectorAll('figure svg text'), text => {
+  const svg = text.closest('svg');
+  return parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a;
+});
+"""
+
+
+def test_figures_are_legible_on_a_telephone(browser: Any, tmp_path: Path) -> None:
+    """Figures are wider than the screen and scroll by themselves; the page does not."""
+    write_report(tmp_path, measured.report(measured.results(), name="demo"))
+    screen = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        browser.get((tmp_path / "index.html").as_uri())
+        sizes = browser.execute_script(LABELS)
+        width = browser.execute_script("return document.documentElement.scrollWidth")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert min(sizes) >= 10.5  # px
+    assert width <= 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from sim2real import cli
+from sim2real.arguments import GENERAL
 from sim2real.evaluation.rollout import load_rows
 from sim2real.output import pairs
 
@@ -270,3 +272,28 @@ def test_resume_says_what_is_not_there_and_what_is_finished(
     assert f"{run} was finished before; `--steps MORE` extends it\n" in capsys.readouterr().err
     assert sim2real("resume", tmp_path / "none") == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"
+
+
+def test_the_help_lists_every_general_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        sim2real("--help")
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in GENERAL)
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_a_misspelt_policy_has_a_suggestion(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every verb that takes a task or a run, by position or by --task."""
+    command = cli.VERBS[verb]
+    fields = {field.name for field in dataclasses.fields(command)}
+    needed = ["--domain", "nominal"] if verb == "transfer" else []
+    needed += ["--out", tmp_path / "out"] if verb == "publish" else []
+    if fields & {"task", "source", "teacher", "policy", "path"}:
+        assert sim2real(verb, "pretrained:hoper", *needed) == 2
+        assert "did you mean 'pretrained:hopper'?" in capsys.readouterr().err
+    if "task" in fields and fields & {"source", "teacher", "policy", "path"}:
+        assert sim2real(verb, "pretrained:ant", *needed, "--task", "pretrained:hopper") == 2
+        error = capsys.readouterr().err
+        assert "pretrained:hopper is a policy, not a task; did you mean 'hopper'?" in error

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import measured
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -50,12 +51,16 @@ def test_public_objects_describe_themselves_in_a_line(tmp_path: Path) -> None:
     run = load_run("pretrained:hopper")
     rows = s2r.evaluate(run.policy, "hopper", "randomized", episodes=1)
     domain = s2r.load_domain("hopper", "randomized")
+    simulation = s2r.Simulation("hopper", domain, num_envs=2)
+    simulation.reset()
     for one, said in (
         (domain, "Domain('randomized', dynamics="),
         (run, "hopper in "),
         (run.checkpoint, "Checkpoint("),
         (run.task, "Hopper()"),
-        (s2r.Simulation("hopper", domain, num_envs=2), "Simulation('hopper', 'randomized', num_"),
+        (run.policy, "MlpActorCriticPolicy(observation (11,), action (3,), "),
+        (simulation, "Simulation('hopper', 'randomized', num_"),
+        (simulation.step(np.zeros((2, 3))), "Transition(2 worlds, mean reward "),
         (s2r.make_vec_env("hopper", domain, num_envs=2), "SimVecEnv(Simulation('hopper'"),
         (rows[0], "Row('randomized', seed=0, episode=0, total="),
         (rows, "(Row("),

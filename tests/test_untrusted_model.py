@@ -36,12 +36,27 @@ def changed(before: str, after: str) -> str:
         ("<worldbody>", '<worldbody><geom size="-1"/>', "size 0 must be positive"),
         ("<worldbody>", '<worldbody><geom size="1" pos="nan 0 0"/>', "geom_pos is not a number"),
         ("<worldbody>", '<worldbody><geom size="1" friction="-1 0 0"/>', "geom_friction is below"),
-        ("<worldbody>", '<size nkey="1000000000"/><worldbody>', "nkey is over 1,000,000"),
+        *(
+            ("<worldbody>", f"<size {name}='1000000000'/><worldbody>", f"{name} is over 1,000,000")
+            for name in ("nkey", "nuserdata", "nstack", "njmax", "nconmax", "nuser_sensor")
+        ),
+        ("<worldbody>", '<size memory="9G"/><worldbody>', "memory is over 4G"),
         ("</mujoco>", "", "is not valid"),
         (
             "<worldbody>",
             '<worldbody><replicate count="1000000000"><geom size="1"/></replicate>',
             "count is over 1,000,000",
+        ),
+        (
+            "<worldbody>",
+            '<worldbody><replicate count="1000"><replicate count="1000"><geom size="1"/>'
+            "</replicate></replicate>",
+            "with its replicas it has 2,001,0.. elements, over 100,000",
+        ),
+        (
+            "<worldbody>",
+            '<worldbody><body><flexcomp name="f" type="grid" count="100 100 100"/></body>',
+            "with its replicas it has 1,000,0.. elements, over 100,000",
         ),
         (
             "<worldbody>",
@@ -57,6 +72,12 @@ def test_a_model_that_cannot_be_used(before: str, after: str, message: str, tmp_
         Simulation(load_task(own_task(tmp_path, changed(before, after))), threads=1)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 20
+
+
+def test_a_model_with_many_replicas_within_the_limit(tmp_path: Path) -> None:
+    lots = '<worldbody><replicate count="100"><replicate count="10"><site/></replicate></replicate>'
+    task = load_task(own_task(tmp_path, changed("<worldbody>", lots)))
+    assert task.compile().nsite >= 1000
 
 
 @pytest.mark.parametrize(("timestep", "message"), [("1e-8", "2,000,000 physics steps"), ("0", "0")])

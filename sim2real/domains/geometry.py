@@ -49,6 +49,9 @@ _WIDTH = {
     "site_tilt": 3,
 }
 """Arrays that the geometry is written in, and tables of it: numbers a row."""
+_LENGTHS = ("geom_size", "geom_pos", "body_pos", "jnt_pos", "site_pos")
+LONGEST = 1e4
+"""Meters that a part is made long, or moved away from its body, at most."""
 
 
 class Shape:
@@ -82,7 +85,16 @@ class Shape:
         for joint in np.flatnonzero(self.arrays["jnt_tilt"].any(axis=1)).tolist():
             turn = matrices(_quat(self.arrays["jnt_tilt"][joint]))
             self.arrays["jnt_axis"][joint] = turn @ self.arrays["jnt_axis"][joint]
+        self._check_lengths()
         close_loops(self._model, self.arrays)
+
+    def _check_lengths(self) -> None:
+        """UserError for what becomes longer than any robot is."""
+        for name in _LENGTHS:
+            made = self.arrays[name][self.arrays[name] != getattr(self._model, name)]
+            worst = np.abs(made).max(initial=0.0)
+            if not worst <= LONGEST:
+                raise UserError(f"{name} becomes {worst:.3g} m; allowed: at most {LONGEST:,.0f} m")
 
     def _stretch(self, body: int, axis: Array, factor: float) -> None:
         """Stretch a link along `axis` about the joint that it hangs on; what hangs on it moves."""

@@ -206,6 +206,7 @@ def _worlds(
     env = WorkerVecEnv(subject, domain, size, seed, threads, actions=actions)
     with contextlib.closing(env):
         _check_spaces(policy, env, subject.name)
+        _check_weights(policy)
         yield env
 
 
@@ -312,7 +313,17 @@ def simulation_for(
     if privileged:
         _check_columns(terms, simulation)
     _check_spaces(policy, simulation, task.name)
+    _check_weights(policy)
     return simulation
+
+
+def _check_weights(policy: Policy) -> None:
+    """UserError for a policy of Torch, or of SB3, with weights that are not finite."""
+    module: Any = getattr(policy, "policy", policy)
+    tensors = module.state_dict() if hasattr(module, "state_dict") else {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"the policy's {name} has numbers that are not finite")
 
 
 def _check_columns(terms: Sequence[ObservationTerm], simulation: Simulation) -> None:

@@ -155,9 +155,8 @@ def _map_of_space(
         return normalized
     if _equal(space, here):
         return None
-    raise UserError(
-        f"the policy acts in {_words(space)}; allowed: the range {_words(own)}, or [-1, 1]"
-    )
+    allowed = dict.fromkeys([range_words(own), range_words(normalized.space)])
+    raise UserError(f"the policy acts in {range_words(space)}; allowed: {' or '.join(allowed)}")
 
 
 def _equal(one: spaces.Box, other: spaces.Space[Any]) -> bool:
@@ -168,7 +167,8 @@ def _equal(one: spaces.Box, other: spaces.Space[Any]) -> bool:
     return all(np.allclose(a, b, rtol=1e-6, atol=0.0) for a, b in bounds)
 
 
-def _words(space: spaces.Box) -> str:
+def range_words(space: spaces.Box) -> str:
+    """`[-1, 1]`; of actions with several ranges, each of them once."""
     low, high = space.low.tolist(), space.high.tolist()
     ends = list(dict.fromkeys(zip(low, high, strict=True)))
     return ", ".join(f"[{a:g}, {b:g}]" for a, b in ends)

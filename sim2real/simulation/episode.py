@@ -55,6 +55,12 @@ class Transition:
     final_observation: Array
     episodes: tuple[Episode, ...]
 
+    def __repr__(self) -> str:
+        worlds = f"{len(self.reward)} world{'s' if len(self.reward) != 1 else ''}"
+        return (
+            f"Transition({worlds}, mean reward {np.mean(self.reward):.4g}, {len(self.ended)} ended)"
+        )
+
 
 @dataclass(frozen=True)
 class Ends:

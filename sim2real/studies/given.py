@@ -10,6 +10,7 @@ from pathlib import Path
 import safetensors.torch
 
 from sim2real.domains import Domain
+from sim2real.errors import ChangedError, UserError
 from sim2real.files import user_path
 from sim2real.registry import load_task
 from sim2real.studies.config import StudyConfig
@@ -33,7 +34,7 @@ class Given:
     @classmethod
     def of(cls, run: Run) -> Given:
         """What a study needs to know of a run; UserError if the task is another."""
-        _ = run.task  # compared with the run's contract when it is first used
+        _ = run.task, run.policy  # compared with what was saved when they are first used
         recipe = run.config.parsed_recipe()
         return cls(run.reference, digest_of(run), recipe, run.domain, run.step)
 
@@ -46,7 +47,13 @@ def given_runs(config: StudyConfig) -> tuple[Given, ...]:
     if not config.source.run:
         return ()
     task = load_task(config.task, **config.task_options)
-    return tuple(Given.of(load_run(_place(one), task=task)) for one in config.source.run)
+    try:
+        return tuple(Given.of(load_run(_place(one), task=task)) for one in config.source.run)
+    except ChangedError as error:
+        raise UserError(
+            f"{error.what}; a study starts from runs of its task as it is: train the run again, or "
+            "restore the task"
+        ) from None
 
 
 def digest_of(run: Run) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.evaluation import metrics
+from sim2real.evaluation.formats import label
 from sim2real.evaluation.statistics import Estimate, interval, of_seeds, of_units
 
 Floats = NDArray[np.float64]
@@ -175,19 +176,26 @@ class Scale:
 
 
 def far_above(scores: Mapping[str, float]) -> list[str]:
-    """A problem for each score far above 1: the oracle is not what can be reached."""
+    """The problem of scores far above 1: the oracle is not what can be reached."""
+    found = {name: score for name, score in scores.items() if score > 1 + FAR}
+    if not found:
+        return []
     return [
-        f"the score of {name} is {score:.2f}, far above 1: the oracle is not the best that this "
-        "domain allows; train it for more steps"
-        for name, score in scores.items()
-        if score > 1 + FAR
+        f"{_scores_of(found)} far above 1: the oracle is not the best that this domain allows; "
+        "train it for more steps"
     ]
 
 
 def far_below(scores: Mapping[str, float]) -> list[str]:
-    """A hint for each score far below 0; such a target stays in, or failures would be hidden."""
-    return [
-        f"the score of {name} is {score:.2f}, far below 0: it is worse than random actions"
-        for name, score in scores.items()
-        if score < -FAR
-    ]
+    """A hint on scores far below 0; such a target stays in, or failures would be hidden."""
+    found = {name: score for name, score in scores.items() if score < -FAR}
+    return [f"{_scores_of(found)} far below 0: worse than random actions"] if found else []
+
+
+def _scores_of(scores: Mapping[str, float]) -> str:
+    """`the score of scratch is 1.40,`; of several, `the scores of scratch (1.40) and ... are`."""
+    if len(scores) == 1:
+        ((name, score),) = scores.items()
+        return f"the score of {label(name)} is {score:.2f},"
+    *first, last = [f"{label(name)} ({score:.2f})" for name, score in scores.items()]
+    return f"the scores of {', '.join(first)} and {last} are"

@@ -7,15 +7,17 @@ policy gave, and a policy that is loaded must give them again.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
+from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.config import Config, parse
-from sim2real.errors import UserError
+from sim2real.errors import ChangedError, UserError
 from sim2real.policies.normalizer import normalizers
+from sim2real.simulation.actions import range_words
 from sim2real.task import Array
 
 COUNT = 4
@@ -26,10 +28,13 @@ Rows = Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=1
 
 
 class Answers(Config):
-    """Observations and the actions that were given, one row each."""
+    """Observations and the actions that were given, one row each, and the range of actions."""
 
     observations: Rows
     actions: Rows
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    """None in a checkpoint of an older version."""
 
 
 def answers_of(policy: BasePolicy) -> dict[str, Any]:
@@ -37,7 +42,9 @@ def answers_of(policy: BasePolicy) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     (size,) = policy.observation_space.shape or (0,)
     seen = _rounded(rng.normal(size=(COUNT, size)) * _spread(policy, size) + _center(policy, size))
-    return {"observations": seen.tolist(), "actions": _rounded(_act(policy, seen)).tolist()}
+    given, space = _rounded(_act(policy, seen)), cast(spaces.Box, policy.action_space)
+    bounds = {"low": space.low.tolist(), "high": space.high.tolist()}
+    return {"observations": seen.tolist(), "actions": given.tolist(), **bounds}
 
 
 def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
@@ -49,15 +56,30 @@ def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
         return
     answers = parse(Answers, stored, f"{where}: stored answers")
     seen, expected = (_array(one) for one in (answers.observations, answers.actions))
-    space: Any = policy.action_space
+    space = cast(spaces.Box, policy.action_space)
     shapes = seen.shape[1:], expected.shape[1:], len(seen)
     if shapes != (policy.observation_space.shape, space.shape, len(expected)):
         raise UserError(f"{where}: the stored answers are of another shape than the policy's")
+    _require_range(answers, space, where)
     off = np.abs(_act(policy, seen) - expected) / (space.high - space.low)
     if not (off <= TOLERANCE).all():
-        raise UserError(
+        raise ChangedError(
             f"{where}: the policy acts otherwise than when it was saved, by {off.max():.1%} of the "
-            "actions' range; its config.yaml or task.json was changed; --accept-changes goes on"
+            "actions' range; its config.yaml or task.json was changed"
+        )
+
+
+def _require_range(answers: Answers, space: spaces.Box, where: str) -> None:
+    """UserError if the actions have another range than when the answers were stored."""
+    if answers.low is None or answers.high is None:
+        return
+    if (list(answers.low), list(answers.high)) != (space.low.tolist(), space.high.tolist()):
+        before = ", ".join(
+            f"[{a:g}, {b:g}]" for a, b in zip(answers.low, answers.high, strict=False)
+        )
+        raise ChangedError(
+            f"{where}: the policy acts otherwise than when it was saved: in "
+            f"{range_words(space)}, not in {before}; its task.json was changed"
         )
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from sim2real.config import Config, parse
 from sim2real.domains.digest import model_digest
-from sim2real.errors import UserError
+from sim2real.errors import ChangedError, UserError
 from sim2real.files import read_json
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.contract import observation_space
@@ -307,8 +307,7 @@ def require_unchanged(
         if accept:
             return
         words = [f"{one.item} is {one.source} in the run, {one.target} now" for one in lines]
-        told = "; ".join(words)
-        raise UserError(f"{path}: the task has changed: {told}; --accept-changes goes on")
+        raise ChangedError(f"{path}: the task has changed: {'; '.join(words)}")
     now = hashes_of(simulation.task)
     changed = [word for key, word in HASHES.items() if _differ(before.get(key), now.get(key))]
     if changed and not accept:

@@ -28,7 +28,7 @@ from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.references import cached
 from sim2real.registry import load_task
 from sim2real.simulation import ActionMap, Simulation
-from sim2real.simulation.actions import Choice, chosen_map
+from sim2real.simulation.actions import Choice, chosen_map, range_words
 from sim2real.task import Task
 from sim2real.training import checkpoint as checkpoints
 from sim2real.training.answers import answers_of
@@ -124,7 +124,10 @@ def read_foreign(
     own = simulation.action_range
     actor, critic = _layers(zip_, name)
     _check_sizes(zip_, name, simulation.observation_space, own)
-    action_space = _action_space(zip_.values, own.shape) or own
+    described = _action_space(zip_.values, own.shape)
+    if described is None:
+        _warn_of_silence(zip_, own)
+    action_space = described or own
     try:
         action_map = chosen_map(action_space, own, own)
     except UserError as error:
@@ -227,6 +230,16 @@ def _statistics(
             stacklevel=4,
         )
     return None
+
+
+def _warn_of_silence(zip_: Zip, own: spaces.Box) -> None:
+    """Say what could not be compared, as the readable text of the zip does not have it."""
+    what = "the range of its actions" if zip_.values else "its spaces and hyper-parameters"
+    warnings.warn(
+        f"{zip_.path} says nothing of {what}, so they were not compared with the task's; its "
+        f"actions are taken in {range_words(own)}",
+        stacklevel=4,
+    )
 
 
 def _action_space(values: Mapping[str, Any], shape: tuple[int, ...]) -> spaces.Box | None:

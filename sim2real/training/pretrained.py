@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sim2real.errors import unknown
+from sim2real.errors import UserError, unknown
 from sim2real.files import read_json
 
 FOLDER = Path(__file__).resolve().parents[1] / "policies" / "pretrained"
@@ -29,10 +29,17 @@ def find_run(reference: Path | str) -> Path:
     text = str(reference)
     if not text.startswith(PREFIX):
         return Path(reference)
-    name = text.removeprefix(PREFIX)
-    if name not in pretrained_names():
-        raise unknown("pretrained policy", name, pretrained_names())
-    return FOLDER / name
+    names = [f"{PREFIX}{name}" for name in pretrained_names()]
+    if text not in names:
+        raise unknown("policy", text, names)
+    return FOLDER / text.removeprefix(PREFIX)
+
+
+def refuse_policy(reference: str) -> None:
+    """UserError for a `pretrained:` name where a task is needed; it names the policy's task."""
+    if reference.startswith(PREFIX):
+        task = read_card(reference)["task"]
+        raise UserError(f"{reference} is a policy, not a task; did you mean {task!r}?")
 
 
 def reference_of(path: Path) -> str:

@@ -30,6 +30,7 @@ from sim2real.policies.asymmetric import (
     AsymmetricSACPolicy,
     AsymmetricTD3Policy,
 )
+from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.task import ObservationTerm
 
@@ -234,6 +235,12 @@ ASYMMETRIC: dict[str, type[BasePolicy]] = {
     "td3": AsymmetricTD3Policy,
 }
 """The policies of a privileged recipe."""
+PLAIN: dict[str, type[BasePolicy]] = {
+    "ppo": MlpActorCriticPolicy,
+    "sac": MlpSACPolicy,
+    "td3": MlpTD3Policy,
+}
+"""The policies of all others."""
 
 
 def load_recipe(
@@ -348,11 +355,11 @@ def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
 
 def _policy_and_options(
     recipe: AnyRecipe, action_space: spaces.Space[Any], terms: Sequence[ObservationTerm]
-) -> tuple[str | type[BasePolicy], dict[str, Any]]:
+) -> tuple[type[BasePolicy], dict[str, Any]]:
     """The policy class and the other arguments of the SB3 algorithm."""
     options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
     if not recipe.needs_privileged:
-        return "MlpPolicy", options
+        return PLAIN[recipe.algorithm], options
     networks = {**options["policy_kwargs"], "normalize": recipe.normalize_observations}
     del networks["features_extractor_class"]
     networks |= {"observation_terms": terms, "privileged_actor": recipe.privileged_actor}

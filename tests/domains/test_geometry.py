@@ -142,6 +142,13 @@ def test_a_narrower_distribution_takes_the_variants_within():
     ("dynamics", "message"),
     [
         ([lengthened(-1.0)], "must be greater than 0"),
+        ([lengthened(1e19)], r"becomes .*e\+18 m; allowed: at most 10,000 m"),
+        ([lengthened({"log_uniform": [1.0, 1e19]})], r"m; allowed: at most 10,000 m"),
+        ([{"field": "geom_size", "of": "foot_geom", "scale": 1e7}], "geom_size becomes"),
+        (
+            [{"field": "body_pos", "of": "leg", "component": "z", "add": {"normal": [0.0, 1e6]}}],
+            "body_pos becomes",
+        ),
         ([{"field": "link_length", "of": "thigh", "set": 1.0}], "takes scale, not set"),
         ([lengthened(1.1), {"field": "geom_size", "of": "thigh_geom", "scale": 2.0}], "same entry"),
         ([lengthened(1.1), {"field": "body_pos", "of": "leg", "scale": 2.0}], "same entry"),

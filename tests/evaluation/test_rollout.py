@@ -13,6 +13,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import act, by_domain, evaluate, load_rows, returns, save_rows
 from sim2real.simulation import Simulation
+from sim2real.simulation.vec_env import make_vec_env
 
 
 class Linear:
@@ -222,3 +223,16 @@ def test_a_domain_given_twice_runs_once() -> None:
     heavy = [Domain(dynamics=[{"field": "body_mass", "scale": scale}]) for scale in (2.0, 3.0)]  # type: ignore[arg-type]
     rows = evaluate(Linear(11, 3), "hopper", heavy, episodes=1)
     assert [row.domain for row in rows] == ["custom (1)", "custom (2)"]
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "SAC", "TD3"])
+@pytest.mark.parametrize("kind", ["model", "policy"])
+def test_weights_that_are_not_finite_are_named(algorithm: str, kind: str) -> None:
+    torch, sb3 = pytest.importorskip("torch"), pytest.importorskip("stable_baselines3")
+    env = make_vec_env("cartpole", num_envs=2)
+    model = getattr(sb3, algorithm)("MlpPolicy", env, device="cpu")
+    name, tensor = list(model.policy.named_parameters())[1]
+    with torch.no_grad():
+        tensor.fill_(float("nan"))
+    with pytest.raises(UserError, match=rf"^the policy's {name} has numbers that are not finite$"):
+        evaluate(model if kind == "model" else model.policy, "cartpole", "nominal")

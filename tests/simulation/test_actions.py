@@ -11,6 +11,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.simulation import ActionMap, Simulation
+from sim2real.simulation.actions import chosen_map
 from sim2real.simulation.env import Sim2RealEnv
 from sim2real.simulation.vec_env import make_vec_env
 from sim2real.simulation.vector_env import Sim2RealVectorEnv
@@ -110,7 +111,7 @@ def test_an_evaluation_takes_actions_as_the_policy_gives_them():
     assert rows[0] == rows[1]
     np.testing.assert_allclose([r.total for r in rows[2]], [r.total for r in rows[0]], rtol=1e-5)
     wrong = Constant(0.0, spaces.Box(-2.0, 2.0, (1,), np.float32))
-    with pytest.raises(UserError, match=r"acts in \[-2, 2\]; allowed: the range \[0, 200\], or"):
+    with pytest.raises(UserError, match=r"acts in \[-2, 2\]; allowed: \[0, 200\] or \[-1, 1\]"):
         evaluate(wrong, LIFT, Domain(name="plain", about="x"), episodes=1)
 
 
@@ -147,6 +148,17 @@ def test_bad_choices_are_refused(make):
         make(SLIDER, actions="normal")
     with pytest.raises(UserError, match="has 2 actions"):
         make(SLIDER, actions=ActionMap((0.0, 0.0), (1.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("own", "allowed"),
+    [((0.0, 200.0), r"\[0, 200\] or \[-1, 1\]"), ((-1.0, 1.0), r"\[-1, 1\]")],
+)
+def test_another_range_is_refused_with_what_is_allowed(own, allowed):
+    space, given = spaces.Box(*own, (2,)), spaces.Box(-3.0, 3.0, (2,))
+    message = rf"^the policy acts in \[-3, 3\]; allowed: {allowed}$"
+    with pytest.raises(UserError, match=message):
+        chosen_map(given, space, space)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,20 @@ def test_a_run_of_another_contract_is_refused_at_the_start(tmp_path: Path) -> No
     (path / "task.json").write_text(json.dumps(info))
     with (
         pytest.warns(UserWarning, match=r"edited since it was made: task\.json"),
-        pytest.raises(UserError, match="observation order is velocity pole cart in the run"),
+        pytest.raises(UserError, match="observation order is velocity pole cart in the run") as one,
+    ):
+        Plan(config(tmp_path, path))
+    assert "accept" not in str(one.value)
+    assert "train the run again, or restore the task" in str(one.value)
+
+
+def test_a_run_whose_policy_acts_otherwise_is_refused_at_the_start(tmp_path: Path) -> None:
+    options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [6]}
+    path = tmp_path / "run"
+    pretrain("cartpole", "nominal", steps=64, options=options, out=path, num_envs=4, progress=False)
+    (path / "config.yaml").write_text((path / "config.yaml").read_text().replace("tanh", "relu"))
+    with (
+        pytest.warns(UserWarning, match=r"edited since it was made: config\.yaml"),
+        pytest.raises(UserError, match=r"acts otherwise.*; a study starts from runs of its task"),
     ):
         Plan(config(tmp_path, path))

@@ -93,3 +93,14 @@ def test_scores_far_outside() -> None:
     scores = {"a": 1.2, "b": 1.6, "c": -0.2, "d": -0.46}
     assert [line.split(" is ")[0] for line in far_above(scores)] == ["the score of b"]
     assert [line.split(" is ")[0] for line in far_below(scores)] == ["the score of d"]
+
+
+def test_scores_far_outside_are_one_line_with_the_labels_of_the_methods() -> None:
+    (high,) = far_above({"zero-shot": 0.5, "fine_tune": 1.6, "plain": 1.55, "scratch": 1.4})
+    assert high == (
+        "the scores of fine-tune (1.60), plain fine-tuning (1.55) and from scratch (1.40) are far "
+        "above 1: the oracle is not the best that this domain allows; train it for more steps"
+    )
+    (low,) = far_below({"fine_tune": -0.5, "scratch": -0.4})
+    assert low.startswith("the scores of fine-tune (-0.50) and from scratch (-0.40) are far below")
+    assert far_above({"a": 1.0}) == far_below({"a": 0.0}) == []

@@ -146,7 +146,7 @@ def test_the_source_is_scored_with_an_oracle_as_a_target_is(results: Results) ->
         (trained(-1), "does not beat random actions"),
         (trained(200, seeds=1), "single seed"),
         (trained(10), "does not beat the untouched"),
-        (trained(80), "the score of fine_tune is 1.50, far above 1"),
+        (trained(80), "the score of fine-tune is 1.50, far above 1"),
     ],
 )
 def test_a_target_with_an_unsound_oracle_is_left_out_of_scores(
@@ -182,7 +182,7 @@ def test_a_score_far_below_zero_is_told_and_stays_in(results: Results) -> None:
     summary = summarize(dataclasses.replace(results, targets={"far": Target(far.place, methods)}))
     found = summary["targets"]["far"]
     assert found["problems"] == []
-    assert any("fine_tune is -0.50, far below 0" in hint for hint in found["hints"])
+    assert any("fine-tune is -0.50, far below 0" in hint for hint in found["hints"])
     assert summary["overall"]["fine_tune"]["value"] == pytest.approx(-0.5, **CLOSE)
 
 

@@ -232,11 +232,45 @@ def test_an_edited_bound_of_an_old_run_is_refused(cartpole: Path, tmp_path: Path
         _ = load_run(tmp_path / "run").task
 
 
+LIFT = Path(__file__).parents[1] / "robots" / "lift.py"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_run_whose_action_range_was_edited_is_refused(
+    verb: str, lift: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It acts in [-1, 1], which a map takes to [0, 200]; now it says that it acts in [0, 200]."""
+    info = read_json(lift / "task.json")
+    info["action_space"] |= info.pop("action_map")
+    (lift / "task.json").write_text(json.dumps(info))
+    seal(lift)
+    words = VERBS[verb].format(run=lift, out=tmp_path)
+    error, _ = refused(words, capsys)
+    assert "acts otherwise than when it was saved: in [0, 200], not in [-1, 1]" in error
+    assert "--accept-changes goes on" in error
+
+
+@pytest.fixture
+def lift(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    pretrain(str(LIFT), "nominal", steps=64, options=OPTIONS, out=path, **SMALL)
+    return path
+
+
+def test_python_is_given_its_own_option(cartpole: Path, tmp_path: Path) -> None:
+    shutil.copytree(cartpole, tmp_path / "run")
+    text = (cartpole / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(text.replace("tanh", "relu"))
+    seal(tmp_path / "run")
+    with pytest.raises(UserError, match="accept_changes=True goes on"):
+        _ = load_run(tmp_path / "run").policy
+
+
 def test_changes_that_are_accepted_are_used(edited: Callable[[str, str, str], Path]) -> None:
     path = edited("config.yaml", "activation: tanh", "activation: relu")
     with pytest.warns(UserWarning, match="edited since it was made: config"):
         policy = load_run(path, accept_changes=True).policy
-    assert "ReLU" in str(policy)
+    assert "ReLU" in str(list(policy.modules()))
     seal(path)
     with pytest.raises(UserError, match="acts otherwise"):
         _ = load_run(path).policy

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import resource
 import time
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def test_a_policy_of_another_range_is_refused(tmp_path: Path) -> None:
     )
     PPO("MlpPolicy", env, device="cpu").save(tmp_path / "wide.zip")
     with pytest.raises(
-        UserError, match=r"wide.zip: the policy acts in \[-2, 2\]; allowed: the range"
+        UserError, match=r"wide.zip: the policy acts in \[-2, 2\]; allowed: \[-1, 1\]$"
     ):
         load_foreign(tmp_path / "wide.zip", load_task("hopper"))
 
@@ -133,8 +133,26 @@ def test_code_in_the_zip_does_not_run(tmp_path: Path) -> None:
     assert marker.exists()
     marker.unlink()
 
-    load_foreign(path, load_task("hopper"))
+    with pytest.warns(UserWarning, match="says nothing of the range of its actions"):
+        load_foreign(path, load_task("hopper"))
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("data", [None, b"", b"junk", b"[1]", b"{}"])
+def test_a_zip_that_says_nothing_of_itself_is_reported(data: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    saved(path, "ppo")
+    if data is None:
+        rewrite(path, drop=("data",))
+    else:
+        rewrite(path, data=data)
+    with pytest.warns(UserWarning, match="says nothing") as caught:
+        load_foreign(path, load_task("hopper"))
+    (said,) = [str(one.message) for one in caught]
+    assert said == (
+        f"{path} says nothing of its spaces and hyper-parameters, so they were not compared with "
+        "the task's; its actions are taken in [-1, 1]"
+    )
 
 
 def test_code_in_the_weights_does_not_run(tmp_path: Path) -> None:
@@ -182,10 +200,11 @@ def test_other_bad_input(tmp_path: Path) -> None:
         load_foreign(path, hopper)
 
 
-def rewrite(path: Path, **parts: bytes) -> None:
-    """Replace parts of a zip; compressed, as SB3 itself stores them."""
+def rewrite(path: Path, drop: tuple[str, ...] = (), **parts: bytes) -> None:
+    """Replace or drop parts of a zip; compressed, as SB3 itself stores them."""
     with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
+        kept = [name for name in archive.namelist() if name not in drop]
+        entries = {name: archive.read(name) for name in kept}
     names = {name.replace(".", "_"): name for name in entries}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in {**entries, **{names[key]: data for key, data in parts.items()}}.items():
@@ -259,16 +278,33 @@ def test_zeros_within_the_weights_are_not_unpacked(tmp_path: Path) -> None:
         load_foreign(path, load_task("hopper"))
 
 
-def test_flipped_bytes_are_one_line(tmp_path: Path) -> None:
+def parts_used(path: Path) -> tuple[int, int]:
+    """Bytes of the parts of a zip that a policy is read from, and of the whole file."""
+    with zipfile.ZipFile(path) as archive:
+        used = [archive.getinfo(name).compress_size for name in ("policy.pth", "data")]
+    return sum(used), path.stat().st_size
+
+
+def test_flipped_bytes_are_refused_or_change_nothing(tmp_path: Path) -> None:
+    """A flipped bit in what is read is refused in one line; elsewhere it changes no action."""
     path, task = tmp_path / "model.zip", load_task("hopper")
-    saved(path, "ppo", net_arch=[4])
-    whole, rng = path.read_bytes(), np.random.default_rng(0)
-    for _ in range(60):
+    model, seen = saved(path, "ppo", net_arch=[4]), np.random.default_rng(1).normal(size=(9, 11))
+    expected, _ = model.predict(seen, deterministic=True)
+    whole, rng, (used, size) = path.read_bytes(), np.random.default_rng(0), parts_used(path)
+    refusals, flips = [], 60
+    for place in rng.integers(len(whole), size=flips):
         damaged = bytearray(whole)
-        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
-        with contextlib.suppress(UserError):
-            load_foreign(path, task)
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                policy = load_foreign(path, task)
+        except UserError as error:
+            refusals.append(str(error))
+        else:
+            np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0], expected)
+    assert not any("\n" in one for one in refusals)
+    assert len(refusals) / flips > 0.8 * used / size > 0.2
 
 
 @pytest.mark.parametrize("critics", [1, 2, 3])

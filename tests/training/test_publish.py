@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +107,19 @@ def test_commands_accept_and_list_it(capsys: pytest.CaptureFixture[str]) -> None
 def test_publish_is_a_command(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["publish", str(run.path), "--out", str(tmp_path / "a"), "--episodes", "2"]
     assert cli.main([*words, "--domains", "hard"]) == 0
-    assert "card.md" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "card.md" in shown
+    assert "(95 % interval over the episodes of this" in " ".join(shown.split())
+    assert "failure_interval" not in shown.replace(" ", "_")
+    assert not re.search(r"\d\.\d{3}|\bNone\b|\[\d", shown)  # rounded; no raw values
     assert cli.main(words) == 2
     assert "exists already" in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_told_with_the_nearest_match(shelf: Path) -> None:
-    with pytest.raises(UserError, match="unknown pretrained policy 'cartpol'; did you mean 'cartp"):
+    with pytest.raises(
+        UserError, match="unknown policy 'pretrained:cartpol'; did you mean 'pretrained:cartp"
+    ):
         load_run("pretrained:cartpol")
     with pytest.raises(UserError, match="without training state; transfer it"):
         resume("pretrained:cartpole")
