@@ -24,6 +24,9 @@ COUNT = 4
 TOLERANCE = 1e-3
 """Of the width of an action's range: far more than processors differ by."""
 
+ROUNDING = 1e-5
+"""Of the width of an action's range, by which a stored action may lie outside."""
+
 Rows = Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=100)]
 
 
@@ -61,8 +64,10 @@ def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
     if shapes != (policy.observation_space.shape, space.shape, len(expected)):
         raise UserError(f"{where}: the stored answers are of another shape than the policy's")
     _require_range(answers, space, where)
-    off = np.abs(_act(policy, seen) - expected) / (space.high - space.low)
-    if not (off <= TOLERANCE).all():
+    width = space.high - space.low
+    off = np.abs(_act(policy, seen) - expected) / width
+    outside = np.maximum(space.low - expected, expected - space.high) / width
+    if not (off <= TOLERANCE).all() or (outside > ROUNDING).any():
         raise ChangedError(
             f"{where}: the policy acts otherwise than when it was saved, by {off.max():.1%} of the "
             "actions' range; its config.yaml or task.json was changed"

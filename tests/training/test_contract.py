@@ -22,6 +22,7 @@ from sim2real.training.pretrained import find_run, pretrained_names
 from sim2real.training.publish import publish
 from sim2real.training.run import load_run, seal
 from sim2real.transfer.api import transfer
+from tests.mutations.cases import sign
 
 OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [6]}
 SMALL: dict[str, Any] = {"num_envs": 4, "progress": False}
@@ -248,6 +249,22 @@ def test_a_run_whose_action_range_was_edited_is_refused(
     error, _ = refused(words, capsys)
     assert "acts otherwise than when it was saved: in [0, 200], not in [-1, 1]" in error
     assert "--accept-changes goes on" in error
+
+
+def test_an_edited_action_range_of_an_older_run_is_refused(lift: Path) -> None:
+    """Its stored answers lie in [-1, 1], some below 0; their range was not noted."""
+    info = read_json(lift / "task.json")
+    info["action_space"] |= info.pop("action_map")
+    (lift / "task.json").write_text(json.dumps(info))
+    seal(lift)
+    (*_, checkpoint) = sorted((lift / "checkpoints").iterdir())
+    state = read_json(checkpoint / "state.json")
+    del state["answers"]["low"], state["answers"]["high"]
+    assert np.min(state["answers"]["actions"]) < 0
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    sign(checkpoint, checkpoint / "state.json")
+    with pytest.raises(UserError, match="acts otherwise than when it was saved"):
+        _ = load_run(lift, trust_code=True).policy
 
 
 @pytest.fixture
