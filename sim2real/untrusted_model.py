@@ -90,22 +90,34 @@ def check_model(file: Path) -> None:
 
 def _check_counts(file: Path) -> None:
     """UserError for a count that no model has, before anything is made of it."""
-    text = file.read_bytes()
+    read: dict[Path, bytes] = {}
+    try:
+        elements = _elements(_tree(file, file.parent, read))
+    except (ET.ParseError, RecursionError, OSError, ValueError):  # the compiler tells it
+        elements = 0
+    text = b"\n".join(read.values())
     for name, value in _COUNT.findall(text):
         if _number(value) > MOST:
             raise UserError(f"{file} is not used: {name.decode()} is over {MOST:,}")
     for value, unit in _MEMORY.findall(text):
         if _number(value) * _UNITS.get(unit.lower(), 1) > MEMORY:
             raise UserError(f"{file} is not used: memory is over {MEMORY / 2**30:g}G")
-    try:
-        elements = _elements(ET.fromstring(text))
-    except (ET.ParseError, RecursionError, ValueError):  # the compiler tells it
-        return
     if elements > MOST_ELEMENTS:
         raise UserError(
             f"{file} is not used: with its replicas it has {_rounded(elements)} elements, "
             f"over {MOST_ELEMENTS:,}"
         )
+
+
+def _tree(file: Path, folder: Path, read: dict[Path, bytes]) -> ET.Element:
+    """The XML of a file, with each file that it includes from `folder` in its place, once."""
+    read[file] = file.read_bytes()
+    root = ET.fromstring(read[file])
+    for include in list(root.iter("include")):
+        part = folder / include.get("file", "")
+        if part.is_file() and part not in read:
+            include.append(_tree(part, folder, read))
+    return root
 
 
 def _number(digits: bytes) -> int:

@@ -74,6 +74,25 @@ def test_a_model_that_cannot_be_used(before: str, after: str, message: str, tmp_
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ('<mujocoinclude><size nuserdata="1000000000"/></mujocoinclude>', "nuserdata is over"),
+        (
+            '<mujocoinclude><replicate count="1000"><site/></replicate></mujocoinclude>',
+            "it has 2,003,0.. elements",
+        ),
+    ],
+)
+def test_included_files_count_too(part: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "part.xml").write_text(part)
+    place = '<worldbody><replicate count="1000"><include file="part.xml"/></replicate>'
+    if "size" in part:
+        place = '<include file="part.xml"/><worldbody>'
+    with pytest.raises(UserError, match=message):
+        load_task(own_task(tmp_path, changed("<worldbody>", place))).compile()
+
+
 def test_a_model_with_many_replicas_within_the_limit(tmp_path: Path) -> None:
     lots = '<worldbody><replicate count="100"><replicate count="10"><site/></replicate></replicate>'
     task = load_task(own_task(tmp_path, changed("<worldbody>", lots)))
