@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from sim2real.training.gallery import gallery
+from sim2real.runs.gallery import gallery
 
 
 def main(out: Path = Path("docs/gallery.gif"), columns: int = 5, frames: int = 30):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from sim2real.training.publish import publish
+from sim2real.runs.publish import publish
 
 
 def main(run: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], episodes: int = 100):

@@ -9,8 +9,8 @@ from typing import Any
 
 import tyro
 
-from sim2real.evaluation.formats import text
 from sim2real.files import read_json, write_text
+from sim2real.studies.report.formats import text
 
 NOMINAL, RANDOMIZED = "nominal", "randomized"
 PAGE, RESULTS = Path("docs/robots.md"), Path("docs/results/robots")

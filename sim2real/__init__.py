@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from sim2real.evaluation.rollout import evaluate
     from sim2real.evaluation.statistics import compare, interval
     from sim2real.evaluation.view import view
+    from sim2real.learning.pretrain import pretrain, resume
     from sim2real.registry import load_task, task_names
+    from sim2real.runs.publish import publish
+    from sim2real.runs.run import Run, load_run
     from sim2real.simulation import Simulation
-    from sim2real.simulation.domain_wrapper import DomainWrapper
-    from sim2real.simulation.vec_env import make_vec_env
+    from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+    from sim2real.simulation.front_ends.vec_env import make_vec_env
     from sim2real.studies.study import study
     from sim2real.task import Task
-    from sim2real.training.pretrain import pretrain, resume
-    from sim2real.training.publish import publish
-    from sim2real.training.run import Run, load_run
     from sim2real.transfer.api import distill, transfer
 
 __version__ = "0.1.0"
 
 _HOME = {  # public name -> module that defines it
     "Domain": "sim2real.domains",
-    "DomainWrapper": "sim2real.simulation.domain_wrapper",
-    "Run": "sim2real.training.run",
+    "DomainWrapper": "sim2real.simulation.front_ends.domain_wrapper",
+    "Run": "sim2real.runs.run",
     "Simulation": "sim2real.simulation",
     "Task": "sim2real.task",
     "UserError": "sim2real.errors",
@@ -49,12 +49,12 @@ _HOME = {  # public name -> module that defines it
     "evaluate": "sim2real.evaluation.rollout",
     "interval": "sim2real.evaluation.statistics",
     "load_domain": "sim2real.domains",
-    "load_run": "sim2real.training.run",
+    "load_run": "sim2real.runs.run",
     "load_task": "sim2real.registry",
-    "make_vec_env": "sim2real.simulation.vec_env",
-    "pretrain": "sim2real.training.pretrain",
-    "publish": "sim2real.training.publish",
-    "resume": "sim2real.training.pretrain",
+    "make_vec_env": "sim2real.simulation.front_ends.vec_env",
+    "pretrain": "sim2real.learning.pretrain",
+    "publish": "sim2real.runs.publish",
+    "resume": "sim2real.learning.pretrain",
     "study": "sim2real.studies.study",
     "task_names": "sim2real.registry",
     "transfer": "sim2real.transfer.api",
@@ -114,8 +114,8 @@ def _register() -> None:
         if gymnasium_id not in gymnasium.registry:
             gymnasium.register(
                 gymnasium_id,
-                entry_point="sim2real.simulation.env:Sim2RealEnv",
-                vector_entry_point="sim2real.simulation.vector_env:Sim2RealVectorEnv",
+                entry_point="sim2real.simulation.front_ends.env:Sim2RealEnv",
+                vector_entry_point="sim2real.simulation.front_ends.vector_env:Sim2RealVectorEnv",
                 kwargs={"task": task},
             )
 

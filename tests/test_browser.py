@@ -17,8 +17,8 @@ import measured
 import pytest
 from PIL import Image
 
-from sim2real.evaluation.report import write_report
-from sim2real.training.pretrain import pretrain
+from sim2real.learning.pretrain import pretrain
+from sim2real.studies.report.report import write_report
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

@@ -102,7 +102,7 @@ for name in sim2real.task_names():
     task.compile()
     assert type(task).__module__ == f"sim2real.envs.{name}"
     sim2real.load_domain(name, "randomized")
-from sim2real.training.recipe import load_recipe
+from sim2real.policies.recipe import load_recipe
 for algorithm in ("ppo", "sac", "td3"):
     load_recipe(algorithm, "hopper")
 """

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sim2real import cli, trust
+from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
+from sim2real.runs.run import load_run, seal
 from sim2real.sources import find_source
-from sim2real.training.pretrain import pretrain
-from sim2real.training.run import load_run, seal
 from sim2real.transfer.api import transfer
 
 SLIDER = Path(__file__).parent / "robots" / "slider.py"

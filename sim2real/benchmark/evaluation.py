@@ -21,7 +21,7 @@ from sim2real.benchmark.core import (
     Measure,
 )
 from sim2real.benchmark.training import same_ppo
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 
 def evaluation(config: BenchmarkConfig) -> Contestants:
@@ -35,7 +35,7 @@ def evaluation(config: BenchmarkConfig) -> Contestants:
 
 def _policy(config: BenchmarkConfig) -> Any:
     if config.policy is not None:
-        from sim2real.training.run import load_run
+        from sim2real.runs.run import load_run
 
         return load_run(config.policy).policy
     env = make_vec_env(TASK, num_envs=config.num_envs)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sim2real.benchmark.core import BenchmarkConfig, Contestants, Measure, timed
 from sim2real.domains import Domain
 from sim2real.registry import load_task
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 TASKS = {"hopper": ("floor", "foot_geom"), "ant": ("floor", "*_geom")}
 """The tasks that are measured, and the geoms whose friction counts."""

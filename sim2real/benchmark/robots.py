@@ -10,7 +10,7 @@ import numpy as np
 from sim2real.benchmark.core import BenchmarkConfig, Contestants, Measure, bare_batch, timed
 from sim2real.envs.quadruped import ACTION_SCALE, BELLY, POSE, START_HEIGHT
 from sim2real.registry import load_task
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import Array, BoolArray, IntArray
 
 WORLDS = 256

@@ -25,7 +25,7 @@ from sim2real.benchmark.core import (
     timed,
 )
 from sim2real.registry import load_task
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import Array, BoolArray, IntArray
 
 

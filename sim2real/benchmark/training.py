@@ -28,7 +28,7 @@ def ppo(config: BenchmarkConfig) -> Contestants:
 @contextlib.contextmanager
 def _our_ppo(config: BenchmarkConfig) -> Iterator[Measure]:
     """`pretrain` as a user calls it: randomization, statistics, logging and checkpoint included."""
-    from sim2real.training.pretrain import pretrain
+    from sim2real.learning.pretrain import pretrain
 
     def measure() -> tuple[int, float]:
         with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def same_ppo(config: BenchmarkConfig, env: Any) -> Any:
 
     The rollout keeps its number of transitions: fewer environments take more steps each.
     """
-    from sim2real.training.recipe import PPORecipe, build_algorithm, load_recipe
+    from sim2real.policies.recipe import PPORecipe, build_algorithm, load_recipe
 
     recipe = load_recipe("ppo", TASK)
     assert isinstance(recipe, PPORecipe)

@@ -1,9 +1,10 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
-from sim2real.domains.actuation import Actuation
-from sim2real.domains.binding import Subject, bind, prepare, prepared_spec
+from sim2real.domains.binding.bind import Subject, bind, prepare, prepared_spec
 from sim2real.domains.domain import Domain
-from sim2real.domains.dynamics import Dynamics
+from sim2real.domains.entries.actuation import Actuation
+from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.sensing import Sensing
 from sim2real.domains.library import (
     default_domain,
     domain_names,
@@ -16,7 +17,6 @@ from sim2real.domains.library import (
     task_domains,
 )
 from sim2real.domains.plan import Plan
-from sim2real.domains.sensing import Sensing
 
 __all__ = [
     "Actuation",

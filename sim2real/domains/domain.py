@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import model_validator
 
 from sim2real.config import Config
-from sim2real.domains.actuation import Actuation
-from sim2real.domains.correlation import Correlated
-from sim2real.domains.distributions import Constant, DistributionField
-from sim2real.domains.disturbances import IMPULSES, Disturbance
-from sim2real.domains.dynamics import Dynamics
-from sim2real.domains.mapping import NameMapping
-from sim2real.domains.sensing import Sensing
+from sim2real.domains.distributions.correlation import Correlated
+from sim2real.domains.distributions.distribution import Constant, DistributionField
+from sim2real.domains.entries.actuation import Actuation
+from sim2real.domains.entries.disturbances import IMPULSES, Disturbance
+from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.sensing import Sensing
+from sim2real.domains.models.name_mapping import NameMapping
 
 
 class Domain(Config):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sim2real.domains.menagerie import is_menagerie
+from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml, user_path
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains.dynamics import Operation
+from sim2real.domains.entries.dynamics import Operation
 from sim2real.task import Array, IntArray
 
 Flat = Callable[[str], Array]

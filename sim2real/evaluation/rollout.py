@@ -30,11 +30,11 @@ from sim2real.files import write_text
 from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import choice_of
-from sim2real.simulation.foreign import AnyEnv, ForeignEnv, find_foreign, foreign_domain
+from sim2real.simulation.front_ends.foreign import AnyEnv, ForeignEnv, find_foreign, foreign_domain
 from sim2real.task import Array, IntArray, ObservationTerm, Task
 
 if TYPE_CHECKING:
-    from sim2real.simulation.workers import WorkerVecEnv
+    from sim2real.simulation.front_ends.workers import WorkerVecEnv
 
 USUAL_WORLDS = 128
 """Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
@@ -200,7 +200,7 @@ def _worlds(
         ) as simulation:
             yield simulation
         return
-    from sim2real.simulation.workers import WorkerVecEnv  # late: it brings torch
+    from sim2real.simulation.front_ends.workers import WorkerVecEnv  # late: it brings torch
 
     actions = choice_of(policy)
     env = WorkerVecEnv(subject, domain, size, seed, threads, actions=actions)

@@ -25,8 +25,8 @@ from sim2real.evaluation.clips import (
 from sim2real.evaluation.rollout import Policy, simulation_for
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
+from sim2real.simulation.front_ends.screen import has_screen
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of
-from sim2real.simulation.screen import has_screen
 from sim2real.task import Task
 
 MOST_PIXELS, MOST_SECONDS = 4096, 100_000

@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Plan
-from sim2real.domains.distributions import Distribution, parse_distribution, plain_distribution
+from sim2real.domains.distributions.distribution import (
+    Distribution,
+    parse_distribution,
+    plain_distribution,
+)
 from sim2real.errors import UserError, unknown
 from sim2real.simulation.randomness import CONTEXT, EpisodeGenerators
 from sim2real.task import Array, IntArray

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from sim2real.domains.plan import Models, Plan
 from sim2real.simulation.courses import Courses
-from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.randomness import Clock
-from sim2real.simulation.speed_limits import SpeedLimits
+from sim2real.simulation.signals.imperfections import Imperfections
+from sim2real.simulation.signals.speed_limits import SpeedLimits
 from sim2real.task import Array, IntArray
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains.distributions import Normal
-from sim2real.domains.effects import StepDraws
+from sim2real.domains.binding.effects import StepDraws
+from sim2real.domains.distributions.distribution import Normal
 from sim2real.domains.plan import Plan
 from sim2real.simulation.randomness import COURSE, Clock
-from sim2real.simulation.signals import StepNumbers
+from sim2real.simulation.signals.signal import StepNumbers
 from sim2real.task import Array, IntArray
 
 

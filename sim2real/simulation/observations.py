@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.simulation.history import History
-from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.privileged import Privileged
 from sim2real.simulation.randomness import Clock
+from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.soundness import check_columns, finite, sound_worlds
 from sim2real.simulation.world import World
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, labels

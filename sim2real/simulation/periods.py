@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim2real.domains.effects import StepDraws
-from sim2real.domains.keys import key_of
-from sim2real.domains.periods import Period
+from sim2real.domains.binding.effects import StepDraws
+from sim2real.domains.distributions.draw_keys import key_of
+from sim2real.domains.entries.control_period import Period
 from sim2real.simulation.randomness import PERIOD, Clock
-from sim2real.simulation.signals import StepNumbers
+from sim2real.simulation.signals.signal import StepNumbers
 from sim2real.simulation.world import World
 from sim2real.task import BoolArray, IntArray
 

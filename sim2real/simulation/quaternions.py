@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from sim2real.domains import Domain
-from sim2real.domains.kinds import CHANGES_NUMBERS
+from sim2real.domains.entries.kinds import CHANGES_NUMBERS
 from sim2real.simulation.warnings import warnings_logged
 from sim2real.simulation.world import World
 from sim2real.task import Array, ObservationTerm, Task

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.config import MOST_WORLDS
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
-from sim2real.domains.distributions import Distribution
-from sim2real.domains.periods import control_period
+from sim2real.domains.distributions.distribution import Distribution
+from sim2real.domains.entries.control_period import control_period
 from sim2real.errors import UserError, whole_number
 from sim2real.registry import load_task
 from sim2real.simulation.actions import Choice, action_spaces
@@ -30,13 +30,13 @@ from sim2real.simulation.contract import (
     try_task,
     world_digest,
 )
-from sim2real.simulation.disturbances import Disturbances
+from sim2real.simulation.disturbances.forces import Disturbances
 from sim2real.simulation.episode import Ends, Episode, Sums, Transition
-from sim2real.simulation.imperfections import Imperfections
 from sim2real.simulation.observations import Observations
 from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
+from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.soundness import check_reward, check_start, check_written
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.world import World

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sim2real.cli.output import audited
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.audit import AuditReport, audits
 from sim2real.files import write_json
-from sim2real.output import audited
 from sim2real.studies.config import Table
 from sim2real.task import Task
 

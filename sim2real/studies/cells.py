@@ -21,13 +21,13 @@ EVALUATION_COST = 0.3
 
 
 CODE = {
-    "pretrain": "sim2real.training.pretrain",
-    "oracle": "sim2real.training.pretrain",
+    "pretrain": "sim2real.learning.pretrain",
+    "oracle": "sim2real.learning.pretrain",
     "random": "sim2real.evaluation.references",
     "evaluate": "sim2real.evaluation.rollout",
     "transfer": "sim2real.transfer.api",
     "continue": "sim2real.transfer.api",
-    "given": "sim2real.training.run",
+    "given": "sim2real.runs.run",
 }
 """The module that makes each kind of cell; a result counts with its code and what it imports."""
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
-from sim2real.evaluation.formats import interval_notes
 from sim2real.evaluation.statistics import (
     Comparison,
     compare,
@@ -22,12 +21,13 @@ from sim2real.evaluation.statistics import (
     interval,
     rate,
 )
+from sim2real.learning.adaptive import checked_randomization
+from sim2real.learning.curve import SEED
+from sim2real.policies.recipe import load_recipe
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
-from sim2real.training.adaptive import checked_randomization
-from sim2real.training.curve import SEED
-from sim2real.training.recipe import load_recipe
+from sim2real.studies.report.formats import interval_notes
 
 
 class ComparisonPlan(TablePlan):

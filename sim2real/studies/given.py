@@ -12,10 +12,10 @@ import safetensors.torch
 from sim2real.domains import Domain
 from sim2real.errors import ChangedError, UserError
 from sim2real.files import user_path
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.registry import load_task
+from sim2real.runs.run import Run, load_run
 from sim2real.studies.config import StudyConfig
-from sim2real.training.recipe import AnyRecipe
-from sim2real.training.run import Run, load_run
 
 
 @dataclass(frozen=True)

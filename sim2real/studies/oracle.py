@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.evaluation import metrics
-from sim2real.evaluation.formats import label
 from sim2real.evaluation.statistics import Estimate, interval, of_seeds, of_units
+from sim2real.studies.report.formats import label
 
 Floats = NDArray[np.float64]
 

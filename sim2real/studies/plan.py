@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim2real.domains import Domain
+from sim2real.learning.curve import SEED, schedule
+from sim2real.policies.recipe import AnyRecipe, load_recipe, parse_recipe
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import StudyConfig, Way
 from sim2real.studies.given import Given, given_runs
 from sim2real.studies.ledger import Cell
-from sim2real.training.curve import SEED, schedule
-from sim2real.training.recipe import AnyRecipe, load_recipe, parse_recipe
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import describe_method, load_method
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
-from sim2real.evaluation.comparison import write_comparison
 from sim2real.evaluation.references import References, keep_references
-from sim2real.evaluation.report import write_report
 from sim2real.files import write_text
 from sim2real.plain import dump_yaml
+from sim2real.runs.run import versions
 from sim2real.studies.audit import audit_domains
 from sim2real.studies.comparison import (
     ComparisonPlan,
@@ -31,9 +30,10 @@ from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.plan import Plan
 from sim2real.studies.progress import Board
+from sim2real.studies.report.comparison_page import write_comparison
+from sim2real.studies.report.report import write_report
 from sim2real.studies.results import place, place_cells, results
 from sim2real.studies.summary import Results, summarize
-from sim2real.training.run import versions
 
 MOST_WORKERS = 1_000
 AnyPlan = Plan | ComparisonPlan

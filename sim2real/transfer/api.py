@@ -12,21 +12,17 @@ from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.files import require_writable, write_json
+from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
+from sim2real.learning.loop import learn, tell_rest
+from sim2real.learning.pictures import Pictures
+from sim2real.learning.pretrain import register_resumer
+from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.registry import load_task
-from sim2real.simulation import Simulation
-from sim2real.simulation.actions import Choice
-from sim2real.simulation.vec_env import SimVecEnv
-from sim2real.task import Task
-from sim2real.training import checkpoint as checkpoints
-from sim2real.training.contract import Contract, compare, contract_of, map_of, require_fit
-from sim2real.training.curve import CURVE_EPISODES, Curve, schedule
-from sim2real.training.loop import learn, tell_rest
-from sim2real.training.pictures import Pictures
-from sim2real.training.pretrain import register_resumer
-from sim2real.training.publish import keep_policy
-from sim2real.training.recipe import MAX_UNSTABLE, AnyRecipe
-from sim2real.training.rescaling import normalized
-from sim2real.training.run import (
+from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.contract import Contract, compare, contract_of, map_of, require_fit
+from sim2real.runs.publish import keep_policy
+from sim2real.runs.rescaling import normalized
+from sim2real.runs.run import (
     Run,
     RunConfig,
     RunFolder,
@@ -35,6 +31,10 @@ from sim2real.training.run import (
     create_run,
     load_run,
 )
+from sim2real.simulation import Simulation
+from sim2real.simulation.actions import Choice
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.task import Task
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.manifest import Manifest
 from sim2real.transfer.method import (

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from sim2real.policies.asymmetric import Asymmetric, policy_terms
 from sim2real.policies.normalizer import normalizers
+from sim2real.policies.recipe import build_offline, observation_terms
 from sim2real.policies.tensors import copy_tensors, named_tensors
+from sim2real.runs.run import Run
 from sim2real.task import ObservationTerm
-from sim2real.training.recipe import build_offline, observation_terms
-from sim2real.training.run import Run
 from sim2real.transfer.manifest import Action
 
 FIRST_LAYER = re.compile(r"(^|.*\.)(policy_net|value_net|latent_pi|mu|qf\d+)\.0\.weight")

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sim2real.training.contract import Difference, contract_table
+from sim2real.runs.contract import Difference, contract_table
 
 Action = Literal["copied", "adapted", "fresh", "frozen"]
 

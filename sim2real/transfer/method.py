@@ -20,20 +20,20 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds, parse
 from sim2real.errors import UserError, unknown
+from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.policies.tensors import named_tensors
 from sim2real.registry import find_class
+from sim2real.runs.run import Run
 from sim2real.sources import Source, is_shipped, source_of
-from sim2real.training.recipe import AnyRecipe, parse_recipe
-from sim2real.training.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
 from sim2real.trust import trusted_source
 
 METHODS = {
-    "fine_tune": "sim2real.transfer.fine_tune:FineTune",
-    "freeze": "sim2real.transfer.freeze:Freeze",
-    "distill": "sim2real.transfer.distill:Distill",
-    "scratch": "sim2real.transfer.scratch:Scratch",
+    "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
+    "freeze": "sim2real.transfer.methods.freeze:Freeze",
+    "distill": "sim2real.transfer.methods.distill:Distill",
+    "scratch": "sim2real.transfer.methods.scratch:Scratch",
 }
 """The methods that are shipped, by name."""
 

@@ -12,8 +12,8 @@ from sim2real.evaluation.references import known_references
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.statistics import compare, interval
 from sim2real.files import read_json
-from sim2real.training.curve import CURVE_EPISODES, SEED
-from sim2real.training.run import Run, load_run
+from sim2real.learning.curve import CURVE_EPISODES, SEED
+from sim2real.runs.run import Run, load_run
 from sim2real.transfer.api import SOURCE
 
 Floats = NDArray[np.float64]

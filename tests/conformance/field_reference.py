@@ -11,9 +11,14 @@ import mujoco.batch
 import numpy as np
 
 from sim2real.domains import Domain
-from sim2real.domains.actuators import MOTOR_PLACES
-from sim2real.domains.fields import FIELDS
-from sim2real.domains.inertia import body_inertia, from_log_cholesky, log_cholesky, pseudo_inertia
+from sim2real.domains.model_fields.actuators import MOTOR_PLACES
+from sim2real.domains.model_fields.inertia import (
+    body_inertia,
+    from_log_cholesky,
+    log_cholesky,
+    pseudo_inertia,
+)
+from sim2real.domains.model_fields.table import FIELDS
 from sim2real.errors import UserError
 from sim2real.registry import task_names
 from sim2real.simulation import Simulation

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, domain_names, load_domain, load_domains, task_domains
-from sim2real.domains.disturbances import IMPULSES
+from sim2real.domains.entries.disturbances import IMPULSES
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 

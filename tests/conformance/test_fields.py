@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, prepared_spec
-from sim2real.domains.fields import FIELDS
+from sim2real.domains.model_fields.table import FIELDS
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation

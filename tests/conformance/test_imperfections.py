@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.domains.entries.kinds import ACTUATION, SENSING
 from sim2real.errors import UserError
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation

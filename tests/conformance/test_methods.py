@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from sim2real.learning.pretrain import pretrain, resume
+from sim2real.policies.recipe import ALGORITHMS
 from sim2real.policies.tensors import named_tensors, optimizer_owners
-from sim2real.simulation.vec_env import SimVecEnv
-from sim2real.training.checkpoint import read_checkpoint, steps
-from sim2real.training.pretrain import pretrain, resume
-from sim2real.training.recipe import ALGORITHMS
-from sim2real.training.run import Run, load_run
+from sim2real.runs.checkpoint import read_checkpoint, steps
+from sim2real.runs.run import Run, load_run
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
 from sim2real.transfer.method import METHODS
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains.keys import key_of
+from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.simulation import Simulation
 from sim2real.simulation.randomness import ACTUATION, EpisodeGenerators
 from sim2real.task import Array, Task

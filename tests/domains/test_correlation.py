@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, dump_domains, load_domains
-from sim2real.domains.correlation import Correlated
+from sim2real.domains.distributions.correlation import Correlated
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sim2real.domains.distributions import (
+from sim2real.domains.distributions.distribution import (
     LARGEST,
     SMALLEST,
     Uniform,

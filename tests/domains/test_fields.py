@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mujoco.batch
 
-from sim2real.domains.fields import FIELDS, TABLES
+from sim2real.domains.model_fields.table import FIELDS, TABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "fields.md"
 

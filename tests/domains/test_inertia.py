@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains import inertia as rigid
+from sim2real.domains.model_fields import inertia as rigid
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation

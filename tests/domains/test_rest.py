@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim2real.domains.rest import rest_points
+from sim2real.domains.model_fields.rest_points import rest_points
 
 XML = """<mujoco><worldbody>
   <body><joint name="j" axis="0 0 1"/><geom size=".1"/></body>

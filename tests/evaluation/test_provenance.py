@@ -73,10 +73,10 @@ def test_a_training_depends_on_the_code_of_domains_but_not_of_other_methods() ->
         return {file.name for file in provenance._closure((provenance._file_of(module),))}
 
     assert {"dynamics.py", "imperfection.py", "simulation.py", "recipe.py"} <= names(
-        "sim2real.training.pretrain"
+        "sim2real.learning.pretrain"
     )
-    assert "freeze.py" not in names("sim2real.transfer.fine_tune")
-    assert "fine_tune.py" in names("sim2real.transfer.freeze")
+    assert "freeze.py" not in names("sim2real.transfer.methods.fine_tune")
+    assert "fine_tune.py" in names("sim2real.transfer.methods.freeze")
 
 
 def test_what_has_changed_is_told() -> None:

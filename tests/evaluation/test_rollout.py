@@ -13,7 +13,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import act, by_domain, evaluate, load_rows, returns, save_rows
 from sim2real.simulation import Simulation
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 
 class Linear:

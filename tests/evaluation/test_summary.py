@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from sim2real.cli.output import evaluated
 from sim2real.evaluation.rollout import Row
 from sim2real.evaluation.summary import summaries, summary
-from sim2real.output import evaluated
 
 
 def rows(totals: list[float], failed: int, successes: list[bool] | None = None) -> list[Row]:

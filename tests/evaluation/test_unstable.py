@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from sim2real.cli.output import evaluated
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import Row, evaluate, returns
 from sim2real.evaluation.summary import summary
 from sim2real.evaluation.unstable import NOTE, counted_returns
-from sim2real.output import evaluated
 
 
 def row(episode, total, unstable=False):

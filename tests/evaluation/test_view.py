@@ -22,9 +22,9 @@ from sim2real.evaluation import view as views
 from sim2real.evaluation.clips import beside, captioned, moments, words, write_clip
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.view import view
+from sim2real.learning.pretrain import pretrain
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of
-from sim2real.training.pretrain import pretrain
 
 
 class Swing:

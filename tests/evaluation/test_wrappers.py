@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.wrappers import GapCallback, GapWrapper
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 
 class Counting(gymnasium.Env[Any, Any]):

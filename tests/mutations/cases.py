@@ -18,16 +18,16 @@ import numpy as np
 import yaml
 
 from sim2real.domains import Domain, load_domains
-from sim2real.domains.fields import FIELDS
-from sim2real.domains.kinds import ACTUATION, SENSING
+from sim2real.domains.entries.kinds import ACTUATION, SENSING
+from sim2real.domains.model_fields.table import FIELDS
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import sha256
 from sim2real.registry import load_task
+from sim2real.runs.run import load_run
 from sim2real.simulation import Simulation
 from sim2real.studies.config import load_study
 from sim2real.studies.study import plan_of
-from sim2real.training.run import load_run
 from tests.mutations.mutators import Rng, mutated_data, mutated_text, mutated_xml
 
 ROOT = Path(__file__).resolve().parents[2]

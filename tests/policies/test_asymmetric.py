@@ -21,7 +21,7 @@ from sim2real.policies.asymmetric import (
     policy_terms,
 )
 from sim2real.policies.normalizer import normalizers, update_normalizers
-from sim2real.simulation.vec_env import SimVecEnv, make_vec_env
+from sim2real.simulation.front_ends.vec_env import SimVecEnv, make_vec_env
 from sim2real.task import ObservationTerm
 
 DRAWN = Domain(

@@ -12,7 +12,7 @@ from sim2real.policies.normalizer import (
     normalizers,
     update_normalizers,
 )
-from sim2real.training.recipe import build_offline, load_recipe
+from sim2real.policies.recipe import build_offline, load_recipe
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,))
 ACTIONS = spaces.Box(-1.0, 1.0, (2,))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sim2real.errors import UserError
+from sim2real.policies.recipe import build_algorithm, load_recipe
 from sim2real.policies.tensors import (
     actor_parameters,
     copy_tensors,
@@ -15,8 +16,7 @@ from sim2real.policies.tensors import (
     named_tensors,
     optimizer_owners,
 )
-from sim2real.simulation.vec_env import make_vec_env
-from sim2real.training.recipe import build_algorithm, load_recipe
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 SMALL: dict[str, Any] = {"net_arch": (8, 8), "batch_size": 16}
 

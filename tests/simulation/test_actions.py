@@ -12,9 +12,9 @@ from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.actions import chosen_map
-from sim2real.simulation.env import Sim2RealEnv
-from sim2real.simulation.vec_env import make_vec_env
-from sim2real.simulation.vector_env import Sim2RealVectorEnv
+from sim2real.simulation.front_ends.env import Sim2RealEnv
+from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vector_env import Sim2RealVectorEnv
 
 ROBOTS = Path(__file__).parent.parent / "robots"
 LIFT, SLIDER = str(ROBOTS / "lift.py"), str(ROBOTS / "slider.py")

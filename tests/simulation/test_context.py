@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains.distributions import Beta, Constant, Uniform, Within
+from sim2real.domains.distributions.distribution import Beta, Constant, Uniform, Within
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
 

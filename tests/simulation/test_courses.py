@@ -13,7 +13,7 @@ import yaml
 
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
-from sim2real.domains.keys import key_of
+from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation

@@ -17,8 +17,8 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 import sim2real as s2r
 from sim2real.errors import UserError
-from sim2real.simulation.domain_wrapper import DomainWrapper, episode_seed
-from sim2real.simulation.foreign import _control_dt, find_foreign
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper, episode_seed
+from sim2real.simulation.front_ends.foreign import _control_dt, find_foreign
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "robots"))
 import slider_env

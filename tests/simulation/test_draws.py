@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains.keys import key_of
+from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
 from sim2real.simulation.context import BLOCK

@@ -20,10 +20,10 @@ import sim2real  # noqa: F401 (registers the ids)
 from sim2real.errors import UserError
 from sim2real.registry import gymnasium_ids
 from sim2real.simulation import Simulation
-from sim2real.simulation.domain_wrapper import DomainWrapper
-from sim2real.simulation.env import Sim2RealEnv
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+from sim2real.simulation.front_ends.env import Sim2RealEnv
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
-from sim2real.simulation.vec_env import make_vec_env
 
 SLIDER = str(Path(__file__).parent.parent / "robots" / "slider.py")
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from sim2real.domains import Domain, Subject, bind, load_domain
-from sim2real.domains.distributions import Constant
-from sim2real.domains.keys import key_of
-from sim2real.domains.kinds import ACTUATION as ACTUATIONS
-from sim2real.domains.kinds import SENSING as SENSINGS
+from sim2real.domains.distributions.distribution import Constant
+from sim2real.domains.distributions.draw_keys import key_of
+from sim2real.domains.entries.kinds import ACTUATION as ACTUATIONS
+from sim2real.domains.entries.kinds import SENSING as SENSINGS
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation

@@ -11,7 +11,7 @@ import sim2real  # noqa: F401 (registers the Gymnasium ids)
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
-from sim2real.simulation.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import ObservationTerm
 
 NOISY = Domain(

@@ -5,14 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sim2real.domains.distributions import Normal, Uniform
-from sim2real.domains.effects import Effect, StepDraws
-from sim2real.domains.keys import key_of
-from sim2real.domains.kinds import ACTUATION, SENSING
-from sim2real.domains.rest import no_rest
+from sim2real.domains.binding.effects import Effect, StepDraws
+from sim2real.domains.distributions.distribution import Normal, Uniform
+from sim2real.domains.distributions.draw_keys import key_of
+from sim2real.domains.entries.kinds import ACTUATION, SENSING
+from sim2real.domains.model_fields.rest_points import no_rest
 from sim2real.simulation.randomness import SENSING as STREAM
 from sim2real.simulation.randomness import Clock, EpisodeGenerators
-from sim2real.simulation.signals import BLOCK, SignalPath
+from sim2real.simulation.signals.signal import BLOCK, SignalPath
 
 DT, SEED, KEY = 0.02, 3, 2**64 - 7
 STEP = np.concatenate([[0.0], np.ones(40)])

@@ -9,10 +9,10 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
-from sim2real.simulation.env import Sim2RealEnv
+from sim2real.simulation.front_ends.env import Sim2RealEnv
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.front_ends.vector_env import Sim2RealVectorEnv
 from sim2real.simulation.randomness import REDRAW, EpisodeGenerators
-from sim2real.simulation.vec_env import SimVecEnv
-from sim2real.simulation.vector_env import Sim2RealVectorEnv
 from sim2real.task import within
 
 ROBOTS = Path(__file__).parent.parent / "robots"

@@ -16,10 +16,10 @@ from stable_baselines3.common.monitor import Monitor
 
 import sim2real as s2r
 from sim2real.errors import UserError
-from sim2real.simulation.domain_wrapper import DomainWrapper
-from sim2real.simulation.foreign import find_foreign, foreign_domain
-from sim2real.simulation.vec_env import SimVecEnv
-from sim2real.simulation.workers import WorkerError, WorkerVecEnv
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+from sim2real.simulation.front_ends.foreign import find_foreign, foreign_domain
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.front_ends.workers import WorkerError, WorkerVecEnv
 
 ROBOTS = Path(__file__).parent.parent / "robots"
 WORN = {
@@ -263,8 +263,8 @@ if __name__ == "__main__":
     import numpy as np
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    from sim2real.simulation.foreign import find_foreign, foreign_domain
-    from sim2real.simulation.workers import WorkerVecEnv
+    from sim2real.simulation.front_ends.foreign import find_foreign, foreign_domain
+    from sim2real.simulation.front_ends.workers import WorkerVecEnv
 
     sys.path.insert(0, {robots!r})
     env = WorkerVecEnv(find_foreign("slider_env:hanging"), foreign_domain(None), 2, workers=2)

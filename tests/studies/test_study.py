@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from sim2real.errors import UserError
+from sim2real.runs.run import load_run
 from sim2real.studies.study import CellsFailed, study
-from sim2real.training.run import load_run
 
 ROBOTS = Path(__file__).parents[1] / "robots"
 

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.training.recipe import build_algorithm, load_recipe
+from sim2real.policies.recipe import build_algorithm, load_recipe
 
 
 class CountingEnv(VecEnv):

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from sim2real.errors import UserError
+from sim2real.learning.callbacks import Interrupt, Interrupted
+from sim2real.learning.pretrain import pretrain, resume
 from sim2real.policies.tensors import is_critic, named_tensors
-from sim2real.training.callbacks import Interrupt, Interrupted
-from sim2real.training.checkpoint import read_checkpoint
-from sim2real.training.pretrain import pretrain, resume
-from sim2real.training.run import Run, load_run, seal
+from sim2real.runs.checkpoint import read_checkpoint
+from sim2real.runs.run import Run, load_run, seal
 from sim2real.transfer.api import distill, transfer
 
 QUICK: dict[str, Any] = {"num_envs": 4, "progress": False}

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from sim2real.errors import UserError
+from sim2real.runs.contract import Contract, compare, require_fit
 from sim2real.task import ObservationTerm
-from sim2real.training.contract import Contract, compare, require_fit
 from sim2real.transfer.manifest import Manifest, Row
 
 POSITION, VELOCITY = ObservationTerm("position", 2, "m"), ObservationTerm("velocity", 3, "m/s")
@@ -85,7 +85,7 @@ def test_a_difference_is_shown_side_by_side() -> None:
 
 
 def test_a_tensor_of_several_names_is_listed_once() -> None:
-    from sim2real.training.run import load_run
+    from sim2real.runs.run import load_run
     from sim2real.transfer.method import rows_of
 
     algorithm = load_run("pretrained:cartpole").algorithm

@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 import pytest
 
 from sim2real.errors import UserError
-from sim2real.training.recipe import ALGORITHMS, load_recipe
+from sim2real.policies.recipe import ALGORITHMS, load_recipe
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.distill import Distill
-from sim2real.transfer.fine_tune import FineTune
-from sim2real.transfer.freeze import Freeze
 from sim2real.transfer.method import METHODS, Options, describe_method, load_method
-from sim2real.transfer.scratch import Scratch
+from sim2real.transfer.methods.distill import Distill
+from sim2real.transfer.methods.fine_tune import FineTune
+from sim2real.transfer.methods.freeze import Freeze
+from sim2real.transfer.methods.scratch import Scratch
 
 
 class Mine(Scratch):

@@ -9,9 +9,9 @@ from sim2real.cli import main
 from sim2real.domains import load_domain
 from sim2real.evaluation.references import References, keep_references
 from sim2real.evaluation.rollout import evaluate
-from sim2real.training.curve import CURVE_EPISODES, SEED
-from sim2real.training.pretrain import pretrain
-from sim2real.training.run import Run, load_run
+from sim2real.learning.curve import CURVE_EPISODES, SEED
+from sim2real.learning.pretrain import pretrain
+from sim2real.runs.run import Run, load_run
 
 SMALL = {"net_arch": [6], "n_steps": 8, "batch_size": 16}
 

@@ -35,7 +35,7 @@ from sim2real.evaluation.audit.other_model import (
 from sim2real.evaluation.audit.parts import Part, bare, parts
 from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
 from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
-from sim2real.simulation.foreign import AnyEnv
+from sim2real.simulation.front_ends.foreign import AnyEnv
 from sim2real.task import Task
 
 AnyTask = str | Task | EnvSpec | Callable[[], AnyEnv]

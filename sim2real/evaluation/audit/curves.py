@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from sim2real.domains.elements import element_rows
-from sim2real.domains.fields import STRENGTH
+from sim2real.domains.model_fields.elements import element_rows
+from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.evaluation.audit.findings import Curve
 from sim2real.evaluation.audit.foreign_worlds import Worlds
 from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion

@@ -11,8 +11,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains.fields import FIELDS
-from sim2real.domains.matching import actuator_names, joint_names
+from sim2real.domains.model_fields.table import FIELDS
+from sim2real.domains.models.matching import actuator_names, joint_names
 from sim2real.evaluation.audit.checks import array
 from sim2real.task import IntArray
 

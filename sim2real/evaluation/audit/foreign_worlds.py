@@ -16,8 +16,14 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
-from sim2real.simulation.domain_wrapper import DomainWrapper
-from sim2real.simulation.foreign import ForeignEnv, Terms, find_foreign, foreign_domain, subject_of
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+from sim2real.simulation.front_ends.foreign import (
+    ForeignEnv,
+    Terms,
+    find_foreign,
+    foreign_domain,
+    subject_of,
+)
 from sim2real.task import Array, BoolArray, IntArray, Task
 
 Audited: TypeAlias = Task | ForeignEnv

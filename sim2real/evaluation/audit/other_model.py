@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from sim2real.domains import Domain, prepare
-from sim2real.domains.other_model import notes_of
+from sim2real.domains.models.other_model import notes_of
 from sim2real.evaluation.audit.behaviour import Behaviour, behaviour, compared, fewer
 from sim2real.evaluation.audit.differences import Difference, differences, geoms, only_in_one
 from sim2real.evaluation.audit.effects import Effect

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sim2real.domains import Domain, Dynamics
-from sim2real.domains.distributions import Constant, Distribution
+from sim2real.domains.distributions.distribution import Constant, Distribution
 from sim2real.errors import UserError
 from sim2real.evaluation.audit.foreign_worlds import Audited, context_names_of
 

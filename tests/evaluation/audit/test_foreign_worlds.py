@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import sim2real as s2r
+from sim2real.cli.verbs import Audit
 from sim2real.errors import UserError
 from sim2real.evaluation.audit.foreign_worlds import ForeignWorlds
 from sim2real.simulation import Simulation
-from sim2real.simulation.foreign import find_foreign
-from sim2real.verbs import Audit
+from sim2real.simulation.front_ends.foreign import find_foreign
 
 ROBOTS = Path(__file__).parents[2] / "robots"
 

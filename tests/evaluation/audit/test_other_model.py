@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sim2real.cli.output import audited
 from sim2real.domains import Domain
 from sim2real.evaluation.audit import AuditReport, Finding, audit, audits
-from sim2real.output import audited
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.task import Task

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, load_domain
-from sim2real.domains.distributions import Choice, Constant, Normal, Uniform
+from sim2real.domains.distributions.distribution import Choice, Constant, Normal, Uniform
 from sim2real.evaluation.audit.effects import motion_effects
 from sim2real.evaluation.audit.motions import SEED, Motion, Rollout
 from sim2real.evaluation.audit.parts import Part, bare, ends_of, parts

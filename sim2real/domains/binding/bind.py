@@ -1,0 +1,136 @@
+"""Bind a domain to a model: every name, range and entry checked, one parameter after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import mujoco
+
+from sim2real.domains.binding.builder import Builder
+from sim2real.domains.binding.signals import bind_actuation, bind_sensing
+from sim2real.domains.distributions.distribution import Constant
+from sim2real.domains.domain import Domain
+from sim2real.domains.entries.control_period import control_period
+from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.forces import bind_disturbances
+from sim2real.domains.entries.keyframe import bind_keyframe
+from sim2real.domains.entries.terrain import add_ground
+from sim2real.domains.model_fields.table import FIELDS
+from sim2real.domains.models.other_model import spec_of
+from sim2real.domains.plan import Plan
+from sim2real.domains.writes import merged
+from sim2real.errors import UserError
+from sim2real.task import ObservationTerm, Task
+
+
+def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
+    """The nominal model of `task` in `domain`, compiled: that of `prepared_spec`."""
+    model = task.compiled(prepared_spec(task, domain))
+    control_period(task, domain, model.opt.timestep)
+    return model
+
+
+def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
+    """The MJCF of `task`, or the one that `domain` names, with what `domain` needs built in.
+
+    A changed time step, the history buffers of delayed actuators, mass matrices that may be full
+    and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible
+    time step or delay, and a model that the task does not fit.
+    """
+    spec = task.spec() if domain.model is None else spec_of(task, domain)
+    for parameter in domain.dynamics:
+        field = FIELDS[parameter.field]
+        if field.name == "opt.timestep":
+            spec.option.timestep = _timestep(parameter, spec.option.timestep)
+        if field.unlocks or field.geometry:
+            _fill_mass_matrices(spec, parameter.of if field.kind == "body" else ())
+    delays = [entry for entry in domain.actuation if entry.delay is not None]
+    longest = max((entry.longest for entry in delays), default=0.0)
+    longest = min(longest, task.episode_s)  # `bind` refuses longer ones, with their names
+    if longest > 0:
+        for actuator in spec.actuators:
+            actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
+    add_ground(spec, domain)
+    return spec
+
+
+def _fill_mass_matrices(spec: mujoco.MjSpec, names: Sequence[str]) -> None:
+    """Compile no body that `names` match (none: any) to a diagonal mass matrix."""
+    for body in spec.bodies[1:]:
+        if not names or not body.name or any(fnmatchcase(body.name, name) for name in names):
+            body.simple = False
+
+
+def _timestep(parameter: Dynamics, nominal: float) -> float:
+    operation, distribution = parameter.operation
+    if not isinstance(distribution, Constant):
+        raise UserError("opt.timestep must be a constant: all worlds take the same number of steps")
+    value = distribution.value
+    timestep = {"scale": nominal * value, "add": nominal + value, "set": value}[operation]
+    if timestep <= 0:
+        raise UserError(f"opt.timestep must be greater than 0 s, got {timestep:g}")
+    return timestep
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a domain is bound to, besides the model: a task, or a foreign environment.
+
+    Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
+    model was compiled from, which parameters of the geometry need.
+    """
+
+    name: str
+    terms: tuple[ObservationTerm, ...]
+    control_dt: float
+    episode_s: float
+    commands: Mapping[str, tuple[float, float]] | None = None
+    """Names and limits of the numbers of an action that are not the controls of the actuators."""
+    spec: Callable[[], mujoco.MjSpec] | None = None
+    quaternions: tuple[int, ...] = ()
+    """The first columns of the unit quaternions in the observation."""
+
+
+def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
+    """Bind `domain` to a nominal `model`.
+
+    Raises UserError, naming the domain and the parameter, for elements or terms that the task does
+    not have, values that the physics cannot have, parameters without effect, and two parameters
+    that change the same entry.
+    """
+    builder = Builder(domain, model, subject.spec)
+    builder.dynamics(domain.dynamics)
+    actuation = bind_actuation(
+        domain.actuation, builder, model, subject.episode_s, subject.commands
+    )
+    sensing, reward = bind_sensing(
+        domain.sensing,
+        builder,
+        subject.name,
+        subject.terms,
+        subject.episode_s,
+        subject.quaternions,
+    )
+    pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
+    return Plan(
+        names=tuple(builder.names),
+        distributions=tuple(builder.distributions),
+        keys=builder.keys(),
+        writes=tuple(merged(builder.writes)),
+        inertials=tuple(builder.inertials),
+        afterwards=tuple(merged(builder.afterwards)),
+        sets_constants=builder.sets_constants,
+        coupling=builder.coupling(),
+        pool=builder.pool,
+        actuation=actuation,
+        sensing=sensing,
+        reward=reward,
+        pushes=pushes,
+        forces=forces,
+        speed_limits=tuple(builder.speed_limits),
+        courses=tuple(builder.courses),
+        keyframe=bind_keyframe(domain.keyframe, model, domain.name),
+    )

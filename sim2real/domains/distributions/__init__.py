@@ -1,0 +1,1 @@
+"""Distributions of one number, and how draws depend on each other."""

@@ -1,0 +1,1 @@
+"""The entries of a domain file: dynamics, actuation, sensing, disturbances."""

@@ -1,0 +1,95 @@
+"""Draws that change within an episode: a step, a ramp, or a random walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import model_validator
+
+from sim2real.config import Config
+from sim2real.domains.distributions.distribution import Distribution, DistributionField
+from sim2real.task import Array, IntArray
+
+_KINDS = ("step", "ramp", "drift")
+
+
+class Course(Config):
+    """How what an entry draws comes about in an episode: exactly one of `step`, `ramp`, `drift`.
+
+    - `step`: the time in s at which the value is there; before, everything is nominal.
+    - `ramp`: the time in s from which the nominal value moves to the drawn one, `over` so many s.
+    - `drift`: the standard deviation, after a second, of a random walk that starts at the drawn
+      value and stays within the range that it is drawn from.
+    """
+
+    step: DistributionField | None = None
+    ramp: DistributionField | None = None
+    over: DistributionField | None = None
+    drift: DistributionField | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Course:
+        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            got = ", ".join(given) or "none"
+            raise ValueError(f"a course needs exactly one of {', '.join(_KINDS)}; got {got}")
+        if (self.kind == "ramp") != (self.over is not None):
+            raise ValueError("a ramp needs 'over', in s" if self.ramp else "'over' is for a ramp")
+        for name, distribution in self.draws().items():
+            low, high = distribution.support
+            if not 0 <= low <= high < np.inf:
+                got = distribution.words()
+                raise ValueError(f"{name} must be at least 0 and bounded, got {got}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which course it is."""
+        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    def draws(self) -> dict[str, Distribution]:
+        """What is drawn for it once an episode, by name."""
+        given: dict[str, Any] = {name: getattr(self, name) for name in (*_KINDS, "over")}
+        return {name: one for name, one in given.items() if one is not None}
+
+    def words(self) -> str:
+        """The course as a person says it."""
+        drawn = {name: distribution.words() for name, distribution in self.draws().items()}
+        form = {
+            "step": "from {step} s on",
+            "ramp": "reached from {ramp} s on over {over} s",
+            "drift": "drifting by {drift} a square root of a second",
+        }
+        return form[self.kind].format(**drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class Changing:
+    """A course, bound to the context entries `columns` (k,) that it changes.
+
+    `neutral` (k,) are the values of an entry that does nothing; a drift stays between `low` and
+    `high`, (k,). `sources` are the context entries of the course's own draws, by name; a walk has
+    its numbers under the `key`.
+    """
+
+    kind: str
+    columns: IntArray
+    neutral: Array
+    low: Array
+    high: Array
+    sources: dict[str, int]
+    key: int
+
+    def moved(self, context: Array, seconds: Array) -> Array:
+        """Values, (m, k), of a step or a ramp `seconds` (m,) after the start of an episode."""
+        drawn = context[:, self.columns]
+        since = seconds - context[:, self.sources[self.kind]]
+        share = (since >= -1e-9).astype(np.float64)  # but for rounding
+        if self.kind == "ramp":
+            over = context[:, self.sources["over"]]
+            share = np.clip(since / np.maximum(over, 1e-9), 0.0, 1.0)
+        part = share[:, None]
+        between = self.neutral + part * (drawn - self.neutral)
+        return np.where(part >= 1.0, drawn, between)

@@ -1,0 +1,75 @@
+"""Parameters of the model: the `dynamics` section of a domain."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from sim2real.config import Config
+from sim2real.domains.describe import names, sentence
+from sim2real.domains.distributions.distribution import Distribution, DistributionField
+from sim2real.domains.entries.course import Course
+from sim2real.domains.model_fields.table import FIELDS
+from sim2real.errors import unknown
+
+Operation = Literal["scale", "add", "set"]
+
+
+class Dynamics(Config):
+    """One parameter of the model: a field, of some elements, one operation on the nominal value.
+
+    Without `of` every element counts that the field applies to; `shared` draws one number for all
+    of them, otherwise each element has its own. `name` replaces the field in the context's names.
+    A `course` lets the value come about within an episode.
+    """
+
+    field: str
+    of: tuple[str, ...] = ()
+    component: str | None = None
+    scale: DistributionField | None = None
+    add: DistributionField | None = None
+    set: DistributionField | None = None
+    shared: bool = False
+    name: str | None = None
+    group: str | None = None
+    course: Course | None = None
+
+    _one_name = field_validator("of", mode="before")(names)
+
+    @field_validator("field")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in FIELDS:
+            raise unknown("field", value, FIELDS)
+        return value
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> Dynamics:
+        given = [name for name in ("scale", "add", "set") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"{self.field} needs exactly one of scale, add, set; "
+                f"got {', '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def operation(self) -> tuple[Operation, Distribution]:
+        """The operation and its distribution."""
+        operations: tuple[Operation, ...] = ("scale", "add", "set")
+        return next(
+            (name, getattr(self, name)) for name in operations if getattr(self, name) is not None
+        )
+
+    @property
+    def label(self) -> str:
+        """The name in the context, without the element."""
+        return self.name or ".".join(part for part in (self.field, self.component) if part)
+
+    def words(self) -> str:
+        """The parameter as a person says it."""
+        operation, distribution = self.operation
+        sign = {"scale": "×", "add": "+", "set": "="}[operation]
+        what = f"{self.component} {self.field}" if self.component else self.field
+        return sentence(what, self.of, self.shared, f"{sign} {distribution.words()}", self.course)

@@ -1,0 +1,83 @@
+"""Elements of a model by name, and the rows that hold them in its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import mujoco
+
+from sim2real.domains.model_fields.table import Kind, ModelField
+from sim2real.errors import UserError, unknown
+
+
+def element_rows(
+    model: mujoco.MjModel, entry: ModelField, names: Sequence[str]
+) -> dict[str, list[int]]:
+    """Element name -> its rows in the field's array, for the elements that `names` match.
+
+    `names` are names or glob patterns; none at all stands for every element (but the world body).
+    Joints with several degrees of freedom have several rows in `dof_` fields.
+    Raises UserError for a name that no element has.
+    """
+    if entry.kind == "option":
+        if names:
+            raise UserError(f"{entry.name} belongs to the whole world; drop 'of: {list(names)}'")
+        return {"": [0]}
+    rows = _rows_by_name(model, entry.kind)
+    if not names:
+        return rows
+    chosen: dict[str, list[int]] = {}
+    for name in names:
+        matches = [element for element in rows if fnmatchcase(element, name)]
+        if not matches:
+            kind = "joint" if entry.kind in ("dof", "qpos") else entry.kind
+            raise unknown(kind, name, rows)
+        chosen |= {element: rows[element] for element in matches}
+    return chosen
+
+
+def _rows_by_name(model: mujoco.MjModel, kind: Kind) -> dict[str, list[int]]:
+    if kind == "body":
+        return {model.body(i).name or f"#{i}": [i] for i in range(1, model.nbody)}
+    if kind == "geom":
+        return {model.geom(i).name or f"#{i}": [i] for i in range(model.ngeom)}
+    if kind == "pair":
+        return {_pair_name(model, i): [i] for i in range(model.npair)}
+    if kind == "equality":
+        return {model.equality(i).name or f"#{i}": [i] for i in range(model.neq)}
+    if kind == "site":
+        return {model.site(i).name or f"#{i}": [i] for i in range(model.nsite)}
+    if kind == "tendon":
+        return {model.tendon(i).name or f"#{i}": [i] for i in range(model.ntendon)}
+    if kind == "actuator":
+        return {model.actuator(i).name or _actuated(model, i): [i] for i in range(model.nactuator)}
+    joints = [model.joint(i) for i in range(model.njnt)]
+    names = [joint.name or f"#{joint.id}" for joint in joints]
+    if kind == "joint":
+        return {name: [joint.id] for name, joint in zip(names, joints, strict=True)}
+    if kind == "qpos":
+        return {
+            name: [int(joint.qposadr[0])]
+            for name, joint in zip(names, joints, strict=True)
+            if len(joint.qpos0) == 1
+        }
+    ends = [*(int(joint.dofadr[0]) for joint in joints[1:]), model.nv]
+    return {
+        name: list(range(int(joint.dofadr[0]), end))
+        for name, joint, end in zip(names, joints, ends, strict=True)
+    }
+
+
+def _pair_name(model: mujoco.MjModel, pair: int) -> str:
+    """An unnamed pair is called after its geoms: "floor+foot"."""
+    geoms = (int(model.pair_geom1[pair]), int(model.pair_geom2[pair]))
+    both = "+".join(model.geom(geom).name or f"#{geom}" for geom in geoms)
+    return model.pair(pair).name or both
+
+
+def _actuated(model: mujoco.MjModel, actuator: int) -> str:
+    """An unnamed actuator is called after the joint that it drives."""
+    if model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT:
+        return model.joint(int(model.actuator_trnid[actuator, 0])).name or f"#{actuator}"
+    return f"#{actuator}"

@@ -1,0 +1,1 @@
+"""Other models as targets: MJCF files, MuJoCo Menagerie."""

@@ -1,0 +1,1 @@
+"""Training of policies: the loop, callbacks, TensorBoard, adaptive ranges."""

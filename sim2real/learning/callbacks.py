@@ -1,0 +1,244 @@
+"""What happens at the boundaries of rollouts: statistics, rollout lengths, checkpoints.
+
+stable-baselines3 calls `on_rollout_start` when the update of the last rollout is done and no step
+of the next is made: the moment when a training can be saved and continued exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq
+
+from sim2real.errors import UserError
+from sim2real.policies.normalizer import update_normalizers
+from sim2real.runs.checkpoint import capture, write_checkpoint
+from sim2real.runs.checkpoint import steps as saved_steps
+from sim2real.simulation import Simulation
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the rollout was finished and saved; the run can be resumed."""
+
+
+class Interrupt:
+    """Whether the user has asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A callback whose own state belongs into the checkpoint, as JSON."""
+
+    def state(self) -> dict[str, Any]:
+        """Its state between two rollouts, as JSON."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+
+
+class NormalizerUpdate(BaseCallback):
+    """Add what a rollout observed to the policy's statistics once its update is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: list[NDArray[Any]] = []
+
+    def _on_step(self) -> bool:
+        self._seen.append(np.array(self.locals["new_obs"]))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._seen:
+            observations = torch.as_tensor(np.concatenate(self._seen)).flatten(start_dim=1)
+            update_normalizers(self.model.policy, observations)
+            self._seen.clear()
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+
+def rollout_length(remaining: int, longest: int) -> int:
+    """How long the next rollout is, so that rollouts of about equal length end exactly in time.
+
+    With `remaining` steps of each world and rollouts of at most `longest`, the lengths differ by
+    one at most, instead of a last rollout too short to learn from. It depends on `remaining`
+    alone, so that a resumed run cuts its rollouts like one never interrupted.
+
+    >>> rollout_length(300, 128), rollout_length(200, 128), rollout_length(100, 128)
+    (100, 100, 100)
+    """
+    return math.ceil(remaining / math.ceil(remaining / longest))
+
+
+class EqualRollouts(BaseCallback):
+    """Cut the rollouts so that the training ends at `steps` exactly.
+
+    `steps` must be a multiple of the number of worlds, counted like `num_timesteps`.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+        self._longest = 0
+
+    def _init_callback(self) -> None:
+        algorithm = cast(Any, self.model)
+        on_policy = isinstance(algorithm, OnPolicyAlgorithm)
+        self._longest = algorithm.n_steps if on_policy else algorithm.train_freq.frequency
+        self._cut()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._fit_buffer()
+
+    def _on_rollout_end(self) -> None:
+        self._cut()
+
+    def _on_training_end(self) -> None:
+        self._set(self._longest)
+        self._fit_buffer()
+
+    def _cut(self) -> None:
+        remaining = (self._steps - self.model.num_timesteps) // self.model.n_envs
+        if remaining > 0:
+            self._set(rollout_length(remaining, self._longest))
+
+    def _set(self, length: int) -> None:
+        algorithm = cast(Any, self.model)
+        if isinstance(algorithm, OnPolicyAlgorithm):
+            algorithm.n_steps = length
+        else:
+            algorithm.train_freq = TrainFreq(length, algorithm.train_freq.unit)
+
+    def _fit_buffer(self) -> None:
+        """Size PPO's buffer for the rollout to come; not before, as the update reads its size."""
+        algorithm = cast(Any, self.model)
+        if isinstance(algorithm, OnPolicyAlgorithm):
+            buffer = algorithm.rollout_buffer
+            if buffer.buffer_size != algorithm.n_steps:
+                buffer.buffer_size = algorithm.n_steps
+                buffer.reset()
+
+
+class Difficulty(BaseCallback):
+    """Raise `difficulty` of a `simulation` from `start` to 1, for tasks whose starts ask for it.
+
+    Either in a line, over `steps` control steps; or by `by` each time that at least the part
+    `success` of the `window` episodes since the last raise was a success (is_success, or where a
+    task does not tell it, not failed). Made before the training starts: the first episodes of a new
+    simulation begin anew with it. TensorBoard: curriculum/difficulty.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        steps: int | None = None,
+        success: float | None = None,
+        start: float = 0.0,
+        by: float = 0.05,
+        window: int = 100,
+    ) -> None:
+        super().__init__()
+        if (steps is None) == (success is None):
+            raise UserError("difficulty is raised over `steps` or by `success`: give one of them")
+        limits = {"start": (start, 0.0, 1.0), "by": (by, 1e-6, 1.0)}
+        limits |= {} if success is None else {"success": (success, 0.0, 1.0)}
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise UserError(f"difficulty: {name} is {value}; allowed: {low:g} to {high:g}")
+        for name, count in {"steps": 1 if steps is None else steps, "window": window}.items():
+            if count < 1:
+                raise UserError(f"difficulty: {name} is {count}; allowed: from 1")
+        self._steps, self._success = steps, success
+        self._start, self._by, self._window = start, by, window
+        self._recent: list[bool] = []
+        self._simulation = simulation
+        simulation.difficulty = start
+        first = np.arange(simulation.num_envs)
+        if not simulation.steps.any() and np.array_equal(simulation.episode_indices, first):
+            simulation.reset(episodes=first)
+
+    def state(self) -> dict[str, Any]:
+        """How difficult it is, and the episodes since it was raised last."""
+        return {"difficulty": self._simulation.difficulty, "recent": list(self._recent)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._simulation.difficulty = float(state["difficulty"])
+        self._recent = [bool(one) for one in state["recent"]]
+
+    def _on_step(self) -> bool:
+        for world in np.flatnonzero(self.locals["dones"]):
+            info = self.locals["infos"][world]
+            self._recent.append(bool(info.get("is_success", not info.get("failed", False))))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._simulation.difficulty = self._raised(self._simulation.difficulty)
+        self.logger.record("curriculum/difficulty", self._simulation.difficulty)
+
+    def _raised(self, difficulty: float) -> float:
+        if self._steps is not None:
+            part = min(self.model.num_timesteps / self._steps, 1.0)
+            return self._start + (1.0 - self._start) * part
+        if len(self._recent) < self._window:
+            return difficulty
+        good = float(np.mean(self._recent)) >= (self._success or 0.0)
+        self._recent.clear()
+        return min(difficulty + self._by, 1.0) if good else difficulty
+
+
+class Checkpoints(BaseCallback):
+    """Save at the first step, every `every` steps, on Ctrl-C and at the end.
+
+    Must come last, so that it saves what the other callbacks have done; `stateful` are those
+    whose state it saves.
+    """
+
+    def __init__(
+        self, run: Path, every: int, interrupt: Interrupt, stateful: Sequence[BaseCallback] = ()
+    ) -> None:
+        super().__init__()
+        self._run = run
+        self._every = every
+        self._interrupt = interrupt
+        self._stateful = [one for one in stateful if isinstance(one, Stateful)]
+        self._last: int | None = None
+
+    def _on_training_start(self) -> None:
+        started = self.model.num_timesteps
+        self._last = started if started in saved_steps(self._run) else None
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        now = self.model.num_timesteps
+        due = self._last is None or now // self._every > self._last // self._every
+        if due or self._interrupt.requested:
+            self._write(now)
+
+    def _on_training_end(self) -> None:
+        self._write(self.model.num_timesteps)
+
+    def _write(self, step: int) -> None:
+        if step != self._last:
+            training, state = capture(self.model)
+            state["callbacks"] = {type(one).__name__: one.state() for one in self._stateful}
+            write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
+            self._last = step
+        if self._interrupt.requested:
+            raise Interrupted(f"stopped at step {step}; resume with: sim2real resume {self._run}")

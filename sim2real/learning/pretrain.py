@@ -1,0 +1,263 @@
+"""Pretrain a policy in a source domain, and resume what was stopped."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sim2real import files
+from sim2real.config import MOST_STEPS, parse
+from sim2real.domains import Domain, default_domain, load_each
+from sim2real.errors import UserError, whole_number
+from sim2real.learning.adaptive import build_randomization, checked_randomization
+from sim2real.learning.callbacks import Difficulty
+from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
+from sim2real.learning.extension import differences, extend
+from sim2real.learning.loop import learn, tell_rest, whole
+from sim2real.learning.pictures import Pictures
+from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
+from sim2real.registry import load_task
+from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.contract import map_of
+from sim2real.runs.copies import read_index
+from sim2real.runs.pretrained import find_run, is_published
+from sim2real.runs.run import (
+    Run,
+    RunConfig,
+    RunFolder,
+    at_checkpoint,
+    check_policy,
+    create_run,
+    read_folder,
+    versions,
+)
+from sim2real.simulation import Simulation
+from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.task import Task
+
+PICTURES = 5
+"""Animated pictures in a training of the usual length ..."""
+PICTURES_EVERY = 100_000
+"""... and at least this many control steps between two, so that short ones make none."""
+
+Resumer = Callable[[RunFolder, bool], Run]
+RESUMERS: dict[str, Resumer] = {}
+"""How to resume each kind of run besides "pretrain"; see `register_resumer`."""
+
+
+def pretrain(
+    task: str | Task,
+    domain: str | Domain | None = None,
+    *,
+    algorithm: str = "ppo",
+    steps: int,
+    seed: int = 0,
+    out: Path | str | None = None,
+    num_envs: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    checkpoint_every: int | None = None,
+    target: str | Domain | None = None,
+    randomization: str | Mapping[str, Any] | None = None,
+    pictures_every: int | None = None,
+    curve: int | Iterable[int] | None = None,
+    curve_episodes: int = CURVE_EPISODES,
+    progress: bool = True,
+) -> Run:
+    """Train a policy for `task` in `domain` for `steps` control steps; returns the finished run.
+
+    `domain` is by default `randomized`, or `nominal` for a task that has no such domain. `steps`
+    counts all worlds together and is never exceeded: rollouts are cut to end in time, and a rest
+    smaller than one step of all worlds is left over. `options` replace parts of the tuned recipe by
+    name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
+    `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
+    trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
+    shown beside the source in each picture; with it there is always one at the end.
+    `curve` are control steps at which the policy is evaluated in its domain for `curve_episodes`
+    episodes (0 and the end are added), or the number of equal parts; see report/curve.json.
+    `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
+    "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
+
+    Raises UserError for anything unknown or impossible and if `out` exists, and Interrupted after
+    a first Ctrl-C, when all is saved and `resume(out)` goes on.
+    """
+    loaded = load_task(task)
+    given = [domain or default_domain(loaded), *([] if target is None else [target])]
+    domains = {each.name: each for each in load_each(loaded, given)}
+    source = next(iter(domains.values()))
+    worlds = {} if num_envs is None else {"num_envs": num_envs}
+    recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
+    folder = Path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
+    files.require_writable(folder.parent)
+    asked = {
+        "task": loaded.reference,
+        "task_options": loaded.options,
+        "algorithm": algorithm,
+        "recipe": recipe.model_dump(mode="json"),
+        "domain": source.name,
+        "target": None if target is None else list(domains)[-1],
+        "randomization": checked_randomization(randomization, loaded, source),
+        "steps": whole(steps, recipe.num_envs),
+        "seed": seed,
+        "num_envs": recipe.num_envs,
+        "checkpoint_every": checkpoint_every,
+        "pictures_every": pictures_every,
+        "curve": schedule(curve, steps) if curve is not None else None,
+        "curve_episodes": curve_episodes,
+    }
+    if pictures_every is None:
+        asked["pictures_every"] = _pictures_every(steps) or (0 if target is None else steps)
+    config = parse(RunConfig, asked, "pretrain")
+    if target is not None:
+        _check_target(loaded, domains[str(config.target)], config)
+    if progress:
+        tell_rest("steps", steps, recipe.num_envs)
+        if domain is None and source.name == "nominal":
+            beside = loaded.file.with_suffix(".yaml")
+            print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)
+    create_run(folder, config, loaded, domains)
+    return _train(read_folder(folder, task=loaded), progress)
+
+
+def resume(
+    run_path: Path | str, progress: bool = True, steps: int | None = None, **loading: Any
+) -> Run:
+    """Continue a run from its last good checkpoint until it has all its steps.
+
+    Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
+    as it is, unless `steps` asks for more control steps in all than it was asked for. It then has
+    the weights of a run of `steps` from the start; a warning gives the reasons where it cannot.
+    `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
+    Raises UserError if it is not a run, if all its checkpoints are damaged, and for `steps` that
+    are not more.
+    """
+    path = find_run(run_path)
+    folder = read_folder(path, **loading)
+    kind = folder.config.kind
+    if is_published(path) or kind == "foreign":
+        raise UserError(f"{run_path} is a published policy without training state; transfer it")
+    _warn_of_versions(path)
+    if steps is not None:
+        folder = _extended(folder, steps)
+    finished = checkpoints.steps(path)[-1:] == [folder.config.steps]
+    if kind == "pretrain":
+        run = _train(folder, progress)
+    else:
+        if kind not in RESUMERS:
+            importlib.import_module("sim2real.transfer.api")  # registers its resumers
+        run = RESUMERS[kind](folder, progress)
+    if progress and finished:
+        print(f"{path} was finished before; `--steps MORE` extends it", file=sys.stderr)
+    return run
+
+
+def _extended(folder: RunFolder, steps: int) -> RunFolder:
+    """The run asked for more steps, with a warning where it will differ from one asked at once."""
+    extended = extend(folder, whole_number("steps", steps, 1, MOST_STEPS))
+    for reason in differences(folder.config, steps):
+        warnings.warn(
+            f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
+            stacklevel=3,
+        )
+    return extended
+
+
+def register_resumer(kind: str, resumer: Resumer) -> None:
+    """Tell `resume` how to continue runs of `kind`: a function of the folder and `progress`."""
+    if RESUMERS.setdefault(kind, resumer) is not resumer:
+        raise ValueError(f"there is a resumer of {kind!r} already: {RESUMERS[kind]}")
+
+
+def _train(folder: RunFolder, progress: bool) -> Run:
+    """Train a run from where it is, which may be the beginning, to its end."""
+    path, config, domains, task = folder.path, folder.config, folder.domains, folder.task
+    recipe = config.parsed_recipe()
+    check_policy(folder)
+    env = make_vec_env(
+        task,
+        domains[config.domain],
+        config.num_envs,
+        config.seed,
+        privileged=recipe.needs_privileged,
+        actions=map_of(folder.task_info) or "own",
+    )
+    algorithm = build_algorithm(recipe, env, config.seed)
+    easier = (
+        [Difficulty(env.simulation, steps=recipe.difficulty_steps)]
+        if recipe.difficulty_steps
+        else []
+    )
+    checkpoints.restore_last(path, algorithm)
+    adaptive = build_randomization(config.randomization)
+    if adaptive is not None:
+        adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
+    shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
+    pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
+    curve = _curve(config, task, domains[config.domain], path)
+    described = {"task": task.name, "domain": config.domain, "steps": config.steps}
+    described["randomization"] = adaptive.name if adaptive else "uniform"
+    try:
+        learn(
+            algorithm,
+            path,
+            config.steps,
+            callbacks=[*([adaptive] if adaptive else []), *easier, *curve, *pictures],
+            checkpoint_every=config.checkpoint_every,
+            progress=progress,
+            title=f"pretrain {task.name} in {config.domain}",
+            hyperparameters={**described, "seed": config.seed, **config.recipe},
+            max_unstable=config.recipe.get("max_unstable", MAX_UNSTABLE),
+        )
+    finally:
+        env.close()
+    if progress:
+        print(f"run: {path}", file=sys.stderr)
+        if (index := read_index(path)).count:
+            print(index.describe(), file=sys.stderr)
+    return at_checkpoint(folder)
+
+
+def _check_target(task: Task, target: Domain, config: RunConfig) -> None:
+    """UserError for a target that does not fit the task, or that no picture would show."""
+    if config.pictures_every == 0:
+        raise UserError("a target is shown in pictures; with pictures_every=0 there are none")
+    if config.parsed_recipe().privileged_actor:
+        raise UserError(
+            "a policy that acts on privileged observations cannot act in a target that draws other "
+            "parameters; drop the target"
+        )
+    Simulation(task, target, threads=1).close()
+
+
+def _curve(config: RunConfig, task: Task, domain: Domain, path: Path) -> list[Curve]:
+    """The evaluations of a training that was asked for them."""
+    if config.curve is None:
+        return []
+    return [
+        Curve(
+            config.curve,
+            task,
+            domain,
+            seed=config.seed,
+            episodes=config.curve_episodes,
+            path=path / "report" / "curve.json",
+            tag="source/return",
+        )
+    ]
+
+
+def _pictures_every(steps: int) -> int:
+    return max(PICTURES_EVERY, steps // PICTURES) if steps >= PICTURES_EVERY else 0
+
+
+def _warn_of_versions(path: Path) -> None:
+    """A resumed run equals an uninterrupted one only on the same versions."""
+    made, now = files.read_json(path / "versions.json"), versions()
+    changed = [
+        f"{name} {made[name]} -> {now.get(name)}" for name in made if made[name] != now.get(name)
+    ]
+    if changed:
+        warnings.warn(f"{path} was made with other versions: {', '.join(changed)}", stacklevel=3)

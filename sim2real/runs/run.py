@@ -1,0 +1,367 @@
+"""The run folder: everything about one training or transfer, readable without executing anything.
+
+config.yaml   what was asked, resolved      task.json      observation and action contract
+domains.yaml  the worlds                    versions.json  what it was made with
+manifest.json hashes of the first three     checkpoints/  tensorboard/  report/
+files/        code, models and domains of the user's own (see `copies`)
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real import files
+from sim2real.config import MOST_STEPS, Config, Count, Episodes, Seed, Worlds, parse
+from sim2real.domains import Domain, dump_domains, load_domains
+from sim2real.errors import UserError
+from sim2real.plain import dump_yaml
+from sim2real.policies.tensors import freeze_tensors
+from sim2real.registry import load_task, trusted_task
+from sim2real.simulation import Simulation
+from sim2real.simulation.actions import Choice
+from sim2real.sources import Source, source_of
+from sim2real.task import Task
+from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.answers import require_answers
+from sim2real.runs.checkpoint import Checkpoint
+from sim2real.runs.contract import (describe_task, map_of, read_task_info, require_unchanged, spaces_of, terms_of)
+from sim2real.runs.copies import copied_source, copies_of, place_model, read_index
+from sim2real.runs.pretrained import find_run, is_published, reference_of
+from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
+from sim2real.runs.state import load_policy
+from sim2real.trust import accept, require_trust
+
+PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
+FOLDERS = ("checkpoints", "tensorboard", "report")
+SEALED = ("config.yaml", "task.json", "domains.yaml")
+MANIFEST, FORMAT = "manifest.json", 2
+
+
+class RunConfig(Config):
+    """What was asked of a run, resolved: enough to make it again."""
+
+    kind: Literal["pretrain", "transfer", "distill", "foreign"] = "pretrain"
+    """How its policy came about; `foreign`: it was read from an SB3 zip."""
+    task: str
+    """Reference of the task: name, absolute path, or "module:Class"."""
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    algorithm: str
+    recipe: dict[str, Any]
+    """Every option of the algorithm."""
+    domain: str
+    """Name in domains.yaml of the domain that is learned in."""
+    target: str | None = None
+    """Name in domains.yaml of a domain to show beside it."""
+    randomization: dict[str, Any] | None = None
+    """How the domain's distributions follow the policy, every option; none: they stay."""
+    steps: Count
+    """Control steps, over all worlds."""
+    extended: tuple[Count, ...] = ()
+    """The steps that were asked for before the run was extended, in this order."""
+    seed: Seed = 0
+    num_envs: Worlds
+    checkpoint_every: Count | None = None
+    pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
+    """Control steps between two animated pictures; 0 for none."""
+    frozen: tuple[str, ...] = ()
+    """Names of the policy's tensors that do not learn."""
+    method: dict[str, Any] | None = None
+    """The transfer method and its options."""
+    source: str | None = None
+    """The run that a transfer starts from, or the zip of a foreign policy."""
+    curve: tuple[int, ...] | None = None
+    """Control steps at which the policy is evaluated in the domain that it learns in."""
+    curve_episodes: Episodes = 20
+    """Episodes of each of these evaluations."""
+
+    def parsed_recipe(self) -> AnyRecipe:
+        """The recipe as a typed object."""
+        return parse_recipe(self.algorithm, self.recipe)
+
+
+class _Seal(Config):
+    format: Literal[2]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What the user says when a run is loaded."""
+
+    task: str | Task | None = None
+    """The task to use in place of the one that the run names."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the task besides those of the run, or in place of them."""
+    trust_code: bool = False
+    """Whether code of the run that is not known yet is accepted, and imported."""
+    accept_changes: bool = False
+    """Whether to go on where the run and its task, or its files, do not agree any more."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run was asked, as its folder says."""
+
+    path: Path
+    config: RunConfig
+    task_info: dict[str, Any]
+    domains: dict[str, Domain]
+    loading: Loading
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r}, {self.config.task} in {self.config.domain})"
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that was learned in."""
+        return self.domains[self.config.domain]
+
+    @cached_property
+    def task(self) -> Task:
+        """The task.
+
+        Raises UserError, before anything is imported, if it is code that the user neither named
+        nor made or accepted before; and if it is not what it was (see `require_unchanged`).
+        """
+        task = self._load_task()
+        accept_changes = self.loading.accept_changes
+        require_unchanged(self.path, self.task_info, self._simulation(task), accept_changes)
+        return task
+
+    def _simulation(self, task: Task) -> Simulation:
+        """A world of the task in which it describes itself as it did when the run was made."""
+        privileged = self.config.parsed_recipe().needs_privileged
+        domain = self.domain if privileged or self.domain.model else None
+        return Simulation(task, domain, threads=1, privileged=privileged)
+
+    def _load_task(self) -> Task:
+        given = self.loading.task
+        if isinstance(given, Task):
+            return given
+        options = {**self.config.task_options, **self.loading.task_options}
+        if given is not None:
+            return load_task(given, **options)
+        where, trust_code = str(self.path / "config.yaml"), self.loading.trust_code
+        index = read_index(self.path)
+        if index.task is None:
+            return load_task(trusted_task(self.config.task, where, trust_code), **options)
+        source = require_trust(copied_source(self.path, index.task), where, trust_code)
+        task = load_task(source, **options)
+        place_model(task, self.path, index)
+        return task
+
+    def method_source(self) -> Source | None:
+        """The run's copy of the code of its method, if it is trusted; None if it has none.
+
+        Raises UserError, before anything is imported, if it is not trusted.
+        """
+        method = read_index(self.path).method
+        if method is None:
+            return None
+        where, trust_code = str(self.path / "config.yaml"), self.loading.trust_code
+        return require_trust(copied_source(self.path, method), where, trust_code)
+
+
+@dataclass(frozen=True)
+class Run(RunFolder):
+    """A run folder at one of its checkpoints."""
+
+    checkpoint: Checkpoint
+
+    def __repr__(self) -> str:
+        config = self.config
+        asked = f"{config.algorithm}, {self.step:,} of {config.steps:,} steps"
+        return f"Run({str(self.path)!r}, {config.task} in {config.domain}, {asked})"
+
+    @property
+    def step(self) -> int:
+        """The control steps that the weights were trained for."""
+        return self.checkpoint.step
+
+    @property
+    def results(self) -> Path:
+        """Where what comes of it is written: here, for a published policy under runs/.
+
+        For a zip beside it, but not under its own name, which SB3's `load` would take for it.
+        """
+        if self.config.kind == "foreign":
+            zip_ = Path(str(self.config.source))
+            return zip_.with_name(f"{zip_.stem}-sim2real")
+        published = is_published(self.path)
+        return Path("runs") / f"pretrained-{self.path.name}" if published else self.path
+
+    @property
+    def reference(self) -> str:
+        """How it is found again: pretrained:hopper, its absolute folder, or the zip."""
+        foreign = self.config.kind == "foreign"
+        return str(self.config.source) if foreign else reference_of(self.path)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, ascending."""
+        return checkpoints.steps(self.path)
+
+    @cached_property
+    def algorithm(self) -> BaseAlgorithm:
+        """The SB3 algorithm with the checkpoint's weights and no environment."""
+        observation_space, action_space = spaces_of(self.task_info)
+        terms = terms_of(self.task_info)
+        recipe, state = self.config.parsed_recipe(), self.checkpoint.state
+        _check_layers(recipe, self.checkpoint)
+        algorithm = build_offline(recipe, observation_space, action_space, terms)
+        load_policy(algorithm, self.checkpoint.policy, state.get("spaces"))
+        if not self.loading.accept_changes:
+            require_answers(algorithm.policy, state.get("answers"), str(self.path))
+        freeze_tensors(algorithm.policy, self.config.frozen)
+        algorithm.policy.action_map = map_of(self.task_info)  # type: ignore[assignment]
+        algorithm.policy.set_training_mode(False)
+        return algorithm
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The SB3 policy with the checkpoint's weights, on the CPU, in evaluation mode."""
+        return self.algorithm.policy
+
+
+def create_run(
+    path: Path | str,
+    config: RunConfig,
+    task: Task,
+    domains: Mapping[str, Domain],
+    methods: Sequence[type] = (),
+    actions: Choice = "normalized",
+    add: Callable[[Path], None] = lambda folder: None,
+) -> Path:
+    """Make the folder of a run that has not begun, whole or not at all.
+
+    `actions` says how its policy gives actions; `add` writes what else belongs into the folder.
+    Code of the user's own, of the task and of `methods`, is trusted from now on.
+    Raises UserError if `path` exists and when the disk is full.
+    """
+    path = Path(path)
+    privileged = config.parsed_recipe().needs_privileged
+    domain = domains[config.domain]
+    simulation = Simulation(task, domain, threads=1, privileged=privileged, actions=actions)
+    plain = config.model_dump(mode="json")
+    copies = copies_of(task, methods, list(domains.values()))
+    try:
+        with files.new_folder(path) as folder:
+            files.write_text(folder / "config.yaml", dump_yaml(plain))
+            files.write_json(folder / "task.json", describe_task(simulation))
+            files.write_text(folder / "domains.yaml", dump_domains(copies.domains(domains)))
+            files.write_json(folder / "versions.json", versions())
+            copies.write(folder)
+            seal(folder)
+            for name in FOLDERS:
+                (folder / name).mkdir()
+            add(folder)
+    except OSError as error:
+        if error.errno not in checkpoints.FULL:
+            raise
+        raise UserError(f"{path}: {error.strerror}; nothing was written") from None
+    for kind in (type(task), *methods):
+        if (source := source_of(kind)) is not None:
+            accept(source)
+    return path
+
+
+def load_run(path: Path | str, step: int | None = None, **loading: Any) -> Run:
+    """Read a run at a checkpoint: that of `step`, or the last good one.
+
+    `path` may be the name of a shipped policy, "pretrained:hopper". `loading` are the fields of
+    `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`,
+    `accept_changes`. Code that the run names is imported when its task is first used, and only if
+    the user made or accepted it before, or says `trust_code`.
+    It may also be the .zip of a stable-baselines3 model, with its `task`; what else is told of it
+    (`algorithm`, `activation`, `normalization`) are the arguments of `foreign.read_foreign`.
+    Raises UserError if the folder is not a run or no checkpoint can be read.
+    """
+    told = {name: loading.pop(name, None) for name in ("algorithm", "activation", "normalization")}
+    if str(path).endswith(".zip"):
+        from sim2real.runs.foreign import foreign_run  # late: it needs this module
+
+        return foreign_run(path, loading.get("task"), loading.get("task_options"), **told)
+    given = [name for name, value in told.items() if value is not None]
+    if given:
+        raise UserError(f"{path} is not the .zip of a model, so it takes no {', '.join(given)}")
+    return at_checkpoint(read_folder(path, **loading), step)
+
+
+def at_checkpoint(folder: RunFolder, step: int | None = None) -> Run:
+    """The run in `folder` at a checkpoint: that of `step`, or the last good one."""
+    checkpoint = checkpoints.read_checkpoint(folder.path, step)
+    parts = {one.name: getattr(folder, one.name) for one in fields(RunFolder)}
+    return Run(**parts, checkpoint=checkpoint)
+
+
+def check_policy(folder: RunFolder) -> None:
+    """UserError if the policy of the last good checkpoint acts otherwise than when it was saved."""
+    if checkpoints.steps(folder.path):
+        _ = at_checkpoint(folder).algorithm  # its answers are compared when it is made
+
+
+def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
+    """What a run was asked: its configuration, the task's contract and the domains.
+
+    Raises UserError if the folder is not a run, or if a symbolic link leads out of it.
+    """
+    path = find_run(path)
+    if not (path / "config.yaml").is_file():
+        reason = "is not a run: it has no config.yaml" if path.exists() else "does not exist"
+        raise UserError(f"{path} {reason}")
+    files.refuse_links_out_of(path)
+    config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
+    config.parsed_recipe()
+    domains = load_domains(path / "domains.yaml")
+    for name in {config.domain, config.target or config.domain}:
+        if name not in domains:
+            raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
+    task_info = read_task_info(path / "task.json")
+    _report_edits(path)
+    return RunFolder(path, config, task_info, domains, Loading(**loading))
+
+
+def seal(folder: Path) -> None:
+    """Note the content of a run's own files, so that edits are reported when it is loaded."""
+    hashes = {name: files.sha256(folder / name) for name in SEALED}
+    files.write_json(folder / MANIFEST, {"format": FORMAT, "files": hashes})
+
+
+def _report_edits(path: Path) -> None:
+    """Warn of files that are not as `seal` found them; runs of older versions have no seal."""
+    if not (path / MANIFEST).is_file():
+        return
+    found = parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))
+    edited = [name for name in SEALED if files.sha256(path / name) != found.files.get(name)]
+    if edited:
+        warnings.warn(f"{path}: edited since it was made: {', '.join(edited)}", stacklevel=3)
+
+
+def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
+    """UserError, before memory is taken, for layers larger than any that was saved."""
+    sizes = [size for tensor in checkpoint.policy.values() for size in tensor.shape]
+    layers = [size for part in recipe.layers() for size in part]
+    if max(layers, default=0) > max(sizes, default=0) or len(layers) > len(checkpoint.policy):
+        raise UserError(f"{checkpoint.path} is of another network than {recipe.layers()}")
+
+
+def versions() -> dict[str, str]:
+    """Python, the platform and the packages that a result depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

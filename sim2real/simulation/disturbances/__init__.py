@@ -1,0 +1,1 @@
+"""Disturbances at run time."""

@@ -1,0 +1,1 @@
+"""Gymnasium, vector and SB3 environments, and wrappers of foreign environments."""

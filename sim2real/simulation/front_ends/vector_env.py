@@ -1,0 +1,244 @@
+"""The Gymnasium VectorEnv: many worlds behind `gymnasium.make_vec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from sim2real.domains import Domain
+from sim2real.errors import UserError, unknown
+from sim2real.registry import load_task
+from sim2real.simulation import Episode, Simulation, Transition
+from sim2real.simulation.actions import Actions
+from sim2real.simulation.front_ends.attributes import Attributes
+from sim2real.simulation.front_ends.reset_options import (
+    EPISODE,
+    MASK,
+    check_options,
+    checked_steps,
+    episodes_of,
+    mask_of,
+    one_seed,
+)
+from sim2real.simulation.rendering import Renderer
+from sim2real.task import BoolArray, Task
+
+Observations = NDArray[np.float64]
+
+
+class Sim2RealVectorEnv(
+    gymnasium.vector.VectorEnv[Observations, NDArray[np.float32], NDArray[Any]]
+):
+    """`num_envs` worlds of `task` in `domain`; `gymnasium.make_vec("sim2real/Hopper-v0", 64)`.
+
+    `autoreset_mode` is Gymnasium's. "SameStep", the default: what ends is reset in the same step,
+    and `info["final_obs"]` is its last observation. "NextStep", which Gymnasium's
+    NormalizeObservation needs: it is reset in the next step, whose action does nothing. "Disabled":
+    by `reset(options={"reset_mask": ended})`. In all three `info["final_info"]` tells how an
+    episode ended, `info["context"]` what the present ones drew. `threads` and `actions` are those
+    of Simulation; `max_episode_steps` replaces the task's time limit.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by Gymnasium)
+        "render_modes": ["rgb_array"],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        task: str | Task,
+        num_envs: int = 1,
+        domain: str | Domain | None = None,
+        render_mode: str | None = None,
+        threads: int = 0,
+        width: int = 480,
+        height: int = 480,
+        privileged: bool = False,
+        actions: Actions = "own",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        **options: Any,
+    ) -> None:
+        if render_mode not in (None, *type(self).metadata["render_modes"]):
+            raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
+        self.autoreset_mode = _mode(autoreset_mode)
+        self.simulation = Simulation(
+            load_task(task, **options),
+            domain,
+            num_envs,
+            threads=threads,
+            privileged=privileged,
+            actions=actions,
+        )
+        if max_episode_steps is not None:
+            self.simulation.episode_steps = checked_steps(max_episode_steps)
+        self.num_envs = num_envs
+        self.single_observation_space = self.simulation.observation_space
+        self.single_action_space = self.simulation.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.render_mode = render_mode
+        self.metadata = {
+            **type(self).metadata,
+            "render_fps": round(1 / self.simulation.dt),
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.width, self.height = width, height
+        self._attributes = Attributes(self.simulation, render_mode=render_mode)
+        self._over = np.zeros(num_envs, dtype=bool)
+        self._renderer: Renderer | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Start the next episode of every world; with `seed`, the first ones of that seed.
+
+        `options` may have "reset_mask", (n,) bool, for some worlds alone, and "episode", the
+        number of the episode to start: one for the first world, which the others follow, or one for
+        each. Raises UserError for other options, and for more than one seed.
+        """
+        asked = check_options(options, [EPISODE, MASK])
+        mask, seed = mask_of(asked, self.num_envs), one_seed(seed)
+        if mask is not None and seed is not None and not mask.all():
+            raise UserError("a seed is that of all worlds; 'reset_mask' leaves some as they are")
+        super().reset(seed=seed)
+        if mask is None or mask.all():
+            observation = self.simulation.restart(seed, episodes_of(asked, self.num_envs))
+        else:
+            ids = np.flatnonzero(mask)
+            self.simulation.reset(ids, episodes_of(asked, len(ids)))
+            observation = self.simulation.observation
+        self._over[mask if mask is not None else slice(None)] = False
+        return observation, self._context_info(mask)
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[Observations, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """One control step of every world: observation, reward, terminated, truncated, info."""
+        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
+            return self._step_without_reset(actions)
+        transition = self.simulation.step(actions)
+        info = self._context_info() | {"unstable": transition.unstable}
+        info |= self._final_obs(transition) | self._final_info(transition)
+        return (
+            transition.observation,
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+            info,
+        )
+
+    def _step_without_reset(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[Observations, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """One control step of the worlds that go on; in "NextStep" a reset of those that ended."""
+        over = self._over.copy()
+        if over.any() and self.autoreset_mode is AutoresetMode.DISABLED:
+            worlds = ", ".join(str(world) for world in np.flatnonzero(over))
+            raise UserError(
+                f"the episodes of the worlds {worlds} are over; call reset(options={{'reset_mask': "
+                "ended}) before the next step"
+            )
+        transition = self.simulation.advance(actions, ~over if over.any() else None)
+        observation = transition.observation
+        reward, terminated, truncated, unstable = (
+            np.where(over, False, values)
+            for values in (
+                transition.reward,
+                transition.terminated,
+                transition.truncated,
+                transition.unstable,
+            )
+        )
+        if over.any():
+            observation = observation.copy()
+            observation[over] = self.simulation.reset(np.flatnonzero(over))
+        self._over = terminated | truncated
+        info = self._context_info() | {"unstable": unstable} | self._final_info(transition)
+        return observation, reward, terminated, truncated, info
+
+    def _context_info(self, worlds: BoolArray | None = None) -> dict[str, Any]:
+        """What the present episodes drew; told of `worlds`, (n,), by default of all."""
+        names, columns = self.simulation.context_names, self.simulation.context.T.copy()
+        told = np.ones(self.num_envs, dtype=bool) if worlds is None else worlds.copy()
+        return {"context": dict(zip(names, columns, strict=True)), "_context": told}
+
+    def _final_obs(self, transition: Transition) -> dict[str, Any]:
+        """The last observations of the episodes that ended, where there are any."""
+        if not len(transition.ended):
+            return {}
+        observations = np.full(self.num_envs, None, dtype=object)
+        for row, world in enumerate(transition.ended):
+            observations[world] = transition.final_observation[row]
+        return {"final_obs": observations, "_final_obs": self._ended(transition)}
+
+    def _final_info(self, transition: Transition) -> dict[str, Any]:
+        """What came of the episodes that ended, where there are any."""
+        if not len(transition.ended):
+            return {}
+        final: dict[str, Any] = {}
+        for episode in transition.episodes:
+            final = self._add_info(final, _episode_info(episode), episode.world)
+        return {"final_info": final, "_final_info": self._ended(transition)}
+
+    def _ended(self, transition: Transition) -> BoolArray:
+        ended = np.zeros(self.num_envs, dtype=bool)
+        ended[transition.ended] = True
+        return ended
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """What `set_attr` set, else an attribute of the simulation, for each world."""
+        return tuple(self._attributes.get(name, range(self.num_envs)))
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Keep values of the user's own: a list or tuple with one for each world, or one for all.
+
+        Raises AttributeError for what the simulation has: its worlds share it.
+        """
+        several = values if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(several) != self.num_envs:
+            raise UserError(f"{name}: {len(several)} values for {self.num_envs} worlds")
+        self._attributes.set(name, several, range(self.num_envs))
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of the simulation once, or read an attribute; one result for each world."""
+        values = self.get_attr(name)
+        if not callable(values[0]):
+            return values
+        return (values[0](*args, **kwargs),) * self.num_envs
+
+    def render(self) -> tuple[NDArray[np.uint8], ...]:
+        """A picture (height, width, 3) of every world."""
+        if self.render_mode is None:
+            raise UserError("make the environment with render_mode='rgb_array' to render it")
+        if self._renderer is None:
+            self._renderer = Renderer(self.simulation, self.width, self.height)
+        return tuple(self._renderer.frame(world) for world in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the simulation and its threads; give the OpenGL context back."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        self.simulation.close()
+
+
+def _mode(given: str | AutoresetMode) -> AutoresetMode:
+    try:
+        return AutoresetMode(given)
+    except ValueError:
+        raise unknown("autoreset_mode", given, [mode.value for mode in AutoresetMode]) from None
+
+
+def _episode_info(episode: Episode) -> dict[str, Any]:
+    return episode.told_success() | {
+        "episode": {"r": episode.total, "l": episode.length},
+        "context": episode.context,
+        "terms": episode.terms,
+        "unstable": episode.unstable,
+    }

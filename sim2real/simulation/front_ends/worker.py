@@ -1,0 +1,166 @@
+"""The worker's side of `WorkerVecEnv`: some environments, stepped as the main process asks.
+
+A worker ends when its connection is closed, and when the main process is gone, however it went and
+whatever the worker is doing. It leaves Ctrl-C to the main process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from sim2real.errors import UserError
+from sim2real.simulation.actions import Choice, chosen_map
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+from sim2real.simulation.front_ends.foreign import ForeignEnv
+
+Answer = tuple[str, Any]
+"""What became of one environment's part of an order: "done" with the result, "refused" with the
+line for the user, or "failed" with the traceback and the number of the episode (-1 for none)."""
+
+
+class Seat:
+    """Environment `index` of `num_envs`; its k-th episode is number index + k * num_envs."""
+
+    def __init__(
+        self,
+        env: ForeignEnv,
+        domain: Mapping[str, Any],
+        index: int,
+        num_envs: int,
+        actions: Choice = "own",
+    ) -> None:
+        self.env = DomainWrapper(env.make(), domain)
+        own: Any = self.env.action_space
+        self._map = chosen_map(actions, own, own)
+        self.action_space = own if self._map is None else self._map.space
+        self._index, self._num_envs = index, num_envs
+        self._seed: int | None = None
+        self._started = time.time()
+        self._total, self._length = 0.0, 0
+
+    def reset(self, seed: int | None, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Start the next episode; with `seed` the first one of that seed."""
+        following = self.env.episode + self._num_envs
+        if seed is not None or self.env.episode < 0:
+            following = self._index
+        self._total, self._length = 0.0, 0
+        return self.env.reset(seed=seed, options={"episode": following, **options})
+
+    def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any], dict[str, Any] | None]:
+        """One control step; what ended is reset, and then the last of it is the reset's info."""
+        given = action if self._map is None else self._map(action)
+        observation, reward, terminated, truncated, info = self.env.step(given)
+        self._total += float(reward)
+        self._length += 1
+        over = bool(terminated or truncated)
+        if not over:
+            return observation, float(reward), False, info, None
+        info |= {
+            "terminal_observation": observation,
+            "TimeLimit.truncated": bool(truncated and not terminated),
+            "episode": {
+                "r": self._total,
+                "l": self._length,
+                "t": round(time.time() - self._started, 6),
+            },
+            "failed": bool(terminated) and not info["unstable"],
+        }
+        observation, reset_info = self.reset(None, {})
+        return observation, float(reward), True, info, reset_info
+
+    def get(self, name: str) -> list[Any]:
+        """An attribute of the environment or of one of its wrappers; empty where none has it."""
+        return [self.env.get_wrapper_attr(name)] if self.env.has_wrapper_attr(name) else []
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an attribute of the environment, on the wrapper that has it."""
+        self.env.set_wrapper_attr(name, value)
+
+    def call(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        """Call a method of the environment or of one of its wrappers."""
+        return self.env.get_wrapper_attr(name)(*arguments, **keywords)
+
+
+def serve(
+    connection: Connection,
+    env: ForeignEnv,
+    domain: Mapping[str, Any],
+    indices: Sequence[int],
+    num_envs: int,
+    actions: Choice,
+) -> None:
+    """Make the environments `indices`, then carry out orders until the connection is closed.
+
+    An order is (method of `Seat`, {index: arguments}); each environment's part is answered by
+    itself, in the order of the indices, so that the main process knows which one keeps it waiting.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    seats: dict[int, Seat] = {}
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is there any more
+        for index in indices:
+            answer = _answer(seats, index, _make, seats, env, domain, index, num_envs, actions)
+            _send(connection, answer)
+        for method, parts in _orders(connection):
+            for index, arguments in parts.items():
+                _send(connection, _answer(seats, index, getattr(seats[index], method), *arguments))
+    for seat in seats.values():
+        seat.env.close()
+
+
+def _orders(connection: Connection) -> Iterator[tuple[str, dict[int, tuple[Any, ...]]]]:
+    while True:
+        try:
+            yield connection.recv()
+        except EOFError:
+            return
+
+
+def _make(
+    seats: dict[int, Seat],
+    env: ForeignEnv,
+    domain: Mapping[str, Any],
+    index: int,
+    num_envs: int,
+    actions: Choice,
+) -> tuple[Any, Any]:
+    """Make one environment; the answer is its spaces."""
+    seat = seats[index] = Seat(env, domain, index, num_envs, actions)
+    return seat.env.observation_space, seat.action_space
+
+
+def _answer(seats: Mapping[int, Seat], index: int, work: Callable[..., Any], *given: Any) -> Answer:
+    try:
+        return "done", work(*given)
+    except UserError as error:
+        return "refused", str(error)
+    except Exception:
+        episode = seats[index].env.episode if index in seats else -1
+        return "failed", (traceback.format_exc(), episode)
+
+
+def _send(connection: Connection, answer: Answer) -> None:
+    """Send an answer, or why it cannot be sent: an info may hold anything."""
+    try:
+        connection.send(answer)
+    except OSError:
+        raise
+    except Exception:
+        connection.send(("failed", (traceback.format_exc(), -1)))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)

@@ -1,0 +1,1 @@
+"""Imperfections of actuation and sensing at run time."""

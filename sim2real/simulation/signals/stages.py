@@ -1,0 +1,327 @@
+"""What can befall a signal besides coming late, one class a kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from sim2real.domains.binding.effects import Effect
+from sim2real.simulation.signals.stage import Moment, Rows, Stage
+from sim2real.task import Array, BoolArray, IntArray
+
+_ROUNDING = 1e-12
+
+
+class Scale(Stage):
+    """A factor."""
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x * magnitude."""
+        return values * self.magnitude[moment.rows]
+
+
+class Length(Stage):
+    """Quaternions, four neighbouring columns each, as they are; their lengths are kept."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """Make room for the lengths, (n, quaternions, 1)."""
+        self.lengths = np.ones((self.shape[0], self.shape[1] // 4, 1))
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x."""
+        self.lengths[moment.rows] = _lengths(values)
+        return values
+
+
+class Unit(Stage):
+    """Quaternions that get the length back that they had `before` other stages changed them.
+
+    That is 1 but where an environment starts with others, as Gymnasium's do.
+    """
+
+    before: Length
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x |x before| / |x|; what has that length already, and a quaternion of zeros, stays."""
+        lengths, wanted = _lengths(values), self.before.lengths[moment.rows]
+        stays = (np.abs(lengths - wanted) < _ROUNDING) | (lengths == 0)
+        factors = np.where(stays, 1.0, wanted / np.where(stays, 1.0, lengths))
+        changed: Array = values * np.repeat(factors[..., 0], 4, axis=1)
+        return changed
+
+
+def _lengths(values: Array) -> Array:
+    """Of each four columns, (m, quaternions, 1)."""
+    fours = values.reshape(len(values), -1, 4)
+    lengths: Array = np.linalg.norm(fours, axis=2, keepdims=True)
+    return lengths
+
+
+class Bias(Stage):
+    """An offset that stays."""
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x + magnitude."""
+        return values + self.magnitude[moment.rows]
+
+
+class Noise(Stage):
+    """White noise."""
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x + a random number."""
+        return values + moment.numbers[:, self.lanes]
+
+
+class Drift(Stage):
+    """A random walk from 0, of standard deviation `magnitude` after one second."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The walk."""
+        self._walk = self.memory["walk"] = np.zeros(self.shape)
+        self._root = math.sqrt(self.control_dt)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The walk begins at 0."""
+        self._walk[rows] = 0.0
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x + walk; the walk takes a normal step of variance magnitude² control_dt."""
+        walk = self._walk[moment.rows]
+        changed = values + walk
+        step = self.magnitude[moment.rows] * self._root
+        self._walk[moment.rows] = walk + step * moment.numbers[:, self.lanes]
+        return changed
+
+
+class Resting(Stage):
+    """A stage that acts about the rest points: a number, or the target held before the episode."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The rest points of each world."""
+        self._holds = np.concatenate([one.rest.holds for one in effects])
+        self._rest = self.memory["rest"] = np.zeros(self.shape)
+        self._rest[:] = np.concatenate([one.rest.values for one in effects])
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """What is a target rests where it was."""
+        self._rest[rows] = np.where(self._holds, values[:, self.columns], self._rest[rows])
+
+
+class Saturation(Resting):
+    """Limits: `magnitude` times as far from the rest point as those of the signal."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of all that rests, and the limits of a saturation of 1."""
+        super().prepare(effects)
+        self._low, self._high = (
+            np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")
+        )
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x, no lower than the low limit and no higher than the high one."""
+        rest, share = self._rest[moment.rows], self.magnitude[moment.rows]
+        low, high = rest + share * (self._low - rest), rest + share * (self._high - rest)
+        return np.minimum(np.maximum(values, low), high)
+
+
+class Quantization(Stage):
+    """A grid of width `magnitude`; 0 is none."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The widths, with 1 in the place of 0, so that it can be divided by."""
+        self._width = np.ones(self.shape)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The widths."""
+        self._width[ids] = np.where(drawn == 0.0, 1.0, drawn)
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """The nearest multiple of the magnitude."""
+        width = self._width[moment.rows]
+        on_grid = np.rint(values / width) * width
+        return np.where(self.magnitude[moment.rows] == 0.0, values, on_grid)
+
+
+class DeadZone(Resting):
+    """Values within `magnitude` of the rest point are it, all others come nearer to it by that."""
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """x - sign(x - rest) min(|x - rest|, magnitude)."""
+        half = self.magnitude[moment.rows]
+        return values - np.minimum(np.maximum(values - self._rest[moment.rows], -half), half)
+
+
+class Remembering(Stage):
+    """A stage that remembers its last output."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The last output."""
+        self._last = self.memory["last"] = np.zeros(self.shape)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The last output was `values`."""
+        self._last[rows] = values[:, self.columns]
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """What `follow` makes of the last output; it is remembered in its turn."""
+        last = self._last[moment.rows]
+        changed = self.follow(last, values, moment)
+        self._last[moment.rows] = changed
+        return changed
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """The output after `last`, each (m, k)."""
+        raise NotImplementedError("def follow(self, last, values, moment) -> (m, k) array")
+
+
+class RateLimit(Remembering):
+    """The output changes by no more than `magnitude` in a second."""
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """x within last ± magnitude control_dt."""
+        change = self.magnitude[moment.rows] * self.control_dt
+        return np.minimum(np.maximum(values, last - change), last + change)
+
+
+class Lag(Remembering):
+    """A first-order lag with the time constant `magnitude`, in s.
+
+    The exact solution for an input that is held over a control step (zero-order hold); the output
+    is that at the end of the step, so that a lag of 0 is no lag.
+    """
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The last output, and how much of it is left after a control step."""
+        super().prepare(effects)
+        self._left = np.zeros(self.shape)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """exp(-control_dt / magnitude)."""
+        with np.errstate(divide="ignore"):
+            self._left[ids] = np.exp(-self.control_dt / drawn)
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """x + left (last - x)."""
+        return values + self._left[moment.rows] * (last - values)
+
+
+class Backlash(Remembering):
+    """Play of the width `magnitude`: the output follows once the input has crossed the play."""
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """The last output, within x ± magnitude / 2."""
+        half = 0.5 * self.magnitude[moment.rows]
+        return np.minimum(np.maximum(last, values - half), values + half)
+
+
+class Repeat(Remembering):
+    """Every value stays for `magnitude` control steps."""
+
+    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
+        """A new value at the steps that are a multiple of the magnitude."""
+        fresh = moment.steps[:, None] % self.magnitude[moment.rows] == 0
+        return np.where(fresh, values, last)
+
+
+class Latency(Stage):
+    """A policy that computes for `magnitude` seconds, rounded up to m control steps.
+
+    It starts with the observation of every m-th control step; when it has its action it starts
+    again, and the action is held until the next one is there.
+    """
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """The action that acts, the one that is being computed, and m."""
+        self._acting = self.memory["acting"] = np.zeros(self.shape)
+        self._coming = self.memory["coming"] = np.zeros(self.shape)
+        self._count = np.zeros(self.shape)
+
+    def draw(self, ids: IntArray, drawn: Array) -> None:
+        """The control steps that it takes."""
+        self._count[ids] = np.ceil(drawn / self.control_dt - 1e-9)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The action was and will be `values`, until one is computed."""
+        self._acting[rows] = self._coming[rows] = values[:, self.columns]
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """The action of the observation before last, of those that it started with."""
+        rows, count = moment.rows, self._count[moment.rows]
+        starts = moment.steps[:, None] % np.maximum(count, 1.0) == 0
+        self._acting[rows] = np.where(starts, self._coming[rows], self._acting[rows])
+        self._coming[rows] = np.where(starts, values, self._coming[rows])
+        return np.where(count == 0, values, self._acting[rows])
+
+
+class Lapse(Stage):
+    """With the probability `magnitude` in each control step, something else for some steps."""
+
+    lasts_for_ever: ClassVar[bool] = False
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """How long a lapse lasts, (k,), and how much of it is left."""
+        lengths = np.concatenate([np.full(len(one.columns), one.steps) for one in effects])
+        self._length = np.where(self.lasts_for_ever, np.inf, lengths)
+        self._left = self.memory["left"] = np.zeros(self.shape)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """No lapse is under way."""
+        self._left[rows] = 0.0
+
+    def lapsed(self, moment: Moment) -> BoolArray:
+        """Which numbers are in a lapse in this step, (m, k)."""
+        left = self._left[moment.rows]
+        begins = moment.numbers[:, self.lanes] < self.magnitude[moment.rows]
+        left = np.where((left == 0.0) & begins, self._length, left)
+        lapsed = left > 0.0
+        self._left[moment.rows] = left - lapsed
+        return lapsed
+
+
+class Held(Lapse):
+    """The last value stays."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of a lapse, and the last value."""
+        super().prepare(effects)
+        self._last = self.memory["last"] = np.zeros(self.shape)
+
+    def start(self, rows: Rows, values: Array) -> None:
+        """The last value was `values`."""
+        super().start(rows, values)
+        self._last[rows] = values[:, self.columns]
+
+    def change(self, values: Array, moment: Moment) -> Array:
+        """What a lapse leaves, or x without one."""
+        left = self.left_of(self._last[moment.rows])
+        changed = np.where(self.lapsed(moment), left, values)
+        self._last[moment.rows] = changed
+        return changed
+
+    def left_of(self, last: Array) -> Array:
+        """What a lapse leaves after `last`, (m, k): that."""
+        return last
+
+
+class Dropped(Held):
+    """Lost values are the rest point: a number, or the last value of what is a target."""
+
+    def prepare(self, effects: Sequence[Effect]) -> None:
+        """As of a value that is held, and the rest points."""
+        super().prepare(effects)
+        self._rest = np.concatenate([one.rest.values for one in effects])
+        self._holds = np.concatenate([one.rest.holds for one in effects])
+
+    def left_of(self, last: Array) -> Array:
+        """The last target, or the number of the rest point."""
+        return np.where(self._holds, last, self._rest)
+
+
+class Stuck(Held):
+    """The last value stays until the end of the episode."""
+
+    lasts_for_ever = True

@@ -1,0 +1,72 @@
+"""The report of a comparison of pretrainings: web page, Markdown, JSON. It computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from sim2real.files import write_json, write_text
+from sim2real.studies.report.formats import label
+from sim2real.studies.report.page import COLOURS, GREY, INK, MARKERS, RULE, render, svg
+
+
+def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write index.html, report.md, report.json and returns.svg into `folder`."""
+    write_json(folder / "report.json", report)
+    figure = returns_svg(report["returns"])
+    write_text(folder / "returns.svg", figure)
+    write_text(folder / "report.md", render("comparison.md", report=report))
+    write_text(folder / "index.html", render("comparison.html", report=report, figure=figure))
+
+
+def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return with its interval, a row a domain, a mark a pretraining and a dot a seed, as SVG."""
+    ways = next(iter(returns.values()))
+    height = 1.1 + len(returns) * (0.35 + 0.17 * len(ways))
+    return svg("return by domain", lambda axes: _draw(axes, returns), (7.6, height))
+
+
+def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
+    labels = list(next(iter(returns.values())))
+    step = 0.7 / len(labels)
+    for index, name in enumerate(labels):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        for row, ways in enumerate(returns.values()):
+            place = row + (index - (len(labels) - 1) / 2) * step
+            _draw_interval(axes, ways[name], place, colour, marker)
+        axes.plot([], [], marker=marker, color=colour, markersize=5, label=label(name))
+    for row in range(1, len(returns)):
+        axes.axhline(row - 0.5, color=RULE, linewidth=0.8)
+    axes.set_yticks(range(len(returns)), list(returns), color=INK)
+    axes.set_ylim(len(returns) - 0.5, -0.5)
+    axes.set_xlabel("return", color=INK)
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+
+
+def _draw_interval(
+    axes: Axes, found: Mapping[str, Any], place: float, colour: str, marker: str
+) -> None:
+    """A mark at the mean, a line along the interval, small dots for the seeds."""
+    if found["low"] is not None:
+        axes.plot([found["low"], found["high"]], [place] * 2, color=colour, linewidth=1.6)
+    axes.plot(found["value"], place, marker=marker, color=colour, markersize=5)
+    if len(found["values"]) > 1:
+        axes.plot(
+            found["values"],
+            [place] * len(found["values"]),
+            ".",
+            color="white",
+            markeredgecolor=colour,
+            markeredgewidth=0.9,
+            markersize=7,
+            zorder=3,
+        )

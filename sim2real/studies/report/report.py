@@ -1,0 +1,70 @@
+"""The report of a study: a web page of one file, Markdown and JSON. It computes nothing.
+
+Everything shown is in the data that `write_report` is given (see `studies.summary`); here numbers
+are rounded, put into tables and drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sim2real.files import write_json, write_text
+from sim2real.studies.report.curves import curves_svg, trainings_svg
+from sim2real.studies.report.formats import interval_notes
+from sim2real.studies.report.headlines import OTHERS, headlines
+from sim2real.studies.report.page import render
+
+MEANINGS = {
+    "Return": "The sum of rewards of an episode, in the task's own units.",
+    "Score": "The return, so scaled that uniformly random actions have 0 and the oracle of the "
+    "same domain has 1, in the source and in the targets alike.",
+    "Oracle": "What training in that very domain reaches without a budget: from scratch, or on "
+    "from the source's policy, whichever is better, over several seeds. The way is chosen on "
+    "episodes of their own, and measured on others.",
+    "Zero-shot": "The pretrained policy as it is, before the first step in the target.",
+    "Plain fine-tuning": "Loading the pretrained policy and going on learning with its own "
+    "learning rate and exploration, without a warm-up of the critic.",
+    "Zero-shot gap": "The score in the source minus the score in the target, before any "
+    "adaptation.",
+    "Gap closed": "The share of the zero-shot gap that was won back: 100 % is as good as in the "
+    "source, below 0 % is worse than doing nothing.",
+    "Better than untouched": "The share of the seeds whose policy is better after the budget than "
+    "the untouched one, with its exact binomial interval: the probability that a transfer "
+    "improves.",
+    "Jump-start": "How much better it starts than an untrained policy does, in returns.",
+    "Mean on the way": "The area under the curve divided by the budget: the mean return while "
+    "learning.",
+    "Asymptote": "The mean return over the last fifth of the budget.",
+    "Steps to match scratch": "Target steps after which it is as good as learning from scratch is "
+    "after the whole budget.",
+    "Negative transfer": "How far it stays behind learning from scratch with the same budget; 0 "
+    "where it does not.",
+    "Change": "The return in the source after the transfer minus that before it; what is "
+    "below 0 was forgotten.",
+    "Robot time": "The time in which one robot makes these steps.",
+}
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write index.html, report.md and report.json into `folder`."""
+    write_json(folder / "report.json", report)
+    told = {
+        "report": report,
+        "meanings": MEANINGS,
+        "notes": interval_notes(len(report["seeds"]), 0),
+        "headlines": headlines(report),
+        "others": OTHERS,
+    }
+    targets, source = report["targets"], report["source"]
+    figures = {name: curves_svg(name, target) for name, target in targets.items()}
+    trainings = {
+        name: trainings_svg(name, target["references"])
+        for name, target in targets.items()
+        if name != report["source_name"]
+    }
+    home = trainings_svg(report["source_name"], source["references"], source["pretraining"])
+    drawn = {"figures": figures, "trainings": {report["source_name"]: home, **trainings}}
+    write_text(folder / "report.md", render("report.md", **told))
+    write_text(folder / "index.html", render("report.html", **drawn, **told))

@@ -1,1 +1,0 @@
-"""Recipes, run folders, checkpoints and the training loop."""

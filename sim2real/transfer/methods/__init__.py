@@ -1,0 +1,1 @@
+"""The transfer methods that are shipped, one file each."""

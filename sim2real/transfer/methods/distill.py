@@ -1,0 +1,219 @@
+"""Distillation: the student acts, the teacher says what it would have done, the student learns it.
+
+    s ~ d_student,    minimize  E_s [ KL( teacher(. | s) || student(. | s) ) ]
+
+over all states seen so far (DAgger: Ross, Gordon & Bagnell 2011, arXiv:1011.0686; policy
+distillation: Rusu et al. 2015, arXiv:1511.06295; the student acting: Czarnecki et al. 2019,
+arXiv:1902.02186). The divergence of the two diagonal Gaussians has a closed form, nothing is
+sampled; for SAC it is that of the Gaussians before the squash, which a bijection leaves as it is.
+TD3's actor is deterministic and gets the squared error of the actions, as does `loss: mse`.
+
+The critic is distilled too: PPO's values by regression on the teacher's at the same states, the
+Q functions of SAC and TD3 at the states and actions that were played. The student may be
+smaller or larger; observation statistics are the teacher's and stay so. A teacher whose actor
+sees what only a simulator knows (`privileged_actor`) is asked with it, and the student learns to
+do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
+
+It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
+is worth imitating there: in the states it is asked about the student becomes what the teacher
+is, not more. To compress a policy, distill in the domains that it was trained in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+from torch.nn import functional
+
+from sim2real.config import Count
+from sim2real.errors import UserError
+from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
+from sim2real.policies.tensors import named_tensors, optimizer_owners
+from sim2real.runs.run import Run
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.columns import in_columns_of, take_along
+from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
+from sim2real.transfer.method import Options, Prepared, rows_of
+from sim2real.transfer.methods.fine_tune import copy_entropy_coefficient
+from sim2real.transfer.schedule import KeepFrozen
+
+SMALL = (32, 32)
+NUM_ENVS = 16
+
+
+class Distill(Options):
+    """Make a student of another size act as the source's policy does."""
+
+    name: ClassVar[str] = "distill"
+
+    student: Literal["small", "same"] | Layers = "small"
+    """Hidden layers of the student: small (32x32), same (the teacher's), or sizes."""
+    loss: Literal["auto", "kl", "mse"] = "auto"
+    """`auto`: kl, and mse for TD3."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    rollout: Count = 64
+    """Control steps of each world between two rounds of learning."""
+    updates: Count = 50
+    """Minibatches in a round."""
+    batch_size: Count = 512
+    """States in a minibatch, drawn from all that were seen."""
+    teacher_rounds: Annotated[int, Field(ge=0)] = 1
+    """Rounds at the beginning in which the teacher acts, as an untaught student falls at once."""
+    memory: Count = 100_000
+    """States that are kept, the latest."""
+    distill_critic: bool = True
+    """Whether the critic learns from the teacher's, or stays fresh."""
+
+    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
+        """The source's recipe with the student's layers."""
+        worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
+        if source.needs_privileged:  # for the teacher; the student acts without
+            worlds |= {"privileged": True, "privileged_actor": False}
+        if self.student == "same":
+            return self.resized(source, **worlds)
+        layers = SMALL if self.student == "small" else self.student
+        return self.resized(source, **worlds, net_arch=layers, critic_net_arch=None)
+
+    def prepare(
+        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
+    ) -> Prepared:
+        """A fresh student with the teacher's statistics, and the loop that teaches it."""
+        student = build_algorithm(recipe, env, seed)
+        taken = [name for name in named_tensors(student.policy) if _same_in_any_size(name)]
+        fates = take_along(source.policy, student.policy, taken)
+        statistics = [name for name in taken if name != "log_std"]
+        fates |= {name: "frozen" for name in statistics if fates[name] == "copied"}
+        if copy_entropy_coefficient(source, student):
+            fates["log_ent_coef"] = "copied"
+        loop = Distillation(student, in_columns_of(source, env), self, seed)
+        return Prepared(loop, rows_of(loop, fates), (KeepFrozen(statistics),))
+
+
+def _same_in_any_size(name: str) -> bool:
+    """Tensors that do not depend on the layers: observation statistics, PPO's log_std."""
+    return name == "log_std" or "features_extractor." in name
+
+
+class Distillation(OffPolicyAlgorithm):
+    """DAgger as an SB3 algorithm: collect with the student, learn from all states seen so far.
+
+    The replay buffer is the aggregated data set. Labels are computed when a state is drawn: the
+    teacher does not change, so they are those it would have given on the spot.
+    """
+
+    def __init__(
+        self, student: BaseAlgorithm, teacher: BasePolicy, options: Distill, seed: int
+    ) -> None:
+        assert student.env is not None
+        self._student, self._teacher, self._options = student, teacher, options
+        super().__init__(
+            type(student.policy),
+            student.env,
+            learning_rate=options.learning_rate,
+            buffer_size=max(options.memory, student.n_envs),
+            learning_starts=0,
+            batch_size=options.batch_size,
+            train_freq=options.rollout,
+            gradient_steps=options.updates,
+            seed=seed,
+            device="cpu",
+            support_multi_env=True,
+        )
+        self._teacher_steps = options.teacher_rounds * options.rollout * self.n_envs
+        self._divergence = _divergence(options.loss, student.policy)
+        self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self._convert_train_freq()
+        self.policy = self._student.policy
+        self.log_ent_coef = getattr(self._student, "log_ent_coef", None)
+        if not isinstance(self.policy, ActorCriticPolicy):
+            self.actor = cast(Any, self.policy).actor
+            self.critic = cast(Any, self.policy).critic
+        # Half the memory, nothing lost: a policy casts what it observes to float32 first
+        seen = spaces.Box(-np.inf, np.inf, self.observation_space.shape, np.float32)
+        self.replay_buffer = ReplayBuffer(
+            self.buffer_size, seen, self.action_space, "cpu", self.n_envs
+        )
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[Any, Any]:
+        """The teacher's action in the first rounds, then the student's; also scaled to [-1, 1]."""
+        acting = self._teacher if self.num_timesteps < self._teacher_steps else self.policy
+        action, _ = acting.predict(np.asarray(self._last_obs), deterministic=False)
+        return action, self.policy.scale_action(action)
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """One round: `gradient_steps` minibatches of states, labelled by the teacher."""
+        self.policy.set_training_mode(True)
+        owners = optimizer_owners(self.policy)
+        optimizers = [owner.optimizer for owner in owners.values()]
+        self._update_learning_rate(optimizers)
+        losses = []
+        for _ in range(gradient_steps):
+            drawn = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
+            actor_loss = self._actor_loss(drawn.observations)
+            loss = actor_loss
+            if self._options.distill_critic:
+                loss = loss + self._critic_loss(drawn.observations, drawn.actions)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimizer in optimizers:
+                optimizer.step()
+            losses.append(actor_loss.item())
+        _refresh_targets(self.policy)
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates)
+        self.logger.record("train/distillation_loss", float(np.mean(losses)))
+
+    def _actor_loss(self, observations: Tensor) -> Tensor:
+        with torch.no_grad():
+            label = actor_gaussian(self._teacher, observations)
+        return self._divergence(label, actor_gaussian(self.policy, observations)).mean()
+
+    def _critic_loss(self, observations: Tensor, actions: Tensor) -> Tensor:
+        with torch.no_grad():
+            label = _values(self._teacher, observations, actions)
+        return functional.mse_loss(_values(self.policy, observations, actions), label)
+
+
+def _values(policy: Any, observations: Tensor, actions: Tensor) -> Tensor:
+    """What the critics say: V (m, 1) of PPO, both Q functions (m, 2) of SAC and TD3."""
+    if isinstance(policy, ActorCriticPolicy):
+        return policy.predict_values(observations)
+    return torch.cat(policy.critic(observations, actions), dim=1)
+
+
+def _divergence(loss: str, policy: BasePolicy) -> Callable[..., Tensor]:
+    """The loss function of two Gaussians, (m,), for the kind of the student's actor."""
+    deterministic = hasattr(policy, "actor_target")
+    if loss == "kl" and deterministic:
+        raise UserError("loss 'kl': TD3's actor is deterministic; allowed: mse, auto")
+    if loss != "mse" and not deterministic:
+        return kl_divergence
+    squash = not deterministic and not isinstance(policy, ActorCriticPolicy)
+    return lambda label, own: squared_error(label, own, squash)
+
+
+def _refresh_targets(policy: Any) -> None:
+    """Make the target networks equal to what they follow, for a learner that goes on."""
+    with torch.no_grad():
+        for name in ("actor", "critic"):
+            target = getattr(policy, f"{name}_target", None)
+            if target is not None:
+                target.load_state_dict(getattr(policy, name).state_dict())

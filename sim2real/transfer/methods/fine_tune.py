@@ -1,0 +1,112 @@
+"""Fine-tuning: go on learning in the target from the source's weights.
+
+    theta_0 = theta_source,    theta_{k+1} = A(theta_k, D_k; factor * learning rate)
+
+with A the update of the source's algorithm and D_k the k-th rollout in the target (Yosinski et
+al. 2014, "How transferable are features in deep neural networks?", arXiv:1411.1792; for control,
+Julian et al. 2020, "Never stop learning", arXiv:2004.10190). Observation statistics go along with
+the weights: a policy whose inputs are scaled differently is another policy.
+
+During the first part of the budget (`warm_up`) the critic learns alone. The source's critic
+predicts the returns of another world; an actor that follows it at once unlearns what it knew.
+PPO starts with less exploration noise than a policy trained from scratch needs (`log_std`).
+Optimizers start afresh: the source's momentum points to the source's optimum. SAC and TD3 begin
+with an empty replay buffer and collect with the policy itself, not with random actions.
+
+A critic that sees what is privileged is taken along by the names of what it sees; in a target
+where that is not known, `recipe: {privileged: false}` leaves it the policy's columns.
+
+It assumes that the target has the source's observation and action spaces and a reward, and that
+the source's behaviour is good enough to collect with.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from sim2real.policies.recipe import AnyRecipe, build_algorithm
+from sim2real.policies.tensors import is_critic, named_tensors
+from sim2real.runs.run import Run
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.columns import take_along
+from sim2real.transfer.manifest import Action
+from sim2real.transfer.method import Options, Prepared, rows_of
+from sim2real.transfer.schedule import CriticWarmUp
+
+
+class FineTune(Options):
+    """Fine-tune all tensors in the target."""
+
+    name: ClassVar[str] = "fine_tune"
+
+    learning_rate_factor: Annotated[float, Field(gt=0.0, le=10.0)] = 0.7
+    """Times the source recipe's learning rate."""
+    warm_up: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Part of the budget during which the critic learns alone."""
+    critic: Literal["copied", "fresh"] = "copied"
+    """Whether the critic starts from the source's or anew."""
+    log_std: float | None = -1.0
+    """PPO: explore with at most this log standard deviation at the start; None: the source's."""
+    least_log_std: float | None = None
+    """PPO: explore with at least this, for a target that costs nothing; None: the source's."""
+
+    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
+        """The source's recipe with a smaller learning rate and rollouts for a target."""
+        rate = source.learning_rate * self.learning_rate_factor
+        changes: dict[str, Any] = {"learning_rate": rate}
+        if source.algorithm != "ppo":
+            changes["learning_starts"] = 0  # the source's policy is better than random actions
+        return self.resized(source, **changes)
+
+    def prepare(
+        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
+    ) -> Prepared:
+        """The source's policy with fresh optimizers, its critic to be warmed up."""
+        algorithm = build_algorithm(recipe, env, seed)
+        fates = self._take_along(source, algorithm)
+        warm_up = CriticWarmUp(self.warm_up * budget.steps)
+        return Prepared(algorithm, rows_of(algorithm, fates), (warm_up,))
+
+    def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:
+        """Copy what is to be copied; return the fate of each tensor that is not fresh."""
+        policy = algorithm.policy
+        fresh_critic = self.critic == "fresh"
+        names = [
+            name for name in named_tensors(policy) if not (fresh_critic and is_critic(policy, name))
+        ]
+        fates = take_along(source.policy, policy, names)
+        if copy_entropy_coefficient(source, algorithm):
+            fates["log_ent_coef"] = "copied"
+        if "log_std" in fates and self._bound_noise(named_tensors(policy)["log_std"]):
+            fates["log_std"] = "adapted"
+        return fates
+
+    def _bound_noise(self, log_std: Tensor) -> bool:
+        """Clip PPO's exploration noise in place; whether that changed it."""
+        if self.log_std is None and self.least_log_std is None:
+            return False
+        clipped = log_std.detach().clamp(self.least_log_std, self.log_std)
+        changed = not torch.equal(clipped, log_std)
+        with torch.no_grad():
+            log_std.copy_(clipped)
+        return changed
+
+
+def copy_entropy_coefficient(source: Run, algorithm: Any) -> bool:
+    """Take over SAC's learned entropy coefficient; whether there is one.
+
+    A coefficient that starts again from 1 would turn a trained actor back into noise.
+    """
+    saved = source.checkpoint.training.get("log_ent_coef")
+    own = getattr(algorithm, "log_ent_coef", None)
+    if saved is None or own is None:
+        return False
+    with torch.no_grad():
+        own.copy_(saved)
+    return True

@@ -1,0 +1,82 @@
+"""Freezing: fine-tune some tensors and keep the others as they are, to the last bit.
+
+    theta = (theta_frozen, theta_free),    theta_frozen = source's for ever,
+    theta_free <- A(theta_free, D_k)
+
+(Yosinski et al. 2014, arXiv:1411.1792: the first layers of a network transfer, the last ones are
+specific; for control, Rusu et al. 2016, arXiv:1610.04286.) Fewer free tensors need less experience
+and forget less, and can express less.
+
+`frozen` are glob patterns over the names of `policy.state_dict()`, buffers included, so that the
+observation statistics can be frozen too. A frozen tensor has no gradient and no optimizer knows
+it, so that neither momentum nor weight decay moves it; its copy in a target network is frozen
+with it. By default the first layers of actor and critic and the statistics are frozen.
+
+It assumes, beside what fine-tuning assumes, that what differs in the target can be made up for by
+the tensors that are left free.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import ClassVar
+
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sim2real.errors import UserError
+from sim2real.policies.recipe import AnyRecipe
+from sim2real.policies.tensors import freeze_tensors, match, named_tensors
+from sim2real.runs.run import Run
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.manifest import Action, Row
+from sim2real.transfer.method import Prepared, rows_of
+from sim2real.transfer.methods.fine_tune import FineTune
+from sim2real.transfer.schedule import KeepFrozen
+
+STATISTICS = ("*.running_mean", "*.running_var", "*.count")
+FIRST_LAYERS = {
+    "ppo": ("mlp_extractor.policy_net.0.*", "mlp_extractor.value_net.0.*"),
+    "sac": ("actor.latent_pi.0.*", "critic.qf?.0.*"),
+    "td3": ("actor.mu.0.*", "critic.qf?.0.*"),
+}
+
+
+class Freeze(FineTune):
+    """Fine-tune what no pattern in `frozen` matches."""
+
+    name: ClassVar[str] = "freeze"
+
+    frozen: tuple[str, ...] | None = None
+    """Glob patterns of tensors; by default the first layers and the observation statistics."""
+
+    def prepare(
+        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
+    ) -> Prepared:
+        """The fine-tuner with the matching tensors out of its optimizers and at rest."""
+        prepared = super().prepare(source, recipe, env, budget, seed)
+        policy = prepared.algorithm.policy
+        fates: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
+        names = match(policy, self._patterns(recipe.algorithm, policy))
+        if self.frozen is None:  # what was made to fit the target's columns learns on
+            names = tuple(name for name in names if fates[name] != "adapted")
+        _require_copied(names, prepared.rows)
+        freeze_tensors(policy, names)
+        fates |= dict.fromkeys(names, "frozen")
+        rows = rows_of(prepared.algorithm, fates)
+        return Prepared(prepared.algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))
+
+    def _patterns(self, algorithm: str, policy: BasePolicy) -> tuple[str, ...]:
+        if self.frozen is not None:
+            return self.frozen
+        usual = (*STATISTICS, *FIRST_LAYERS[algorithm])
+        return tuple(name for name in usual if fnmatch.filter(named_tensors(policy), name))
+
+
+def _require_copied(names: tuple[str, ...], rows: tuple[Row, ...]) -> None:
+    for row in rows:
+        if row.tensor in names and row.action != "copied":
+            raise UserError(
+                f"{row.tensor} cannot be frozen: it is {row.action}, not the source's; "
+                "allowed: tensors that are copied"
+            )

@@ -1,0 +1,86 @@
+"""A finished run that is extended equals a longer one, or says why it does not."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sim2real as s2r
+from sim2real.errors import UserError
+from sim2real.files import read_json
+from sim2real.learning.extension import differences
+from sim2real.learning.pretrain import resume
+from sim2real.runs.run import Run, RunConfig
+
+PPO = {"num_envs": 4, "n_steps": 16, "net_arch": [8], "batch_size": 16, "n_epochs": 2}
+SAC = {"num_envs": 4, "net_arch": [8], "batch_size": 16, "learning_starts": 32}
+
+
+def pretrain(out: Path, steps: int, algorithm: str = "ppo", **options: Any) -> Run:
+    small = (PPO if algorithm == "ppo" else SAC) | options
+    return s2r.pretrain(
+        "cartpole", algorithm=algorithm, steps=steps, options=small, out=out, progress=False
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_extended_equals_longer(algorithm: str, tmp_path: Path) -> None:
+    pretrain(tmp_path / "short", 256, algorithm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extended = resume(tmp_path / "short", progress=False, steps=512)
+    longer = pretrain(tmp_path / "long", 512, algorithm)
+    assert extended.step == longer.step == 512
+    for part in ("policy", "training"):
+        got, expected = getattr(extended.checkpoint, part), getattr(longer.checkpoint, part)
+        assert got.keys() == expected.keys()
+        assert [name for name in got if not torch.equal(got[name], expected[name])] == []
+    assert extended.config.steps == 512
+    assert extended.config.extended == (256,)
+    assert s2r.load_run(tmp_path / "short", 256).step == 256  # what was finished is kept
+
+
+def test_differences_are_named(tmp_path: Path) -> None:
+    pretrain(tmp_path / "run", 256, lr_schedule="linear")
+    with pytest.warns(UserWarning, match="differs from a run of 400 steps from the start") as found:
+        extended = resume(tmp_path / "run", progress=False, steps=400)
+    assert extended.step == 400
+    words = " ".join(str(one.message) for one in found)
+    assert "its learning rate fell to 0 at 256 steps" in words
+    assert "its rollouts were cut to end at 256 steps" in words  # 7 of about 57 instead of 4 of 64
+
+
+def test_cut_rollouts_are_noticed() -> None:
+    def config(steps: int) -> RunConfig:
+        recipe = {"algorithm": "ppo", "num_envs": 4, "n_steps": 16}
+        asked = {"task": "cartpole", "algorithm": "ppo", "domain": "nominal", "num_envs": 4}
+        return RunConfig(**asked, recipe=recipe, steps=steps)
+
+    assert differences(config(256), 512) == []  # 4 rollouts of 16 steps, then 4 more
+    assert differences(config(240), 480) == []  # of 15 each, in both
+    assert differences(config(200), 512) == ["its rollouts were cut to end at 200 steps"]
+
+
+def test_only_more_steps_are_allowed(tmp_path: Path) -> None:
+    pretrain(tmp_path / "run", 256)
+    with pytest.raises(UserError, match=r"was asked for 256 steps already.*got 256"):
+        resume(tmp_path / "run", progress=False, steps=256)
+    assert s2r.load_run(tmp_path / "run").config.steps == 256
+
+
+def test_extended_transfer_charges_the_larger_budget(tmp_path: Path) -> None:
+    pretrain(tmp_path / "source", 256)
+    s2r.transfer(
+        tmp_path / "source", "hard", budget=256, out=tmp_path / "moved", curve=1,
+        curve_episodes=2, num_envs=4, progress=False,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="its method was prepared for a budget of 256 steps"):
+        resume(tmp_path / "moved", progress=False, steps=512)
+    used = read_json(tmp_path / "moved" / "report" / "budget.json")
+    assert (used["budget"], used["used"]["steps"]) == (512, 512)
+    rows = read_json(tmp_path / "moved" / "report" / "curve.json")["rows"]
+    assert [row["steps"] for row in rows] == [0, 256, 512]

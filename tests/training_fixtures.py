@@ -1,0 +1,85 @@
+"""A toy world, small recipes for it, and readers of what a training leaves behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stable_baselines3.common.base_class import BaseAlgorithm
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sim2real.learning.tensorboard import WALL_CLOCK
+from sim2real.policies.recipe import build_algorithm, load_recipe
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs": 8, "n_steps": 16, "batch_size": 32, "net_arch": [8], "n_epochs": 2},
+    "sac": {"num_envs": 8, "net_arch": [8], "batch_size": 32, "learning_starts": 100},
+    "td3": {"num_envs": 8, "net_arch": [8], "batch_size": 32, "learning_starts": 100},
+}
+
+
+@pytest.fixture(scope="session")
+def opengl() -> None:
+    """Skips the test where nothing can be drawn."""
+    from sim2real.simulation import Simulation
+    from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+
+    try:
+        Renderer(Simulation("half_cheetah", threads=1), 32, 24).close()
+    except RenderingUnavailable:
+        pytest.skip("there is no OpenGL here")
+
+
+def _load_toy() -> Any:
+    spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["toy"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def toy() -> Any:
+    return _load_toy()
+
+
+Build = Callable[..., BaseAlgorithm]
+
+
+@pytest.fixture
+def build(toy: Any) -> Build:
+    def build_(algorithm: str, seed: int = 0, **options: Any) -> BaseAlgorithm:
+        recipe = load_recipe(algorithm, None, {**SMALL[algorithm], **options})
+        return build_algorithm(recipe, toy.ToyVecEnv(recipe.num_envs, seed), seed)
+
+    return build_
+
+
+Curves = dict[str, list[tuple[int, Any]]]
+
+
+def read_curves(run: Path) -> Curves:
+    """Every scalar and histogram of a run as TensorBoard shows it, without wall-clock ones."""
+    events = EventAccumulator(str(run / "tensorboard"), {"scalars": 0, "histograms": 0})
+    events.Reload()
+    tags = events.Tags()
+    curves: Curves = {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in tags["scalars"]
+        if tag not in WALL_CLOCK
+    }
+    for tag in tags["histograms"]:
+        values = [(event.step, event.histogram_value) for event in events.Histograms(tag)]
+        curves[tag] = [(step, (*value.bucket, value.sum, value.min)) for step, value in values]
+    return curves
+
+
+@pytest.fixture
+def curves() -> Callable[[Path], Curves]:
+    return read_curves
