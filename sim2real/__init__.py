@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from sim2real.evaluation.rollout import evaluate
     from sim2real.evaluation.statistics import compare, interval
     from sim2real.evaluation.view import view
-    from sim2real.learning.pretrain import pretrain, resume
+    from sim2real.learning.pretrain import pretrain
     from sim2real.registry import load_task, task_names
+    from sim2real.runs.load import load_run
     from sim2real.runs.publish import publish
-    from sim2real.runs.run import Run, load_run
+    from sim2real.runs.run import Run
     from sim2real.simulation import Simulation
     from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
     from sim2real.simulation.front_ends.vec_env import make_vec_env
     from sim2real.studies.study import study
     from sim2real.task import Task
     from sim2real.transfer.api import distill, transfer
+    from sim2real.transfer.resume import resume
 
 __version__ = "0.1.0"
 
@@ -49,12 +51,12 @@ _HOME = {  # public name -> module that defines it
     "evaluate": "sim2real.evaluation.rollout",
     "interval": "sim2real.evaluation.statistics",
     "load_domain": "sim2real.domains",
-    "load_run": "sim2real.runs.run",
+    "load_run": "sim2real.runs.load",
     "load_task": "sim2real.registry",
     "make_vec_env": "sim2real.simulation.front_ends.vec_env",
     "pretrain": "sim2real.learning.pretrain",
     "publish": "sim2real.runs.publish",
-    "resume": "sim2real.learning.pretrain",
+    "resume": "sim2real.transfer.resume",
     "study": "sim2real.studies.study",
     "task_names": "sim2real.registry",
     "transfer": "sim2real.transfer.api",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +19,19 @@ ROOMS = [
     "simulation",
     "policies",
     "evaluation",
-    "training",
+    "runs",
+    "learning",
+    "identification",
     "transfer",
+    "deployment",
     "studies",
     "cli",
+    "benchmark",
 ]
-FOUNDATION = {"errors", "files", "config", "task", "registry", "sources", "trust"}
+FOUNDATION = {
+    *("compatibility", "config", "errors", "files", "model_check", "plain", "registry"),
+    *("sources", "task", "trust", "untrusted_model"),
+}
 FILES = sorted(
     path
     for folder in ("sim2real", "envs", "policies", "scripts")
@@ -48,12 +57,22 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def named_in_strings(tree: ast.AST) -> Iterator[str]:
+    """Modules that are named in strings, which `importlib` could import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = re.fullmatch(r"(sim2real(\.\w+)+)(:\w+)?", node.value)
+            if found:
+                yield found[1]
+
+
 def room(module: str) -> str:
     """The room or foundation file a module belongs to; "" for sim2real itself and others."""
     parts = module.split(".")
     return parts[1] if parts[0] == "sim2real" and len(parts) > 1 else ""
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
@@ -65,12 +84,26 @@ def test_every_file_is_seen() -> None:
 @pytest.mark.parametrize("path", FILES, ids=dotted)
 def test_nothing_imports_to_its_right(path: Path) -> None:
     here = room(dotted(path))
-    for module in imports(tree(path)):
+    code = tree(path)
+    for module in (*imports(code), *named_in_strings(code)):
         there = room(module)
         if here in FOUNDATION:
             assert there not in ROOMS, f"{dotted(path)} is foundation and imports {module}"
         elif here in ROOMS and there in ROOMS:
             assert ROOMS.index(there) <= ROOMS.index(here), f"{dotted(path)} imports {module}"
+
+
+def test_no_import_cycle() -> None:
+    modules = {dotted(path): path for path in FILES}
+    graph = {
+        name: {module for module in imports(tree(path)) if module in modules and module != name}
+        for name, path in modules.items()
+    }
+    for name in graph:  # a package is imported before what is in it: no edge of its own
+        graph[name] = {module for module in graph[name] if not name.startswith(f"{module}.")}
+    while leaves := {name for name, needed in graph.items() if not needed & graph.keys()}:
+        graph = {name: needed for name, needed in graph.items() if name not in leaves}
+    assert not graph, f"import cycle among {sorted(graph)}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=dotted)

@@ -35,7 +35,7 @@ def evaluation(config: BenchmarkConfig) -> Contestants:
 
 def _policy(config: BenchmarkConfig) -> Any:
     if config.policy is not None:
-        from sim2real.runs.run import load_run
+        from sim2real.runs.load import load_run
 
         return load_run(config.policy).policy
     env = make_vec_env(TASK, num_envs=config.num_envs)

@@ -24,12 +24,14 @@ from sim2real import __version__
 from sim2real.cli.arguments import check_words
 from sim2real.cli.output import (
     Outcome,
+    audited,
     can_write,
     compared,
     evaluated,
     moved,
     pairs,
     pretrainings,
+    show,
     table,
     trained,
 )
@@ -257,6 +259,7 @@ class Study(Command):
 
     def run(self) -> Outcome:
         """Call `sim2real.study`."""
+        from sim2real.studies.audit import AuditFailed
         from sim2real.studies.config import load_study
         from sim2real.studies.study import CellsFailed, study
 
@@ -265,6 +268,9 @@ class Study(Command):
             report = study(asked, workers=self.workers, progress=not self.json)
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
             sys.exit(f"error: {error}")
+        except AuditFailed as error:
+            show([shown for report in error.reports for shown in audited(report)])
+            raise
         shown = [pretrainings(report)] if "returns" in report else compared(report)
         return Outcome(report, shown, page=asked.folder / "report" / "index.html")
 
@@ -282,7 +288,7 @@ class Resume(OfRun):
 
     def run(self) -> Outcome:
         """Call `sim2real.resume`."""
-        from sim2real.learning.pretrain import resume
+        from sim2real.transfer.resume import resume
 
         return trained(resume(self.path, not self.json, self.steps, **self.loading()))
 

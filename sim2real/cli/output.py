@@ -126,6 +126,15 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
+def show(tables: Sequence[Table]) -> None:
+    """Print tables to standard error."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    for shown in tables:
+        console.print(shown)
+
+
 def audited(report: AuditReport) -> list[Table]:
     """An audit as a table of effects, a line an end, and one of what was found."""
     said = [

@@ -82,7 +82,7 @@ class OfPolicy(OfRun):
 
     def load(self, source: Path) -> Run:
         """The run, or the policy of a .zip as one."""
-        from sim2real.runs.run import load_run
+        from sim2real.runs.load import load_run
 
         told: dict[str, Any] = {"algorithm": self.algorithm, "normalization": self.normalization}
         return load_run(source, **told, **self.loading())

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sim2real import files
-from sim2real.config import MOST_STEPS, parse
+from sim2real.config import parse
 from sim2real.domains import Domain, default_domain, load_each
-from sim2real.errors import UserError, whole_number
+from sim2real.errors import UserError
 from sim2real.learning.adaptive import build_randomization, checked_randomization
 from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
-from sim2real.learning.extension import differences, extend
 from sim2real.learning.loop import learn, tell_rest, whole
 from sim2real.learning.pictures import Pictures
 from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
@@ -24,7 +21,6 @@ from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import map_of
 from sim2real.runs.copies import read_index
-from sim2real.runs.pretrained import find_run, is_published
 from sim2real.runs.run import (
     Run,
     RunConfig,
@@ -33,7 +29,6 @@ from sim2real.runs.run import (
     check_policy,
     create_run,
     read_folder,
-    versions,
 )
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
@@ -43,10 +38,6 @@ PICTURES = 5
 """Animated pictures in a training of the usual length ..."""
 PICTURES_EVERY = 100_000
 """... and at least this many control steps between two, so that short ones make none."""
-
-Resumer = Callable[[RunFolder, bool], Run]
-RESUMERS: dict[str, Resumer] = {}
-"""How to resume each kind of run besides "pretrain"; see `register_resumer`."""
 
 
 def pretrain(
@@ -119,60 +110,11 @@ def pretrain(
             beside = loaded.file.with_suffix(".yaml")
             print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)
     create_run(folder, config, loaded, domains)
-    return _train(read_folder(folder, task=loaded), progress)
+    return resume_pretraining(read_folder(folder, task=loaded), progress)
 
 
-def resume(
-    run_path: Path | str, progress: bool = True, steps: int | None = None, **loading: Any
-) -> Run:
-    """Continue a run from its last good checkpoint until it has all its steps.
-
-    Weights, optimizer and curves come out as if it had never stopped. A finished run is returned
-    as it is, unless `steps` asks for more control steps in all than it was asked for. It then has
-    the weights of a run of `steps` from the start; a warning gives the reasons where it cannot.
-    `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
-    Raises UserError if it is not a run, if all its checkpoints are damaged, and for `steps` that
-    are not more.
-    """
-    path = find_run(run_path)
-    folder = read_folder(path, **loading)
-    kind = folder.config.kind
-    if is_published(path) or kind == "foreign":
-        raise UserError(f"{run_path} is a published policy without training state; transfer it")
-    _warn_of_versions(path)
-    if steps is not None:
-        folder = _extended(folder, steps)
-    finished = checkpoints.steps(path)[-1:] == [folder.config.steps]
-    if kind == "pretrain":
-        run = _train(folder, progress)
-    else:
-        if kind not in RESUMERS:
-            importlib.import_module("sim2real.transfer.api")  # registers its resumers
-        run = RESUMERS[kind](folder, progress)
-    if progress and finished:
-        print(f"{path} was finished before; `--steps MORE` extends it", file=sys.stderr)
-    return run
-
-
-def _extended(folder: RunFolder, steps: int) -> RunFolder:
-    """The run asked for more steps, with a warning where it will differ from one asked at once."""
-    extended = extend(folder, whole_number("steps", steps, 1, MOST_STEPS))
-    for reason in differences(folder.config, steps):
-        warnings.warn(
-            f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
-            stacklevel=3,
-        )
-    return extended
-
-
-def register_resumer(kind: str, resumer: Resumer) -> None:
-    """Tell `resume` how to continue runs of `kind`: a function of the folder and `progress`."""
-    if RESUMERS.setdefault(kind, resumer) is not resumer:
-        raise ValueError(f"there is a resumer of {kind!r} already: {RESUMERS[kind]}")
-
-
-def _train(folder: RunFolder, progress: bool) -> Run:
-    """Train a run from where it is, which may be the beginning, to its end."""
+def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
+    """Train a run from its last good checkpoint, or from the beginning, to its end."""
     path, config, domains, task = folder.path, folder.config, folder.domains, folder.task
     recipe = config.parsed_recipe()
     check_policy(folder)
@@ -251,13 +193,3 @@ def _curve(config: RunConfig, task: Task, domain: Domain, path: Path) -> list[Cu
 
 def _pictures_every(steps: int) -> int:
     return max(PICTURES_EVERY, steps // PICTURES) if steps >= PICTURES_EVERY else 0
-
-
-def _warn_of_versions(path: Path) -> None:
-    """A resumed run equals an uninterrupted one only on the same versions."""
-    made, now = files.read_json(path / "versions.json"), versions()
-    changed = [
-        f"{name} {made[name]} -> {now.get(name)}" for name in made if made[name] != now.get(name)
-    ]
-    if changed:
-        warnings.warn(f"{path} was made with other versions: {', '.join(changed)}", stacklevel=3)

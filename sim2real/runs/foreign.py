@@ -34,7 +34,7 @@ from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import answers_of
 from sim2real.runs.vec_normalize import Statistics, read_statistics
 from sim2real.policies.recipe import (ACTIVATIONS, ALGORITHMS, AnyRecipe, build_offline, load_recipe)
-from sim2real.runs.run import Run, RunConfig, create_run, load_run
+from sim2real.runs.run import Run, RunConfig, at_checkpoint, create_run, read_folder
 from sim2real.runs.sb3_zip import Zip, read_zip
 from sim2real.runs.state import describe_spaces
 
@@ -172,7 +172,8 @@ def foreign_run(
         "statistics": _plain(found.statistics),
     }
     key = key_of(content(loaded, domain, [__name__], kind="foreign", **details))
-    run = load_run(cached("foreign", key, lambda folder: _write(folder, found, loaded)) / "run")
+    folder = cached("foreign", key, lambda folder: _write(folder, found, loaded))
+    run = at_checkpoint(read_folder(folder / "run"))
     config = run.config.model_copy(update={"source": str(found.zip.path.resolve())})
     return replace(run, config=config, loading=replace(run.loading, task=loaded))
 

@@ -10,7 +10,7 @@ from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import write_bytes
 from sim2real.simulation.rendering import RenderingUnavailable
 from sim2real.runs.pretrained import PREFIX, pretrained_names
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 
 SIZE = (192, 144)
 """Width and height in pixels of each task."""

@@ -23,7 +23,8 @@ from sim2real.runs.answers import answers_of
 from sim2real.runs.copies import keep_copies, read_index
 from sim2real.runs.pretrained import CARD
 from sim2real.policies.recipe import load_recipe
-from sim2real.runs.run import Run, RunConfig, load_run, seal
+from sim2real.runs.load import load_run
+from sim2real.runs.run import (Run, RunConfig, seal)
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)

@@ -276,28 +276,6 @@ def create_run(
     return path
 
 
-def load_run(path: Path | str, step: int | None = None, **loading: Any) -> Run:
-    """Read a run at a checkpoint: that of `step`, or the last good one.
-
-    `path` may be the name of a shipped policy, "pretrained:hopper". `loading` are the fields of
-    `Loading`: `task` in place of the one that the run names, `task_options`, `trust_code`,
-    `accept_changes`. Code that the run names is imported when its task is first used, and only if
-    the user made or accepted it before, or says `trust_code`.
-    It may also be the .zip of a stable-baselines3 model, with its `task`; what else is told of it
-    (`algorithm`, `activation`, `normalization`) are the arguments of `foreign.read_foreign`.
-    Raises UserError if the folder is not a run or no checkpoint can be read.
-    """
-    told = {name: loading.pop(name, None) for name in ("algorithm", "activation", "normalization")}
-    if str(path).endswith(".zip"):
-        from sim2real.runs.foreign import foreign_run  # late: it needs this module
-
-        return foreign_run(path, loading.get("task"), loading.get("task_options"), **told)
-    given = [name for name, value in told.items() if value is not None]
-    if given:
-        raise UserError(f"{path} is not the .zip of a model, so it takes no {', '.join(given)}")
-    return at_checkpoint(read_folder(path, **loading), step)
-
-
 def at_checkpoint(folder: RunFolder, step: int | None = None) -> Run:
     """The run in `folder` at a checkpoint: that of `step`, or the last good one."""
     checkpoint = checkpoints.read_checkpoint(folder.path, step)

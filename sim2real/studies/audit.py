@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from sim2real.cli.output import audited
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.audit import AuditReport, audits
@@ -16,7 +13,7 @@ from sim2real.task import Task
 
 
 class AuditFailed(UserError):
-    """Domains of a study in which something is wrong; `reports` tell what."""
+    """Domains of a study in which something is wrong; `reports` says what."""
 
     def __init__(self, message: str, reports: Sequence[AuditReport]) -> None:
         super().__init__(message)
@@ -26,8 +23,7 @@ class AuditFailed(UserError):
 def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
     """Audit `domains` unless the study says `audit: false`; write audit.json into its folder.
 
-    Raises AuditFailed, after the tables went to standard error, for errors that the study does not
-    waive by the parameter's name.
+    Raises AuditFailed for errors that the study does not waive by the parameter's name.
     """
     if config.audit is False:
         return
@@ -37,10 +33,6 @@ def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
     wrong = [report for report in reports if not report.passed]
     if not wrong:
         return
-    console = Console(stderr=True)
-    for report in wrong:
-        for shown in audited(report):
-            console.print(shown)
     problems = "; ".join(f"{report.domain}: {error}" for report in wrong for error in report.errors)
     raise AuditFailed(
         f"the audit of the study's domains found errors: {problems} (waive a parameter with "

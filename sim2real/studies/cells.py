@@ -27,7 +27,7 @@ CODE = {
     "evaluate": "sim2real.evaluation.rollout",
     "transfer": "sim2real.transfer.api",
     "continue": "sim2real.transfer.api",
-    "given": "sim2real.runs.run",
+    "given": "sim2real.runs.load",
 }
 """The module that makes each kind of cell; a result counts with its code and what it imports."""
 

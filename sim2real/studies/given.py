@@ -14,7 +14,8 @@ from sim2real.errors import ChangedError, UserError
 from sim2real.files import user_path
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.registry import load_task
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 from sim2real.studies.config import StudyConfig
 
 

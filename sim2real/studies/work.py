@@ -16,13 +16,14 @@ from sim2real.errors import UserError
 from sim2real.evaluation.references import cache_folder, cached, random_rows
 from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
+from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
-from sim2real.runs.run import load_run
 from sim2real.studies.given import digest_of
 from sim2real.task import Task
 from sim2real.transfer.api import transfer
+from sim2real.transfer.resume import resume
 
 Result = dict[str, Any]
 Training = Callable[[Mapping[str, Any], Task, Domain], Result]

@@ -15,22 +15,14 @@ from sim2real.files import require_writable, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
 from sim2real.learning.loop import learn, tell_rest
 from sim2real.learning.pictures import Pictures
-from sim2real.learning.pretrain import register_resumer
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import Contract, compare, contract_of, map_of, require_fit
+from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
-from sim2real.runs.run import (
-    Run,
-    RunConfig,
-    RunFolder,
-    at_checkpoint,
-    check_policy,
-    create_run,
-    load_run,
-)
+from sim2real.runs.run import Run, RunConfig, RunFolder, at_checkpoint, check_policy, create_run
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
@@ -185,10 +177,6 @@ def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> TransferMetho
     if copied is None:
         return load_method_of_file(described, where, trust_code)
     return load_method(copied, {key: value for key, value in described.items() if key != "name"})
-
-
-register_resumer("transfer", resume_transfer)
-register_resumer("distill", resume_transfer)
 
 
 class _Start:

@@ -13,7 +13,8 @@ from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.statistics import compare, interval
 from sim2real.files import read_json
 from sim2real.learning.curve import CURVE_EPISODES, SEED
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 from sim2real.transfer.api import SOURCE
 
 Floats = NDArray[np.float64]

@@ -188,7 +188,7 @@ def test_truncated_checkpoints(
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.warns(UserWarning, match=last.name):
         assert cli.main(["evaluate", str(damaged), "--episodes", "1"]) == 0
-    from sim2real.runs.run import load_run
+    from sim2real.runs.load import load_run
 
     with pytest.warns(UserWarning, match=last.name):
         assert load_run(damaged).step == int(before.name)

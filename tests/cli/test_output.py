@@ -14,7 +14,7 @@ from rich.console import Console
 import sim2real as s2r
 from sim2real.cli.output import compared, evaluated, table
 from sim2real.evaluation.summary import summary
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 from sim2real.studies.report.formats import dots
 
 

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.recipe import ALGORITHMS
 from sim2real.policies.tensors import named_tensors, optimizer_owners
 from sim2real.runs.checkpoint import read_checkpoint, steps
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
 from sim2real.transfer.method import METHODS
+from sim2real.transfer.resume import resume
 
 SOURCE: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},

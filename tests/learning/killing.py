@@ -22,8 +22,8 @@ import torch
 
 import sim2real as s2r
 from sim2real.files import read_json
-from sim2real.learning.pretrain import resume
 from sim2real.studies.config import StudyConfig
+from sim2real.transfer.resume import resume
 
 torch.set_num_threads(1)
 TINY = {"num_envs": 4, "net_arch": [8], "batch_size": 16}

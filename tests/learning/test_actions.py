@@ -11,17 +11,19 @@ import torch
 from sim2real.domains import Domain, load_domain
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.recipe import build_algorithm, load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.contract import map_of, range_of
+from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
-from sim2real.runs.run import MANIFEST, RunConfig, create_run, load_run
+from sim2real.runs.run import MANIFEST, RunConfig, create_run
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.gaussians import actor_gaussian
+from sim2real.transfer.resume import resume
 
 LIFT = str(Path(__file__).parent.parent / "robots" / "lift.py")
 PLAIN = Domain(name="plain", about="The lift as it is.")

@@ -13,8 +13,8 @@ import sim2real as s2r
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.learning.extension import differences
-from sim2real.learning.pretrain import resume
 from sim2real.runs.run import Run, RunConfig
+from sim2real.transfer.resume import resume
 
 PPO = {"num_envs": 4, "n_steps": 16, "net_arch": [8], "batch_size": 16, "n_epochs": 2}
 SAC = {"num_envs": 4, "net_arch": [8], "batch_size": 16, "learning_starts": 32}

@@ -20,12 +20,14 @@ import sim2real
 from sim2real import files
 from sim2real.errors import UserError
 from sim2real.learning import pretrain as pretraining
-from sim2real.learning.pretrain import pretrain, register_resumer, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.recipe import build_algorithm, load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.checkpoint import read_checkpoint, restore, steps
-from sim2real.runs.run import Run, RunFolder, load_run, seal
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.transfer.resume import resume
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 128, "net_arch": [16]},
@@ -254,25 +256,6 @@ def test_robot_in_a_file_of_ones_own(tmp_path: Path) -> None:
     assert run.config.task == str(tmp_path / "my_robot.py")
     assert load_run(run.path).task.name == "my_robot"
     assert resume(run.path, progress=False).step == 600
-
-
-def test_resumers_are_asked_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = small("ppo", tmp_path / "run")
-    text = (run.path / "config.yaml").read_text()
-    (run.path / "config.yaml").write_text(text.replace("kind: pretrain", "kind: distill"))
-    seal(run.path)
-    monkeypatch.setattr(pretraining, "RESUMERS", {})
-    asked: list[tuple[Path, bool]] = []
-
-    def resumer(folder: RunFolder, progress: bool) -> Run:
-        asked.append((folder.path, progress))
-        return run
-
-    register_resumer("distill", resumer)
-    assert resume(run.path, progress=False) is run
-    assert asked == [(run.path, False)]
-    with pytest.raises(ValueError, match="there is a resumer of 'distill' already"):
-        register_resumer("distill", lambda folder, progress: run)
 
 
 def test_a_source_and_a_target_of_one_name_are_both_kept(

@@ -15,13 +15,14 @@ from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.learning.loop import learn
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.asymmetric import Asymmetric
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.recipe import build_algorithm, load_recipe
 from sim2real.runs.contract import terms_of
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 from sim2real.task import ObservationTerm
+from sim2real.transfer.resume import resume
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},

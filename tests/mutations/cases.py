@@ -24,7 +24,7 @@ from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import sha256
 from sim2real.registry import load_task
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 from sim2real.simulation import Simulation
 from sim2real.studies.config import load_study
 from sim2real.studies.study import plan_of

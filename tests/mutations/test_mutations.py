@@ -21,8 +21,9 @@ from sim2real.domains import load_domains
 from sim2real.domains.entries.disturbances import Disturbance
 from sim2real.errors import UserError
 from sim2real.files import read_yaml
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.studies.config import load_study
+from sim2real.transfer.resume import resume
 from tests.mutations import cases
 from tests.mutations.cases import Outcome, outcome_of
 

@@ -18,9 +18,11 @@ from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
 from sim2real.runs import copies
 from sim2real.learning.callbacks import Interrupt, Interrupted
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
+from sim2real.transfer.resume import resume
 from sim2real.runs.publish import publish
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import (Run)
 from sim2real.transfer.api import transfer
 
 OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [6]}

@@ -25,7 +25,7 @@ from sim2real.registry import load_task
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.runs.foreign import load_foreign
 from sim2real.policies.recipe import build_offline, load_recipe
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 
 CLASSES: dict[str, Any] = {"ppo": PPO, "sac": SAC, "td3": TD3}
 

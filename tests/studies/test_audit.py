@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sim2real import cli
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.audit import audits
@@ -42,19 +43,25 @@ def check(folder: Path, **more: Any) -> Path:
     return config.folder / "audit.json"
 
 
-def test_errors_stop_a_study_with_the_table(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_stop_a_study(tmp_path: Path) -> None:
     with pytest.raises(AuditFailed, match=r"flat: opt.gravity.y: has no effect.*audit: false") as e:
         study(write(tmp_path), workers=1, progress=False)
     assert [report.domain for report in e.value.reports] == ["flat"]
-    assert "no joint lets anything move" in " ".join(capfd.readouterr().err.split())
     assert not (tmp_path / "out" / "runs").exists()
     told = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert [(report["domain"], report["passed"]) for report in told] == [
         ("mild", True),
         ("flat", False),
     ]
+
+
+def test_the_command_shows_the_table_of_the_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["study", str(write(tmp_path))]) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "no joint lets anything move" in shown
+    assert shown.index("no joint lets anything move") < shown.index("error: the audit")
 
 
 def test_a_parameter_is_waived_by_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 import sim2real as s2r
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 from sim2real.studies.config import StudyConfig
 from sim2real.studies.plan import Plan
 from sim2real.studies.work import run_cell

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sim2real.errors import UserError
-from sim2real.runs.run import load_run
+from sim2real.runs.load import load_run
 from sim2real.studies.study import CellsFailed, study
 
 ROBOTS = Path(__file__).parents[1] / "robots"

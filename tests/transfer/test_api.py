@@ -11,11 +11,13 @@ import torch
 
 from sim2real.errors import UserError
 from sim2real.learning.callbacks import Interrupt, Interrupted
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.tensors import is_critic, named_tensors
 from sim2real.runs.checkpoint import read_checkpoint
-from sim2real.runs.run import Run, load_run, seal
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run, seal
 from sim2real.transfer.api import distill, transfer
+from sim2real.transfer.resume import resume
 
 QUICK: dict[str, Any] = {"num_envs": 4, "progress": False}
 RECIPE = {"recipe": {"n_steps": 8, "batch_size": 16}}

@@ -13,16 +13,18 @@ import torch
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.policies.asymmetric import Asymmetric
 from sim2real.policies.recipe import build_algorithm
 from sim2real.policies.tensors import named_tensors
 from sim2real.runs.checkpoint import read_checkpoint
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.columns import labels, take_along
+from sim2real.transfer.resume import resume
 
 Json = dict[str, Any]
 

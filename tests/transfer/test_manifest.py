@@ -85,7 +85,7 @@ def test_a_difference_is_shown_side_by_side() -> None:
 
 
 def test_a_tensor_of_several_names_is_listed_once() -> None:
-    from sim2real.runs.run import load_run
+    from sim2real.runs.load import load_run
     from sim2real.transfer.method import rows_of
 
     algorithm = load_run("pretrained:cartpole").algorithm

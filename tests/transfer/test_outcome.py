@@ -11,7 +11,8 @@ from sim2real.evaluation.references import References, keep_references
 from sim2real.evaluation.rollout import evaluate
 from sim2real.learning.curve import CURVE_EPISODES, SEED
 from sim2real.learning.pretrain import pretrain
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
 
 SMALL = {"net_arch": [6], "n_steps": 8, "batch_size": 16}
 

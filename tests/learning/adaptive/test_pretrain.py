@@ -14,9 +14,11 @@ import yaml
 from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.learning.adaptive import RANDOMIZATIONS, build_randomization, load_randomization
-from sim2real.learning.pretrain import pretrain, resume
+from sim2real.learning.pretrain import pretrain
 from sim2real.runs.checkpoint import discard_after
-from sim2real.runs.run import Run, load_run
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
+from sim2real.transfer.resume import resume
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 128, "net_arch": [8], "n_epochs": 1},
