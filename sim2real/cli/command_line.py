@@ -372,7 +372,3 @@ def fail(message: str, code: int) -> int:
     """Say what is wrong on one line of standard error."""
     print(" ".join(message.split()), file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,7 +19,7 @@ import pytest
 
 from sim2real import cli
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]
 Refused = Callable[..., str]
 

@@ -177,7 +177,7 @@ def test_ctrl_c_tells_how_to_resume(tmp_path: Path) -> None:
 def test_a_task_without_domains_trains_in_nominal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    robots = Path(__file__).parent / "robots"
+    robots = Path(__file__).parents[1] / "robots"
     for name in ("slider.py", "slider.xml"):
         shutil.copyfile(robots / name, tmp_path / name)
     words = ["pretrain", tmp_path / "slider.py", "--steps", 130, "--out", tmp_path / "run", *SMALL]
