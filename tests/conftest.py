@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # what several tests share
 
 import pytest
 
+pytest_plugins = ["training_fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def private_cache(

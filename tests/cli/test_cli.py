@@ -251,7 +251,7 @@ def test_ctrl_c_advises_what_helps(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sim2real.evaluation.rollout.evaluate", interrupt)
-    monkeypatch.setattr("sim2real.learning.pretrain.resume", interrupt)
+    monkeypatch.setattr("sim2real.transfer.resume.resume", interrupt)
     assert sim2real(*[run if word == "RUN" else word for word in words]) == 130
     assert advice in capsys.readouterr().err
 

@@ -122,7 +122,7 @@ learn(algorithm, pathlib.Path(sys.argv[2]), 10**7, checkpoint_every=64, progress
 
 
 def test_killed_run_continues(build: Any, curves: Any, tmp_path: Path) -> None:
-    run, conftest = tmp_path / "killed", Path(__file__).with_name("conftest.py")
+    run, conftest = tmp_path / "killed", Path(__file__).parents[1] / "training_fixtures.py"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(conftest), str(run)])
     try:
         _wait_for(lambda: len(checkpoint_steps(run)) >= 12, process)
