@@ -1,0 +1,7 @@
+"""Run the command line: `python -m sim2real.cli`."""
+
+import sys
+
+from sim2real.cli.command_line import main
+
+sys.exit(main())
