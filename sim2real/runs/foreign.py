@@ -26,17 +26,17 @@ from sim2real.domains import load_domain
 from sim2real.errors import UserError, unknown
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.references import cached
+from sim2real.policies.recipe import ACTIVATIONS, ALGORITHMS, AnyRecipe, build_offline, load_recipe
 from sim2real.registry import load_task
-from sim2real.simulation import ActionMap, Simulation
-from sim2real.simulation.actions import Choice, chosen_map, range_words
-from sim2real.task import Task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import answers_of
-from sim2real.runs.vec_normalize import Statistics, read_statistics
-from sim2real.policies.recipe import (ACTIVATIONS, ALGORITHMS, AnyRecipe, build_offline, load_recipe)
 from sim2real.runs.run import Run, RunConfig, at_checkpoint, create_run, read_folder
 from sim2real.runs.sb3_zip import Zip, read_zip
 from sim2real.runs.state import describe_spaces
+from sim2real.runs.vec_normalize import Statistics, read_statistics
+from sim2real.simulation import ActionMap, Simulation
+from sim2real.simulation.actions import Choice, chosen_map, range_words
+from sim2real.task import Task
 
 MARKS = {
     "ppo": "mlp_extractor.policy_net.0.weight",

@@ -8,9 +8,9 @@ from sim2real.errors import UserError
 from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, grid, short_clip
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import write_bytes
-from sim2real.simulation.rendering import RenderingUnavailable
-from sim2real.runs.pretrained import PREFIX, pretrained_names
 from sim2real.runs.load import load_run
+from sim2real.runs.pretrained import PREFIX, pretrained_names
+from sim2real.simulation.rendering import RenderingUnavailable
 
 SIZE = (192, 144)
 """Width and height in pixels of each task."""

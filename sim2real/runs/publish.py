@@ -17,14 +17,14 @@ from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, short_cli
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
 from sim2real.evaluation.summary import summary
 from sim2real.plain import dump_yaml
-from sim2real.simulation.rendering import RenderingUnavailable
+from sim2real.policies.recipe import load_recipe
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import answers_of
 from sim2real.runs.copies import keep_copies, read_index
-from sim2real.runs.pretrained import CARD
-from sim2real.policies.recipe import load_recipe
 from sim2real.runs.load import load_run
-from sim2real.runs.run import (Run, RunConfig, seal)
+from sim2real.runs.pretrained import CARD
+from sim2real.runs.run import Run, RunConfig, seal
+from sim2real.simulation.rendering import RenderingUnavailable
 
 PICTURE = "picture.gif"
 PICTURE_SIZE = (192, 144)

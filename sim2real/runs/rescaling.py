@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sim2real.simulation import ActionMap
 from sim2real.runs.contract import map_of, range_of
 from sim2real.runs.run import Run
+from sim2real.simulation import ActionMap
 
 ANSWERS = "answers"
 """In the state of a checkpoint: actions in the range that the policy was saved with."""

@@ -26,20 +26,27 @@ from sim2real.config import MOST_STEPS, Config, Count, Episodes, Seed, Worlds, p
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
+from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
 from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task, trusted_task
+from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.answers import require_answers
+from sim2real.runs.checkpoint import Checkpoint
+from sim2real.runs.contract import (
+    describe_task,
+    map_of,
+    read_task_info,
+    require_unchanged,
+    spaces_of,
+    terms_of,
+)
+from sim2real.runs.copies import copied_source, copies_of, place_model, read_index
+from sim2real.runs.pretrained import find_run, is_published, reference_of
+from sim2real.runs.state import load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.sources import Source, source_of
 from sim2real.task import Task
-from sim2real.runs import checkpoint as checkpoints
-from sim2real.runs.answers import require_answers
-from sim2real.runs.checkpoint import Checkpoint
-from sim2real.runs.contract import (describe_task, map_of, read_task_info, require_unchanged, spaces_of, terms_of)
-from sim2real.runs.copies import copied_source, copies_of, place_model, read_index
-from sim2real.runs.pretrained import find_run, is_published, reference_of
-from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
-from sim2real.runs.state import load_policy
 from sim2real.trust import accept, require_trust
 
 PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")

@@ -11,9 +11,9 @@ import torch
 
 from sim2real import files
 from sim2real.errors import UserError
-from sim2real.runs.checkpoint import read_checkpoint, restore, steps, write_checkpoint
 from sim2real.learning.loop import learn
 from sim2real.policies.recipe import load_recipe
+from sim2real.runs.checkpoint import read_checkpoint, restore, steps, write_checkpoint
 
 FILES = ("policy.safetensors", "training.safetensors", "state.json", "manifest.json")
 

@@ -16,14 +16,14 @@ from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
-from sim2real.runs.contract import read_task_info
 from sim2real.learning.pretrain import pretrain
-from sim2real.transfer.resume import resume
+from sim2real.runs.contract import read_task_info
+from sim2real.runs.load import load_run
 from sim2real.runs.pretrained import find_run, pretrained_names
 from sim2real.runs.publish import publish
-from sim2real.runs.load import load_run
-from sim2real.runs.run import (seal)
+from sim2real.runs.run import seal
 from sim2real.transfer.api import transfer
+from sim2real.transfer.resume import resume
 from tests.mutations.cases import sign
 
 OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [6]}

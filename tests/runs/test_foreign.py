@@ -21,11 +21,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
-from sim2real.registry import load_task
-from sim2real.simulation import ActionMap, Simulation
-from sim2real.runs.foreign import load_foreign
 from sim2real.policies.recipe import build_offline, load_recipe
+from sim2real.registry import load_task
+from sim2real.runs.foreign import load_foreign
 from sim2real.runs.load import load_run
+from sim2real.simulation import ActionMap, Simulation
 
 CLASSES: dict[str, Any] = {"ppo": PPO, "sac": SAC, "td3": TD3}
 

@@ -13,15 +13,15 @@ from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
+from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
 from sim2real.runs import pretrained
 from sim2real.runs.gallery import gallery
-from sim2real.learning.pretrain import pretrain
-from sim2real.transfer.resume import resume
-from sim2real.runs.publish import command_of, publish
 from sim2real.runs.load import load_run
-from sim2real.runs.run import (Run)
+from sim2real.runs.publish import command_of, publish
+from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
+from sim2real.transfer.resume import resume
 
 OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
 
