@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import runpy
 import shlex
@@ -100,14 +101,34 @@ def test_tutorial() -> None:
     run_python(python)
 
 
-@pytest.mark.parametrize(
-    "page", sorted((ROOT / "docs" / "howto").glob("*.md")), ids=lambda p: p.stem
-)
-def test_how_to(page: Path) -> None:
+DOCS = ROOT / "docs"
+TUTORIALS = {"start.md", "tutorial.md", "tutorial-robot.md"}  # run in order, by tests of their own
+SNIPPETS = [
+    page
+    for page in sorted(DOCS.rglob("*.md"))
+    if page.name not in TUTORIALS and blocks(page.read_text(), "python")
+]
+
+
+@pytest.mark.parametrize("page", SNIPPETS, ids=lambda page: str(page.relative_to(DOCS)))
+def test_page(page: Path) -> None:
+    """Each page runs by itself, in an empty folder."""
     run_python(page.read_text())
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+def test_documented_modules_exist() -> None:
+    """What the API reference names can be imported; `make docs` takes longer to say so."""
+    names = [
+        name
+        for page in (DOCS / "api").glob("*.md")
+        for name in re.findall(r"auto(?:module|class|function):: ([\w.]+)", page.read_text())
+    ]
+    assert names
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
