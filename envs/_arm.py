@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, IntArray, Task, within
+from sim2real.task import Array, IntArray, Task, World, within
 
 JOINTS = slice(0, 5)
 """Where the arm's joints stand in qpos and qvel: pan, lift, elbow, wrist flex, wrist roll."""
@@ -43,16 +43,16 @@ class ArmTask(Task):
         super().__init__(**({} if goal is None else {"goal": goal}))
         self.goal = None if goal is None else self._checked(goal)
 
-    def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
+    def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:
         target: Array = world.memory["target"]
         np.clip(target + self.control_dt * SPEED * action, LOW, HIGH, out=target)
         return target.copy()
 
-    def pose(self, world: Any, ids: IntArray, offset: Array) -> None:
+    def pose(self, world: World, ids: IntArray, offset: Array) -> None:
         """Put the worlds `ids` `offset` (m, 5) rad from the start posture, with targets there."""
         world.qpos[ids, JOINTS] = world.memory["target"][ids] = self.home + offset
 
-    def aim(self, world: Any, ids: IntArray, goal: Array) -> None:
+    def aim(self, world: World, ids: IntArray, goal: Array) -> None:
         """Set the goals of the worlds `ids`, (m, 3) in m, or the one asked for; draw them there."""
         asked = goal if self.goal is None else self.goal
         world.memory["goal"][ids] = asked
@@ -83,7 +83,7 @@ def off_axis(radius: Array, azimuth: Array) -> Array:
     return points
 
 
-def smoothness(world: Any, action: NDArray[Any]) -> Array:
+def smoothness(world: World, action: NDArray[Any]) -> Array:
     """The mean square of how much the action differs from the one before, (n,)."""
     change = action - world.last_action
     squares: Array = np.einsum("ij,ij->i", change, change) / change.shape[1]

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task
+from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
 
 
 class GymnasiumTask(Task):
@@ -25,7 +25,7 @@ class GymnasiumTask(Task):
     start_velocity: ClassVar[Literal["uniform", "normal"]] = "uniform"
     """Distribution of the noise on `qvel`; "normal" has standard deviation `start_noise`."""
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         noise, model = self.start_noise, world.model
         world.qpos[ids] += rng.uniform(-noise, noise, (len(ids), model.nq))
         if self.start_velocity == "normal":
@@ -50,8 +50,7 @@ def bonus(healthy: BoolArray, value: float) -> Array:
 
 def within(values: Array, low: float, high: float) -> BoolArray:
     """Whether low < value < high, false for NaN. Shape: that of `values`."""
-    inside: BoolArray = (low < values) & (values < high)
-    return inside
+    return (low < values) & (values < high)
 
 
 def norm(vectors: Array) -> Array:

@@ -14,7 +14,7 @@ from sim2real.envs._gymnasium import (
     compute_contact_forces,
     control_cost,
 )
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 TORSO = 1  # body
 
@@ -69,13 +69,13 @@ class Ant(GymnasiumTask):
         if self.contact_forces:
             compute_contact_forces(spec, "torso")
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         terms = {"position": world.qpos[:, 2:], "velocity": world.qvel}
         if self.contact_forces:
             terms["contact_force"] = self._clipped_forces(world)
         return terms
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         moved = world.xpos[:, TORSO, 0] - world.previous["xpos"][:, TORSO, 0]
         terms = {
             "forward": moved / world.step_s,
@@ -86,15 +86,13 @@ class Ant(GymnasiumTask):
             terms["contact"] = -5e-4 * np.square(self._clipped_forces(world)).sum(axis=1)
         return terms
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         return ~self._healthy(world)
 
-    def _healthy(self, world: Any) -> BoolArray:
+    def _healthy(self, world: World) -> BoolArray:
         height = world.qpos[:, 2]
         finite = np.isfinite(world.qpos).all(axis=1) & np.isfinite(world.qvel).all(axis=1)
-        healthy: BoolArray = finite & (height >= 0.2) & (height <= 1.0)
-        return healthy
+        return finite & (height >= 0.2) & (height <= 1.0)
 
-    def _clipped_forces(self, world: Any) -> Array:
-        forces: Array = np.clip(world.cfrc_ext[:, 1:], -1, 1).reshape(world.num_envs, -1)
-        return forces
+    def _clipped_forces(self, world: World) -> Array:
+        return np.clip(world.cfrc_ext[:, 1:], -1, 1).reshape(world.num_envs, -1)

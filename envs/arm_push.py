@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._arm import JOINTS, PAN, ArmTask, length, off_axis, smoothness
-from sim2real.task import Array, BoolArray, IntArray, Rng
+from sim2real.task import Array, BoolArray, IntArray, Rng, World
 
 PUCK = slice(5, 8)  # its place in qpos
 PUCK_RADIUS = (0.18, 0.23)  # m, of the starts of the puck, from the axis of the first joint
@@ -74,7 +74,7 @@ class ArmPush(ArmTask):
     home = np.array([0.0, -0.75, 1.05, 1.1, 0.0])
     reach, azimuth, height = (0.2, 0.38), 1.1, (0.0, 0.001)
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         tip, puck = world.site("tip").xpos, world.qpos[:, PUCK]
         return {
             "position": world.qpos[:, JOINTS],
@@ -87,14 +87,14 @@ class ArmPush(ArmTask):
             "action": world.last_action,
         }
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         return {
             "puck_pose": world.qpos[:, 5:],
             "puck_velocity": world.qvel[:, 5:],
             "torque": world.actuator_force,
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         distance = length(_to_goal(world))
         apart = length(world.qpos[:, PUCK] - world.site("tip").xpos)
         return {
@@ -104,18 +104,17 @@ class ArmPush(ArmTask):
             "smooth": -0.05 * smoothness(world, action),
         }
 
-    def succeeded(self, world: Any) -> BoolArray:
-        close: BoolArray = length(_to_goal(world)) < CLOSE
-        return close
+    def succeeded(self, world: World) -> BoolArray:
+        return length(_to_goal(world)) < CLOSE
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         self.pose(world, ids, rng.uniform(-0.03, 0.03, (len(ids), 5)))
         radius = rng.uniform(*PUCK_RADIUS, (len(ids),))
         world.qpos[ids, 5:7] = off_axis(
             radius, rng.uniform(-PUCK_AZIMUTH, PUCK_AZIMUTH, (len(ids),))
         )
 
-    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def redraw(self, world: World, ids: IntArray, rng: Rng) -> None:
         puck = world.qpos[ids, 5:7]
         ahead = np.arctan2(*(puck - PAN).T[::-1])
         way = ahead + rng.uniform(-GOAL_ANGLE, GOAL_ANGLE, (len(ids),))
@@ -124,7 +123,6 @@ class ArmPush(ArmTask):
         self.aim(world, ids, np.column_stack([goal, np.full(len(ids), 0.0005)]))
 
 
-def _to_goal(world: Any) -> Array:
+def _to_goal(world: World) -> Array:
     """From the puck to the goal, (n, 2) in m."""
-    offset: Array = world.memory["goal"][:, :2] - world.qpos[:, 5:7]
-    return offset
+    return world.memory["goal"][:, :2] - world.qpos[:, 5:7]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._arm import JOINTS, ArmTask, length, off_axis, smoothness
-from sim2real.task import Array, BoolArray, IntArray, Rng
+from sim2real.task import Array, BoolArray, IntArray, Rng, World
 
 CLOSE = 0.02  # m, a goal is reached
 
@@ -60,7 +60,7 @@ class ArmReach(ArmTask):
     home = np.array([0.0, -0.6, 0.6, 0.3, 0.0])
     reach, azimuth, height = (0.16, 0.34), 1.2, (0.03, 0.30)
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {
             "position": world.qpos[:, JOINTS],
             "velocity": world.qvel[:, JOINTS],
@@ -70,10 +70,10 @@ class ArmReach(ArmTask):
             "action": world.last_action,
         }
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         return {"tip": world.site("tip").xpos, "torque": world.actuator_force}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         distance = length(_to_goal(world))
         return {
             "near": 1.0 - np.tanh(distance / 0.1),
@@ -81,14 +81,13 @@ class ArmReach(ArmTask):
             "smooth": -0.05 * smoothness(world, action),
         }
 
-    def succeeded(self, world: Any) -> BoolArray:
-        close: BoolArray = length(_to_goal(world)) < CLOSE
-        return close
+    def succeeded(self, world: World) -> BoolArray:
+        return length(_to_goal(world)) < CLOSE
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         self.pose(world, ids, rng.uniform(-0.25, 0.25, (len(ids), 5)))
 
-    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def redraw(self, world: World, ids: IntArray, rng: Rng) -> None:
         where = rng.random((len(ids), 3))
         inner, outer = np.square(self.reach)  # uniform in the volume
         radius = np.sqrt(inner + (outer - inner) * where[:, 0])
@@ -97,7 +96,6 @@ class ArmReach(ArmTask):
         self.aim(world, ids, np.column_stack([place, height]))
 
 
-def _to_goal(world: Any) -> Array:
+def _to_goal(world: World) -> Array:
     """From the tip to the goal, (n, 3) in m."""
-    offset: Array = world.memory["goal"] - world.site("tip").xpos
-    return offset
+    return world.memory["goal"] - world.site("tip").xpos

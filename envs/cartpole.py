@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task
+from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
 
 RAIL = 2.0  # m, half its length
 
@@ -37,7 +37,7 @@ class Cartpole(Task):
     units: ClassVar = {"cart": "m", "velocity": "m/s, rad/s"}
     camera: ClassVar = {"distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         cart, angle = world.qpos[:, :1], world.qpos[:, 1:]
         return {
             "cart": cart,
@@ -45,7 +45,7 @@ class Cartpole(Task):
             "velocity": world.qvel,
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         cart, angle = world.qpos.T
         return {
             "upright": (1 + np.cos(angle)) / 2,
@@ -54,11 +54,10 @@ class Cartpole(Task):
             "effort": -0.01 * action[:, 0] ** 2,
         }
 
-    def failed(self, world: Any) -> BoolArray:
-        failed: BoolArray = np.abs(world.qpos[:, 0]) > RAIL
-        return failed
+    def failed(self, world: World) -> BoolArray:
+        return np.abs(world.qpos[:, 0]) > RAIL
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         n = len(ids)
         world.qpos[ids, 0] = rng.uniform(-0.1, 0.1, (n,))
         world.qpos[ids, 1] = np.pi + rng.uniform(-0.1, 0.1, (n,))

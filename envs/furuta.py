@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task
+from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
 
 VOLTAGE = 10.0
 """V: the recommended output range of the amplifier (QUBE-Servo 2 user manual)."""
@@ -60,10 +60,10 @@ class Furuta(Task):
     }
     camera: ClassVar = {"distance": 0.55, "elevation": -15.0, "azimuth": 130.0}
 
-    def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
+    def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:
         return VOLTAGE * action
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         angles = counted(world.qpos)
         moved = np.where(world.steps[:, None] > 0, angles - counted(world.previous["qpos"]), 0.0)
         return {
@@ -73,10 +73,10 @@ class Furuta(Task):
             "last_action": world.last_action,
         }
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         return {"true_velocity": world.qvel, "torque": world.qfrc_actuator[:, :1]}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         height = (1 + np.cos(world.qpos[:, 1])) / 2
         balances = np.abs(_from_up(world.qpos[:, 1])) < UPRIGHT
         balanced = world.memory["balanced_s"]
@@ -90,15 +90,13 @@ class Furuta(Task):
             "change": -0.02 * (action - world.last_action)[:, 0] ** 2,
         }
 
-    def failed(self, world: Any) -> BoolArray:
-        failed: BoolArray = np.abs(world.qpos[:, 0]) > REACH
-        return failed
+    def failed(self, world: World) -> BoolArray:
+        return np.abs(world.qpos[:, 0]) > REACH
 
-    def succeeded(self, world: Any) -> BoolArray:
-        succeeded: BoolArray = world.memory["balanced_s"][:, 0] > HOLD_S - self.control_dt / 2
-        return succeeded
+    def succeeded(self, world: World) -> BoolArray:
+        return world.memory["balanced_s"][:, 0] > HOLD_S - self.control_dt / 2
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         """The pendulum hangs; with less than full difficulty it starts closer to upright."""
         n = len(ids)
         world.qpos[ids, 0] = rng.uniform(-0.1, 0.1, (n,))
@@ -108,11 +106,9 @@ class Furuta(Task):
 
 def counted(angle: Array) -> Array:
     """What an encoder tells of an angle in rad, of any shape."""
-    counts: Array = np.rint(angle / COUNT) * COUNT
-    return counts
+    return np.rint(angle / COUNT) * COUNT
 
 
 def _from_up(angle: Array) -> Array:
     """An angle in [-pi, pi)."""
-    wrapped: Array = np.mod(angle + np.pi, 2 * np.pi) - np.pi
-    return wrapped
+    return np.mod(angle + np.pi, 2 * np.pi) - np.pi

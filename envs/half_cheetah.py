@@ -8,7 +8,7 @@ import mujoco
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, control_cost
-from sim2real.task import Array, gymnasium_asset
+from sim2real.task import Array, World, gymnasium_asset
 
 TOTAL_MASS = 14.0  # kg, as in the file
 
@@ -60,9 +60,9 @@ class HalfCheetah(GymnasiumTask):
             body.mass, body.inertia = float(link.mass[0]), link.inertia
             body.ipos, body.iquat, body.explicitinertial = link.ipos, link.iquat, True
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"position": world.qpos[:, 1:], "velocity": world.qvel}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {"forward": forward, "control": -control_cost(action, 0.1)}

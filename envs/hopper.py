@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 
 class Hopper(GymnasiumTask):
@@ -41,10 +41,10 @@ class Hopper(GymnasiumTask):
     camera: ClassVar = {"trackbodyid": 1, "distance": 3.0, "elevation": -10.0, "azimuth": 90.0}
     start_noise = 5e-3
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {
             "forward": forward,
@@ -52,12 +52,11 @@ class Hopper(GymnasiumTask):
             "control": -control_cost(action, 1e-3),
         }
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         return ~self._healthy(world)
 
-    def _healthy(self, world: Any) -> BoolArray:
+    def _healthy(self, world: World) -> BoolArray:
         qpos = world.qpos
         upright = (qpos[:, 1] > 0.7) & within(qpos[:, 2], -0.2, 0.2)
         bounded = (np.abs(qpos[:, 2:]) < 100).all(axis=1) & (np.abs(world.qvel) < 100).all(axis=1)
-        healthy: BoolArray = upright & (qpos[:, 1] < np.inf) & bounded
-        return healthy
+        return upright & (qpos[:, 1] < np.inf) & bounded

@@ -15,7 +15,7 @@ from sim2real.envs._gymnasium import (
     control_cost,
     within,
 )
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 
 class Humanoid(GymnasiumTask):
@@ -81,7 +81,7 @@ class Humanoid(GymnasiumTask):
         if self.contact_forces:
             compute_contact_forces(spec, "torso")
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         n = world.num_envs
         terms = {
             "position": world.qpos[:, 2:],
@@ -94,7 +94,7 @@ class Humanoid(GymnasiumTask):
             terms["contact_force"] = world.cfrc_ext[:, 1:].reshape(n, -1)
         return terms
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         mass = _body_mass(world)
         moved = _centre_x(mass, world.xipos) - _centre_x(mass, world.previous["xipos"])
         terms = {
@@ -107,14 +107,14 @@ class Humanoid(GymnasiumTask):
             terms["contact"] = -np.minimum(cost, 10.0)
         return terms
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         return ~self._healthy(world)
 
-    def _healthy(self, world: Any) -> BoolArray:
+    def _healthy(self, world: World) -> BoolArray:
         return within(world.qpos[:, 2], 1.0, 2.0)
 
 
-def _body_mass(world: Any) -> Array:
+def _body_mass(world: World) -> Array:
     """Mass of each body in each world. Shape: (n, nbody); kg."""
     drawn = world.expanded("body_mass")
     mass: Array = world.model.body_mass if drawn is None else drawn

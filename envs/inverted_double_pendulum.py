@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, bonus, squared
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 TIP = 0  # site
 
@@ -46,7 +46,7 @@ class InvertedDoublePendulum(GymnasiumTask):
     start_noise = 0.1
     start_velocity = "normal"
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {
             "position": world.qpos[:, :1],
             "sine": np.sin(world.qpos[:, 1:]),
@@ -55,7 +55,7 @@ class InvertedDoublePendulum(GymnasiumTask):
             "constraint_force": np.clip(world.qfrc_constraint[:, :1], -10, 10),
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         offset = world.site_xpos[:, TIP, ::2] - [0.0, 2.0]
         x, z = squared(offset).T
         lower, upper = squared(world.qvel[:, 1:3]).T
@@ -65,6 +65,5 @@ class InvertedDoublePendulum(GymnasiumTask):
             "velocity": -(1e-3 * lower + 5e-3 * upper),
         }
 
-    def failed(self, world: Any) -> BoolArray:
-        failed: BoolArray = world.site_xpos[:, TIP, 2] <= 1
-        return failed
+    def failed(self, world: World) -> BoolArray:
+        return world.site_xpos[:, TIP, 2] <= 1

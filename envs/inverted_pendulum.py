@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, bonus
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 
 class InvertedPendulum(GymnasiumTask):
@@ -34,13 +34,12 @@ class InvertedPendulum(GymnasiumTask):
     camera: ClassVar = {"distance": 2.5, "elevation": -10.0, "azimuth": 90.0}
     start_noise = 0.01
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"position": world.qpos, "velocity": world.qvel}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         return {"upright": bonus(~self.failed(world), 1.0)}
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         finite = np.isfinite(world.qpos).all(axis=1) & np.isfinite(world.qvel).all(axis=1)
-        failed: BoolArray = ~finite | (np.abs(world.qpos[:, 1]) > 0.2)
-        return failed
+        return ~finite | (np.abs(world.qpos[:, 1]) > 0.2)

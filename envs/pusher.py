@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, control_cost, norm
-from sim2real.task import Array, IntArray, Rng, gymnasium_asset
+from sim2real.task import Array, IntArray, Rng, World, gymnasium_asset
 
 TIPS, OBJECT, GOAL = 10, 11, 12  # bodies
 CLEARANCE = 0.17  # m, the object starts at least so far from the goal
@@ -48,7 +48,7 @@ class Pusher(GymnasiumTask):
     }
     camera: ClassVar = {"distance": 2.5, "elevation": -40.0, "azimuth": 130.0}
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {
             "position": world.qpos[:, :7],
             "velocity": world.qvel[:, :7],
@@ -57,7 +57,7 @@ class Pusher(GymnasiumTask):
             "goal": world.xpos[:, GOAL],
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         tip, thing, goal = (world.xpos[:, body] for body in (TIPS, OBJECT, GOAL))
         return {
             "distance": -norm(thing - goal),
@@ -65,7 +65,7 @@ class Pusher(GymnasiumTask):
             "near": -norm(thing - tip) * 0.5,
         }
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         n = len(ids)
         world.qvel[ids, :7] += rng.uniform(-0.005, 0.005, (n, 7))
         # The first of many places that is not too near the goal at (0, 0).

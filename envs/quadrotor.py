@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task
+from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
 
 HOVER = 0.028 * 9.81 / 4  # N, a motor's thrust that carries a quarter of the weight
 CLOSE = 0.1  # m, a goal is reached within this
@@ -63,10 +63,10 @@ class Quadrotor(Task):
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 0.8, "elevation": -20.0, "azimuth": 120.0}
 
-    def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
+    def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:
         return HOVER * (1.0 + action)
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         rotation = world.xmat[:, 1].reshape(-1, 3, 3)  # columns are the body's axes
         vectors = np.stack([self._to_goal(world), world.qvel[:, :3]], axis=1) @ rotation
         return {
@@ -77,10 +77,10 @@ class Quadrotor(Task):
             "action": world.last_action,
         }
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         return {"thrust": world.act / HOVER}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         x, y = world.qpos[:, 4:6].T
         spin, change = world.qvel[:, 3:], action - world.last_action
         return {
@@ -91,15 +91,13 @@ class Quadrotor(Task):
             "change": -0.1 * np.vecdot(change, change),
         }
 
-    def failed(self, world: Any) -> BoolArray:
-        failed: BoolArray = (world.qpos[:, 2] < CRASHED) | (self._distance(world) > LOST)
-        return failed
+    def failed(self, world: World) -> BoolArray:
+        return (world.qpos[:, 2] < CRASHED) | (self._distance(world) > LOST)
 
-    def succeeded(self, world: Any) -> BoolArray:
-        succeeded: BoolArray = self._distance(world) < CLOSE
-        return succeeded
+    def succeeded(self, world: World) -> BoolArray:
+        return self._distance(world) < CLOSE
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         n, hard = len(ids), world.difficulty
         low, high = THROWN
         world.qpos[ids, :3] = rng.uniform([-0.5, -0.5, low], [0.5, 0.5, high], (n, 3))
@@ -108,17 +106,16 @@ class Quadrotor(Task):
         world.qvel[ids] = hard * motion
         world.act[ids] = HOVER  # the motors run
 
-    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def redraw(self, world: World, ids: IntArray, rng: Rng) -> None:
         goal = rng.uniform(*ROOM, (len(ids), 3))
         world.memory["goal"][ids] = goal
         world.mocap_pos[ids, 0] = goal  # to be seen
 
-    def _to_goal(self, world: Any) -> Array:
+    def _to_goal(self, world: World) -> Array:
         """From the robot to the goal in the world's frame, m. Shape: (n, 3)."""
-        away: Array = world.memory["goal"] - world.qpos[:, :3]
-        return away
+        return world.memory["goal"] - world.qpos[:, :3]
 
-    def _distance(self, world: Any) -> Array:
+    def _distance(self, world: World) -> Array:
         """m, (n,)."""
         away = self._to_goal(world)
         distance: Array = np.sqrt(np.vecdot(away, away))

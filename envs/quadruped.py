@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task, within
+from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World, within
 
 POSE = np.tile([0.0, 0.9, -1.8], 4)
 """Angles of a robot that stands, rad: the feet are under the hips (Zakka et al. 2025)."""
@@ -100,11 +100,10 @@ class Quadruped(Task):
         asked = None if command is None else within("command", command, -COMMAND, COMMAND)
         self._command = asked
 
-    def control(self, world: Any, action: NDArray[Any]) -> Array:
-        targets: Array = POSE + ACTION_SCALE * action
-        return targets
+    def control(self, world: World, action: NDArray[Any]) -> Array:
+        return POSE + ACTION_SCALE * action
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {
             "gyro": world.qvel[:, 3:6],
             "gravity": _gravity(world.qpos[:, 3:7]),
@@ -114,7 +113,7 @@ class Quadruped(Task):
             "command": world.memory["command"],
         }
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         sensed = world.sensordata
         return {
             "velocity": sensed[:, VELOCITY],
@@ -122,7 +121,7 @@ class Quadruped(Task):
             "foot_heights": sensed[:, PLACE][:, 2::3],
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         command, sensed, qvel = world.memory["command"], world.sensordata, world.qvel
         velocity, torque = sensed[:, VELOCITY], world.actuator_force
         missed = _squares(velocity[:, :2] - command[:, :2])
@@ -156,7 +155,7 @@ class Quadruped(Task):
         slides = square * (sensed[:, TOUCH] > 0)
         return {"low_feet": -0.5 * low.sum(axis=1), "slip": -0.1 * moving * slides.sum(axis=1)}
 
-    def _stride(self, world: Any, touching: BoolArray) -> Array:
+    def _stride(self, world: World, touching: BoolArray) -> Array:
         """s in the air beyond 0.1 of the feet that land in this step, together, (n,)."""
         air = world.memory["air"]
         paid = np.where(touching, np.clip(air, 0.1, LONGEST_STRIDE) - 0.1, 0.0)
@@ -164,18 +163,17 @@ class Quadruped(Task):
         total: Array = paid.sum(axis=1)
         return total
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         _, x, y, _ = world.qpos[:, 3:7].T
         leans = 1 - 2 * (x * x + y * y) < 0.5  # the cosine of the angle between trunk and upright
         lowest = world.sensordata[:, PLACE][:, 2::3].min(axis=1)
         failed: BoolArray = leans | (world.qpos[:, 2] - lowest < BELLY)
         return failed
 
-    def succeeded(self, world: Any) -> BoolArray:
-        good: BoolArray = world.memory["error"][:, 0] < TOLERANCE * world.steps
-        return good
+    def succeeded(self, world: World) -> BoolArray:
+        return world.memory["error"][:, 0] < TOLERANCE * world.steps
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         n = len(ids)
         yaw = rng.uniform(-np.pi, np.pi, (n,))
         world.qpos[ids, 2] = START_HEIGHT
@@ -183,7 +181,7 @@ class Quadruped(Task):
         world.qpos[ids, 7:] = POSE + rng.uniform(-0.1, 0.1, (n, 12))
         world.qvel[ids, :6] = rng.uniform(-0.5, 0.5, (n, 6))  # (Zakka et al. 2025)
 
-    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def redraw(self, world: World, ids: IntArray, rng: Rng) -> None:
         if self._command is not None:
             world.memory["command"][ids] = self._command
             return

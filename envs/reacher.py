@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, control_cost, norm
-from sim2real.task import Array, IntArray, Rng, gymnasium_asset
+from sim2real.task import Array, IntArray, Rng, World, gymnasium_asset
 
 FINGERTIP, TARGET = 3, 4  # bodies
 REACH = 0.2  # m, radius of the disk of targets
@@ -39,7 +39,7 @@ class Reacher(GymnasiumTask):
     camera: ClassVar = {"distance": 0.9, "elevation": -70.0, "azimuth": 90.0}
     start_noise = 0.1
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {
             "cosine": np.cos(world.qpos[:, :2]),
             "sine": np.sin(world.qpos[:, :2]),
@@ -48,10 +48,10 @@ class Reacher(GymnasiumTask):
             "to_target": _off_target(world)[:, :2],
         }
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         return {"distance": -norm(_off_target(world)), "control": -control_cost(action, 1.0)}
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         n = len(ids)
         world.qpos[ids, :2] += rng.uniform(-self.start_noise, self.start_noise, (n, 2))
         world.qvel[ids, :2] += rng.uniform(-0.005, 0.005, (n, 2))
@@ -62,7 +62,6 @@ class Reacher(GymnasiumTask):
         world.qpos[ids, 3] = radius * np.sin(angle)
 
 
-def _off_target(world: Any) -> Array:
+def _off_target(world: World) -> Array:
     """From the target to the fingertip. Shape: (n, 3); m."""
-    offset: Array = world.xpos[:, FINGERTIP] - world.xpos[:, TARGET]
-    return offset
+    return world.xpos[:, FINGERTIP] - world.xpos[:, TARGET]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, control_cost
-from sim2real.task import Array, gymnasium_asset
+from sim2real.task import Array, World, gymnasium_asset
 
 
 class Swimmer(GymnasiumTask):
@@ -37,9 +37,9 @@ class Swimmer(GymnasiumTask):
     camera: ClassVar = {"trackbodyid": 1, "distance": 6.0, "elevation": -45.0, "azimuth": 90.0}
     start_noise = 0.1
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"position": world.qpos[:, 2:], "velocity": world.qvel}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {"forward": forward, "control": -control_cost(action, 1e-4)}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
-from sim2real.task import Array, BoolArray, gymnasium_asset
+from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 
 class Walker2d(GymnasiumTask):
@@ -46,10 +46,10 @@ class Walker2d(GymnasiumTask):
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
     start_noise = 5e-3
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
         return {
             "forward": forward,
@@ -57,8 +57,8 @@ class Walker2d(GymnasiumTask):
             "control": -control_cost(action, 1e-3),
         }
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         return ~self._healthy(world)
 
-    def _healthy(self, world: Any) -> BoolArray:
+    def _healthy(self, world: World) -> BoolArray:
         return within(world.qpos[:, 1], 0.8, 2.0) & within(world.qpos[:, 2], -1.0, 1.0)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import gymnasium.envs.mujoco
 import mujoco
@@ -16,10 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.errors import UserError, brief
 from sim2real.model_check import problems
 from sim2real.untrusted_model import check_own_model
+from sim2real.world import Array, BoolArray, IntArray, Rng, World
 
-Array = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.integer[Any]]
+__all__ = [
+    "Array",
+    "BoolArray",
+    "IntArray",
+    "ObservationTerm",
+    "Rng",
+    "Task",
+    "World",
+    "gymnasium_asset",
+    "labels",
+    "whole_steps",
+    "within",
+]
 
 
 @dataclass(frozen=True)
@@ -56,40 +67,12 @@ def labels(terms: Iterable[ObservationTerm]) -> list[str]:
     return [label for term in terms for label in term.labels]
 
 
-class Rng(Protocol):
-    """Random numbers for several worlds at once: row k is drawn for world `ids[k]` alone.
-
-    Like `np.random.Generator`, with `size` always given and its first entry `len(ids)`.
-    """
-
-    def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> Array:
-        """Uniform in [low, high)."""
-
-    def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> Array:
-        """Normal with mean `loc` and standard deviation `scale`."""
-
-    def standard_normal(self, size: tuple[int, ...]) -> Array:
-        """Normal with mean 0 and standard deviation 1."""
-
-    def random(self, size: tuple[int, ...]) -> Array:
-        """Uniform in [0, 1)."""
-
-    def integers(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.int64]:
-        """Integers in [low, high)."""
-
-
 class Task:
     """What is to be done, for n worlds at once.
 
-    A subclass names its model and control step, and says what is observed, rewarded, failed and
-    started from. `world` is the simulation: its fields are live arrays with the worlds first,
-    named as in MuJoCo's MjData (`world.qpos` is (n, nq)), with named views
-    (`world.joint("hinge").qpos` is (n, 1)); `world.previous["qpos"]` holds the values before the
-    control step of every field listed in `remembers`. Besides it has `memory` (what the task keeps
-    by name), `last_action` (n, nu) (the one given before, as long as `control` and `reward` run;
-    then the one just given; zeros at the start), `steps` (n,) (control steps of the episode),
-    `step_s` (n,) (seconds of the last control step, which a domain may change) and `difficulty`,
-    which a training may raise from 0 to 1 (`training.callbacks.Difficulty`).
+    A subclass names its model and control step, and defines observation, reward, failure and start
+    states. All methods are batched: `world` is a `sim2real.task.World`, whose fields are live
+    arrays with the worlds first, named as in MuJoCo's MjData (`world.qpos` is (n, nq)).
     """
 
     model: ClassVar[str] = ""
@@ -136,11 +119,11 @@ class Task:
         options = ", ".join(f"{name}={brief(value)}" for name, value in self.options.items())
         return f"{type(self).__name__}({options})"
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         """Named terms, each (n, k); the observation is their concatenation in this order."""
         raise NotImplementedError("def observe(self, world) -> dict[str, (n, k) array]")
 
-    def privileged(self, world: Any) -> dict[str, Array]:
+    def privileged(self, world: World) -> dict[str, Array]:
         """Named terms, each (n, k), that a critic or a teacher may see besides. By default none.
 
         They follow the observation where privileged observations are asked for, before the
@@ -148,35 +131,35 @@ class Task:
         """
         return {}
 
-    def control(self, world: Any, action: NDArray[Any]) -> NDArray[Any]:
+    def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:
         """What the actuators are told, (n, nu), of an `action` (n, nu). By default the action.
 
         A default pose and a scale, for example. A domain's imperfections act on what it returns.
         """
         return action
 
-    def reward(self, world: Any, action: NDArray[Any]) -> dict[str, Array]:
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
         """Named terms, each (n,); the reward is their sum, left to right; each is logged.
 
         `action` is (n, nu), exactly as it was given to `step`.
         """
         raise NotImplementedError("def reward(self, world, action) -> dict[str, (n,) array]")
 
-    def failed(self, world: Any) -> BoolArray:
+    def failed(self, world: World) -> BoolArray:
         """(n,) bool: which worlds end here as terminated. By default none."""
         return np.zeros(world.num_envs, dtype=bool)
 
-    def start(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def start(self, world: World, ids: IntArray, rng: Rng) -> None:
         """Write the start states of the worlds `ids`, which stand at the model's defaults."""
 
-    def redraw(self, world: Any, ids: IntArray, rng: Rng) -> None:
+    def redraw(self, world: World, ids: IntArray, rng: Rng) -> None:
         """Write new commands or goals of the worlds `ids` into `world.memory`. By default none.
 
         Called after `start`, and then every `redraw_s` seconds of an episode, if that is given:
         once the reward of a step is known, before the observation that follows it.
         """
 
-    def succeeded(self, world: Any) -> BoolArray | None:
+    def succeeded(self, world: World) -> BoolArray | None:
         """(n,) bool: which worlds do at present what is asked. None, as by default: it is not told.
 
         An episode is a success if this holds at its last step and it did not fail there.

@@ -30,7 +30,7 @@ ROOMS = [
 ]
 FOUNDATION = {
     *("compatibility", "config", "errors", "files", "model_check", "plain", "registry"),
-    *("sources", "task", "trust", "untrusted_model"),
+    *("sources", "task", "trust", "untrusted_model", "world"),
 }
 FILES = sorted(
     path

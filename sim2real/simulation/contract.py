@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.domains import Domain
 from sim2real.domains.digest import model_digest
 from sim2real.errors import UserError, unknown
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import ObservationTerm, Task
 
 FIELD = "field."
@@ -123,7 +123,7 @@ def _blaming(task: Task) -> Iterator[None]:
         raise UserError(f"task {task.name!r}: {what[:300]} ({where})") from error
 
 
-def try_task(task: Task, world: World) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
+def try_task(task: Task, world: Worlds) -> tuple[tuple[ObservationTerm, ...], tuple[str, ...]]:
     """Call every method that a control step calls; return the terms of observation and reward.
 
     All fields that the task reads are bound by that. Raises UserError for a broken promise.
@@ -166,7 +166,7 @@ def _check_commanded(task: Task, terms: Collection[str]) -> None:
 
 
 def privileged_terms(
-    task: Task, world: World, policy_terms: Sequence[ObservationTerm], reserved: Sequence[str]
+    task: Task, world: Worlds, policy_terms: Sequence[ObservationTerm], reserved: Sequence[str]
 ) -> tuple[ObservationTerm, ...]:
     """Call `task.privileged`; return its terms. Raises UserError for a broken promise.
 

@@ -13,7 +13,7 @@ from sim2real.simulation.privileged import Privileged
 from sim2real.simulation.randomness import Clock
 from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.soundness import check_columns, finite, sound_worlds
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, labels
 
 
@@ -26,7 +26,7 @@ class Observations:
     """
 
     def __init__(
-        self, task: Task, world: World, sensed: tuple[ObservationTerm, ...], privileged: bool
+        self, task: Task, world: Worlds, sensed: tuple[ObservationTerm, ...], privileged: bool
     ) -> None:
         self._task, self._world, self._sensed = task, world, sensed
         self._all = np.arange(world.num_envs)

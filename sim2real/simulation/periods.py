@@ -9,14 +9,14 @@ from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.domains.entries.control_period import Period
 from sim2real.simulation.randomness import PERIOD, Clock
 from sim2real.simulation.signals.signal import StepNumbers
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import BoolArray, IntArray
 
 
 class ControlSteps:
     """Takes the control steps of n worlds, and tells their lengths in `world.step_s`, (n,)."""
 
-    def __init__(self, period: Period, world: World) -> None:
+    def __init__(self, period: Period, world: Worlds) -> None:
         self._substeps = period.substeps
         self._timestep: float = world.model.opt.timestep
         self._all = np.arange(world.num_envs)
@@ -26,7 +26,9 @@ class ControlSteps:
             self._numbers = StepNumbers(draws, world.num_envs, PERIOD)
         world.step_s = np.full(world.num_envs, period.seconds)
 
-    def take(self, world: World, lagged: bool, clock: Clock, active: BoolArray | None) -> BoolArray:
+    def take(
+        self, world: Worlds, lagged: bool, clock: Clock, active: BoolArray | None
+    ) -> BoolArray:
         """One control step of the `active` worlds; return which became unstable, (n,)."""
         if self._numbers is None:
             return world.step_physics(self._substeps, lagged, active)

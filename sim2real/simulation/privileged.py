@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim2real.simulation.contract import privileged_terms
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, IntArray, ObservationTerm, Task
 
 TRUTH, CONTEXT = "truth", "context"
@@ -24,7 +24,7 @@ TRUTH, CONTEXT = "truth", "context"
 class Privileged:
     """The privileged columns of a simulation of `task`, whose policy sees `policy_terms`."""
 
-    def __init__(self, task: Task, world: World, policy_terms: Sequence[ObservationTerm]) -> None:
+    def __init__(self, task: Task, world: Worlds, policy_terms: Sequence[ObservationTerm]) -> None:
         self._task, self._world = task, world
         own = privileged_terms(task, world, policy_terms, reserved=(TRUTH, CONTEXT))
         self._reads = bool(own)

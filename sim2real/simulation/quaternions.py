@@ -11,7 +11,7 @@ import numpy as np
 from sim2real.domains import Domain
 from sim2real.domains.entries.kinds import CHANGES_NUMBERS
 from sim2real.simulation.warnings import warnings_logged
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, ObservationTerm, Task
 
 POSES = 8
@@ -22,7 +22,7 @@ _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
 def find_quaternions(
-    task: Task, world: World, terms: Sequence[ObservationTerm], domain: Domain
+    task: Task, world: Worlds, terms: Sequence[ObservationTerm], domain: Domain
 ) -> tuple[int, ...]:
     """The first column of each quaternion among the columns of `terms`.
 
@@ -91,7 +91,7 @@ def _is_quaternion(numbers: Array) -> bool:
     return bool(units.all() and (np.ptp(numbers, axis=0) > _VARIES).all())
 
 
-def _observations(task: Task, world: World) -> Array:
+def _observations(task: Task, world: Worlds) -> Array:
     """What the first world's perfect sensors give in each pose, (poses, columns)."""
     rng = np.random.default_rng(_SEED)
     everywhere = np.arange(world.num_envs)

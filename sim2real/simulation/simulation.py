@@ -39,11 +39,11 @@ from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowR
 from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.soundness import check_reward, check_start, check_written
 from sim2real.simulation.task_memory import TaskMemory
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, Task, labels
 
 
-class Simulation(World):
+class Simulation(Worlds):
     """`num_envs` worlds of `task` in `domain`, on `threads` native threads (0: all processors).
 
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray
 
 
@@ -23,7 +23,7 @@ def finite(*parts: NDArray[Any]) -> bool:
     return all(bool(np.isfinite(part).all()) for part in parts)
 
 
-def sound_worlds(world: World, unstable: BoolArray, active: BoolArray | None) -> BoolArray:
+def sound_worlds(world: Worlds, unstable: BoolArray, active: BoolArray | None) -> BoolArray:
     """The `active` worlds whose physics is finite, (n,); those where it is not join `unstable`."""
     unsound = world.unsound()
     unstable |= unsound if active is None else unsound & active
@@ -34,7 +34,7 @@ def check_columns(
     author: str,
     labels: Sequence[str],
     values: NDArray[Any],
-    world: World,
+    world: Worlds,
     sound: BoolArray,
     ids: IntArray,
 ) -> None:
@@ -49,7 +49,7 @@ def check_columns(
 def check_reward(
     author: str,
     terms: Mapping[str, Array],
-    world: World,
+    world: Worlds,
     unstable: BoolArray,
     active: BoolArray | None,
 ) -> None:
@@ -69,7 +69,7 @@ def check_reward(
 
 
 def check_written(
-    task: str, domain: str, commanded: NDArray[Any], world: World, active: BoolArray | None
+    task: str, domain: str, commanded: NDArray[Any], world: Worlds, active: BoolArray | None
 ) -> None:
     """UserError for the first number of an `active` world's state that is not finite before a step.
 
@@ -91,7 +91,7 @@ def check_written(
         raise not_finite(f"{author}: the command of {actuator}", value, world, one)
 
 
-def check_start(author: str, world: World, ids: IntArray) -> None:
+def check_start(author: str, world: Worlds, ids: IntArray) -> None:
     """UserError for a state, written by `author` into the worlds `ids`, that MuJoCo refuses."""
     for row, column in np.argwhere(world.refused()[ids])[:1]:
         field, place, value = world.state_number(ids[row], column)
@@ -101,7 +101,7 @@ def check_start(author: str, world: World, ids: IntArray) -> None:
         )
 
 
-def not_finite(what: str, value: float, world: World, one: int) -> UserError:
+def not_finite(what: str, value: float, world: Worlds, one: int) -> UserError:
     """The error for a `value` of a world at its present control step."""
     step = int(world.steps[one])
     return UserError(f"{what} is {value:g} in world {one} at step {step}; it must be finite")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim2real.errors import UserError
 from sim2real.simulation.randomness import REDRAW, Clock, RowRng
 from sim2real.simulation.soundness import check_columns
-from sim2real.simulation.world import World
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
 Held = tuple[IntArray, dict[str, Array]] | None
@@ -23,7 +23,7 @@ class TaskMemory:
     What redraw number r of an episode draws depends on (seed, episode, r) alone.
     """
 
-    def __init__(self, task: Task, world: World) -> None:
+    def __init__(self, task: Task, world: Worlds) -> None:
         for name, size in task.memory.items():
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise UserError(

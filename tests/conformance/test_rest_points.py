@@ -13,7 +13,7 @@ from sim2real.domains import Domain
 from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.simulation import Simulation
 from sim2real.simulation.randomness import ACTUATION, EpisodeGenerators
-from sim2real.task import Array, Task
+from sim2real.task import Array, Task, World
 
 XML = """<mujoco><option timestep="0.01"/><worldbody>
   <body><joint name="j" axis="0 1 0" damping="0.1"/>
@@ -43,13 +43,13 @@ class Driven(Task):
     def spec(self, file: Any = None) -> mujoco.MjSpec:
         return mujoco.MjSpec.from_string(XML.format(self.actuator))
 
-    def control(self, world: Any, action: Any) -> Any:
+    def control(self, world: World, action: Any) -> Any:
         return self.home + action
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"angle": world.qpos}
 
-    def reward(self, world: Any, action: Any) -> dict[str, Array]:
+    def reward(self, world: World, action: Any) -> dict[str, Array]:
         return {"none": np.zeros(world.num_envs)}
 
 

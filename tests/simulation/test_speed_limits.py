@@ -12,7 +12,7 @@ import pytest
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.simulation import Simulation
-from sim2real.task import Array, Task
+from sim2real.task import Array, Task, World
 
 SERVO = str(Path(__file__).parent.parent / "robots" / "servo.py")
 XML = """<mujoco><option timestep="0.005"/><worldbody>
@@ -34,10 +34,10 @@ class Machine(Task):
     def spec(self, file: Any = None) -> mujoco.MjSpec:
         return mujoco.MjSpec.from_string(XML)
 
-    def observe(self, world: Any) -> dict[str, Array]:
+    def observe(self, world: World) -> dict[str, Array]:
         return {"angles": world.qpos, "speeds": world.qvel}
 
-    def reward(self, world: Any, action: Any) -> dict[str, Array]:
+    def reward(self, world: World, action: Any) -> dict[str, Array]:
         return {"none": np.zeros(world.num_envs)}
 
 

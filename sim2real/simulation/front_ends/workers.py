@@ -33,7 +33,7 @@ from sim2real.simulation.episode import Episode
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import ForeignEnv
 from sim2real.simulation.front_ends.worker_process import WorkerProcess
-from sim2real.simulation.world import default_threads
+from sim2real.simulation.worlds import default_threads
 
 TIMEOUT_S = 120.0
 """How long an environment may take for one step, unless told otherwise, and to be made."""

@@ -1,4 +1,4 @@
-"""The world as a task sees it: MuJoCo's fields, the worlds first."""
+"""The worlds of a simulation: MuJoCo's fields, the worlds first, stepped on native threads."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sim2real.simulation import forks
 from sim2real.simulation.batches import Batch
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
+from sim2real.world import Element
 
 _VIEWS = {  # kind of element -> how many the model has
     "actuator": "nu",
@@ -38,7 +39,7 @@ def default_threads() -> int:
     return int(given)
 
 
-class World:
+class Worlds:
     """n worlds of one model on a batch.
 
     MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
@@ -63,7 +64,7 @@ class World:
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
         self._all = np.arange(num_envs)
-        self._views: dict[tuple[str, str], Any] = {}
+        self._views: dict[tuple[str, str], Element] = {}
         self._underived = np.zeros(num_envs, dtype=bool)
         self._starting: IntArray | None = None  # worlds whose state is being written
         self.lost: BoolArray = np.zeros(num_envs, dtype=bool)  # unstable in the next step
@@ -331,7 +332,7 @@ class World:
         self._batch.state[:] = state
         self._batch.set_derived(fields)
 
-    def _view(self, kind: str, name: str) -> Any:
+    def _view(self, kind: str, name: str) -> Element:
         self._current()
         if (kind, name) not in self._views:
             try:
