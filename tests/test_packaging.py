@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, SETUPTOOLS = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]
 OUTSIDE = {"envs": "sim2real/envs", "policies": "sim2real/policies"}
 
 
@@ -50,6 +53,46 @@ def test_every_folder_with_python_is_a_package() -> None:
 def test_links_are_relative_and_committed(target: str, link: str) -> None:
     assert os.readlink(ROOT / link) == f"../{target}"
     assert link in tracked()
+
+
+THROUGH_A_STRING = {"mujoco-menagerie", "envpool"}
+"""Imported by importlib, where they are installed; envpool is for benchmarks only."""
+DISTRIBUTIONS = {"pil": "pillow", "yaml": "pyyaml", "stable_baselines3": "stable-baselines3"}
+
+
+def imported(*folders: str) -> set[str]:
+    """The distributions that the code in these folders imports."""
+    names = {
+        name.partition(".")[0]
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _names(node)
+    }
+    others = names - set(sys.stdlib_module_names) - {"sim2real"}
+    return {DISTRIBUTIONS.get(name.lower(), name.lower()) for name in others}
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[\[<>=!;]", requirement)[0].lower()
+
+
+def test_the_dependencies_are_what_is_imported() -> None:
+    needed = {distribution(one) for one in PROJECT["dependencies"]}
+    assert needed == imported("sim2real", "envs", "policies", "scripts")
+
+
+def test_no_extra_is_empty_or_unknown() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras) == {"robots", "docs", "dev"}
+    assert all(extras.values())
+    assert {distribution(one) for one in extras["robots"]} <= THROUGH_A_STRING
 
 
 def test_constraints_pin_exactly() -> None:

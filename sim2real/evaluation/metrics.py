@@ -55,11 +55,6 @@ def jump_start(transferred: Estimate, scratch: Estimate) -> Estimate:
     return transferred - scratch
 
 
-def negative_transfer(transferred: Estimate, scratch: Estimate) -> float:
-    """How far transfer stays behind learning from scratch at the same budget; >= 0."""
-    return max(0.0, scratch.value - transferred.value)
-
-
 def time_to_threshold(steps: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Target steps until the curve first reaches `threshold`, linear between its points.
 

@@ -16,8 +16,6 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 RECENT = 100
 """Episodes over which return, length and reward terms are averaged, as stable-baselines3 does."""
-WALL_CLOCK = ("time/steps_per_second",)
-"""Tags that depend on the machine and so differ between two equal trainings."""
 
 
 class TensorBoardFormat(TensorBoardOutputFormat):

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from sim2real import files
@@ -140,13 +139,6 @@ def read_foreign(
     }
     recipe = load_recipe(name, task.name, options)
     return Foreign(zip_, recipe, simulation.observation_space, action_space, action_map, statistics)
-
-
-def load_foreign(
-    path: Path | str, task: Task, algorithm: str | None = None, **options: Any
-) -> BasePolicy:
-    """The policy in an SB3 zip, on the CPU, in evaluation mode; arguments as of `read_foreign`."""
-    return read_foreign(path, task, algorithm, **options).build().policy
 
 
 def foreign_run(

@@ -26,8 +26,6 @@ from sim2real.runs.answers import answers_of
 
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_current_progress_remaining")
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-MT19937_WORDS = 624
-"""Size of the state of the Mersenne Twister, the generator of `random` and of `np.random`."""
 
 Tensors = dict[str, Tensor]
 State = dict[str, Any]

@@ -24,12 +24,6 @@ class DiagonalGaussian:
     mean: Tensor
     log_std: Tensor | None
 
-    def detached(self) -> DiagonalGaussian:
-        """The same without gradients."""
-        return DiagonalGaussian(
-            self.mean.detach(), None if self.log_std is None else self.log_std.detach()
-        )
-
 
 def kl_divergence(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
     """KL(teacher || student) summed over the actions. Shape: (m,).

@@ -43,10 +43,8 @@ def test_gap_closed_is_nan_without_a_gap() -> None:
         assert closed.why == "no gap"
 
 
-def test_jump_start_and_negative_transfer() -> None:
+def test_jump_start() -> None:
     assert metrics.jump_start(exact(0.4), exact(0.1)).value == pytest.approx(0.3)
-    assert metrics.negative_transfer(exact(0.4), exact(0.1)) == 0
-    assert metrics.negative_transfer(exact(0.1), exact(0.4)) == pytest.approx(0.3)
 
 
 def test_time_to_threshold_is_linear_between_points() -> None:

@@ -23,11 +23,16 @@ from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.policies.recipe import build_offline, load_recipe
 from sim2real.registry import load_task
-from sim2real.runs.foreign import load_foreign
+from sim2real.runs.foreign import read_foreign
 from sim2real.runs.load import load_run
 from sim2real.simulation import ActionMap, Simulation
 
 CLASSES: dict[str, Any] = {"ppo": PPO, "sac": SAC, "td3": TD3}
+
+
+def load_foreign(*arguments: Any, **options: Any) -> Any:
+    """The policy in an SB3 zip, on the CPU, in evaluation mode; arguments as of `read_foreign`."""
+    return read_foreign(*arguments, **options).build().policy
 
 
 def saved(path: Path, algorithm: str, **policy: Any) -> Any:

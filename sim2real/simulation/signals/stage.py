@@ -17,7 +17,6 @@ from sim2real.task import Array, IntArray
 
 Rows = slice | IntArray
 """Worlds: all of them as a slice, or some by their ids."""
-Columns = slice | IntArray
 
 
 @dataclass(slots=True)
