@@ -26,7 +26,7 @@ from sim2real.evaluation.rollout import Policy, simulation_for
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.screen import has_screen
-from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of
+from sim2real.simulation.rendering import Renderer, RenderingUnavailable, camera_of, lit_model
 from sim2real.task import Task
 
 MOST_PIXELS, MOST_SECONDS = 4096, 100_000
@@ -98,7 +98,7 @@ def _show(policy: Policy, simulation: Simulation, episodes: int, seconds: float)
         raise UserError("there is no screen here; give a file to write: out='film.mp4'")
     import mujoco.viewer  # late: it needs a screen
 
-    model, data = simulation.world_model(0), simulation.world_data(0)
+    model, data = lit_model(simulation), simulation.world_data(0)
     with mujoco.viewer.launch_passive(
         model, data, show_left_ui=False, show_right_ui=False
     ) as window:
@@ -108,7 +108,7 @@ def _show(policy: Policy, simulation: Simulation, episodes: int, seconds: float)
             if not window.is_running():
                 return
             with window.lock():
-                simulation.world_model(0, model)
+                lit_model(simulation, 0, model)
                 simulation.world_data(0, data)
                 mujoco.mj_forward(model, data)
             window.set_texts((None, None, "\n".join(words(simulation, moment)), ""))

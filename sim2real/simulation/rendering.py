@@ -1,4 +1,4 @@
-"""Pictures of a world, fast enough for training: no shadows, no multisampling, no reflections."""
+"""Frames of a world, fast enough for training: no shadows, no multisampling, no reflections."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from sim2real.simulation.simulation import Simulation
 
+_HEADLIGHT = {"ambient": (0.1, 0.4), "diffuse": (0.4, 0.8), "specular": (0.5, 0.2)}
+"""The light at the camera: MuJoCo's default, and a brighter one for models without lights."""
+_VIEW = {"azimuth": (90.0, 120.0), "elevation": (-45.0, -30.0)}
+"""The view in degrees: MuJoCo's default, and one that shows three sides of a box."""
 _COSTLY = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 
 
 class RenderingUnavailable(RuntimeError):
-    """There is no OpenGL here, so no pictures can be made."""
+    """OpenGL is missing, so that no frame can be rendered."""
 
 
 class Renderer:
-    """Draws the worlds of a simulation, each on its own model, following the task's camera.
+    """Renders the worlds of a simulation, each with its own model, from the task's camera.
 
     Raises RenderingUnavailable where there is no OpenGL (set MUJOCO_GL=egl before MuJoCo is
     imported, and install libegl1 and libgl1).
@@ -27,12 +31,12 @@ class Renderer:
 
     def __init__(self, simulation: Simulation, width: int = 320, height: int = 240) -> None:
         self._simulation = simulation
-        model = simulation.world_model(0)
+        model = lit_model(simulation)
         model.vis.quality.offsamples = 0
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
-            with warnings.catch_warnings():  # of GLFW, which says the same as the error
+            with warnings.catch_warnings():  # GLFW repeats the error as a warning
                 warnings.simplefilter("ignore")
                 self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:
@@ -44,26 +48,46 @@ class Renderer:
         self._camera = camera_of(simulation.task.camera, model)
 
     def frame(self, world: int = 0) -> NDArray[np.uint8]:
-        """The picture of one world as it stands, (height, width, 3)."""
-        self._simulation.world_model(world, self._model)
+        """The present frame of one world, (height, width, 3)."""
+        lit_model(self._simulation, world, self._model)
         self._simulation.world_data(world, self._data)
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, self._camera)
-        picture: NDArray[np.uint8] = self._renderer.render()
-        return picture
+        frame: NDArray[np.uint8] = self._renderer.render()
+        return frame
 
     def close(self) -> None:
-        """Give the OpenGL context back."""
+        """Release the OpenGL context."""
         self._renderer.close()
+
+
+def lit_model(
+    simulation: Simulation, world: int = 0, model: mujoco.MjModel | None = None
+) -> mujoco.MjModel:
+    """A copy, in `model` or a new MjModel, of a world's model, bright enough for frames.
+
+    The headlight is made brighter if the model has no light and MuJoCo's default headlight.
+    """
+    model = simulation.world_model(world, model)
+    light = model.vis.headlight
+    default = all(np.allclose(getattr(light, name), old) for name, (old, _) in _HEADLIGHT.items())
+    if model.nlight == 0 and default:
+        for name, (_, new) in _HEADLIGHT.items():
+            getattr(light, name)[:] = new
+    return model
 
 
 def camera_of(settings: dict[str, Any], model: mujoco.MjModel) -> mujoco.MjvCamera:
     """A free camera, or one that tracks a body, from a task's settings.
 
-    A robot that floats freely is followed, unless the settings say where to look.
+    By default the camera shows the whole model obliquely, or as the MJCF's `<global>` sets it, and
+    tracks a robot with a free joint.
     """
     camera = mujoco.MjvCamera()
     mujoco.mjv_defaultFreeCamera(model, camera)
+    for name, (old, new) in _VIEW.items():
+        if getattr(model.vis.global_, name) == old:
+            setattr(camera, name, new)
     for name, value in settings.items():
         if name == "lookat":
             camera.lookat[:] = value

@@ -23,7 +23,7 @@ from sim2real.simulation.front_ends.reset_options import (
     episodes_of,
 )
 from sim2real.simulation.front_ends.screen import require_screen
-from sim2real.simulation.rendering import Renderer
+from sim2real.simulation.rendering import Renderer, lit_model
 from sim2real.task import Task
 
 Observation = NDArray[np.float64]
@@ -168,8 +168,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         if self._viewer is None:
-            camera = dict(self.simulation.task.camera)
-            self._viewer = MujocoRenderer(self.model, self.data, camera, self.width, self.height)
+            model, camera = lit_model(self.simulation), dict(self.simulation.task.camera)
+            self._viewer = MujocoRenderer(model, self.data, camera, self.width, self.height)
         self._viewer.data = self.data
         self._viewer.render("human")
 
