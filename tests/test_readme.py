@@ -101,8 +101,14 @@ def test_tutorial() -> None:
     run_python(python)
 
 
+def test_start() -> None:
+    text = (ROOT / "docs" / "start.md").read_text()
+    run_commands(text.replace("--out cart.mp4", "--seconds 0.2 --out cart.gif"))
+    run_python(text)
+
+
 DOCS = ROOT / "docs"
-TUTORIALS = {"start.md", "tutorial.md", "tutorial-robot.md"}  # run in order, by tests of their own
+TUTORIALS = {"start.md", "tutorial.md"}  # run in order, by tests of their own
 SNIPPETS = [
     page
     for page in sorted(DOCS.rglob("*.md"))
