@@ -1,5 +1,5 @@
 """The command line: `sim2real VERB ...`."""
 
-from sim2real.cli.command_line import VERBS, main
+from sim2real.cli.main import VERBS, main
 
 __all__ = ["VERBS", "main"]

@@ -2,6 +2,6 @@
 
 import sys
 
-from sim2real.cli.command_line import main
+from sim2real.cli.main import main
 
 sys.exit(main())

@@ -17,7 +17,7 @@ import pytest
 
 from sim2real import cli
 from sim2real.cli.arguments import GENERAL
-from sim2real.cli.output import pairs
+from sim2real.cli.command import pairs
 from sim2real.evaluation.rollout import load_rows
 
 SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]

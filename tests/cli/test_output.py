@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 import sim2real as s2r
-from sim2real.cli.output import compared, evaluated, table
+from sim2real.cli.output import table
+from sim2real.cli.policies import evaluated
+from sim2real.cli.study import compared
 from sim2real.evaluation.summary import summary
 from sim2real.runs.load import load_run
 from sim2real.studies.report.formats import dots

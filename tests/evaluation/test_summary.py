@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from sim2real.cli.output import evaluated
+from sim2real.cli.policies import evaluated
 from sim2real.evaluation.rollout import Row
 from sim2real.evaluation.summary import summaries, summary
 

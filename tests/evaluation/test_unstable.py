@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim2real.cli.output import evaluated
+from sim2real.cli.policies import evaluated
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import Row, evaluate, returns

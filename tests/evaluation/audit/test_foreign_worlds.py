@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sim2real as s2r
-from sim2real.cli.verbs import Audit
+from sim2real.cli.audit import Audit
 from sim2real.errors import UserError
 from sim2real.evaluation.audit.foreign_worlds import ForeignWorlds
 from sim2real.simulation import Simulation

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sim2real.cli.output import audited
+from sim2real.cli.audit import audited
 from sim2real.domains import Domain
 from sim2real.evaluation.audit import AuditReport, Finding, audit, audits
 from sim2real.registry import load_task

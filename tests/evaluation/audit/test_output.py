@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from sim2real import cli
-from sim2real.cli.output import audited
+from sim2real.cli.audit import audited
 from sim2real.domains import Domain
 from sim2real.evaluation.audit import AuditReport, End, Finding, audit
 from sim2real.evaluation.audit.picture import write_picture

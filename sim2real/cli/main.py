@@ -1,0 +1,115 @@
+"""`sim2real <verb>`: every verb is the library's function of the same name, as a typed command.
+
+A command prints a table and writes the same as JSON beside it; `--json` prints the JSON instead.
+Exit codes: 0 done; 1 an audit or a check found errors, or the disk is full; 2 bad input;
+130 interrupted. A new verb is one subclass of `Command` in a file of this package, and one line in
+`VERBS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, cast
+
+import tyro
+
+from sim2real import __version__
+from sim2real.cli import audit, information, policies, study, training
+from sim2real.cli.arguments import check_words
+from sim2real.cli.command import Command
+from sim2real.errors import ChangedError, UserError
+from sim2real.files import write_json
+
+VERBS: dict[str, type[Command]] = {
+    "pretrain": training.Pretrain,
+    "transfer": training.Transfer,
+    "distill": training.Distill,
+    "evaluate": policies.Evaluate,
+    "study": study.Study,
+    "resume": training.Resume,
+    "publish": policies.Publish,
+    "view": policies.View,
+    "audit": audit.Audit,
+    "list": information.List,
+    "doctor": information.Doctor,
+}
+
+ABOUT = (
+    "Pretrain a policy in randomized worlds, transfer it to a shifted one, measure the gap. "
+    "`sim2real --version` prints the version."
+)
+
+REFUSED = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
+"""Errors of a full disk or of a folder that cannot be written."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code."""
+    warnings.formatwarning = cast(Any, _one_line)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["--version"]:
+        print(f"sim2real {__version__}")
+        return 0
+    try:
+        check_words(words, VERBS)
+    except UserError as error:
+        return fail(f"error: {error}", 2)
+    command: Command = tyro.extras.subcommand_cli_from_dict(
+        dict(VERBS),
+        args=words,
+        prog="sim2real",
+        description=ABOUT,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    try:
+        return _execute(command)
+    except ChangedError as error:
+        hint = "; --accept-changes goes on" if hasattr(command, "accept_changes") else ""
+        return fail(f"error: {error.what}{hint}", 2)
+    except UserError as error:
+        return fail(f"error: {error}", 2)
+    except KeyboardInterrupt as error:
+        return fail(f"interrupted: {str(error) or command.interrupted}", 130)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        reason = f"cannot write{where}: {error.strerror}"
+        return fail(f"error: {reason}; what was saved before is whole", 1)
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning as one line, without the source line that raised it."""
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
+def _execute(command: Command) -> int:
+    """Run the command; print only its result to standard output; return the exit code."""
+    from rich.console import Console
+
+    with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):
+        outcome = command.run()
+    if outcome.file is not None:
+        write_json(outcome.file, outcome.data)
+    if command.json:
+        print(json.dumps(outcome.data, indent=2))
+        return outcome.code
+    for shown in outcome.tables:
+        Console().print(shown)
+    for written in filter(None, (outcome.file, outcome.page)):
+        print(f"written to {written}")
+    return outcome.code
+
+
+def fail(message: str, code: int) -> int:
+    """Print `message` on one line of standard error; return `code`."""
+    print(" ".join(message.split()), file=sys.stderr)
+    return code

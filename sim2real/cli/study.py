@@ -1,0 +1,136 @@
+"""The verb `study`, and the tables of its report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from sim2real.cli.audit import audited
+from sim2real.cli.command import Command
+from sim2real.cli.output import Outcome, show, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Command):
+    """Run a study: methods (or pretrainings) x targets x seeds on equal budgets, with one report."""
+
+    file: Positional[Path]
+    """The study's YAML file."""
+    workers: int | None = None
+    """Processes; by default one per processor."""
+    trust_code: bool = False
+    """Accept and import the Python code that the study names."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.study`."""
+        from sim2real.studies.audit import AuditFailed
+        from sim2real.studies.config import load_study
+        from sim2real.studies.study import CellsFailed, study
+
+        asked = load_study(self.file, trust_code=self.trust_code)
+        try:
+            report = study(asked, workers=self.workers, progress=not self.json)
+        except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
+            sys.exit(f"error: {error}")
+        except AuditFailed as error:
+            show([shown for report in error.reports for shown in audited(report)])
+            raise
+        shown = [pretrainings(report)] if "returns" in report else compared(report)
+        return Outcome(report, shown, page=asked.folder / "report" / "index.html")
+
+
+def compared(report: Mapping[str, Any]) -> list[Table]:
+    """A study's report as a table a target: what each method reached, and against what."""
+    return [_in_target(report, name, target) for name, target in report["targets"].items()]
+
+
+def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from sim2real.studies.report.formats import dots, label, number, percent, scale, whole
+
+    references = target["references"]
+    oracle = references["ways"][references["way"]]["return"]
+    untouched = target["zero_shot"]
+    reached = [("zero-shot", untouched["return"], untouched["score"], None)] + [
+        (label(key), method["return_after"], method["score_after"], method["gap_closed"])
+        for key, method in target["methods"].items()
+    ]
+    reached += [("oracle", oracle, None, None), ("random", references["random"], None, None)]
+    ends = scale(found for _, found, _, _ in reached)
+    shown = Table(
+        title=f"{report['name']}: {name}, after the budget (● seeds, ─ 95 % interval)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    shown.add_column("policy", no_wrap=True)
+    shown.add_column("return", justify="right", no_wrap=True)
+    shown.add_column("seeds", no_wrap=True)
+    shown.add_column("score", justify="right", no_wrap=True)
+    shown.add_column("gap closed", justify="right", no_wrap=True)
+    for policy, found, score, closed in reached:
+        values = (number(score and score["value"]), percent(closed and closed["value"]))
+        shown.add_row(policy, whole(found["value"]), dots(found, ends), *values)
+    told = _verdicts(target)
+    told += [f"No score: {problem}." for problem in target["problems"]]
+    told += [f"Note: {hint}." for hint in target["hints"]]
+    shown.caption, shown.caption_justify = "\n".join(told) or None, "left"
+    return shown
+
+
+def _verdicts(target: Mapping[str, Any]) -> list[str]:
+    """What is decided of the returns, and for how many comparisons it is corrected."""
+    from sim2real.studies.report.formats import label
+
+    decided: dict[str, list[str]] = {}
+    for key, method in target["methods"].items():
+        for other, found in method["against"].items():
+            if found["verdict"] in ("better", "worse"):
+                words = f"{found['verdict'].capitalize()} return than {label(other)}"
+                decided.setdefault(words, []).append(label(key))
+    count = target["comparisons"]["returns"]
+    if not count:
+        return []
+    lines = [f"{words}: {', '.join(names)}." for words, names in decided.items()]
+    rest = "All other comparisons are" if decided else "All comparisons are"
+    return [*lines, f"{rest} undecided (corrected for {count})."]
+
+
+def pretrainings(report: Mapping[str, Any]) -> Table:
+    """A comparison's report as one table: what each pretraining reached in each domain."""
+    from sim2real.studies.report.formats import text
+
+    rows = [
+        {
+            "domain": name if label == report["first"] else "",
+            "pretraining": label,
+            "return": text(way, "whole"),
+            f"against {report['first']}": text(way["difference"], "whole"),
+        }
+        for name, ways in report["returns"].items()
+        for label, way in ways.items()
+    ]
+    differences = [
+        way["difference"]
+        for ways in report["returns"].values()
+        for way in ways.values()
+        if way["difference"] is not None
+    ]
+    return table(f"{report['name']}: returns {_statistics(differences)}", rows)
+
+
+def _statistics(differences: Sequence[Mapping[str, Any]]) -> str:
+    """What the numbers of a table are, for its title."""
+    words = "(95 % interval) [seeds]"
+    count = max((one["comparisons"] for one in differences), default=0)
+    return f"{words}, verdicts corrected for {count} comparisons" if count > 1 else words

@@ -1,0 +1,197 @@
+"""The verbs that make a run: `pretrain`, `transfer`, `distill` and `resume`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tyro.conf import Positional
+
+from sim2real.cli.command import Command, Pairs, PolicyCommand, RunCommand, named_task, pairs
+from sim2real.cli.output import Outcome, table
+
+if TYPE_CHECKING:
+    from sim2real.runs.run import Run
+
+RESUME = "`sim2real resume RUN` goes on from the last checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Command):
+    """The options of every verb that makes a run."""
+
+    interrupted: ClassVar[str] = RESUME
+
+    seed: int = 0
+    """Seed of every random draw."""
+    out: Path | None = None
+    """New run folder; by default runs/, named after what is trained."""
+    num_envs: int | None = None
+    """Worlds stepped together; by default as many as the recipe says."""
+    set: Pairs = ()
+    """Options of the recipe or method, such as learning_rate=3e-4."""
+
+    def common(self) -> dict[str, Any]:
+        """The arguments that the training functions share."""
+        options = {"options": pairs(self.set), "progress": not self.json}
+        return {"seed": self.seed, "num_envs": self.num_envs} | options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Training):
+    """Train a policy in a source domain."""
+
+    task: Positional[str]
+    """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
+    domain: str | None = None
+    """Source domain: one of the task's, or my_domains.yaml:windy; by default randomized, or nominal
+    for a task without it."""
+    algorithm: str = "ppo"
+    """ppo, sac or td3."""
+    steps: int = 1_000_000
+    """Control steps, summed over all worlds."""
+    task_options: Pairs = ()
+    """Options of the task."""
+    checkpoint_every: int | None = None
+    """Control steps between checkpoints; the last step always makes one."""
+    target: str | None = None
+    """A domain to show in the animations beside the source."""
+    randomization: str = "uniform"
+    """uniform, or an adaptive method that changes the ranges during training: adr, doraemon or
+    curriculum."""
+    randomization_options: Pairs = ()
+    """Options of the randomization, such as high=600."""
+    pictures_every: int | None = None
+    """Control steps between animations of the policy."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.pretrain`."""
+        from sim2real.learning.pretrain import pretrain
+
+        run = pretrain(
+            named_task(self.task, self.task_options),
+            self.domain,
+            algorithm=self.algorithm,
+            steps=self.steps,
+            out=self.out,
+            checkpoint_every=self.checkpoint_every,
+            target=self.target,
+            randomization={"name": self.randomization, **pairs(self.randomization_options)},
+            pictures_every=self.pictures_every,
+            **self.common(),
+        )
+        return trained(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Training, PolicyCommand):
+    """Transfer a run's policy to a target domain, with a limited number of its control steps."""
+
+    source: Positional[Path]
+    """Run folder of the policy to transfer, or a shipped policy such as pretrained:hopper."""
+    domain: str
+    """Target domain."""
+    method: str = "fine_tune"
+    """Transfer method: a name (see `sim2real list`), my_method.py, or "module:Class"."""
+    budget: int = 100_000
+    """Control steps of the target domain that the method may use."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.transfer`."""
+        from sim2real.transfer.api import transfer
+
+        run = transfer(
+            self.load(self.source),
+            self.domain,
+            method=self.method,
+            budget=self.budget,
+            out=self.out,
+            **self.common(),
+        )
+        return moved(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill(Training, PolicyCommand):
+    """Train a student network to imitate a run's policy, with a limited number of control steps."""
+
+    teacher: Positional[Path]
+    """Run folder of the teacher, or a shipped policy such as pretrained:hopper."""
+    domain: str | None = None
+    """Domain in which the student acts. By default randomized, or nominal for a task without it."""
+    student: str = "small"
+    """Size of the student's network."""
+    budget: int = 500_000
+    """Control steps that the student may use."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.distill`."""
+        from sim2real.domains import default_domain
+        from sim2real.transfer.api import distill
+
+        teacher = self.load(self.teacher)
+        run = distill(
+            teacher,
+            self.domain or default_domain(teacher.task),
+            student=self.student,
+            budget=self.budget,
+            out=self.out,
+            **self.common(),
+        )
+        return moved(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(RunCommand):
+    """Continue an interrupted run; the result equals that of a run without interruption."""
+
+    interrupted: ClassVar[str] = RESUME
+
+    path: Positional[Path]
+    """Run folder."""
+    steps: int | None = None
+    """Total control steps, to extend a run that is finished."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.resume`."""
+        from sim2real.transfer.resume import resume
+
+        return trained(resume(self.path, not self.json, self.steps, **self.loading()))
+
+
+def trained(run: Run) -> Outcome:
+    """The settings and the size of a new run."""
+    config = run.config
+    data = {
+        "run": str(run.path),
+        "kind": config.kind,
+        "task": config.task,
+        "domain": config.domain,
+        "algorithm": config.algorithm,
+        "steps": run.step,
+        "seed": config.seed,
+    }
+    rows = [{"what": name, "value": value} for name, value in data.items()]
+    return Outcome(data, [table("run", rows)], run.path / "report" / f"{config.kind}.json")
+
+
+def moved(run: Run) -> Outcome:
+    """The result of a transfer: returns before and after, and what was used of the target."""
+    from sim2real.studies.report.formats import duration, percent, whole, without_seeds
+    from sim2real.transfer.outcome import outcome
+
+    made, found = trained(run), outcome(run)
+    used, closed = found["used"], found["gap_closed"]
+    rows = {
+        "return before (zero-shot)": without_seeds(found["zero_shot"], "whole"),
+        "return after": without_seeds(found["after"], "whole"),
+        "difference": without_seeds(found["difference"], "whole"),
+        "gap closed": percent(closed) if closed is not None else "no references of both domains",
+        "control steps used": whole(used["steps"]),
+        "episodes, resets, falls": f"{used['episodes']:,}, {used['resets']:,}, {used['falls']:,}",
+        "robot time": duration(used["seconds"]),
+    }
+    title = f"{found['domain']}, {found['episodes']} episodes (95 % interval of these policies)"
+    shown = table(title, [{"what": name, "value": value} for name, value in rows.items()])
+    return Outcome(made.data | found, [*made.tables, shown], made.file)
