@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a command: plain data, the same as tables, and the file to write the data to."""
+    """The result of a command: plain data, the same as tables, and the file for the data."""
 
     data: Any
     tables: list[Table]
@@ -49,7 +49,7 @@ def show(tables: Sequence[Table]) -> None:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether results can be written to `folder`; if not, a line on standard error gives the reason."""
+    """Whether results can be written to `folder`; standard error gets the reason if not."""
     reason = unwritable(folder)
     if reason:
         print(f"{folder} cannot be written: {reason}; the result is only shown", file=sys.stderr)

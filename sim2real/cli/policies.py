@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(PolicyCommand):
-    """Run a policy in domains; print a table of returns and write one JSON line for each episode."""
+    """Run a policy in domains; print a table of returns, write a JSON line for each episode."""
 
     policy: Positional[Path]
     """Run folder, a shipped policy such as pretrained:hopper, or the .zip of a Stable-Baselines3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Command):
-    """Run a study: methods (or pretrainings) x targets x seeds on equal budgets, with one report."""
+    """Run a study: methods (or pretrainings) x targets x seeds on equal budgets, one report."""
 
     file: Positional[Path]
     """The study's YAML file."""
