@@ -13,21 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from torch import Tensor, nn
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
 
 from sim2real.errors import UserError
-
-_TARGETS = {"actor": "actor_target", "critic": "critic_target"}
-_PPO_CRITIC = ("mlp_extractor.value_net.", "value_net.", "vf_features_extractor.")
+from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 
 
-def named_tensors(policy: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer by its `state_dict` name; the tensors themselves, no copies."""
-    return dict(policy.state_dict(keep_vars=True))
-
-
-def match(policy: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+def match(policy: BasePolicy, patterns: Sequence[str]) -> tuple[str, ...]:
     """The names of the tensors that glob `patterns` select, with their aliases and targets.
 
     Raises UserError for a pattern that selects nothing, with the nearest names.
@@ -39,14 +32,9 @@ def match(policy: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
         if not found:
             raise UserError(_no_match(pattern, tensors))
         chosen.update(found)
-    chosen |= {target for name in chosen if (target := _target_of(name)) in tensors}
+    chosen |= {name for name, part in anatomy(policy).items() if part.follows in chosen}
     identities = {id(tensors[name]) for name in chosen}
     return tuple(name for name, tensor in tensors.items() if id(tensor) in identities)
-
-
-def _target_of(name: str) -> str:
-    network, _, rest = name.partition(".")
-    return f"{_TARGETS.get(network, '')}.{rest}"
 
 
 def _no_match(pattern: str, names: Iterable[str]) -> str:
@@ -60,30 +48,6 @@ def copy_tensors(source: nn.Module, target: nn.Module, names: Iterable[str]) -> 
     with torch.no_grad():
         for name in names:
             places[name].copy_(values[name])
-
-
-def is_critic(policy: BasePolicy, name: str) -> bool:
-    """Whether the tensor `name` is a weight of a critic; its observation statistics are not."""
-    if "features_extractor." in name:
-        return False
-    on_policy = isinstance(policy, ActorCriticPolicy)
-    return name.startswith(_PPO_CRITIC if on_policy else "critic")
-
-
-def actor_parameters(policy: BasePolicy) -> list[nn.Parameter]:
-    """The parameters that decide the action: all that are not the critic's or a target's."""
-    return [
-        parameter
-        for name, parameter in policy.named_parameters()
-        if not is_critic(policy, name) and not name.startswith("actor_target.")
-    ]
-
-
-def optimizer_owners(policy: BasePolicy) -> dict[str, Any]:
-    """The modules that have an optimizer, by name: the policy (PPO), its actor and critic."""
-    if isinstance(policy, ActorCriticPolicy):
-        return {"policy": policy}
-    return {name: getattr(policy, name) for name in ("actor", "critic")}
 
 
 def freeze_tensors(policy: BasePolicy, names: Iterable[str]) -> None:

@@ -9,7 +9,6 @@ begins with zero weights: the critic says at first what the source's would.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -17,16 +16,15 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.asymmetric import Asymmetric, policy_terms
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.recipe import build_offline, observation_terms
-from sim2real.policies.tensors import copy_tensors, named_tensors
+from sim2real.policies.tensors import copy_tensors
 from sim2real.runs.run import Run
 from sim2real.task import ObservationTerm
 from sim2real.transfer.manifest import Action
 
-FIRST_LAYER = re.compile(r"(^|.*\.)(policy_net|value_net|latent_pi|mu|qf\d+)\.0\.weight")
-STATISTIC = re.compile(r".*\.running_(mean|var)")
 CONSTANT = 1e-12
 """Variance, in units of the squared mean or of 1, up to which a column counts as constant."""
 ACTION = "action of a Q function"
@@ -48,8 +46,14 @@ def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> 
     usable = set(old) - _constant(source, before or (), old)
     values, places = named_tensors(source), named_tensors(target)
     fates: dict[str, Action] = {}
+    parts = anatomy(target)
     for name in names:
-        fates[name] = _move(name, values[name], places[name], old, new, usable)
+        if not _has_columns(parts[name], values[name]):
+            copy_tensors(source, target, [name])
+            fates[name] = "copied"
+            continue
+        fresh = 1.0 if name.endswith("running_var") else 0.0
+        fates[name] = _move(fresh, values[name], places[name], old, new, usable)
     return fates
 
 
@@ -88,21 +92,20 @@ def _constant(policy: BasePolicy, terms: Terms, columns: Sequence[str]) -> set[s
     return {name for name, is_still in zip(columns, still, strict=False) if is_still} & privileged
 
 
+def _has_columns(part: Part, value: Tensor) -> bool:
+    """Whether the tensor has one column for each number observed: not a bias, nor a count."""
+    return value.ndim == 1 if part.place == "statistics" else part.reads_input and value.ndim == 2
+
+
 def _move(
-    name: str, value: Tensor, place: Tensor, old: list[str], new: list[str], usable: set[str]
+    fresh: float, value: Tensor, place: Tensor, old: list[str], new: list[str], usable: set[str]
 ) -> Action:
-    """Write one tensor of the source into its place in the target."""
-    statistic, first_layer = STATISTIC.fullmatch(name), FIRST_LAYER.fullmatch(name)
-    if not (statistic or first_layer):
-        with torch.no_grad():
-            place.copy_(value)
-        return "copied"
+    """Write one tensor of the source into its place in the target; `fresh` where it has none."""
     # A network sees the first columns, as many as it has, and a Q function then the actions
     before, after = _seen(old, value.shape[-1]), _seen(new, place.shape[-1])
     at = {label: index for index, label in enumerate(before)}
     known = [label in at and (label in usable or label.startswith(ACTION)) for label in after]
     columns = [at[label] if is_known else 0 for label, is_known in zip(after, known, strict=True)]
-    fresh = 1.0 if name.endswith("running_var") else 0.0
     with torch.no_grad():
         matched = torch.where(torch.tensor(known), value[..., columns], fresh)
         place.copy_(matched)

@@ -20,8 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds, parse
 from sim2real.errors import UserError, unknown
+from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
-from sim2real.policies.tensors import named_tensors
 from sim2real.registry import find_class
 from sim2real.runs.run import Run
 from sim2real.sources import Source, is_shipped, source_of

@@ -15,7 +15,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from sim2real.policies.tensors import actor_parameters, named_tensors
+from sim2real.policies.anatomy import actor_parameters, named_tensors
 
 
 class CriticWarmUp(BaseCallback):

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from sim2real.learning.pretrain import pretrain
+from sim2real.policies.anatomy import named_tensors, optimizer_owners
 from sim2real.policies.recipe import ALGORITHMS
-from sim2real.policies.tensors import named_tensors, optimizer_owners
 from sim2real.runs.checkpoint import read_checkpoint, steps
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run

@@ -2,20 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from sim2real.errors import UserError
+from sim2real.policies.anatomy import named_tensors, optimizer_owners
 from sim2real.policies.recipe import build_algorithm, load_recipe
-from sim2real.policies.tensors import (
-    actor_parameters,
-    copy_tensors,
-    freeze_tensors,
-    match,
-    named_tensors,
-    optimizer_owners,
-)
+from sim2real.policies.tensors import copy_tensors, freeze_tensors, match
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 SMALL: dict[str, Any] = {"net_arch": (8, 8), "batch_size": 16}
@@ -92,20 +85,3 @@ def test_copy_takes_the_named_tensors_alone() -> None:
         changed = not torch.equal(before[name], tensor)
         assert changed == (name == "actor.mu.weight")
     assert torch.equal(target.actor.mu.weight, source.actor.mu.weight)
-
-
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
-def test_actor_parameters_are_those_that_decide_the_action(algorithm: str) -> None:
-    policy = build(algorithm).policy
-
-    def action() -> Any:
-        torch.manual_seed(0)
-        return policy.predict(np.ones((1, 5)), deterministic=False)[0]
-
-    actor = {id(parameter) for parameter in actor_parameters(policy)}
-    for name, parameter in policy.named_parameters():
-        before = action()
-        with torch.no_grad():
-            parameter.add_(0.05)
-        changed = bool((action() != before).any())
-        assert changed == (id(parameter) in actor), name

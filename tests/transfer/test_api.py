@@ -12,7 +12,7 @@ import torch
 from sim2real.errors import UserError
 from sim2real.learning.callbacks import Interrupt, Interrupted
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.tensors import is_critic, named_tensors
+from sim2real.policies.anatomy import anatomy, named_tensors
 from sim2real.runs.checkpoint import read_checkpoint
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run, seal
@@ -84,8 +84,9 @@ def test_fresh_critic_and_quiet_start(source: Run, tmp_path: Path) -> None:
     fates = {row["tensor"]: row["action"] for row in rows}
     assert fates.pop("log_std") == "adapted"
     assert first["log_std"].tolist() == [-2.0]
+    parts = anatomy(run.policy)
     for name, fate in fates.items():
-        assert (fate == "fresh") == is_critic(run.policy, name)
+        assert (fate == "fresh") == (parts[name].role == "critic")
         assert (fate == "copied") == torch.equal(first[name], source.checkpoint.policy[name])
 
 

@@ -8,7 +8,8 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.learning.callbacks import NormalizerUpdate
-from sim2real.policies.tensors import actor_parameters, freeze_tensors, match, named_tensors
+from sim2real.policies.anatomy import actor_parameters, named_tensors
+from sim2real.policies.tensors import freeze_tensors, match
 from sim2real.transfer.schedule import CriticWarmUp, KeepFrozen
 
 ALGORITHMS = ["ppo", "sac", "td3"]

@@ -38,8 +38,8 @@ from torch.nn import functional
 
 from sim2real.config import Count
 from sim2real.errors import UserError
+from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
-from sim2real.policies.tensors import named_tensors, optimizer_owners
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import in_columns_of, take_along
@@ -90,19 +90,15 @@ class Distill(Options):
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
         student = build_algorithm(recipe, env, seed)
-        taken = [name for name in named_tensors(student.policy) if _same_in_any_size(name)]
+        parts = anatomy(student.policy)  # of these the size does not depend on the layers
+        taken = [name for name, part in parts.items() if part.place in ("statistics", "noise")]
         fates = take_along(source.policy, student.policy, taken)
-        statistics = [name for name in taken if name != "log_std"]
+        statistics = [name for name in taken if parts[name].place == "statistics"]
         fates |= {name: "frozen" for name in statistics if fates[name] == "copied"}
         if copy_entropy_coefficient(source, student):
             fates["log_ent_coef"] = "copied"
         loop = Distillation(student, in_columns_of(source, env), self, seed)
         return Prepared(loop, rows_of(loop, fates), (KeepFrozen(statistics),))
-
-
-def _same_in_any_size(name: str) -> bool:
-    """Tensors that do not depend on the layers: observation statistics, PPO's log_std."""
-    return name == "log_std" or "features_extractor." in name
 
 
 class Distillation(OffPolicyAlgorithm):
@@ -212,8 +208,8 @@ def _divergence(loss: str, policy: BasePolicy) -> Callable[..., Tensor]:
 
 def _refresh_targets(policy: Any) -> None:
     """Make the target networks equal to what they follow, for a learner that goes on."""
+    tensors = named_tensors(policy)
     with torch.no_grad():
-        for name in ("actor", "critic"):
-            target = getattr(policy, f"{name}_target", None)
-            if target is not None:
-                target.load_state_dict(getattr(policy, name).state_dict())
+        for name, part in anatomy(policy).items():
+            if part.follows:
+                tensors[name].copy_(tensors[part.follows])

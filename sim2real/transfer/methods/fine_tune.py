@@ -30,8 +30,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.recipe import AnyRecipe, build_algorithm
-from sim2real.policies.tensors import is_critic, named_tensors
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import take_along
@@ -76,16 +76,17 @@ class FineTune(Options):
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:
         """Copy what is to be copied; return the fate of each tensor that is not fresh."""
         policy = algorithm.policy
-        fresh_critic = self.critic == "fresh"
-        names = [
-            name for name in named_tensors(policy) if not (fresh_critic and is_critic(policy, name))
-        ]
+        names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
         fates = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source, algorithm):
             fates["log_ent_coef"] = "copied"
         if "log_std" in fates and self._bound_noise(named_tensors(policy)["log_std"]):
             fates["log_std"] = "adapted"
         return fates
+
+    def _is_fresh(self, part: Part) -> bool:
+        is_weight = part.role == "critic" and part.place != "statistics"
+        return is_weight and self.critic == "fresh"
 
     def _bound_noise(self, log_std: Tensor) -> bool:
         """Clip PPO's exploration noise in place; whether that changed it."""

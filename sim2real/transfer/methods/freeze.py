@@ -18,28 +18,21 @@ the tensors that are left free.
 
 from __future__ import annotations
 
-import fnmatch
 from typing import ClassVar
 
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
+from sim2real.policies.anatomy import anatomy
 from sim2real.policies.recipe import AnyRecipe
-from sim2real.policies.tensors import freeze_tensors, match, named_tensors
+from sim2real.policies.tensors import freeze_tensors, match
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
 from sim2real.transfer.method import Prepared, rows_of
 from sim2real.transfer.methods.fine_tune import FineTune
 from sim2real.transfer.schedule import KeepFrozen
-
-STATISTICS = ("*.running_mean", "*.running_var", "*.count")
-FIRST_LAYERS = {
-    "ppo": ("mlp_extractor.policy_net.0.*", "mlp_extractor.value_net.0.*"),
-    "sac": ("actor.latent_pi.0.*", "critic.qf?.0.*"),
-    "td3": ("actor.mu.0.*", "critic.qf?.0.*"),
-}
 
 
 class Freeze(FineTune):
@@ -57,7 +50,7 @@ class Freeze(FineTune):
         prepared = super().prepare(source, recipe, env, budget, seed)
         policy = prepared.algorithm.policy
         fates: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
-        names = match(policy, self._patterns(recipe.algorithm, policy))
+        names = match(policy, first_layers(policy) if self.frozen is None else self.frozen)
         if self.frozen is None:  # what was made to fit the target's columns learns on
             names = tuple(name for name in names if fates[name] != "adapted")
         _require_copied(names, prepared.rows)
@@ -66,11 +59,14 @@ class Freeze(FineTune):
         rows = rows_of(prepared.algorithm, fates)
         return Prepared(prepared.algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))
 
-    def _patterns(self, algorithm: str, policy: BasePolicy) -> tuple[str, ...]:
-        if self.frozen is not None:
-            return self.frozen
-        usual = (*STATISTICS, *FIRST_LAYERS[algorithm])
-        return tuple(name for name in usual if fnmatch.filter(named_tensors(policy), name))
+
+def first_layers(policy: BasePolicy) -> tuple[str, ...]:
+    """The names of the observation statistics and of the first hidden layers."""
+    return tuple(
+        name
+        for name, part in anatomy(policy).items()
+        if part.place == "statistics" or (part.place == "trunk" and part.reads_input)
+    )
 
 
 def _require_copied(names: tuple[str, ...], rows: tuple[Row, ...]) -> None:
