@@ -29,7 +29,7 @@ ROOMS = [
     "benchmark",
 ]
 FOUNDATION = {
-    *("compatibility", "config", "errors", "files", "model_check", "plain", "registry"),
+    *("checks", "compatibility", "config", "errors", "files", "model_check", "plain", "registry"),
     *("sources", "task", "trust", "untrusted_model", "world"),
 }
 FILES = sorted(

@@ -19,7 +19,7 @@ from typing import Any, cast
 import tyro
 
 from sim2real import __version__
-from sim2real.cli import audit, information, policies, study, training
+from sim2real.cli import audit, check, information, policies, study, training
 from sim2real.cli.arguments import check_words
 from sim2real.cli.command import Command
 from sim2real.errors import ChangedError, UserError
@@ -35,6 +35,7 @@ VERBS: dict[str, type[Command]] = {
     "publish": policies.Publish,
     "view": policies.View,
     "audit": audit.Audit,
+    "check": check.Check,
     "list": information.List,
     "doctor": information.Doctor,
 }

@@ -25,11 +25,21 @@ def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
 
     Raises AuditFailed for errors that the study does not waive by the parameter's name.
     """
+    if config.audit is not False:
+        reports = reports_of(config, task, domains)
+        write_json(config.folder / "audit.json", [report.plain() for report in reports])
+        require_sound(reports)
+
+
+def reports_of(config: Table, task: Task, domains: Sequence[Domain]) -> tuple[AuditReport, ...]:
+    """The audit of each domain with what the study waives, or none for `audit: false`."""
     if config.audit is False:
-        return
-    waive = () if config.audit is True else config.audit
-    reports = audits(task, domains, waive=waive)
-    write_json(config.folder / "audit.json", [report.plain() for report in reports])
+        return ()
+    return tuple(audits(task, domains, waive=() if config.audit is True else config.audit))
+
+
+def require_sound(reports: Sequence[AuditReport]) -> None:
+    """Raise AuditFailed for errors in the reports."""
     wrong = [report for report in reports if not report.passed]
     if not wrong:
         return

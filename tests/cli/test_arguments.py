@@ -43,6 +43,7 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN and O
     "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
     "view": ["RUN", "--seconds", "0.1"],
     "audit": ["cartpole"],
+    "check": ["cartpole"],
     "list": [],
     "doctor": [],
 }

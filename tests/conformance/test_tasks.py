@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from sim2real.evaluation.task_checks import TASK_CHECKS, random_actions
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 from sim2real.task import whole_steps
@@ -34,14 +35,6 @@ def simulate(name: str, domain: str | None = None, num_envs: int = 4, seed: int 
     return Simulation(name, domain, num_envs=num_envs, seed=seed, threads=1)
 
 
-def random_actions(simulation: Simulation, steps: int, seed: int = 0) -> np.ndarray:
-    """Uniform over the action space; (steps, n, nu) float32."""
-    space = simulation.action_space
-    shape = (steps, simulation.num_envs, *space.shape)
-    actions = np.random.default_rng(seed).uniform(space.low, space.high, shape)
-    return actions.astype(np.float32)
-
-
 def rollout(simulation: Simulation, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Observations (steps + 1, n, k) and rewards (steps, n), with resets."""
     transitions = []
@@ -61,13 +54,9 @@ def test_it_is_named_after_its_file(name: str) -> None:
 
 
 @every_variant
-def test_observation_and_reward_terms_are_named(name: str, options: dict[str, object]) -> None:
-    simulation = Simulation(load_task(name, **options), num_envs=2, threads=1)
-    terms = simulation.observation_terms
-    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", term.name) for term in terms)
-    assert sum(term.size for term in terms) == simulation.observation_space.shape[0]
-    rewards = simulation.step(random_actions(simulation, 1)[0]).terms
-    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", term) for term in rewards)
+@pytest.mark.parametrize("check", TASK_CHECKS)
+def test_checks_of_users(check: str, name: str, options: dict[str, object]) -> None:
+    TASK_CHECKS[check](load_task(name, **options))
 
 
 def documented(name: str) -> tuple[set[int], dict[int, str]]:
@@ -122,27 +111,6 @@ def test_the_specs_are_kept(name: str, options: dict[str, object]) -> None:
 
 
 @every_task
-def test_the_same_seed_gives_the_same_trajectory(name: str) -> None:
-    one, two, other = (simulate(name, seed=seed) for seed in (5, 5, 6))
-    actions = random_actions(one, 100)
-    first, second = rollout(one, actions), rollout(two, actions)
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(first[0], rollout(other, actions)[0])
-
-
-@every_task
-def test_a_world_does_not_depend_on_who_shares_its_batch(name: str) -> None:
-    together, alone = simulate(name, num_envs=3), simulate(name, num_envs=1)
-    alone.reset(episodes=[2])
-    for action in random_actions(together, 50):
-        many, one = together.advance(action), alone.advance(action[2:])
-        np.testing.assert_array_equal(many.observation[2:], one.observation)
-        np.testing.assert_array_equal(many.reward[2:], one.reward)
-        np.testing.assert_array_equal(many.terminated[2:], one.terminated)
-
-
-@every_task
 def test_no_observation_element_is_constant(name: str) -> None:
     simulation = simulate(name, "randomized", num_envs=16)
     # A slow push after the other reaches further than noise does: rails end, joints hit limits.
@@ -150,14 +118,6 @@ def test_no_observation_element_is_constant(name: str) -> None:
     seen = [simulation.advance(action).observation for action in actions]
     spread = np.ptp(np.concatenate(seen), axis=0)
     assert set(np.flatnonzero(spread < 1e-9)) == NEVER_MOVE.get(name, set())
-
-
-@every_task
-def test_start_states_differ(name: str) -> None:
-    simulation = simulate(name, num_envs=8)
-    state = np.hstack([simulation.qpos, simulation.qvel])
-    assert len(np.unique(state, axis=0)) == 8
-    assert not simulation.task.failed(simulation).any()
 
 
 @every_task

@@ -1,0 +1,51 @@
+"""Named checks of something a user wrote, each of which passes or gives one line of advice."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sim2real.errors import UserError
+
+Subject = TypeVar("Subject")
+
+
+class CheckFailed(Exception):
+    """What is wrong, and what to do about it, on one line."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one check; `message` is empty if it passed."""
+
+    name: str
+    passed: bool
+    message: str = ""
+
+
+def require(condition: object, message: str) -> None:
+    """Raise CheckFailed with `message` unless `condition` is true."""
+    if not condition:
+        raise CheckFailed(message)
+
+
+def run_checks(
+    checks: Mapping[str, Callable[[Subject], None]], subject: Subject
+) -> Iterator[Check]:
+    """Run each check on `subject`. An exception or a warning is a failure, not an end."""
+    for name, check in checks.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                check(subject)
+            except Exception as error:  # code of the user's own may raise anything
+                kind = (
+                    ""
+                    if isinstance(error, CheckFailed | UserError)
+                    else f"{type(error).__name__}: "
+                )
+                yield Check(name, False, " ".join(f"{kind}{error}".split()))
+            else:
+                yield Check(name, True)
