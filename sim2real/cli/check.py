@@ -32,6 +32,8 @@ class Check(Command):
     """Task of a file of domains; by default the Python file of the same stem beside it."""
     task_options: Pairs = ()
     """Options of the task."""
+    trust_code: bool = False
+    """Accept and import the Python code that a study names."""
 
     def run(self) -> Outcome:
         """Run the checks of the kind of the file."""
@@ -75,7 +77,7 @@ class Check(Command):
         from sim2real.studies.config import load_study
         from sim2real.studies.study import plan_of
 
-        plan = plan_of(load_study(self.file))  # a UserError gives every problem with its key
+        plan = plan_of(load_study(self.file, self.trust_code))
         steps = sum(cell.steps for cell in plan.cells.values())
         yield Result(f"plan: {len(plan.cells)} results, {steps:,} control steps", True)
 

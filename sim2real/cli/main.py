@@ -19,7 +19,7 @@ from typing import Any, cast
 import tyro
 
 from sim2real import __version__
-from sim2real.cli import audit, check, information, policies, study, training
+from sim2real.cli import audit, check, information, new, policies, study, training
 from sim2real.cli.arguments import check_words
 from sim2real.cli.command import Command
 from sim2real.errors import ChangedError, UserError
@@ -36,6 +36,7 @@ VERBS: dict[str, type[Command]] = {
     "view": policies.View,
     "audit": audit.Audit,
     "check": check.Check,
+    "new": new.New,
     "list": information.List,
     "doctor": information.Doctor,
 }

@@ -1,0 +1,65 @@
+"""`sim2real new`: the skeleton is checked, trains, and is written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim2real import cli
+
+SMALL = {
+    r"--steps \d+": "--steps 2048",
+    r"--budget \d+": "--budget 1024",
+    r"--episodes \d+": "--episodes 2",
+    r"--out my_arm.mp4": "--seconds 0.2 --out my_arm.gif",
+}
+
+
+def test_the_commands_of_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", "my_arm"]) == 0
+    monkeypatch.chdir(tmp_path / "my_arm")
+    text = Path("README.md").read_text()
+    for pattern, small in SMALL.items():
+        text = re.sub(pattern, small, text)
+    lines = [line for line in text.splitlines() if line.startswith("sim2real ")]
+    assert len(lines) == 8
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] != "study":  # tests/studies runs studies; this one takes minutes
+            assert cli.main(words) == 0, line
+
+
+def test_its_own_tests_pass(tmp_path: Path) -> None:
+    folder = tmp_path / "leg"
+    assert cli.main(["new", "leg", "--out", str(folder)]) == 0
+    assert "class Leg(Task)" in (folder / "leg.py").read_text()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout
+    assert "9 passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["My_robot", "2legs", "class", "a-b", "x" * 41, "a/b"])
+def test_names_that_are_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", name]) == 2
+    assert "allowed: a lower case letter" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arm").mkdir()
+    assert cli.main(["new", "arm"]) == 2
+    assert "arm exists already" in capsys.readouterr().err
+    assert not list((tmp_path / "arm").iterdir())
