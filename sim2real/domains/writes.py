@@ -116,7 +116,7 @@ class Inverse(Proportional):
 
 
 @dataclass(frozen=True)
-class Held(Write):
+class Fixed(Write):
     """Entries that no draw changes: those of the nominal model, or of each variant."""
 
     def changed(self, draws: Array, base: Array) -> Array:
@@ -180,7 +180,7 @@ def _alike(writes: Iterable[Write], also: Callable[[Write], object]) -> Iterable
         entries = [(write.array, column) for column in write.columns.tolist()]
         layer = max((layers.get(entry, 0) for entry in entries), default=0)
         layers.update(dict.fromkeys(entries, layer + 1))
-        known = type(write) in (Write, Signed, Proportional, Inverse, Held)
+        known = type(write) in (Write, Signed, Proportional, Inverse, Fixed)
         shapes = (write.nominal.ndim, getattr(write, "leader", write.nominal).ndim)
         kind = (type(write), also(write), write.operation, shapes) if known else (index,)
         groups.setdefault((layer, *kind), []).append(write)

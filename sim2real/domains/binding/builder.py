@@ -29,7 +29,7 @@ from sim2real.domains.model_fields.inertials import (
 )
 from sim2real.domains.model_fields.locations import Entry, Follower, Place
 from sim2real.domains.model_fields.table import FIELDS, STRENGTH, TABLES, ModelField
-from sim2real.domains.writes import Held, Inverse, Proportional, Signed, Write, merged
+from sim2real.domains.writes import Fixed, Inverse, Proportional, Signed, Write, merged
 from sim2real.errors import UserError
 from sim2real.task import Array, IntArray
 
@@ -185,7 +185,7 @@ class Builder(Draws):
                 for switch in entry.switches:
                     column = np.array([switch.flat], dtype=np.intp)
                     on = np.ones(1)
-                    self.writes.append(Held(switch.array, column, column[:0], on, "set"))
+                    self.writes.append(Fixed(switch.array, column, column[:0], on, "set"))
 
     def _changing(self, place: Place, source: int, operation: Operation) -> Write:
         """The write that an operation makes of a number."""
@@ -291,7 +291,7 @@ class Builder(Draws):
             free = np.setdiff1d(body_columns(array, bodies), np.concatenate([[], *written]))
             if len(free):
                 nominal = self._nominals.numbers(array, free)
-                self.writes.append(Held(array, free, free[:0], nominal, "set"))
+                self.writes.append(Fixed(array, free, free[:0], nominal, "set"))
         width = table.shape[-1]
         nominal = table.reshape(*table.shape[:-2], -1)
         writes = []

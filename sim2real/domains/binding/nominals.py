@@ -9,7 +9,7 @@ import numpy as np
 
 from sim2real.domains.model_fields.locations import Entry, Follower, Place
 from sim2real.domains.model_fields.table import nominal_array
-from sim2real.domains.writes import Held
+from sim2real.domains.writes import Fixed
 from sim2real.task import Array, IntArray
 
 
@@ -18,9 +18,9 @@ class Nominals:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model = model
-        self._variants: dict[str, Held] = {}
+        self._variants: dict[str, Fixed] = {}
 
-    def vary(self, held: Sequence[Held]) -> None:
+    def vary(self, held: Sequence[Fixed]) -> None:
         """From now on the base is that of the variants, which hold these numbers of their own."""
         self._variants = {one.array: one for one in held}
 

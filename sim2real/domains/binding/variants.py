@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Constant, Distribution
-from sim2real.domains.writes import Held
+from sim2real.domains.writes import Fixed
 from sim2real.errors import UserError
 from sim2real.task import Array, IntArray
 
@@ -127,7 +127,7 @@ def _check_apart(coupling: Coupling, geometry: set[int]) -> None:
 
 def compile_variants(
     nominal: mujoco.MjModel, count: int, build: Callable[[int], mujoco.MjModel]
-) -> list[Held]:
+) -> list[Fixed]:
     """What each of `count` models differs in from the nominal one, as writes, (count, entries).
 
     The models are built by `build` in threads, of which the compiler uses what the interpreter's
@@ -146,7 +146,7 @@ def compile_variants(
     for name, table in tables.items():
         columns = np.flatnonzero((table != _flat(own[name])).any(axis=0))
         values = table[:, columns] if count > 1 else table[0, columns]
-        writes.append(Held(name, columns, columns[:0], values, "set"))
+        writes.append(Fixed(name, columns, columns[:0], values, "set"))
     return writes
 
 

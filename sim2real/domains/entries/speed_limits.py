@@ -14,7 +14,7 @@ import numpy as np
 from sim2real.domains.binding.bound_forces import SpeedLimit
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.entries.actuation import Actuation
-from sim2real.domains.writes import Held
+from sim2real.domains.writes import Fixed
 from sim2real.task import IntArray
 
 _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
@@ -51,7 +51,7 @@ def bind_speed_limit(builder: Builder, entry: Actuation, elements: Mapping[str, 
     if scaled.any():
         columns = rows[scaled].astype(np.intp)
         on = np.ones(len(columns))
-        builder.writes.append(Held("actuator_forcelimited", columns, columns[:0], on, "set"))
+        builder.writes.append(Fixed("actuator_forcelimited", columns, columns[:0], on, "set"))
 
 
 def _moves_one_dof(model: mujoco.MjModel, row: int) -> bool:

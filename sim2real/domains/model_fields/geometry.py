@@ -21,7 +21,7 @@ from sim2real.domains.model_fields.closed_loops import (
 )
 from sim2real.domains.model_fields.inertia import body_inertia, matrices, pseudo_inertia, stretched
 from sim2real.domains.model_fields.locations import Place
-from sim2real.domains.writes import Held, Write
+from sim2real.domains.writes import Fixed, Write
 from sim2real.errors import UserError
 from sim2real.task import Array
 
@@ -206,7 +206,7 @@ def compile_pool(
     spec: Callable[[], mujoco.MjSpec],
     writes: Sequence[Write],
     draws: Array,
-) -> list[Held]:
+) -> list[Fixed]:
     """What the variants of `model` for the draws (variants, context) differ in, as writes."""
     shapes = []
     for row in draws:
