@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
@@ -80,15 +81,20 @@ class Curve(BaseCallback):
         now = self.model.num_timesteps
         measured = self.rows[-1]["steps"] if self.rows else -1
         if any(measured < point <= now for point in self._points):
-            self._measure(now)
+            self._log(now)
 
     def _on_training_end(self) -> None:
         if not self.rows or self.rows[-1]["steps"] != self.model.num_timesteps:
-            self._measure(self.model.num_timesteps)
+            self._log(self.model.num_timesteps)
 
-    def _measure(self, now: int) -> None:
+    def _log(self, now: int) -> None:
+        self.measure(self.model.policy, now)
+        self.logger.record(self._tag, self.rows[-1]["mean"])
+
+    def measure(self, policy: BasePolicy, now: int) -> None:
+        """Evaluate `policy`, add the row of `now` control steps, and write all."""
         rows = evaluate(
-            self.model.policy,
+            policy,
             self._task,
             self._domain,
             episodes=self._episodes,
@@ -106,7 +112,6 @@ class Curve(BaseCallback):
                 "unstable": unstable,
             }
         )
-        self.logger.record(self._tag, self.rows[-1]["mean"])
         self.write()
 
     def write(self) -> None:

@@ -44,23 +44,24 @@ def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
     }
     for name, optimizer in optimizers(algorithm).items():
         moments, groups = _optimizer_state(optimizer)
-        tensors |= _under(f"optimizer/{name}", moments)
+        tensors |= prefixed(f"optimizer/{name}", moments)
         state["optimizers"][name] = groups
-    state["generators"], words = _generators(algorithm)
-    tensors |= _under("generator", words)
+    state["generators"], words = generators()
+    state["generators"]["action_space"] = _integers(_action_generator(algorithm).state)
+    tensors |= prefixed("generator", words)
     if algorithm._last_obs is not None:
         last = {"observation": algorithm._last_obs, "start": algorithm._last_episode_starts}
-        tensors |= _under("last", {name: _tensor(value) for name, value in last.items()})
+        tensors |= prefixed("last", {name: _tensor(value) for name, value in last.items()})
     log_ent_coef = getattr(algorithm, "log_ent_coef", None)
     if log_ent_coef is not None:
         tensors["log_ent_coef"] = log_ent_coef.detach().clone()
     replay = getattr(algorithm, "replay_buffer", None)
     if replay is not None:
         filled, state["replay"] = _replay(replay)
-        tensors |= _under("replay", filled)
+        tensors |= prefixed("replay", filled)
     if algorithm.env is not None:
-        arrays, state["worlds"] = _worlds(algorithm.env)
-        tensors |= _under("worlds", arrays)
+        arrays, state["worlds"] = capture_worlds(algorithm.env)
+        tensors |= prefixed("worlds", arrays)
     return tensors, state
 
 
@@ -76,15 +77,15 @@ def restore(
     """
     load_policy(algorithm, policy, state["spaces"])
     for name, optimizer in optimizers(algorithm).items():
-        _restore_optimizer(name, optimizer, _below(f"optimizer/{name}", tensors), state)
+        _restore_optimizer(name, optimizer, without(f"optimizer/{name}", tensors), state)
     if algorithm.env is not None:
-        _restore_worlds(algorithm.env, _below("worlds", tensors), state["worlds"])
+        restore_worlds(algorithm.env, without("worlds", tensors), state["worlds"])
     for name, value in state["counters"].items():
         setattr(algorithm, name, value)
     algorithm.ep_info_buffer = deque(state["episodes"], maxlen=algorithm._stats_window_size)
     successes = state.get("successes", ())  # a checkpoint of an older version has none
     algorithm.ep_success_buffer = deque(successes, maxlen=algorithm._stats_window_size)
-    last = _below("last", tensors)
+    last = without("last", tensors)
     if last:
         algorithm._last_obs = last["observation"].numpy().copy()
         algorithm._last_episode_starts = last["start"].numpy().copy()
@@ -93,8 +94,9 @@ def restore(
             cast(Any, algorithm).log_ent_coef.copy_(tensors["log_ent_coef"])
     replay = getattr(algorithm, "replay_buffer", None)
     if replay is not None:
-        _restore_replay(replay, _below("replay", tensors), state["replay"])
-    _restore_generators(algorithm, _below("generator", tensors), state["generators"])
+        _restore_replay(replay, without("replay", tensors), state["replay"])
+    restore_generators(without("generator", tensors), state["generators"])
+    _action_generator(algorithm).state = state["generators"]["action_space"]
 
 
 def load_policy(algorithm: BaseAlgorithm, tensors: Mapping[str, Tensor], spaces: Any) -> None:
@@ -148,11 +150,13 @@ def layers(env: VecEnv) -> Iterator[VecEnv]:
         layer = vars(layer).get("venv")
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors under the names prefix/name."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+def without(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors whose names begin with prefix/, without it."""
     start = f"{prefix}/"
     return {
         name.removeprefix(start): tensor
@@ -200,14 +204,18 @@ def _restore_optimizer(
         ) from None
 
 
-def _generators(algorithm: BaseAlgorithm) -> tuple[State, Tensors]:
-    """The global generators of Python, NumPy and Torch, and that of the action space."""
+def _action_generator(algorithm: BaseAlgorithm) -> Any:
+    """The generator from which the action space draws."""
+    return algorithm.action_space.np_random.bit_generator
+
+
+def generators() -> tuple[State, Tensors]:
+    """The state of the global generators of Python, NumPy and Torch."""
     version, words, gauss = random.getstate()
     legacy = np.random.get_state(legacy=False)  # noqa: NPY002
     state = {
         "python": [version, gauss],
         "numpy": [legacy["state"]["pos"], legacy["has_gauss"], legacy["gauss"]],
-        "action_space": _integers(algorithm.action_space.np_random.bit_generator.state),
     }
     tensors = {
         "python": torch.tensor(words, dtype=torch.int64),
@@ -217,14 +225,14 @@ def _generators(algorithm: BaseAlgorithm) -> tuple[State, Tensors]:
     return state, tensors
 
 
-def _restore_generators(algorithm: BaseAlgorithm, tensors: Tensors, state: State) -> None:
+def restore_generators(tensors: Mapping[str, Tensor], state: State) -> None:
+    """Make the global generators continue from a captured state."""
     version, gauss = state["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
     pos, has_gauss, cached = state["numpy"]
     key = tensors["numpy"].numpy().astype(np.uint32)
     np.random.set_state(("MT19937", key, pos, has_gauss, cached))  # noqa: NPY002
     torch.random.set_rng_state(tensors["torch"].clone())
-    algorithm.action_space.np_random.bit_generator.state = state["action_space"]
 
 
 def _integers(state: Any) -> Any:
@@ -253,7 +261,7 @@ def _restore_replay(buffer: ReplayBuffer, tensors: Tensors, state: State) -> Non
     buffer.pos, buffer.full = state["pos"], state["full"]
 
 
-def _worlds(env: VecEnv) -> tuple[Tensors, State]:
+def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
     """What stands behind the algorithm: the simulation's arrays, and the counts of a meter."""
     tensors: Tensors = {}
     state: State = {}
@@ -261,17 +269,20 @@ def _worlds(env: VecEnv) -> tuple[Tensors, State]:
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
             arrays: Mapping[str, NDArray[Any]] = simulation.snapshot()
-            tensors |= _under(str(depth), {name: _tensor(value) for name, value in arrays.items()})
+            tensors |= prefixed(
+                str(depth), {name: _tensor(value) for name, value in arrays.items()}
+            )
         if meter is not None:
             state[str(depth)] = meter.state()
     return tensors, state
 
 
-def _restore_worlds(env: VecEnv, tensors: Tensors, state: State) -> None:
+def restore_worlds(env: VecEnv, tensors: Mapping[str, Tensor], state: State) -> None:
+    """Make the simulation and the meter behind `env` continue from a captured state."""
     for depth, layer in enumerate(layers(env)):
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
-            arrays = _below(str(depth), tensors)
+            arrays = without(str(depth), tensors)
             simulation.restore({name: tensor.numpy().copy() for name, tensor in arrays.items()})
         if meter is not None:
             meter.restore(state[str(depth)])

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import set_random_seed
 
+from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
+from sim2real.evaluation.torch_settings import one_thread
 from sim2real.files import require_writable, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
-from sim2real.learning.loop import learn, tell_rest
+from sim2real.learning.loop import tell_rest
 from sim2real.learning.pictures import Pictures
-from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
+from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
-from sim2real.runs.contract import Contract, compare, contract_of, map_of, require_fit
+from sim2real.runs.contract import Contract, compare, map_of, require_fit
 from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
 from sim2real.runs.run import Run, RunConfig, RunFolder, at_checkpoint, check_policy, create_run
+from sim2real.runs.state import describe_spaces, load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
-from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
-from sim2real.transfer.manifest import Manifest
+from sim2real.transfer.budget import Budget, BudgetExceeded
+from sim2real.transfer.manifest import Manifest, Row
 from sim2real.transfer.method import (
-    Prepared,
-    TransferMethod,
+    Method,
     describe_method,
     load_method,
     load_method_of_file,
 )
+from sim2real.transfer.target import Environments, Target
+from sim2real.transfer.work import Work
 
 SOURCE = "source"
 """Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
+
+SOURCE_STEPS = "report/source_steps.json"
+"""What a method with a loop of its own used of simulations; counted, not limited."""
 
 
 def transfer(
     run: Run | Path | str,
     domain: str | Domain,
     *,
-    method: str | Mapping[str, Any] | TransferMethod = "fine_tune",
+    method: str | Mapping[str, Any] | Method = "fine_tune",
     budget: int,
     seed: int = 0,
     out: Path | str | None = None,
@@ -103,23 +114,25 @@ def transfer(
         "curve_episodes": curve_episodes,
     }
     config = parse(RunConfig, asked, "transfer")
-    started = _Start(config, chosen, recipe, normalized(source), loaded, target)
-    try:
+    session = _Session(config, chosen, recipe, normalized(source), loaded, target)
+
+    def create(rows: Sequence[Row]) -> None:
+        manifest = Manifest(chosen.name, session.differences, tuple(rows))
         if progress:
-            tell_rest("budget", budget, recipe.num_envs)
-            started.manifest.print(Console(stderr=True))
-        frozen = config.model_copy(update={"frozen": started.manifest.frozen})
+            manifest.print(Console(stderr=True))
 
         def add(new: Path) -> None:
             (new / SOURCE).mkdir()
             keep_policy(source, new / SOURCE)
-            write_json(new / "report" / "manifest.json", started.manifest.to_json())
+            write_json(new / "report" / "manifest.json", manifest.to_json())
 
-        methods, actions = [type(chosen)], started.actions
+        frozen = config.model_copy(update={"frozen": manifest.frozen})
+        methods, actions = [type(chosen)], session.actions
         create_run(folder, frozen, loaded, {target.name: target}, methods, actions, add)
-        started.learn(folder, progress)
-    finally:
-        started.env.close()
+
+    if progress:
+        tell_rest("budget", budget, recipe.num_envs)
+    session.adapt(folder, create, progress)
     return load_run(folder, task=loaded)
 
 
@@ -154,7 +167,8 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     check_policy(folder)
     source = load_run(path / SOURCE, accept_changes=folder.loading.accept_changes)
-    started = _Start(
+    files.remove_unfinished(path)
+    session = _Session(
         config,
         _method_of(folder, config.method),
         config.parsed_recipe(),
@@ -162,15 +176,11 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
         folder.task,
         folder.domain,
     )
-    try:
-        checkpoints.restore_last(path, started.prepared.algorithm)
-        started.learn(path, progress)
-    finally:
-        started.env.close()
+    session.adapt(path, lambda rows: None, progress)
     return at_checkpoint(folder)
 
 
-def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> TransferMethod:
+def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
     """The method of a run: a shipped one, the run's copy, or code elsewhere that is trusted."""
     where, trust_code = str(folder.path / "config.yaml"), folder.loading.trust_code
     copied = folder.method_source()
@@ -179,42 +189,94 @@ def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> TransferMetho
     return load_method(copied, {key: value for key, value in described.items() if key != "name"})
 
 
-class _Start:
-    """A transfer before its first step: the metered target and the learner."""
+class _Session:
+    """A transfer: the method, and the target that it adapts to."""
 
     def __init__(
         self,
         config: RunConfig,
-        method: TransferMethod,
+        method: Method,
         recipe: AnyRecipe,
         source: Run,
         task: Task,
         domain: Domain,
     ) -> None:
-        self.config, self.task, self.domain = config, task, domain
-        privileged = recipe.needs_privileged
+        self.config, self.method, self.recipe = config, method, recipe
+        self.source, self.task, self.domain = source, task, domain
         self.actions: Choice = map_of(source.task_info) or "own"
-        simulation = Simulation(
+        self.environments = Environments(config.seed)
+        self.target = Target(
             task,
             domain,
-            config.num_envs,
-            config.seed,
-            privileged=privileged,
+            Budget(config.steps),
+            self.environments,
             actions=self.actions,
+            privileged=recipe.needs_privileged,
         )
         acts_on_all = source.config.parsed_recipe().privileged_actor
-        sides = Contract.of(source.task_info, acts_on_all), contract_of(simulation)
-        differences = compare(*sides)
-        require_fit(differences)
-        budget = Budget(config.steps)
-        self.meter = Meter(budget, simulation.dt)
-        self.env = MeteredVecEnv(SimVecEnv(simulation), self.meter)
-        self.prepared: Prepared = method.prepare(source, recipe, self.env, budget, config.seed)
-        self.manifest = Manifest(method.name, differences, self.prepared.rows)
+        source_contract = Contract.of(source.task_info, acts_on_all)
+        self.differences = compare(source_contract, self.target.contract)
+        require_fit(self.differences)
 
-    def learn(self, path: Path, progress: bool) -> None:
-        """Train to the end of the budget, or until Ctrl-C; writes what was used either way."""
-        curve = Curve(
+    def adapt(self, path: Path, create: Callable[[Sequence[Row]], None], progress: bool) -> None:
+        """Run the method to its end, or until Ctrl-C; writes what was used either way.
+
+        `create` makes the run folder, before anything is written into it.
+        """
+        if _is_finished(path):
+            return
+
+        def begin(rows: Sequence[Row]) -> None:
+            if not path.exists():
+                create(rows)
+
+        work = Work(
+            path,
+            self.config.seed,
+            self.target,
+            self.environments,
+            self.recipe,
+            begin,
+            self._learning(path, progress),
+        )
+        set_random_seed(self.config.seed)
+        try:
+            with one_thread():
+                policy = self.method.adapt(self.source, self.target, work)
+            begin(())
+            if not checkpoints.steps(path):
+                self._write(path, policy, work)
+        except BudgetExceeded as error:
+            raise UserError(f"method {self.method.name}: {error}") from None
+        finally:
+            self.environments.close()
+            if path.exists():
+                self.target.meter.write(path / "report" / "budget.json")
+
+    def _learning(self, path: Path, progress: bool) -> dict[str, Any]:
+        """The arguments of `learn` for a learner that is the run itself."""
+        config = self.config
+        callbacks: list[BaseCallback] = [self._curve(path)] if config.curve else []
+        if config.pictures_every:
+            callbacks.append(Pictures(self.task, [self.domain], config.pictures_every))
+        return {
+            "callbacks": callbacks,
+            "checkpoint_every": config.checkpoint_every,
+            "progress": progress,
+            "title": f"{self.method.name} {self.task.name} in {self.domain.name}",
+            "hyperparameters": {
+                "task": self.task.name,
+                "domain": self.domain.name,
+                "method": self.method.name,
+                "budget": config.steps,
+                "seed": config.seed,
+                **config.recipe,
+            },
+            "max_unstable": config.recipe.get("max_unstable", MAX_UNSTABLE),
+        }
+
+    def _curve(self, path: Path) -> Curve:
+        return Curve(
             self.config.curve or (),
             self.task,
             self.domain,
@@ -222,30 +284,38 @@ class _Start:
             episodes=self.config.curve_episodes,
             path=path / "report" / "curve.json",
         )
-        callbacks = [*self.prepared.callbacks]
+
+    def _write(self, path: Path, policy: BasePolicy, work: Work) -> None:
+        """The checkpoint, curve and counts of a method that has a loop of its own."""
+        steps = self.target.usage.steps
+        algorithm = self._with_weights_of(policy)
         if self.config.curve:
-            callbacks.append(curve)
-        if self.config.pictures_every:
-            callbacks.append(Pictures(self.task, [self.domain], self.config.pictures_every))
-        title = f"{self.manifest.method} {self.task.name} in {self.domain.name}"
-        try:
-            learn(
-                self.prepared.algorithm,
-                path,
-                self.config.steps,
-                callbacks=callbacks,
-                checkpoint_every=self.config.checkpoint_every,
-                progress=progress,
-                title=title,
-                hyperparameters={
-                    "task": self.task.name,
-                    "domain": self.domain.name,
-                    "method": self.manifest.method,
-                    "budget": self.config.steps,
-                    "seed": self.config.seed,
-                    **self.config.recipe,
-                },
-                max_unstable=self.config.recipe.get("max_unstable", MAX_UNSTABLE),
-            )
-        finally:
-            self.meter.write(path / "report" / "budget.json")
+            curve = self._curve(path)
+            curve.measure(self.source.policy, 0)
+            curve.measure(algorithm.policy, steps)
+        write_json(path / SOURCE_STEPS, work.meter.state())
+        training, state = checkpoints.capture(algorithm)
+        checkpoints.write_checkpoint(path, steps, algorithm.policy.state_dict(), training, state)
+
+    def _with_weights_of(self, policy: BasePolicy) -> BaseAlgorithm:
+        """The algorithm of the run's recipe with the policy that the method has returned."""
+        simulation = Simulation(
+            self.task,
+            self.domain,
+            threads=1,
+            privileged=self.recipe.needs_privileged,
+            actions=self.actions,
+        )
+        env = SimVecEnv(simulation)
+        terms = observation_terms(env) if self.recipe.needs_privileged else ()
+        spaces = env.observation_space, env.action_space
+        algorithm = build_offline(self.recipe, *spaces, terms)
+        load_policy(algorithm, policy.state_dict(), describe_spaces(algorithm))
+        algorithm.policy.action_map = simulation.action_map  # type: ignore[assignment]
+        env.close()
+        return algorithm
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a method with a loop of its own is done: its checkpoint is written last."""
+    return (path / SOURCE_STEPS).is_file() and bool(checkpoints.steps(path))

@@ -1,21 +1,23 @@
 """What a transfer method is, and where to find them.
 
-A method says how it would learn in the target (a recipe) and prepares the learner: which tensors
-it takes along, what rests when. The rest, folder, budget, training loop, curve, is the same for
-all and lives in `api.py`. A method of your own is a file like `scratch.py`, given to `transfer` by
-its path.
+A method is one class: `adapt` gets the source run, the metered target and the work (phases,
+learners, simulations), and returns a policy. A method that is one stable-baselines3 learner over
+the whole budget derives from `LearnerMethod` and writes `target_recipe` and `prepare`. A method of
+your own is a file, given to `transfer` by its path.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds, parse
@@ -27,6 +29,8 @@ from sim2real.runs.run import Run
 from sim2real.sources import Source, is_shipped, source_of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
+from sim2real.transfer.target import Target
+from sim2real.transfer.work import Work
 from sim2real.trust import trusted_source
 
 METHODS = {
@@ -61,28 +65,23 @@ class Prepared:
     callbacks: tuple[BaseCallback, ...] = ()
 
 
-@runtime_checkable
-class TransferMethod(Protocol):
-    """Given what was learned in the source, learn in the target within a budget."""
+class Method(Config):
+    """A transfer method and its options."""
 
     name: ClassVar[str]
-
-    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
-        """The recipe to learn with in the target, made from the one of the source."""
-
-    def prepare(
-        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
-    ) -> Prepared:
-        """The learner on `env`, the metered target, and what becomes of each tensor."""
-
-
-class Options(Config):
-    """What every method lets its user choose."""
 
     num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Options of the algorithm's recipe to learn with in the target, by name."""
+
+    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
+        """The recipe of the policy that `adapt` returns: the source's, resized for a target."""
+        return self.resized(source)
+
+    @abstractmethod
+    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+        """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""
 
     def resized(self, source: AnyRecipe, **changes: Any) -> AnyRecipe:
         """The recipe of the source with rollouts for a target, `changes`, then the user's."""
@@ -90,6 +89,22 @@ class Options(Config):
         sizes = SIZES[source.algorithm]
         merged = {**source.model_dump(), **sizes, **changes, **self.recipe, **worlds}
         return parse_recipe(source.algorithm, merged)
+
+
+class LearnerMethod(Method):
+    """A method that is one learner in the target, for the whole budget."""
+
+    @abstractmethod
+    def prepare(
+        self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
+    ) -> Prepared:
+        """The learner on `env`, the metered target, and what becomes of each tensor."""
+
+    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+        """Prepare the learner and train it; its checkpoints are the run's."""
+        env = target.env(work.recipe.num_envs)
+        prepared = self.prepare(source, work.recipe, env, target.budget, work.seed)
+        return work.learn(prepared.algorithm, prepared.rows, prepared.callbacks)
 
 
 def with_random_start(source: AnyRecipe, budget: Budget) -> dict[str, Any]:
@@ -116,9 +131,9 @@ def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row,
 
 
 def load_method(
-    method: str | Mapping[str, Any] | TransferMethod | Source,
+    method: str | Mapping[str, Any] | Method | Source,
     options: Mapping[str, Any] | None = None,
-) -> TransferMethod:
+) -> Method:
     """A method by name, by file or module, or from {"name": ..., option: value}.
 
     "my_method.py" has one method, "my_method.py:Class" and "module:Class" name it. Code that is
@@ -134,14 +149,13 @@ def load_method(
         return method
     named = method if isinstance(method, str) else method.reference
     made = parse(find_method(method), options or {}, f"method {named!r}")
-    if not isinstance(made, TransferMethod):
-        raise UserError(f"{named} has no name, target_recipe and prepare: it is no method")
+    assert isinstance(made, Method)
     return made
 
 
 def load_method_of_file(
     described: Mapping[str, Any], where: str, trust_code: bool = False
-) -> TransferMethod:
+) -> Method:
     """The method that a run describes, in the file `where`, whose own code must be trusted.
 
     Raises UserError, before anything is imported, if it is not.
@@ -165,14 +179,12 @@ def trusted_method(name: str, where: str, trust_code: bool = False) -> str | Sou
     return source
 
 
-def describe_method(method: TransferMethod) -> dict[str, Any]:
+def describe_method(method: Method) -> dict[str, Any]:
     """A method as JSON, from which `load_method` makes it again."""
-    if not isinstance(method, Config):
-        raise UserError(f"method {method.name!r} must be a Config, so that a run can be resumed")
     return {"name": _name_of(method), **method.model_dump(mode="json")}
 
 
-def _name_of(method: TransferMethod) -> str:
+def _name_of(method: Method) -> str:
     kind = type(method)
     if METHODS.get(method.name, "").endswith(f":{kind.__name__}"):
         return method.name
@@ -180,14 +192,22 @@ def _name_of(method: TransferMethod) -> str:
     return f"{kind.__module__}:{kind.__name__}" if source is None else source.reference
 
 
-def find_method(reference: str | Source) -> type[Config]:
+def find_method(reference: str | Source) -> type[Method]:
     """The class of a method by name, file or module; UserError if there is none."""
     if isinstance(reference, str):
         reference = METHODS.get(reference, reference)
     found: type = find_class(reference, "Method", _is_class, lambda: list(METHODS))
-    if not issubclass(found, Config):
-        raise UserError(f"method {reference!r} must be a class derived from Config")
+    if not issubclass(found, Method):
+        raise UserError(f"method {reference!r} must be a class derived from Method")
+    if missing := _missing(found):
+        raise UserError(f"method {reference!r} has no {missing}: it is no method")
     return found
+
+
+def _missing(kind: type[Method]) -> str:
+    """What a class lacks to be a method, in words; "" if nothing."""
+    has_name = isinstance(getattr(kind, "name", None), str)
+    return " and ".join([*([] if has_name else ["name"]), *sorted(kind.__abstractmethods__)])
 
 
 def _is_class(found: Any) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sim2real.errors import UserError
 from sim2real.policies.recipe import ALGORITHMS, load_recipe
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import METHODS, Options, describe_method, load_method
+from sim2real.transfer.method import METHODS, describe_method, load_method
 from sim2real.transfer.methods.distill import Distill
 from sim2real.transfer.methods.fine_tune import FineTune
 from sim2real.transfer.methods.freeze import Freeze
@@ -39,8 +39,8 @@ def test_a_method_of_ones_own() -> None:
     [
         ("fine_tun", {}, "unknown method 'fine_tun'; did you mean 'fine_tune'"),
         ("nowhere:Method", {}, "method 'nowhere:Method': No module named 'nowhere'"),
-        ("sim2real.transfer.budget:Meter", {}, "must be a class derived from Config"),
-        ("sim2real.transfer.method:Options", {}, "it is no method"),
+        ("sim2real.transfer.budget:Meter", {}, "must be a class derived from Method"),
+        ("sim2real.transfer.method:LearnerMethod", {}, "has no name and prepare: it is no method"),
         ("fine_tune", {"warmup": 0.1}, "unknown key 'warmup'; did you mean 'warm_up'"),
         ("fine_tune", {"learning_rate_factor": 0}, "learning_rate_factor: .*greater than 0"),
         ("fine_tune", {"log_std": float("nan")}, "log_std: .*finite"),
@@ -63,7 +63,7 @@ def test_the_users_recipe_wins() -> None:
     recipe = FineTune(num_envs=3, recipe={"n_steps": 7}).target_recipe(source, budget)
     assert (recipe.num_envs, recipe.n_steps) == (3, 7)  # type: ignore[union-attr]
     with pytest.raises(UserError, match="unknown ppo option 'n_step'; did you mean 'n_steps'"):
-        Options(recipe={"n_step": 7}).resized(source)
+        Scratch(recipe={"n_step": 7}).resized(source)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

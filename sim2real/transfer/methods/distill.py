@@ -44,7 +44,7 @@ from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import in_columns_of, take_along
 from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
-from sim2real.transfer.method import Options, Prepared, rows_of
+from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.methods.fine_tune import copy_entropy_coefficient
 from sim2real.transfer.schedule import KeepFrozen
 
@@ -52,7 +52,7 @@ SMALL = (32, 32)
 NUM_ENVS = 16
 
 
-class Distill(Options):
+class Distill(LearnerMethod):
     """Make a student of another size act as the source's policy does."""
 
     name: ClassVar[str] = "distill"

@@ -36,11 +36,11 @@ from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import take_along
 from sim2real.transfer.manifest import Action
-from sim2real.transfer.method import Options, Prepared, rows_of
+from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
 
 
-class FineTune(Options):
+class FineTune(LearnerMethod):
     """Fine-tune all tensors in the target."""
 
     name: ClassVar[str] = "fine_tune"

@@ -19,10 +19,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.policies.recipe import AnyRecipe, build_algorithm
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import Options, Prepared, rows_of, with_random_start
+from sim2real.transfer.method import LearnerMethod, Prepared, rows_of, with_random_start
 
 
-class Scratch(Options):
+class Scratch(LearnerMethod):
     """Learn from scratch in the target."""
 
     name: ClassVar[str] = "scratch"

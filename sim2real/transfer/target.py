@@ -1,0 +1,159 @@
+"""The target of a transfer: the only door to its domain, metered to the step.
+
+Every environment of the target is opened here and shares one meter. A step that the budget does
+not cover raises BudgetExceeded before it is made, whichever environment asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sim2real.config import LAST_SEED
+from sim2real.domains import Domain
+from sim2real.errors import whole_number
+from sim2real.runs.contract import Contract, contract_of
+from sim2real.runs.state import State, Tensors, capture_worlds, prefixed, restore_worlds, without
+from sim2real.simulation import Simulation
+from sim2real.simulation.actions import Choice
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.task import Task
+from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv, Usage
+
+
+def derived_seed(seed: int, key: int) -> int:
+    """A seed for the environment or learner `key` of a run with `seed`; key 0 has the run's own."""
+    if key == 0:
+        return seed
+    words = np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)
+    return int(words[0]) % (LAST_SEED + 1)
+
+
+class Environments:
+    """The environments that a method has open, each with a seed of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._opened = 0
+        self._open: list[VecEnv] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, make: Callable[[int], VecEnv]) -> VecEnv:
+        """Open the environment that `make` returns for a seed."""
+        env = make(derived_seed(self._seed, self._opened))
+        self._opened += 1
+        self._open.append(env)
+        return env
+
+    def close(self, keep: int = 0) -> None:
+        """Close all but the first `keep`."""
+        for env in self._open[keep:]:
+            env.close()
+        del self._open[keep:]
+
+    def capture(self) -> tuple[Tensors, State]:
+        """The state of the worlds and meters, from which the same steps follow."""
+        tensors: Tensors = {}
+        worlds = []
+        for index, env in enumerate(self._open):
+            arrays, state = capture_worlds(env)
+            tensors |= prefixed(str(index), arrays)
+            worlds.append(state)
+        return tensors, {"opened": self._opened, "worlds": worlds}
+
+    def restore(self, tensors: Tensors, state: State) -> None:
+        """Continue from a captured state; the same environments must be open."""
+        self._opened = state["opened"]
+        for index, (env, worlds) in enumerate(zip(self._open, state["worlds"], strict=True)):
+            restore_worlds(env, without(str(index), tensors), worlds)
+
+
+class Target:
+    """The target domain as a method may use it: environments and records within the budget."""
+
+    def __init__(
+        self,
+        task: Task,
+        domain: Domain,
+        budget: Budget,
+        environments: Environments,
+        *,
+        actions: Choice = "own",
+        privileged: bool = False,
+    ) -> None:
+        self.task = task
+        self.budget = budget
+        self._domain, self._environments = domain, environments
+        self._actions, self._privileged = actions, privileged
+        simulation = self._simulation(1, 0, privileged)
+        self.contract: Contract = contract_of(simulation)
+        """Observation terms, action space and control step."""
+        self.meter = Meter(budget, simulation.dt)
+        simulation.close()
+
+    @property
+    def name(self) -> str:
+        """The name of the domain."""
+        return self._domain.name
+
+    @property
+    def usage(self) -> Usage:
+        """What was used: control steps, episodes, resets, falls, seconds of robot time."""
+        return self.meter.usage
+
+    def env(self, num_envs: int = 1, privileged: bool | None = None) -> MeteredVecEnv:
+        """Open `num_envs` worlds of the target, each step of which is charged to the budget.
+
+        `privileged` adds the columns that only a simulator knows; by default as the recipe asks.
+        """
+        whole_number("num_envs", num_envs, 1, self.budget.steps)
+        columns = self._privileged if privileged is None else privileged
+
+        def make(seed: int) -> MeteredVecEnv:
+            return MeteredVecEnv(SimVecEnv(self._simulation(num_envs, seed, columns)), self.meter)
+
+        env = self._environments.add(make)
+        assert isinstance(env, MeteredVecEnv)
+        return env
+
+    def record(
+        self, policy: BasePolicy, steps: int, num_envs: int = 1, deterministic: bool = True
+    ) -> dict[str, NDArray[Any]]:
+        """Let `policy` act for `steps` control steps in all, rounded down to whole batches.
+
+        Arrays (t, num_envs, ...) by name: observation, action, reward, next_observation (the last
+        of the episode where it ended), terminated, truncated. Raises UserError if `steps` do not
+        cover one step of every world, and BudgetExceeded as an environment does.
+        """
+        whole_number("steps", steps, num_envs, self.budget.steps)
+        env = self.env(num_envs, privileged=False)
+        observation = env.reset()
+        rows: list[dict[str, Any]] = []
+        for _ in range(steps // num_envs):
+            action, _ = policy.predict(observation, deterministic=deterministic)  # type: ignore[arg-type]
+            following, reward, done, infos = env.step(action)
+            last, truncated = np.array(following), np.zeros(num_envs, dtype=bool)
+            for world in np.flatnonzero(done):
+                last[world] = infos[world]["terminal_observation"]
+                truncated[world] = infos[world]["TimeLimit.truncated"]
+            row = {"observation": observation, "action": action, "reward": reward}
+            row |= {"next_observation": last, "terminated": done & ~truncated}
+            rows.append(row | {"truncated": truncated})
+            observation = following
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def is_target(self, domain: Domain) -> bool:
+        """Whether `domain` is the target's."""
+        return domain.name == self.name or domain == self._domain
+
+    def _simulation(self, num_envs: int, seed: int, privileged: bool) -> Simulation:
+        return Simulation(
+            self.task, self._domain, num_envs, seed, privileged=privileged, actions=self._actions
+        )

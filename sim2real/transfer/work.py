@@ -1,0 +1,245 @@
+"""What a method works with beside the target: phases done once, learners, simulations.
+
+    phases/00-record/   what the first phase returned, and the state after it
+    phases/01-adapt/    the checkpoints of a learner
+
+A resumed run calls `adapt` again. A phase that is done returns what it stored, and the worlds, the
+meter and the generators continue from the state after it; a learner continues from its last
+checkpoint. So a method must be the same function of its seed each time: phases in the same order,
+steps of environments only within phases and learners.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.torch
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from sim2real import files
+from sim2real.config import MOST_STEPS
+from sim2real.domains import Domain, load_domain
+from sim2real.errors import UserError
+from sim2real.learning.loop import Interrupted, learn
+from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.recipe import AnyRecipe, build_algorithm
+from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.state import generators, prefixed, restore_generators, without
+from sim2real.simulation import Simulation
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
+from sim2real.transfer.columns import take_along
+from sim2real.transfer.manifest import Row
+from sim2real.transfer.target import Environments, Target, derived_seed
+
+PHASES = "phases"
+VALUE, STATE, TENSORS = "value.json", "state.json", "tensors.safetensors"
+T = TypeVar("T")
+
+
+class Work:
+    """The phases, learners and source-side simulations of one transfer.
+
+    `begin` makes the run folder, given the fate of the tensors; it does nothing where there is one.
+    `learning` are further arguments of `learn` for a learner that is the run itself.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        seed: int,
+        target: Target,
+        environments: Environments,
+        recipe: AnyRecipe,
+        begin: Callable[[Sequence[Row]], None],
+        learning: dict[str, Any],
+    ) -> None:
+        self.path, self.seed, self.recipe = path, seed, recipe
+        self.generator = np.random.default_rng(seed)
+        """For what the method draws itself; its state is saved with each phase."""
+        self.meter = Meter(Budget(MOST_STEPS), target.meter.control_dt)
+        """Counts the control steps of source-side simulations, which are free."""
+        self._target, self._environments = target, environments
+        self._begin, self._learning = begin, learning
+        self._names: list[str] = []
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` returns: made by the first call of a run, then read from its folder.
+
+        It may be numbers, strings, None, arrays and tensors, in lists and dictionaries; tuples
+        become lists. Environments opened within `make` are closed after it. Raises UserError for
+        a second phase of that name, and for a value that cannot be stored.
+        """
+        folder = self._folder(name)
+        if not folder.is_dir():
+            already = len(self._environments)
+            value = make()
+            self._environments.close(keep=already)
+            self._begin(())
+            self._write(folder, name, value)
+        return self._read(folder)  # type: ignore[no-any-return]
+
+    def env(
+        self, domain: str | Domain | None, num_envs: int = 1, privileged: bool = False
+    ) -> MeteredVecEnv:
+        """Open `num_envs` worlds of a simulation, whose steps are counted and free.
+
+        Raises UserError for the target: `Target.env` opens that.
+        """
+        task, loaded = self._target.task, load_domain(self._target.task, domain)
+        if self._target.is_target(loaded):
+            raise UserError(f"domain {loaded.name!r} is the target; allowed: target.env, metered")
+
+        def make(seed: int) -> MeteredVecEnv:
+            simulation = Simulation(task, loaded, num_envs, seed, privileged=privileged)
+            return MeteredVecEnv(SimVecEnv(simulation), self.meter)
+
+        env = self._environments.add(make)
+        assert isinstance(env, MeteredVecEnv)
+        return env
+
+    def learner(
+        self, name: str, recipe: AnyRecipe, env: VecEnv, policy: BasePolicy | None = None
+    ) -> Learner:
+        """The learner of `recipe` on `env`, with the weights of `policy`, checkpoints in a phase.
+
+        Raises UserError for a second phase of that name.
+        """
+        folder = self._folder(name)
+        algorithm = build_algorithm(recipe, env, derived_seed(self.seed, zlib.crc32(name.encode())))
+        if policy is not None:
+            take_along(policy, algorithm.policy, list(named_tensors(algorithm.policy)))
+        return Learner(algorithm, folder, self, recipe)
+
+    def learn(
+        self, algorithm: BaseAlgorithm, rows: Sequence[Row], callbacks: Sequence[BaseCallback]
+    ) -> BasePolicy:
+        """Train for the whole budget with the checkpoints, curve and logs of the run itself."""
+        self._begin(rows)
+        checkpoints.restore_last(self.path, algorithm)
+        options = dict(self._learning)
+        watching = [*callbacks, *options.pop("callbacks")]
+        learn(algorithm, self.path, self._target.budget.steps, callbacks=watching, **options)
+        return algorithm.policy
+
+    def begin_learning(self) -> dict[str, Any]:
+        """Make the run folder; return the arguments of `learn` for a learner of a phase."""
+        self._begin(())
+        names = ("checkpoint_every", "progress", "max_unstable")
+        return {name: self._learning[name] for name in names}
+
+    def _folder(self, name: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", name):
+            raise UserError(f"phase {name!r}; allowed: small letters, digits, - and _")
+        if name in self._names:
+            raise UserError(f"there is a phase {name!r} already; phases have different names")
+        self._names.append(name)
+        return self.path / PHASES / f"{len(self._names) - 1:02d}-{name}"
+
+    def _write(self, folder: Path, name: str, value: Any) -> None:
+        arrays: dict[str, Tensor] = {}
+        plain = _encode(value, arrays, f"phase {name!r}")
+        worlds, opened = self._environments.capture()
+        state, words = generators()
+        saved = {
+            "environments": opened,
+            "generators": state,
+            "generator": self.generator.bit_generator.state,
+            "target": self._target.meter.state(),
+            "source": self.meter.state(),
+        }
+        tensors = prefixed("value", arrays) | prefixed("worlds", worlds)
+        with files.new_folder(folder) as new:
+            whole = {key: one.contiguous() for key, one in tensors.items()}
+            whole |= prefixed("generators", words)
+            files.write_bytes(new / TENSORS, safetensors.torch.save(whole))
+            files.write_json(new / VALUE, plain)
+            files.write_json(new / STATE, saved)
+
+    def _read(self, folder: Path) -> Any:
+        """The value of a phase, with everything put back as it was after it."""
+        tensors = safetensors.torch.load((folder / TENSORS).read_bytes())
+        saved = files.read_json(folder / STATE)
+        self._environments.restore(without("worlds", tensors), saved["environments"])
+        restore_generators(without("generators", tensors), saved["generators"])
+        self.generator.bit_generator.state = saved["generator"]
+        self._target.meter.restore(saved["target"])
+        self.meter.restore(saved["source"])
+        return _decode(files.read_json(folder / VALUE), without("value", tensors))
+
+
+class Learner:
+    """A stable-baselines3 algorithm whose training is a phase of a method."""
+
+    def __init__(
+        self, algorithm: BaseAlgorithm, folder: Path, work: Work, recipe: AnyRecipe
+    ) -> None:
+        self.algorithm = algorithm
+        self._folder, self._work, self._recipe = folder, work, recipe
+
+    def learn(self, steps: int, callbacks: Sequence[BaseCallback] = ()) -> BasePolicy:
+        """Train until the learner has made `steps` control steps in all; returns its policy.
+
+        May be called again with more steps. Continues from the last checkpoint of a run that is
+        resumed. Schedules of the learning rate end at `steps`.
+        """
+        options = self._work.begin_learning()
+        made = [step for step in checkpoints.steps(self._folder) if step <= steps]
+        if made and made[-1] > self.algorithm.num_timesteps:
+            saved = checkpoints.read_checkpoint(self._folder, made[-1])
+            checkpoints.restore(self.algorithm, saved)
+        options |= {"max_unstable": self._recipe.max_unstable}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            learn(self.algorithm, self._folder, steps, callbacks=callbacks, **options)
+        except Interrupted:
+            run = self._work.path
+            raise Interrupted(f"stopped; resume with: sim2real resume {run}") from None
+        return self.algorithm.policy
+
+
+def _encode(value: Any, arrays: dict[str, Tensor], where: str) -> Any:
+    """`value` as JSON, with its arrays and tensors moved to `arrays`."""
+    if isinstance(value, Tensor):
+        arrays[name := str(len(arrays))] = value.detach().clone()
+        return {"tensor": name}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        arrays[name := str(len(arrays))] = torch.from_numpy(value.copy())
+        return {"array": name}
+    if isinstance(value, np.generic):
+        return _encode(value.item(), arrays, where)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(one, arrays, where) for key, one in value.items()}}
+    if isinstance(value, list | tuple):
+        return [_encode(one, arrays, where) for one in value]
+    if value is None or isinstance(value, bool | int | str) or _is_finite(value):
+        return value
+    raise UserError(
+        f"{where} cannot store {type(value).__name__} {value!r:.60}; "
+        "allowed: finite numbers, strings, None, arrays, tensors, lists and dictionaries of them"
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and bool(np.isfinite(value))
+
+
+def _decode(value: Any, arrays: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_decode(one, arrays) for one in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, stored),) = value.items()
+    if kind == "dict":
+        return {key: _decode(one, arrays) for key, one in stored.items()}
+    return arrays[stored].numpy() if kind == "array" else arrays[stored]

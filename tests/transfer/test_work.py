@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real.errors import UserError
+from sim2real.learning.pretrain import pretrain
+from sim2real.policies.recipe import ALGORITHMS
+from sim2real.runs.load import load_run
+from sim2real.runs.run import Run
+from sim2real.transfer.api import transfer
+from sim2real.transfer.budget import MeteredVecEnv
+from sim2real.transfer.method import Method
+from sim2real.transfer.resume import resume
+from sim2real.transfer.target import Target
+from sim2real.transfer.work import Work
+
+SEARCH = str(Path(__file__).parent / "methods" / "context_search.py")
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 8, "batch_size": 16, "n_epochs": 2},
+    "sac": {"learning_starts": 8, "batch_size": 8},
+    "td3": {"learning_starts": 8, "batch_size": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("sources")
+    return {
+        algorithm: pretrain(
+            "cartpole",
+            algorithm=algorithm,
+            steps=64,
+            num_envs=4,
+            out=folder / algorithm,
+            options={"net_arch": [6, 5], **SMALL[algorithm]},
+            progress=False,
+        )
+        for algorithm in ALGORITHMS
+    }
+
+
+def go(source: Run, out: Path, method: Any = SEARCH, **others: Any) -> Run:
+    small = {"recipe": SMALL[source.config.algorithm], "num_envs": 4}
+    options = {} if isinstance(method, Method) else small
+    arguments: dict[str, Any] = {"budget": 50, "checkpoint_every": 32, "options": options}
+    return transfer(
+        source, "hard", method=method, out=out, progress=False, **{**arguments, **others}
+    )
+
+
+def report(run: Run, name: str) -> Any:
+    return json.loads((run.path / "report" / f"{name}.json").read_text())
+
+
+def equal(left: Any, right: Any) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_method_that_learns_in_simulation_only(
+    algorithm: str, sources: dict[str, Run], tmp_path: Path
+) -> None:
+    run = go(sources[algorithm], tmp_path / "run", curve=2, curve_episodes=2)
+    used = report(run, "budget")["used"]
+    assert used["steps"] == run.step == 40
+    assert report(run, "source_steps")["steps"] == 2 * 40 + 96
+    assert [row["steps"] for row in report(run, "curve")["rows"]] == [0, 40]
+    assert not equal(run.checkpoint.policy, sources[algorithm].checkpoint.policy)
+    assert sorted(path.name for path in (run.path / "phases").iterdir()) == [
+        "00-record",
+        "01-search",
+        "02-adapt",
+    ]
+    assert run.policy.predict(np.zeros((1, 5)))[0].shape == (1, 1)
+    assert resume(run.path, progress=False).step == 40
+
+
+class Killed(BaseException):
+    """What a process that is killed does not catch."""
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("calls", [50, 110, 122, 140], ids=["search", "second", "adapt", "late"])
+def test_a_method_killed_within_a_phase_goes_on_bit_for_bit(
+    calls: int,
+    algorithm: str,
+    sources: dict[str, Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = go(sources[algorithm], tmp_path / "whole")
+    made, step_wait = 0, MeteredVecEnv.step_wait
+
+    def until_killed(env: MeteredVecEnv) -> Any:
+        nonlocal made
+        made += 1
+        if made > calls:
+            raise Killed
+        return step_wait(env)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MeteredVecEnv, "step_wait", until_killed)
+        with pytest.raises(Killed):
+            go(sources[algorithm], tmp_path / "killed")
+    torch.manual_seed(123)
+    resumed = resume(tmp_path / "killed", progress=False)
+    assert equal(resumed.checkpoint.policy, whole.checkpoint.policy)
+    assert equal(resumed.checkpoint.training, whole.checkpoint.training)
+    for name in ("budget", "source_steps"):
+        assert report(resumed, name) == report(whole, name)
+
+
+class Own(Method):
+    """A method made of one function of source, target and work."""
+
+    name: ClassVar[str] = "own"
+
+    what: str
+
+    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+        """As `what` asks."""
+        getattr(self, f"_{self.what}")(target, work)
+        return source.policy
+
+    def _overdraw(self, target: Target, work: Work) -> None:
+        for worlds in (1, 3):
+            env = target.env(worlds)
+            env.reset()
+            for _ in range(26 if worlds == 1 else 9):
+                env.step(np.zeros((worlds, 1)))
+
+    def _source_is_target(self, target: Target, work: Work) -> None:
+        work.env("hard")
+
+    def _same_phase(self, target: Target, work: Work) -> None:
+        work.once("one", lambda: 1)
+        work.once("one", lambda: 2)
+
+    def _cannot_store(self, target: Target, work: Work) -> None:
+        work.once("one", lambda: {"found": target})
+
+    def _bad_name(self, target: Target, work: Work) -> None:
+        work.once("../one", lambda: 1)
+
+    def _stores(self, target: Target, work: Work) -> None:
+        value = {
+            "array": np.arange(6.0).reshape(2, 3)[:, ::2],
+            "tensor": torch.arange(3),
+            "list": [1, 2.5, "text", None, True, {"dict": np.float32(1.5)}],
+        }
+        found = work.once("one", lambda: value)
+        assert np.array_equal(found["array"], value["array"])
+        assert torch.equal(found["tensor"], value["tensor"])  # type: ignore[arg-type]
+        assert found["list"] == [1, 2.5, "text", None, True, {"dict": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("overdraw", "own: 3 more control steps exceed the budget of 50: 50 are used"),
+        ("source_is_target", "domain 'hard' is the target; allowed: target.env"),
+        ("same_phase", "there is a phase 'one' already"),
+        ("cannot_store", "phase 'one' cannot store Target"),
+        ("bad_name", "phase '../one'; allowed: small letters"),
+    ],
+)
+def test_what_a_method_may_not_do(
+    what: str, message: str, sources: dict[str, Run], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        go(sources["ppo"], tmp_path / "run", Own(what=what))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_phase_returns_what_it_stored(sources: dict[str, Run], tmp_path: Path) -> None:
+    run = go(sources["ppo"], tmp_path / "run", Own(what="stores"))
+    assert equal(load_run(run.path).checkpoint.policy, sources["ppo"].checkpoint.policy)
+    assert run.step == 0
