@@ -107,6 +107,14 @@ def test_start() -> None:
     run_python(text)
 
 
+def test_tutorial_of_a_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "tutorial-robot.md").read_text()
+    new, rest = text.split("## 2.")
+    run_commands(new)
+    monkeypatch.chdir(tmp_path / "my_arm")
+    run_commands(rest)
+
+
 DOCS = ROOT / "docs"
 TUTORIALS = {"start.md", "tutorial.md"}  # run in order, by tests of their own
 SNIPPETS = [
