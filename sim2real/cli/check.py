@@ -1,4 +1,4 @@
-"""The verb `check`: what is wrong with a task, a domain file or a study of the user's own."""
+"""The verb `check`: what is wrong with a task, domains, a method or a study of the user's own."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from sim2real.studies.comparison import ComparisonPlan
     from sim2real.studies.plan import Plan
 
-KINDS = "a task (my_robot.py), a file of domains (my_robot.yaml), or a study (study.yaml)"
+KINDS = "a task or method (my_robot.py), a file of domains (my_robot.yaml), a study (study.yaml)"
 STUDY_KEYS = {"methods", "pretrainings", "targets", "budget"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Command):
-    """Check a task, a file of domains or a study: one line of advice for each problem."""
+    """Check a task, a method, a file of domains or a study: one line of advice for a problem."""
 
     file: Positional[str]
-    """my_robot.py or a task's name, a YAML file of domains, or the YAML file of a study."""
+    """The Python file or name of a task or method, or the YAML file of domains or of a study."""
     task: str | None = None
     """Task of a file of domains; by default the Python file of the same stem beside it."""
     task_options: Pairs = ()
@@ -49,10 +49,15 @@ class Check(Command):
     def _results(self) -> Iterator[Result]:
         from sim2real.checks import run_checks
         from sim2real.evaluation.task_checks import TASK_CHECKS
+        from sim2real.transfer.conformance import check_method
+        from sim2real.transfer.method import defines_method
 
         if not self.file.endswith((".yaml", ".yml")):
             if self.task is not None:
                 raise UserError(f"--task is for a file of domains; {self.file} is a task itself")
+            if defines_method(self.file):
+                yield from check_method(self.file)
+                return
             yield from run_checks(TASK_CHECKS, named_task(self.file, self.task_options))
             return
         data = self._read()

@@ -210,6 +210,21 @@ def _missing(kind: type[Method]) -> str:
     return " and ".join([*([] if has_name else ["name"]), *sorted(kind.__abstractmethods__)])
 
 
+def defines_method(reference: str) -> bool:
+    """Whether a shipped name, file or "module:Class" is of a method; imports it."""
+
+    def is_method(found: Any) -> bool:
+        return isinstance(found, type) and issubclass(found, Method)
+
+    if reference in METHODS:
+        return True
+    try:
+        find_class(reference, "Method", is_method, lambda: list(METHODS))
+    except UserError:
+        return False
+    return True
+
+
 def _is_class(found: Any) -> bool:
     """Whether something may be a method; what it lacks is told when it is made."""
     return isinstance(found, type)

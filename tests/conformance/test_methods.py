@@ -20,21 +20,12 @@ from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
+from sim2real.transfer.conformance import SOURCE, TARGET, WORLDS
 from sim2real.transfer.method import METHODS
 from sim2real.transfer.resume import resume
 
-SOURCE: dict[str, dict[str, Any]] = {
-    "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},
-    "sac": {"learning_starts": 40, "batch_size": 16},
-    "td3": {"learning_starts": 40, "batch_size": 16},
-}
-TARGET: dict[str, dict[str, Any]] = {
-    "ppo": {"n_steps": 16, "batch_size": 32},
-    "sac": {"batch_size": 16},
-    "td3": {"batch_size": 16},
-}
 OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
-BUDGET, WORLDS = 150, 4  # 150 pays 37 steps of 4 worlds, and 2 are left over
+BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
 
 Case = tuple[str, str]
 

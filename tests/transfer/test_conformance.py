@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sim2real import cli
+from sim2real.transfer.conformance import check_method
+
+SEARCH = Path(__file__).parent / "methods" / "context_search.py"
+
+
+@pytest.mark.parametrize("reference", [str(SEARCH), "freeze"])
+def test_a_sound_method_passes(reference: str) -> None:
+    results = list(check_method(reference, budget=150))
+    assert len(results) == 13
+    assert [one for one in results if not one.passed] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "check", "message"),
+    [
+        (
+            "learner.algorithm.policy.set_training_mode(False)",
+            "learner.algorithm.policy.action_net.bias.data.fill_(np.random.default_rng().normal())",
+            "ppo: repeats",
+            "other weights",
+        ),
+        ("adapt(self, source: Run", "fit(self, source: Run", "is described", "has no adapt"),
+        ("record: int = 40", "record: int = 151", "ppo: adapts", "exceed|allowed"),
+        (
+            'log = work.once("record", lambda: target.record(source.policy, self.record))',
+            "log: dict[str, Any] = {}\n        "
+            'work.once("record", lambda: log.update(target.record(source.policy, self.record)))',
+            "ppo: resumes",
+            "KeyError",
+        ),
+        ("return learner.algorithm.policy", "return None", "ppo: adapts", "NoneType"),
+    ],
+    ids=["generator", "adapt", "budget", "phase", "policy"],
+)
+def test_a_fault_is_found(old: str, new: str, check: str, message: str, tmp_path: Path) -> None:
+    code = SEARCH.read_text()
+    assert old in code
+    (tmp_path / "mine.py").write_text(code.replace(old, new))
+    results = check_method(str(tmp_path / "mine.py"), budget=150)
+    failed = next(one for one in results if not one.passed)
+    assert failed.name.startswith(check)
+
+    assert re.search(message, failed.message)
+
+
+def test_the_command_line_checks_a_method(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", str(SEARCH), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["passed"]
+    assert {one["name"] for one in result["checks"]} >= {"ppo: resumes", "td3: acts"}
