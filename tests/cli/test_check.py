@@ -134,6 +134,6 @@ def test_a_study(
 def test_what_is_no_such_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.yaml").write_text("[1, 2]")
     assert cli.main(["check", str(tmp_path / "list.yaml")]) == 2
-    assert "allowed: a task (my_robot.py)" in capsys.readouterr().err
+    assert "allowed: a task or method (my_robot.py)" in capsys.readouterr().err
     assert cli.main(["check", "cartpole", "--task", "hopper"]) == 2
     assert "cartpole is a task itself" in capsys.readouterr().err
