@@ -84,6 +84,8 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
     told = _verdicts(target)
     told += [f"No score: {problem}." for problem in target["problems"]]
     told += [f"Note: {hint}." for hint in target["hints"]]
+    unknown = [one["why"] for *_, one in reached if one is not None and one["value"] is None]
+    told += [f"Gap closed: –, {why}." for why in dict.fromkeys(unknown)]
     shown.caption, shown.caption_justify = "\n".join(told) or None, "left"
     return shown
 

@@ -44,8 +44,8 @@ def gap_closed(source_score: Estimate, before: Estimate, after: Estimate) -> Int
     """The share of the zero-shot gap that adaptation closed: (after - before) / (source - before).
 
     `before` and `after` are scores in the target. 1 says that the policy is as good in the target
-    as it was in the source, below 0 that adaptation made it worse. NaN where there was no gap, and
-    without bounds where there may be none.
+    as it was in the source, below 0 that adaptation made it worse. NaN where there was no gap, or
+    where the interval of the gap includes 0; `why` gives the reason.
     """
     return share(after - before, zero_shot_gap(source_score, before))
 

@@ -283,18 +283,14 @@ def holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
 
 
 def share(part: Estimate, whole: Estimate, level: float = LEVEL) -> Interval:
-    """`part` / `whole`, with no bounds where the interval of `whole` includes 0.
-
-    And with no value where `whole` is not above 0: of nothing there is no share.
-    """
+    """`part` / `whole`; NaN where `whole` is not above 0 or its interval includes 0."""
     of = whole.interval(level)
+    none = replace(of, value=math.nan, low=math.nan, high=math.nan, values=())
     if not whole.value > 0:
-        return replace(of, value=math.nan, low=math.nan, high=math.nan, values=(), why="no gap")
-    found = (part / whole).interval(level)
-    if found.why or of.low > 0:
-        return found
-    why = f"the gap may be 0: {of.low:.2g} to {of.high:.2g}"
-    return replace(found, low=math.nan, high=math.nan, why=why)
+        return replace(none, why="no gap")
+    if of.low <= 0:
+        return replace(none, why=f"the gap may be 0: {of.low:.2g} to {of.high:.2g}")
+    return (part / whole).interval(level)
 
 
 def rate(counts: Sequence[int], episodes: int, *, level: float = LEVEL) -> Interval:

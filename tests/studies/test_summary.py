@@ -11,6 +11,7 @@ from measured import EPISODES, SEEDS, around, flat, method, place, trained
 from scipy.stats import binomtest
 
 from sim2real.studies.oracle import Place, Trained
+from sim2real.studies.report.formats import text
 from sim2real.studies.summary import Measured, Results, Target, summarize
 
 CLOSE = {"abs": 0.01}
@@ -102,6 +103,19 @@ def test_without_a_gap_nothing_is_closed(results: Results) -> None:
     closed = summary["targets"]["far"]["methods"]["fine_tune"]["gap_closed"]
     assert (closed["low"], closed["high"]) == (None, None)
     assert "gap" in closed["why"]
+
+
+def test_a_gap_that_may_be_none_has_no_share_closed(results: Results) -> None:
+    far = results.targets["far"]
+    shifts = np.array([-130.0, 130.0, -130.0, 130.0, -130.0])[:, None]
+    unsure = dataclasses.replace(far.place, zero_shot=far.place.zero_shot + 60 + shifts)
+    found = summarize(dataclasses.replace(results, targets={"far": Target(unsure, far.methods)}))
+    target = found["targets"]["far"]
+    gap, closed = target["zero_shot_gap"], target["methods"]["fine_tune"]["gap_closed"]
+    assert gap["low"] < 0 < gap["value"]
+    assert (closed["value"], closed["low"], len(closed["values"])) == (None, None, 0)
+    assert closed["why"].startswith("the gap may be 0: -")
+    assert text(closed, "percent") == f"– ({closed['why']})"
 
 
 def test_the_gap_of_a_domain_against_itself_is_none(results: Results) -> None:
