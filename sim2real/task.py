@@ -225,6 +225,9 @@ class Task:
 
 def whole_steps(duration: float, step: float, what: str) -> int:
     """How many `step`s (s) make `duration` (s); UserError unless it is a whole number of them."""
+    for seconds in (duration, step):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number):
+            raise UserError(f"{what} is {brief(seconds)}; allowed: a number of seconds")
     whole = step > 0 and np.isfinite(ratio := float(duration) / float(step))
     count = round(ratio) if whole else 0
     if count < 1 or abs(count * step - duration) > 1e-9 * max(duration, 1.0):

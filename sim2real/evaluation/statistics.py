@@ -326,7 +326,7 @@ def checked_returns(returns: ArrayLike) -> Floats:
     """Returns as an array (seeds, episodes); UserError for anything else."""
     try:
         array = np.asarray(returns, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError("returns must be numbers in an array (seeds, episodes)") from None
     if array.ndim != 2 or not array.size:
         raise UserError(
@@ -345,8 +345,8 @@ def checked_returns(returns: ArrayLike) -> Floats:
 
 def checked_level(level: float) -> float:
     """The level; UserError unless it lies between 0 and 1."""
-    if not 0 < level < 1:
-        raise UserError(f"level must lie between 0 and 1, got {level}")
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+        raise UserError(f"level must be a number between 0 and 1, got {level!r}")
     return level
 
 

@@ -308,13 +308,19 @@ def require_unchanged(
             return
         words = [f"{one.item} is {one.source} in the run, {one.target} now" for one in lines]
         raise ChangedError(f"{path}: the task has changed: {'; '.join(words)}")
-    now = hashes_of(simulation.task)
+    if not accept:
+        warn_of_changes(path, before, simulation.task)
+
+
+def warn_of_changes(path: Path, before: Mapping[str, Any], task: Task) -> None:
+    """Warn if the model or the code of `task` is not that of the run at `path`."""
+    now = hashes_of(task)
     changed = [word for key, word in HASHES.items() if _differ(before.get(key), now.get(key))]
-    if changed and not accept:
+    if changed:
         warnings.warn(
             f"{path}: {' and '.join(changed)} of the task changed since the run was made; what the "
             "policy sees and does is the same",
-            stacklevel=2,
+            stacklevel=3,
         )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain
 from sim2real.domains.digest import model_digest
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError, brief, unknown
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import ObservationTerm, Task
 
@@ -97,6 +97,8 @@ def broadcast(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[A
 def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
     """An action of the `shape` (n, nu); UserError for another shape and for what is not finite."""
     given = np.asarray(action)
+    if given.dtype.kind not in "biuf":
+        raise UserError(f"the action must be real numbers, got {given.dtype}")
     if given.shape != shape:
         raise UserError(f"the action must have the shape {shape}, got {given.shape}")
     finite = np.isfinite(given)
@@ -198,7 +200,16 @@ def _check_units(task: Task, terms: Collection[str]) -> None:
 def _check_terms(
     task: Task, method: str, terms: Mapping[str, Any], num_envs: int, ndim: int
 ) -> None:
+    if not isinstance(terms, Mapping) or not all(isinstance(name, str) for name in terms):
+        raise UserError(
+            f"task {task.name!r}: {method} must return a dictionary of named terms, got "
+            f"{brief(type(terms).__name__)}"
+        )
     for name, values in terms.items():
+        if (dtype := np.asarray(values).dtype).kind not in "biuf":
+            raise UserError(
+                f"task {task.name!r}: {method}: {name} must be real numbers, got {dtype}"
+            )
         shape = np.shape(values)
         if len(shape) != ndim or shape[0] != num_envs:
             expected = "(n,)" if ndim == 1 else "(n, k)"

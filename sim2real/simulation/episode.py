@@ -79,19 +79,20 @@ class Sums:
     """The return and the sum of each reward term of the present episodes of n worlds."""
 
     def __init__(self, num_envs: int, terms: Sequence[str]) -> None:
-        self._names = tuple(terms)
-        self._total = np.zeros(num_envs)
-        self._terms = np.zeros((num_envs, len(self._names)))
+        self.names = tuple(terms)
+        self.total = np.zeros(num_envs)
+        self._terms = np.zeros((num_envs, len(self.names)))
 
     def begin(self, ids: IntArray) -> None:
         """Start from zero in the worlds `ids`."""
-        self._total[ids] = 0.0
+        self.total[ids] = 0.0
         self._terms[ids] = 0.0
 
     def add(self, reward: Array, terms: Mapping[str, Array]) -> None:
         """Add the rewards of a control step, and their terms, (n,) each."""
-        self._total += reward
-        self._terms += np.stack(list(terms.values()), axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.total += reward
+            self._terms += np.stack(list(terms.values()), axis=1)
 
     def episode(
         self, world: int, index: int, length: int, ends: Ends, context: dict[str, float]
@@ -100,21 +101,21 @@ class Sums:
         return Episode(
             index=index,
             world=world,
-            total=float(self._total[world]),
+            total=float(self.total[world]),
             length=length,
             failed=bool(ends.failed[world]),
             truncated=bool(ends.truncated[world]),
             unstable=bool(ends.unstable[world]),
-            terms=dict(zip(self._names, self._terms[world].tolist(), strict=True)),
+            terms=dict(zip(self.names, self._terms[world].tolist(), strict=True)),
             context=context,
             success=None if ends.success is None else bool(ends.success[world]),
         )
 
     def snapshot(self) -> dict[str, Array]:
         """Copies of the sums, by name."""
-        return {"total": self._total.copy(), "term_sums": self._terms.copy()}
+        return {"total": self.total.copy(), "term_sums": self._terms.copy()}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Take up the sums of a snapshot."""
-        self._total[...] = snapshot["total"]
+        self.total[...] = snapshot["total"]
         self._terms[...] = snapshot["term_sums"]

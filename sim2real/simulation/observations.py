@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim2real.errors import UserError
 from sim2real.simulation.history import History
 from sim2real.simulation.privileged import Privileged
 from sim2real.simulation.randomness import Clock
@@ -30,6 +31,7 @@ class Observations:
     ) -> None:
         self._task, self._world, self._sensed = task, world, sensed
         self._all = np.arange(world.num_envs)
+        self._sizes = [(term.name, term.size) for term in sensed]
         self._history = History(task, sensed, world.num_envs)
         self._privileged = Privileged(task, world, sensed) if privileged else None
         self.policy_terms = self.terms = self._history.terms
@@ -105,7 +107,14 @@ class Observations:
 
     def _truth(self) -> Array:
         """What perfect sensors would give, (n, k)."""
-        return np.concatenate(list(self._task.observe(self._world).values()), axis=1)
+        terms = self._task.observe(self._world)
+        sizes = [(name, np.shape(values)[-1]) for name, values in terms.items()]
+        if sizes != self._sizes:
+            raise UserError(
+                f"task {self._task.name!r}: observe: the terms and their sizes are {sizes}, at the "
+                f"start they were {self._sizes}; allowed: the same at every step"
+            )
+        return np.concatenate(list(terms.values()), axis=1)
 
     def _with_privileged(self, seen: Array, context: Array, ids: IntArray) -> Array:
         """What the worlds `ids` give to who learns: what is seen, and what is privileged."""

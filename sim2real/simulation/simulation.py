@@ -37,7 +37,7 @@ from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
 from sim2real.simulation.signals.imperfections import Imperfections
-from sim2real.simulation.soundness import check_reward, check_start, check_written
+from sim2real.simulation.soundness import check_reward, check_start, check_written, finite
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, Task, labels
@@ -151,6 +151,11 @@ class Simulation(Worlds):
         terminated = failed | unstable
         reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
         self._sums.add(reward, terms)
+        if not finite(self._sums.total):
+            raise UserError(
+                f"task {self.task.name!r}: reward: its sum over an episode is not finite; allowed: "
+                "rewards whose sum stays below 1e308"
+            )
         over = terminated | truncated
         paid = self._imperfections.pay(reward, over, self._clock, active)
         self._remember()
@@ -350,6 +355,11 @@ class Simulation(Worlds):
         """The reward's terms; worlds whose physics is not finite join the `unstable`, (n,)."""
         # copied: a task may return views of the state, which the resets will overwrite
         terms = {name: np.array(term) for name, term in self.task.reward(self, action).items()}
+        if tuple(terms) != self._sums.names:
+            raise UserError(
+                f"task {self.task.name!r}: reward: the terms are {list(terms)}, at the start they "
+                f"were {list(self._sums.names)}; allowed: the same terms at every step"
+            )
         check_reward(f"task {self.task.name!r}: reward", terms, self, unstable, active)
         return terms
 

@@ -24,7 +24,7 @@ from sim2real.learning.pictures import Pictures
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
-from sim2real.runs.contract import Contract, compare, map_of, require_fit
+from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_of_changes
 from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
@@ -88,6 +88,8 @@ def transfer(
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     loaded = source.task if task is None else load_task(task)
+    if task is not None and loaded.name == source.task_info.get("name"):
+        warn_of_changes(source.path, source.task_info, loaded)
     target = load_domain(loaded, domain)
     allowance = Budget(budget)
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)

@@ -260,3 +260,14 @@ def test_what_is_not_paired_is_refused() -> None:
     for level in (0.0, 1.0, 95):
         with pytest.raises(UserError, match="between 0 and 1"):
             s2r.interval(normal(3, 4), level=level)
+
+
+@pytest.mark.parametrize("level", ["a", None, [0.9], True, 1.0])
+def test_levels_that_are_refused(level: object) -> None:
+    with pytest.raises(UserError, match="level must be a number between 0 and 1"):
+        interval([[1.0, 2.0]] * 3, level=level)  # type: ignore[arg-type]
+
+
+def test_numbers_beyond_floats_are_refused() -> None:
+    with pytest.raises(UserError, match="returns must be numbers"):
+        interval([[10**400]])

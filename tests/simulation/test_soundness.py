@@ -159,7 +159,7 @@ def test_what_the_physics_cannot_observe_is_unstable_and_never_shown():
 
     def reward(world, action):  # the engine's field, as a broken model would leave it
         world.qacc[1] = np.inf
-        return {"place": world.qpos[:, 0]}
+        return {"place": world.qpos[:, 0], "effort": np.zeros(3)}
 
     simulation.task.reward = reward
     transition = simulation.advance(np.zeros((3, 1)))

@@ -151,3 +151,23 @@ def test_the_tables_are_printed(
     assert "no difference" in captured.err
     assert "mlp_extractor.policy_net.0" in captured.err
     assert "frozen" in captured.err
+
+
+def test_changed_code_of_a_task_that_is_given_is_reported(tmp_path: Path) -> None:
+    robots = Path(__file__).parents[1] / "robots"
+    for name in ("slider.py", "slider.xml", "slider.yaml"):
+        shutil.copy(robots / name, tmp_path / name)
+    task = tmp_path / "slider.py"
+    small = {"options": {"net_arch": [6], "n_steps": 8, "batch_size": 16}, **QUICK}
+    run = pretrain(str(task), "drawn", steps=64, out=tmp_path / "run", **small)
+    task.write_text(task.read_text() + "\n# another line\n")
+    with pytest.warns(UserWarning, match="the code of the task changed since the run was made"):
+        transfer(
+            load_run(run.path, task=run.task),
+            "heavy",
+            task=str(task),
+            budget=64,
+            out=tmp_path / "moved",
+            options=RECIPE,
+            **QUICK,
+        )
