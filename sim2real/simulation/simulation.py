@@ -17,6 +17,7 @@ from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.control_period import control_period
 from sim2real.errors import UserError, whole_number
 from sim2real.registry import load_task
+from sim2real.simulation import soundness
 from sim2real.simulation.actions import Choice, action_spaces
 from sim2real.simulation.context import ContextDraws, changed_by
 from sim2real.simulation.contexts import Contexts
@@ -37,7 +38,6 @@ from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
 from sim2real.simulation.signals.imperfections import Imperfections
-from sim2real.simulation.soundness import check_reward, check_start, check_written, finite
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, Task, labels
@@ -133,8 +133,8 @@ class Simulation(Worlds):
         Worlds where `active` (n,) is False stand still; what the transition says of their reward
         and end means nothing, and they are not among `ended`.
         """
-        given = checked_action(action, (self.num_envs, self.model.nu))
-        given = given if self.action_map is None else self.action_map(given)
+        own = checked_action(action, (self.num_envs, self.model.nu))
+        given = own if self.action_map is None else self.action_map(own)
         held = self._kept.held(active)
         self._act(given, active)
         unstable = self._control_steps.take(self, self._lagged, self._clock, active)
@@ -151,18 +151,13 @@ class Simulation(Worlds):
         terminated = failed | unstable
         reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
         self._sums.add(reward, terms)
-        if not finite(self._sums.total):
-            raise UserError(
-                f"task {self.task.name!r}: reward: its sum over an episode is not finite; allowed: "
-                "rewards whose sum stays below 1e308"
-            )
+        soundness.check_returns(self.task.name, self._sums.total)
         over = terminated | truncated
         paid = self._imperfections.pay(reward, over, self._clock, active)
         self._remember()
         ended = np.flatnonzero(over if active is None else over & active)
         success = self.task.succeeded(self) if len(ended) else None
-        good = None if success is None else success & ~terminated
-        ends = Ends(failed, truncated, unstable, good)
+        ends = Ends(failed, truncated, unstable, None if success is None else success & ~terminated)
         return Transition(
             observation=observation,
             reward=paid,
@@ -194,7 +189,7 @@ class Simulation(Worlds):
             if self._plan.keyframe is not None:
                 self.write_fields(worlds, self._plan.keyframe.fields)
             self._kept.redraw(worlds, self._clock)
-        check_start(f"task {self.task.name!r}: start", self, worlds)
+        soundness.check_start(f"task {self.task.name!r}: start", self, worlds)
         self._disturb_anew(worlds)
         commanded = self._derive_commanded(worlds)
         return self._begin_observing(commanded, worlds)
@@ -283,7 +278,7 @@ class Simulation(Worlds):
         for name, values in (("qpos", qpos), ("qvel", qvel)):
             field = getattr(self, name)
             field[worlds] = broadcast(name, values, (len(worlds), field.shape[1]))
-        check_start("write_state", self, worlds)
+        soundness.check_start("write_state", self, worlds)
         self.derive(worlds)
         return self._begin_observing(None, worlds)
 
@@ -347,20 +342,15 @@ class Simulation(Worlds):
         self.ctrl[:] = self._imperfections.command(commanded, self._clock, active)
         if self._disturbances:
             self._disturbances.write(self.xfrc_applied, self._clock)
-        check_written(self.task.name, self.domain.name, commanded, self, active)
+        soundness.check_written(self.task.name, self.domain.name, commanded, self, active)
 
     def _reward(
         self, action: NDArray[Any], unstable: BoolArray, active: BoolArray | None
     ) -> dict[str, Array]:
-        """The reward's terms; worlds whose physics is not finite join the `unstable`, (n,)."""
-        # copied: a task may return views of the state, which the resets will overwrite
+        """Copies of the reward's terms; worlds whose physics is not finite join the `unstable`."""
         terms = {name: np.array(term) for name, term in self.task.reward(self, action).items()}
-        if tuple(terms) != self._sums.names:
-            raise UserError(
-                f"task {self.task.name!r}: reward: the terms are {list(terms)}, at the start they "
-                f"were {list(self._sums.names)}; allowed: the same terms at every step"
-            )
-        check_reward(f"task {self.task.name!r}: reward", terms, self, unstable, active)
+        soundness.check_names(self.task.name, terms, self._sums.names)
+        soundness.check_reward(f"task {self.task.name!r}: reward", terms, self, unstable, active)
         return terms
 
     def _derive_commanded(self, ids: IntArray) -> Array:

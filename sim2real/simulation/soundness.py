@@ -68,6 +68,24 @@ def check_reward(
     check_columns(author, [*terms, "the sum"], values, world, sound, np.arange(len(sound)))
 
 
+def check_names(task: str, terms: Mapping[str, Array], names: Sequence[str]) -> None:
+    """UserError unless the reward's terms have the `names` that they had at the start."""
+    if tuple(terms) != tuple(names):
+        raise UserError(
+            f"task {task!r}: reward: the terms are {list(terms)}, at the start they were "
+            f"{list(names)}; allowed: the same terms at every step"
+        )
+
+
+def check_returns(task: str, total: Array) -> None:
+    """UserError unless the returns (n,) so far are finite."""
+    if not finite(total):
+        raise UserError(
+            f"task {task!r}: reward: its sum over an episode is not finite; allowed: rewards whose "
+            "sum stays below 1e308"
+        )
+
+
 def check_written(
     task: str, domain: str, commanded: NDArray[Any], world: Worlds, active: BoolArray | None
 ) -> None:
