@@ -37,7 +37,7 @@ class HalfCheetah(GymnasiumTask):
     | 11-13 | velocity | angle rates of hind thigh, shin, foot | rad/s |
     | 14-16 | velocity | angle rates of fore thigh, shin, foot | rad/s |
 
-    Height is told from where it stands at the start. Reward: forward velocity, -0.1 |action|².
+    Height is measured from where it stands at the start. Reward: forward velocity, -0.1 |action|².
     It never fails.
     """
 

@@ -1,4 +1,4 @@
-"""Quadruped: a robot of the Unitree Go1 class walks as it is told: forwards, sideways, turning.
+"""Quadruped: a robot of the Unitree Go1 class follows a commanded velocity.
 
 The model stands beside it in quadruped.xml, with the source of each of its numbers.
 """

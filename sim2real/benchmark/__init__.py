@@ -30,7 +30,7 @@ from sim2real.benchmark.randomization import TASKS, nominal_name, randomization,
 from sim2real.benchmark.robots import BARE_QUADRUPED, OUR_QUADRUPED, robots
 from sim2real.benchmark.stepping import stepping
 from sim2real.benchmark.training import ppo
-from sim2real.cli.doctor import versions
+from sim2real.runs.run import versions
 
 __all__ = ["BenchmarkConfig", "Ratio", "benchmark", "ratios", "tables"]
 

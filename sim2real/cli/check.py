@@ -110,12 +110,10 @@ class Check(Command):
                 require(report.passed, "; ".join(report.errors))
 
             checks = {f"{name}: fits the model": bind, f"{name}: audit": effects}
-            results: list[Result] = []
             for result in run_checks(checks, reference):
-                results.append(result)
+                yield result
                 if not result.passed:
-                    break  # a domain that does not bind cannot be audited
-            yield from results
+                    break  # a domain that does not fit cannot be audited
 
     def _beside(self) -> str:
         from sim2real.files import user_path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -12,30 +11,7 @@ from typing import Any
 
 import numpy as np
 
-PACKAGES = (
-    "sim2real",
-    "mujoco",
-    "gymnasium",
-    "stable-baselines3",
-    "torch",
-    "numpy",
-    "scipy",
-    "pydantic",
-    "tyro",
-    "tensorboard",
-    "safetensors",
-)
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of Python and of the packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+from sim2real.runs.run import versions
 
 
 def drawing(task: str = "cartpole") -> str:

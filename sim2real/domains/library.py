@@ -66,7 +66,7 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
     """The domain that `domain` names for `task`.
 
     None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere;
-    "rwrl:easy" and its like are presets.
+    Names such as "rwrl:easy" are presets.
     Raises UserError if it is not there or its file is not valid.
     """
     if isinstance(domain, Domain):

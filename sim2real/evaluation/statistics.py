@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -345,7 +346,7 @@ def checked_returns(returns: ArrayLike) -> Floats:
 
 def checked_level(level: float) -> float:
     """The level; UserError unless it lies between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise UserError(f"level must be a number between 0 and 1, got {level!r}")
     return level
 

@@ -105,7 +105,7 @@ def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) 
     path = run / "checkpoints" / f"{step:09d}" / checkpoints.STATE
     if not path.is_file():
         return
-    with checkpoints.refused_if_damaged(step):
+    with checkpoints.refused_if_damaged(checkpoints.training_state_at(step)):
         saved = files.read_json(path).get("callbacks", {})
         for callback in callbacks:
             if isinstance(callback, Stateful) and type(callback).__name__ in saved:

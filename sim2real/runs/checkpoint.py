@@ -157,22 +157,29 @@ def restore(algorithm: BaseAlgorithm, checkpoint: Checkpoint) -> None:
     Raises UserError, naming both, if the checkpoint is of other spaces or networks, and for a
     training state in which a value is missing or of another kind.
     """
-    with refused_if_damaged(checkpoint.step):
+    with refused_if_damaged(training_state_at(checkpoint.step)):
         training_state.restore(algorithm, checkpoint.policy, checkpoint.training, checkpoint.state)
 
 
+DAMAGED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+"""What restoring a value raises that was edited or damaged."""
+
+
+def training_state_at(step: int) -> str:
+    """The name of a checkpoint's training state in messages."""
+    return f"the training state of the checkpoint at step {step}"
+
+
 @contextlib.contextmanager
-def refused_if_damaged(step: int) -> Iterator[None]:
+def refused_if_damaged(what: str) -> Iterator[None]:
     """UserError of one line for what restoring a value that was edited or damaged raises."""
     try:
         yield
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as e:
+    except (SafetensorError, *DAMAGED) as e:
         reason = f"{type(e).__name__}: {brief(str(e))}"
-        raise UserError(
-            f"the training state of the checkpoint at step {step} is damaged: {reason}"
-        ) from None
+        raise UserError(f"{what} is damaged: {reason}") from None
 
 
 def _serialize(tensors: Mapping[str, Tensor]) -> bytes:

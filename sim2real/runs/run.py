@@ -49,7 +49,10 @@ from sim2real.sources import Source, source_of
 from sim2real.task import Task
 from sim2real.trust import accept, require_trust
 
-PACKAGES = ("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "safetensors")
+PACKAGES = (
+    *("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "scipy"),
+    *("pydantic", "tyro", "tensorboard", "safetensors"),
+)
 FOLDERS = ("checkpoints", "tensorboard", "report")
 SEALED = ("config.yaml", "task.json", "domains.yaml")
 MANIFEST, FORMAT = "manifest.json", 2

@@ -1,6 +1,6 @@
 """The tensors and the readable text in a stable-baselines3 zip; nothing in it is executed.
 
-`PPO.load` and its like unpickle the zip's `data`, which runs whatever code was put there (SB3
+SB3's `load` methods unpickle the zip's `data`, which runs whatever code was put there (SB3
 issue 2281). Here only the weights are read, by Torch's loader for plain tensors. Sizes are checked
 in the tables of contents before anything is unpacked, and in the tensors before a network is built.
 """
@@ -53,7 +53,7 @@ def read_zip(path: Path | str) -> Zip:
         _check_tensors({**weights, **{f"variables.{k}": v for k, v in variables.items()}})
     except UserError as error:
         raise UserError(f"{path} {error}") from None
-    except Exception as error:  # a stranger's file may be damaged in any way
+    except Exception as error:  # an untrusted file may be damaged in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is not a whole stable-baselines3 zip: {reason}") from None
     if not weights:

@@ -47,7 +47,7 @@ class Simulation(Worlds):
     """`num_envs` worlds of `task` in `domain`, on `threads` native threads (0: all processors).
 
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
-    (n, nq)), state fields may be written, `joint(name)` and its like are named views.
+    (n, nq)), state fields may be written, `joint(name)`, `body(name)`, ... are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
     simulator knows (see `simulation.privileged`); `observation_terms` tells which column is what.
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.

@@ -42,12 +42,12 @@ def default_threads() -> int:
 class Worlds:
     """n worlds of one model on a batch.
 
-    MjData fields are attributes, (n, ...); state fields may be written; `joint(name)` and its like
-    are named views. `previous` holds copies of fields from before the control step, `memory` what
-    the task keeps, `last_action` (n, nu) the action given last, `steps` (n,) the control steps of
-    the episode, `step_s` (n,) the seconds of the last one; `difficulty`, in [0, 1], is for the
-    task's start states and commands. If it `sets_constants`, models are written, and what MuJoCo
-    derives from them is computed anew.
+    MjData fields are attributes, (n, ...); state fields may be written; `joint(name)`,
+    `body(name)`, ... are named views. `previous` holds copies of fields from before the control
+    step, `memory` what the task stores, `last_action` (n, nu) the action given last, `steps` (n,)
+    the control steps of the episode, `step_s` (n,) the seconds of the last one; `difficulty`, in
+    [0, 1], is for the task's start states and commands. If it `sets_constants`, models are written,
+    and what MuJoCo derives from them is computed anew.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:

@@ -75,10 +75,10 @@ def transfer(
     method's. The new run is in `out`, by default beside the source. `curve` are target steps at
     which the policy is evaluated in the target (0 and the end are added), or the number of equal
     parts; the evaluations of `curve_episodes` episodes are not charged to the budget and stand in
-    report/curve.json, what was used of the budget in report/budget.json, the fate of every tensor
-    in report/manifest.json. `pictures_every` are control steps between two animated pictures of
-    the policy in the target (0 for none). `task` is the task of the target, by default the run's.
-    `run` may be the .zip of a stable-baselines3 model, if `task` is given.
+    report/curve.json, what was used of the budget in report/budget.json, the action for every
+    tensor in report/manifest.json. `pictures_every` are control steps between two animated
+    pictures of the policy in the target (0 for none). `task` is the task of the target, by
+    default the run's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and

@@ -115,8 +115,9 @@ class Meter:
 class MeteredVecEnv(VecEnvWrapper):
     """A VecEnv of the target whose steps are charged to a meter.
 
-    Raises BudgetExceeded before the step that would exceed the budget, so the target is never
-    touched without being paid for.
+    Raises BudgetExceeded before the step that would exceed the budget, so every step through this
+    environment is charged, also of several environments that step together. The wrapped `venv` and
+    the `context` in the infos are not hidden: a method must not use them.
     """
 
     def __init__(self, venv: VecEnv, meter: Meter) -> None:
@@ -131,6 +132,7 @@ class MeteredVecEnv(VecEnvWrapper):
     def step_async(self, actions: np.ndarray) -> None:
         """Charge one control step of every world, then step; refuses what is not covered."""
         self.meter.require(self.num_envs)
+        self.meter.add(steps=self.num_envs)
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -138,7 +140,7 @@ class MeteredVecEnv(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         falls = sum(_fell(info) for done, info in zip(dones, infos, strict=True) if done)
         ended = int(np.sum(dones))
-        self.meter.add(steps=self.num_envs, episodes=ended, resets=ended, falls=falls)
+        self.meter.add(episodes=ended, resets=ended, falls=falls)
         return observations, rewards, dones, infos
 
 

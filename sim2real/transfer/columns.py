@@ -33,7 +33,7 @@ Terms = Sequence[ObservationTerm]
 
 
 def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> dict[str, Action]:
-    """Copy the tensors `names`, matching columns where the two see others; the fate of each.
+    """Copy the tensors `names`, by column where the observations differ; the action for each.
 
     Policies that are not asymmetric see the policy's columns alone, in both the same.
     """
@@ -45,16 +45,16 @@ def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> 
     new = labels(after if after is not None else policy_terms(before or ()))
     usable = set(old) - _constant(source, before or (), old)
     values, places = named_tensors(source), named_tensors(target)
-    fates: dict[str, Action] = {}
+    action_of: dict[str, Action] = {}
     parts = anatomy(target)
     for name in names:
         if not _has_columns(parts[name], values[name]):
             copy_tensors(source, target, [name])
-            fates[name] = "copied"
+            action_of[name] = "copied"
             continue
         fresh = 1.0 if name.endswith("running_var") else 0.0
-        fates[name] = _move(fresh, values[name], places[name], old, new, usable)
-    return fates
+        action_of[name] = _move(fresh, values[name], places[name], old, new, usable)
+    return action_of
 
 
 def labels(terms: Terms) -> list[str]:

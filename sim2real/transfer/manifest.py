@@ -1,4 +1,4 @@
-"""What a transfer takes along: the difference of the two contracts, and the fate of each tensor."""
+"""The difference of two contracts, and the action of a transfer for each tensor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Action = Literal["copied", "adapted", "fresh", "frozen"]
 
 @dataclass(frozen=True)
 class Row:
-    """The fate of one tensor.
+    """The action for one tensor.
 
     copied: starts as the source's and learns on; adapted: made from the source's; fresh: new;
     frozen: the source's, and stays so to the last bit.
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contract difference and the fate of every tensor of the policy that will learn."""
+    """The contract difference and the action for every tensor of the policy that will learn."""
 
     method: str
     differences: tuple[Difference, ...]
@@ -56,7 +56,7 @@ class Manifest:
         }
 
     def print(self, console: Console) -> None:
-        """Print both; tensors of the same module and fate share a line."""
+        """Print both; tensors of the same module and action share a line."""
         if all(line.same for line in self.differences):
             lines = ", ".join(f"{line.item} {line.target}" for line in self.differences)
             console.print(f"[bold]Contract[/bold] no difference: {lines}", highlight=False)
@@ -67,7 +67,7 @@ class Manifest:
 
 def _tensor_table(method: str, rows: Sequence[Row]) -> Table:
     table = Table(title=f"Tensors ({method})", title_justify="left", title_style="bold")
-    for heading in ("module", "tensors", "numbers", "fate"):
+    for heading in ("module", "tensors", "numbers", "action"):
         table.add_column(
             heading, overflow="fold", justify="right" if heading == "numbers" else "left"
         )

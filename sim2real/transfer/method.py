@@ -46,7 +46,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
     "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
 }
-"""Rollouts in a target: smaller than in pretraining, because steps are dear and updates are not."""
+"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not."""
 
 RANDOM_SHARE = 20
 """A learner without experience spends at most a 20th of its budget on random actions."""
@@ -56,8 +56,8 @@ RANDOM_SHARE = 20
 class Prepared:
     """A learner that is ready to start in the target.
 
-    `algorithm` has SB3's `learn`; `rows` tell the fate of every tensor of its policy;
-    `callbacks` keep at rest what must rest.
+    `algorithm` has SB3's `learn`; `rows` give the action for every tensor of its
+    policy; `callbacks` hold frozen tensors and schedules.
     """
 
     algorithm: BaseAlgorithm
@@ -98,7 +98,7 @@ class LearnerMethod(Method):
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
-        """The learner on `env`, the metered target, and what becomes of each tensor."""
+        """The learner on `env`, the metered target, and the action for each tensor."""
 
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Prepare the learner and train it; its checkpoints are the run's."""
@@ -114,7 +114,7 @@ def with_random_start(source: AnyRecipe, budget: Budget) -> dict[str, Any]:
     return {"learning_starts": min(source.learning_starts, budget.steps // RANDOM_SHARE)}
 
 
-def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row, ...]:
+def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[Row, ...]:
     """One row for each tensor of the policy, and SAC's entropy coefficient; fresh by default."""
     tensors = named_tensors(algorithm.policy)
     coefficient = getattr(algorithm, "log_ent_coef", None)
@@ -126,7 +126,7 @@ def rows_of(algorithm: BaseAlgorithm, fates: Mapping[str, Action]) -> tuple[Row,
         shape = tuple(np.shape(tensor.detach()))
         listed = first.setdefault(id(tensor), name)
         alias_of = "" if listed == name else listed
-        rows.append(Row(name, shape, fates.get(name, "fresh"), alias_of))
+        rows.append(Row(name, shape, action_of.get(name, "fresh"), alias_of))
     return tuple(rows)
 
 
@@ -226,5 +226,5 @@ def defines_method(reference: str) -> bool:
 
 
 def _is_class(found: Any) -> bool:
-    """Whether something may be a method; what it lacks is told when it is made."""
+    """Whether something may be a method; `load_method` reports what it lacks."""
     return isinstance(found, type)

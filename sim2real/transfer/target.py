@@ -1,4 +1,4 @@
-"""The target of a transfer: the only door to its domain, metered to the step.
+"""The target of a transfer: access to its domain, metered to the step.
 
 Every environment of the target is opened here and shares one meter. A step that the budget does
 not cover raises BudgetExceeded before it is made, whichever environment asks for it.

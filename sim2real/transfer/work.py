@@ -50,7 +50,8 @@ T = TypeVar("T")
 class Work:
     """The phases, learners and source-side simulations of one transfer.
 
-    `begin` makes the run folder, given the fate of the tensors; it does nothing where there is one.
+    `begin` makes the run folder, given the action for each tensor; it does nothing
+    if there is one.
     `learning` are further arguments of `learn` for a learner that is the run itself.
     """
 
@@ -168,6 +169,10 @@ class Work:
 
     def _read(self, folder: Path) -> Any:
         """The value of a phase, with everything put back as it was after it."""
+        with checkpoints.refused_if_damaged(str(folder)):
+            return self._restored(folder)
+
+    def _restored(self, folder: Path) -> Any:
         tensors = safetensors.torch.load((folder / TENSORS).read_bytes())
         saved = files.read_json(folder / STATE)
         self._environments.restore(without("worlds", tensors), saved["environments"])

@@ -268,6 +268,10 @@ def test_levels_that_are_refused(level: object) -> None:
         interval([[1.0, 2.0]] * 3, level=level)  # type: ignore[arg-type]
 
 
+def test_a_level_of_numpy() -> None:
+    assert interval([[1.0, 2.0]] * 3, level=np.float32(0.9)).level == np.float32(0.9)
+
+
 def test_numbers_beyond_floats_are_refused() -> None:
     with pytest.raises(UserError, match="returns must be numbers"):
         interval([[10**400]])

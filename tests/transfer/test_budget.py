@@ -39,6 +39,18 @@ def test_the_step_that_would_exceed_is_not_made(counting: Callable[[int], Any]) 
     assert env.meter.remaining == 2
 
 
+def test_environments_that_step_together_share_the_cap(counting: Callable[[int], Any]) -> None:
+    meter = Meter(Budget(6), control_dt=0.05)
+    first, second = (MeteredVecEnv(counting(4), meter) for _ in range(2))
+    first.reset()
+    second.reset()
+    first.step_async(np.zeros((4, 2)))
+    with pytest.raises(BudgetExceeded, match="exceed the budget of 6: 4 are used"):
+        second.step_async(np.zeros((4, 2)))
+    first.step_wait()
+    assert meter.usage.steps == 4
+
+
 @pytest.mark.parametrize("steps", [0, -5, 1.5, True])
 def test_impossible_budgets(steps: Any) -> None:
     with pytest.raises(UserError, match="budget is"):

@@ -12,6 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
 from sim2real.policies.recipe import ALGORITHMS
+from sim2real.runs.checkpoint import discard_after
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
@@ -183,3 +184,20 @@ def test_a_phase_returns_what_it_stored(sources: dict[str, Run], tmp_path: Path)
     run = go(sources["ppo"], tmp_path / "run", Own(what="stores"))
     assert equal(load_run(run.path).checkpoint.policy, sources["ppo"].checkpoint.policy)
     assert run.step == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "keys", "missing"])
+def test_a_damaged_phase_is_one_line(damage: str, sources: dict[str, Run], tmp_path: Path) -> None:
+    run = go(sources["ppo"], tmp_path / "run")
+    discard_after(run.path, -1)  # the final checkpoint, so that the phases are read again
+    (run.path / "report" / "source_steps.json").unlink()
+    phase = run.path / "phases" / "00-record"
+    if damage == "truncated":
+        (phase / "tensors.safetensors").write_bytes(b"x" * 20)
+    elif damage == "keys":
+        (phase / "state.json").write_text("{}")
+    else:
+        (phase / "value.json").unlink()
+    with pytest.raises(UserError, match="phases/00-record") as caught:
+        resume(run.path, progress=False)
+    assert "\n" not in str(caught.value)

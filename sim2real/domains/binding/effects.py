@@ -1,4 +1,4 @@
-"""One imperfection, bound to the numbers of a signal that it befalls."""
+"""One imperfection, bound to the numbers of the signal that it changes."""
 
 from __future__ import annotations
 

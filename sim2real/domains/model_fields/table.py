@@ -86,6 +86,20 @@ def _field(name: str, kind: Kind, unit: str = "", **options: object) -> ModelFie
     return ModelField(name, kind, unit, **options)  # type: ignore[arg-type]
 
 
+def _tilt(name: str, kind: Kind, **options: object) -> ModelField:
+    """A rotation about one axis of an element's frame, in rad."""
+    return _field(
+        name,
+        kind,
+        "rad",
+        components=_XYZ,
+        operations=("add", "set"),
+        one_component=True,
+        geometry=True,
+        **options,
+    )
+
+
 def _pair_friction(model: mujoco.MjModel, row: int, column: int) -> Entry:
     """Friction of a contact pair: sliding and rolling friction have a number for each direction."""
     columns = ((0, 1), (2,), (3, 4))[column]
@@ -249,36 +263,11 @@ _FIELDS = (
     ),
     _field("geom_pos", "geom", "m", components=_XYZ, geometry=True, needs=limits.primitive),
     _field("body_pos", "body", "m", components=_XYZ, geometry=True),
-    _field(
-        "body_tilt",
-        "body",
-        "rad",
-        components=_XYZ,
-        operations=("add", "set"),
-        one_component=True,
-        geometry=True,
-    ),
+    _tilt("body_tilt", "body"),
     _field("jnt_pos", "joint", "m", components=_XYZ, geometry=True, needs=limits.rotates),
-    _field(
-        "jnt_tilt",
-        "joint",
-        "rad",
-        components=_XYZ,
-        operations=("add", "set"),
-        one_component=True,
-        geometry=True,
-        needs=limits.has_axis,
-    ),
+    _tilt("jnt_tilt", "joint", needs=limits.has_axis),
     _field("site_pos", "site", "m", components=_XYZ, geometry=True),
-    _field(
-        "site_tilt",
-        "site",
-        "rad",
-        components=_XYZ,
-        operations=("add", "set"),
-        one_component=True,
-        geometry=True,
-    ),
+    _tilt("site_tilt", "site"),
 )
 
 FIELDS = {entry.name: entry for entry in _FIELDS}

@@ -276,6 +276,6 @@ class LateRewards:
         return {"owed": self._owed.copy()} if self._path else {}
 
     def restore(self, memories: Mapping[str, Array]) -> None:
-        """Owe what a snapshot says."""
+        """Continue from a snapshot of the rewards that are not given yet."""
         if self._path:
             self._owed[...] = memories["owed"]

@@ -1,4 +1,4 @@
-"""What can befall a signal besides coming late, one class a kind."""
+"""Imperfections of a signal at run time, besides delays: one class for each kind."""
 
 from __future__ import annotations
 

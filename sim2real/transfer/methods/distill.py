@@ -92,13 +92,13 @@ class Distill(LearnerMethod):
         student = build_algorithm(recipe, env, seed)
         parts = anatomy(student.policy)  # of these the size does not depend on the layers
         taken = [name for name, part in parts.items() if part.place in ("statistics", "noise")]
-        fates = take_along(source.policy, student.policy, taken)
+        action_of = take_along(source.policy, student.policy, taken)
         statistics = [name for name in taken if parts[name].place == "statistics"]
-        fates |= {name: "frozen" for name in statistics if fates[name] == "copied"}
+        action_of |= {name: "frozen" for name in statistics if action_of[name] == "copied"}
         if copy_entropy_coefficient(source, student):
-            fates["log_ent_coef"] = "copied"
+            action_of["log_ent_coef"] = "copied"
         loop = Distillation(student, in_columns_of(source, env), self, seed)
-        return Prepared(loop, rows_of(loop, fates), (KeepFrozen(statistics),))
+        return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(statistics),))
 
 
 class Distillation(OffPolicyAlgorithm):

@@ -13,7 +13,7 @@ PPO starts with less exploration noise than a policy trained from scratch needs 
 Optimizers start afresh: the source's momentum points to the source's optimum. SAC and TD3 begin
 with an empty replay buffer and collect with the policy itself, not with random actions.
 
-A critic that sees what is privileged is taken along by the names of what it sees; in a target
+A critic that sees what is privileged is action_of along by the names of what it sees; in a target
 where that is not known, `recipe: {privileged: false}` leaves it the policy's columns.
 
 It assumes that the target has the source's observation and action spaces and a reward, and that
@@ -69,20 +69,20 @@ class FineTune(LearnerMethod):
     ) -> Prepared:
         """The source's policy with fresh optimizers, its critic to be warmed up."""
         algorithm = build_algorithm(recipe, env, seed)
-        fates = self._take_along(source, algorithm)
+        action_of = self._take_along(source, algorithm)
         warm_up = CriticWarmUp(self.warm_up * budget.steps)
-        return Prepared(algorithm, rows_of(algorithm, fates), (warm_up,))
+        return Prepared(algorithm, rows_of(algorithm, action_of), (warm_up,))
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:
-        """Copy what is to be copied; return the fate of each tensor that is not fresh."""
+        """Copy what is to be copied; return the action for each tensor that is not fresh."""
         policy = algorithm.policy
         names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
-        fates = take_along(source.policy, policy, names)
+        action_of = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source, algorithm):
-            fates["log_ent_coef"] = "copied"
-        if "log_std" in fates and self._bound_noise(named_tensors(policy)["log_std"]):
-            fates["log_std"] = "adapted"
-        return fates
+            action_of["log_ent_coef"] = "copied"
+        if "log_std" in action_of and self._bound_noise(named_tensors(policy)["log_std"]):
+            action_of["log_std"] = "adapted"
+        return action_of
 
     def _is_fresh(self, part: Part) -> bool:
         is_weight = part.role == "critic" and part.place != "statistics"

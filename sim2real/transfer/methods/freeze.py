@@ -49,14 +49,14 @@ class Freeze(FineTune):
         """The fine-tuner with the matching tensors out of its optimizers and at rest."""
         prepared = super().prepare(source, recipe, env, budget, seed)
         policy = prepared.algorithm.policy
-        fates: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
+        action_of: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
         names = match(policy, first_layers(policy) if self.frozen is None else self.frozen)
         if self.frozen is None:  # what was made to fit the target's columns learns on
-            names = tuple(name for name in names if fates[name] != "adapted")
+            names = tuple(name for name in names if action_of[name] != "adapted")
         _require_copied(names, prepared.rows)
         freeze_tensors(policy, names)
-        fates |= dict.fromkeys(names, "frozen")
-        rows = rows_of(prepared.algorithm, fates)
+        action_of |= dict.fromkeys(names, "frozen")
+        rows = rows_of(prepared.algorithm, action_of)
         return Prepared(prepared.algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))
 
 
