@@ -298,9 +298,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
         with _memory_for(recipe):
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
-    simulation: Any = getattr(env, "simulation", None)  # wrappers pass it on; others have none
-    if hasattr(simulation, "action_map"):
-        algorithm.policy.action_map = simulation.action_map
+    with contextlib.suppress(AttributeError):  # a foreign environment has no action map
+        algorithm.policy.action_map = env.get_attr("action_map")[0]
     return algorithm
 
 

@@ -20,6 +20,7 @@ class ToySimulation:
         self.x = self.rng.uniform(-1.0, 1.0, num_envs)
         self.steps = np.arange(num_envs) % EPISODE  # episodes end at different times
         self.total = np.zeros(num_envs)
+        self.begun = False
 
     def snapshot(self) -> dict[str, np.ndarray]:
         state = self.rng.bit_generator.state["state"]

@@ -150,6 +150,13 @@ def layers(env: VecEnv) -> Iterator[VecEnv]:
         layer = vars(layer).get("venv")
 
 
+def _all_layers(env: VecEnv) -> Iterator[VecEnv]:
+    """As `layers`, with what a closed environment hides as its `__venv` in its place."""
+    for layer in layers(env):
+        hidden = [value for name, value in vars(layer).items() if name.endswith("__venv")]
+        yield from layers(hidden[0]) if hidden else [layer]
+
+
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
     """The tensors under the names prefix/name."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
@@ -265,13 +272,14 @@ def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
     """What stands behind the algorithm: the simulation's arrays, and the counts of a meter."""
     tensors: Tensors = {}
     state: State = {}
-    for depth, layer in enumerate(layers(env)):
+    for depth, layer in enumerate(_all_layers(env)):
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
             arrays: Mapping[str, NDArray[Any]] = simulation.snapshot()
             tensors |= prefixed(
                 str(depth), {name: _tensor(value) for name, value in arrays.items()}
             )
+            state[f"{depth}/reset"] = {"begun": simulation.begun, "seeds": layer._seeds}
         if meter is not None:
             state[str(depth)] = meter.state()
     return tensors, state
@@ -279,10 +287,12 @@ def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
 
 def restore_worlds(env: VecEnv, tensors: Mapping[str, Tensor], state: State) -> None:
     """Make the simulation and the meter behind `env` continue from a captured state."""
-    for depth, layer in enumerate(layers(env)):
+    for depth, layer in enumerate(_all_layers(env)):
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
             arrays = without(str(depth), tensors)
             simulation.restore({name: tensor.numpy().copy() for name, tensor in arrays.items()})
+            if (reset := state.get(f"{depth}/reset")) is not None:  # absent in older runs
+                simulation.begun, layer._seeds = reset["begun"], reset["seeds"]
         if meter is not None:
             meter.restore(state[str(depth)])

@@ -103,7 +103,7 @@ class Simulation(Worlds):
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
         self._sums = Sums(num_envs, reward_names)
-        self._begun = False
+        self.begun = False
         self.reseed(seed)
         self.reset()
 
@@ -203,9 +203,9 @@ class Simulation(Worlds):
         """
         if seed is not None:
             self.reseed(seed)
-        if seed is not None or episodes is not None or self._begun:
+        if seed is not None or episodes is not None or self.begun:
             self.reset(episodes=episodes)
-        self._begun = True
+        self.begun = True
         return self.observation
 
     def reseed(self, seed: int) -> None:

@@ -42,7 +42,7 @@ from sim2real.transfer.method import (
     load_method,
     load_method_of_file,
 )
-from sim2real.transfer.target import Environments, Target
+from sim2real.transfer.target import Environments, open_target
 from sim2real.transfer.work import Work
 
 SOURCE = "source"
@@ -207,7 +207,7 @@ class _Session:
         self.source, self.task, self.domain = source, task, domain
         self.actions: Choice = map_of(source.task_info) or "own"
         self.environments = Environments(config.seed)
-        self.target = Target(
+        self.target, self.meter = open_target(
             task,
             domain,
             Budget(config.steps),
@@ -216,6 +216,11 @@ class _Session:
             privileged=recipe.needs_privileged,
         )
         acts_on_all = source.config.parsed_recipe().privileged_actor
+        if acts_on_all and not recipe.needs_privileged:
+            raise UserError(
+                "the source's actor reads privileged columns, which the target does not show; "
+                "distill it, or show them with the option recipe: {privileged_actor: true}"
+            )
         source_contract = Contract.of(source.task_info, acts_on_all)
         self.differences = compare(source_contract, self.target.contract)
         require_fit(self.differences)
@@ -236,6 +241,7 @@ class _Session:
             path,
             self.config.seed,
             self.target,
+            self.meter,
             self.environments,
             self.recipe,
             begin,
@@ -253,7 +259,8 @@ class _Session:
         finally:
             self.environments.close()
             if path.exists():
-                self.target.meter.write(path / "report" / "budget.json")
+                report, privileged = path / "report", self.recipe.needs_privileged
+                self.meter.write(report / "budget.json", privileged=privileged)
 
     def _learning(self, path: Path, progress: bool) -> dict[str, Any]:
         """The arguments of `learn` for a learner that is the run itself."""

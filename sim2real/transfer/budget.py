@@ -101,23 +101,26 @@ class Meter:
         """Continue from the counts of a checkpoint."""
         self.usage = Usage(**state)
 
-    def write(self, path: Path) -> None:
-        """Write budget, usage and what remains to `path` as JSON."""
+    def write(self, path: Path, *, privileged: bool) -> None:
+        """Write budget, usage and what remains to `path` as JSON.
+
+        `privileged` is whether the method could read what only a simulator knows.
+        """
         report = {
             "budget": self.budget.steps,
             "used": self.state(),
             "remaining": self.remaining,
             "evaluations_charged": False,
+            "privileged": privileged,
         }
         write_json(path, report)
 
 
 class MeteredVecEnv(VecEnvWrapper):
-    """A VecEnv of the target whose steps are charged to a meter.
+    """A VecEnv whose steps are charged to a meter.
 
     Raises BudgetExceeded before the step that would exceed the budget, so every step through this
-    environment is charged, also of several environments that step together. The wrapped `venv` and
-    the `context` in the infos are not hidden: a method must not use them.
+    environment is charged, also of several environments that step together.
     """
 
     def __init__(self, venv: VecEnv, meter: Meter) -> None:

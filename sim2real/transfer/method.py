@@ -48,6 +48,9 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not."""
 
+PLAIN = {"privileged": False, "privileged_actor": False}
+"""Options of a recipe in the target: it shows what a robot would show."""
+
 RANDOM_SHARE = 20
 """A learner without experience spends at most a 20th of its budget on random actions."""
 
@@ -84,10 +87,14 @@ class Method(Config):
         """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""
 
     def resized(self, source: AnyRecipe, **changes: Any) -> AnyRecipe:
-        """The recipe of the source with rollouts for a target, `changes`, then the user's."""
+        """The recipe of the source with rollouts for a target, `changes`, then the user's.
+
+        Nothing is privileged, unless `changes` or the user ask for it.
+        """
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
         sizes = SIZES[source.algorithm]
-        merged = {**source.model_dump(), **sizes, **changes, **self.recipe, **worlds}
+        base = {**source.model_dump(), **PLAIN, **sizes}
+        merged = {**base, **changes, **self.recipe, **worlds}
         return parse_recipe(source.algorithm, merged)
 
 

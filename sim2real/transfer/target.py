@@ -7,7 +7,7 @@ not cover raises BudgetExceeded before it is made, whichever environment asks fo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv, Usage
+from sim2real.transfer.target_env import TargetVecEnv
+
+Env = TypeVar("Env", bound=VecEnv)
 
 
 def derived_seed(seed: int, key: int) -> int:
@@ -45,7 +48,7 @@ class Environments:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, make: Callable[[int], VecEnv]) -> VecEnv:
+    def add(self, make: Callable[[int], Env]) -> Env:
         """Open the environment that `make` returns for a seed."""
         env = make(derived_seed(self._seed, self._opened))
         self._opened += 1
@@ -76,52 +79,43 @@ class Environments:
 
 
 class Target:
-    """The target domain as a method may use it: environments and records within the budget."""
+    """The target domain as a method may use it: environments and records within the budget.
+
+    What a robot would not show is private: the domain, its values, the meter. The observations
+    have the policy's columns; they have the privileged ones only if the recipe of the run asks for
+    them, and report/budget.json then has `privileged: true`.
+    """
 
     def __init__(
         self,
         task: Task,
         domain: Domain,
-        budget: Budget,
+        contract: Contract,
+        meter: Meter,
         environments: Environments,
         *,
-        actions: Choice = "own",
-        privileged: bool = False,
+        actions: Choice,
+        privileged: bool,
     ) -> None:
         self.task = task
-        self.budget = budget
-        self._domain, self._environments = domain, environments
-        self._actions, self._privileged = actions, privileged
-        simulation = self._simulation(1, 0, privileged)
-        self.contract: Contract = contract_of(simulation)
-        """Observation terms, action space and control step."""
-        self.meter = Meter(budget, simulation.dt)
-        simulation.close()
-
-    @property
-    def name(self) -> str:
+        self.name = domain.name
         """The name of the domain."""
-        return self._domain.name
+        self.contract = contract
+        """Observation terms, action space and control step."""
+        self.budget = meter.budget
+        self.actions = actions
+        """How policies give actions: "own", "normalized", or the map of the source."""
+        self.__domain, self.__meter, self.__environments = domain, meter, environments
+        self.__privileged = privileged
 
     @property
     def usage(self) -> Usage:
         """What was used: control steps, episodes, resets, falls, seconds of robot time."""
-        return self.meter.usage
+        return self.__meter.usage
 
-    def env(self, num_envs: int = 1, privileged: bool | None = None) -> MeteredVecEnv:
-        """Open `num_envs` worlds of the target, each step of which is charged to the budget.
-
-        `privileged` adds the columns that only a simulator knows; by default as the recipe asks.
-        """
-        whole_number("num_envs", num_envs, 1, self.budget.steps)
-        columns = self._privileged if privileged is None else privileged
-
-        def make(seed: int) -> MeteredVecEnv:
-            return MeteredVecEnv(SimVecEnv(self._simulation(num_envs, seed, columns)), self.meter)
-
-        env = self._environments.add(make)
-        assert isinstance(env, MeteredVecEnv)
-        return env
+    def env(self, num_envs: int = 1) -> TargetVecEnv:
+        """Open `num_envs` worlds of the target, each step of which is charged to the budget."""
+        return self.__open(num_envs, self.__privileged)
 
     def record(
         self, policy: BasePolicy, steps: int, num_envs: int = 1, deterministic: bool = True
@@ -133,7 +127,7 @@ class Target:
         cover one step of every world, and BudgetExceeded as an environment does.
         """
         whole_number("steps", steps, num_envs, self.budget.steps)
-        env = self.env(num_envs, privileged=False)
+        env = self.__open(num_envs, privileged=False)
         observation = env.reset()
         rows: list[dict[str, Any]] = []
         for _ in range(steps // num_envs):
@@ -150,10 +144,36 @@ class Target:
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def is_target(self, domain: Domain) -> bool:
-        """Whether `domain` is the target's."""
-        return domain.name == self.name or domain == self._domain
+        """Whether `domain` has the content of the target's, under this name or another."""
+        return _content(domain) == _content(self.__domain)
 
-    def _simulation(self, num_envs: int, seed: int, privileged: bool) -> Simulation:
-        return Simulation(
-            self.task, self._domain, num_envs, seed, privileged=privileged, actions=self._actions
-        )
+    def __open(self, num_envs: int, privileged: bool) -> TargetVecEnv:
+        whole_number("num_envs", num_envs, 1, self.budget.steps)
+
+        def make(seed: int) -> TargetVecEnv:
+            options: Any = {"privileged": privileged, "actions": self.actions}
+            simulation = Simulation(self.task, self.__domain, num_envs, seed, **options)
+            return TargetVecEnv(MeteredVecEnv(SimVecEnv(simulation), self.__meter))
+
+        return self.__environments.add(make)
+
+
+def open_target(
+    task: Task,
+    domain: Domain,
+    budget: Budget,
+    environments: Environments,
+    *,
+    actions: Choice = "own",
+    privileged: bool = False,
+) -> tuple[Target, Meter]:
+    """The target for a method, and its meter for the run that writes the counts."""
+    simulation = Simulation(task, domain, privileged=privileged, actions=actions)
+    contract, meter = contract_of(simulation), Meter(budget, simulation.dt)
+    simulation.close()
+    given: Any = {"actions": actions, "privileged": privileged}
+    return Target(task, domain, contract, meter, environments, **given), meter
+
+
+def _content(domain: Domain) -> Domain:
+    return domain.model_copy(update={"name": "", "about": ""})

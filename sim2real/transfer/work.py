@@ -60,6 +60,7 @@ class Work:
         path: Path,
         seed: int,
         target: Target,
+        meter: Meter,
         environments: Environments,
         recipe: AnyRecipe,
         begin: Callable[[Sequence[Row]], None],
@@ -68,9 +69,9 @@ class Work:
         self.path, self.seed, self.recipe = path, seed, recipe
         self.generator = np.random.default_rng(seed)
         """For what the method draws itself; its state is saved with each phase."""
-        self.meter = Meter(Budget(MOST_STEPS), target.meter.control_dt)
+        self.meter = Meter(Budget(MOST_STEPS), meter.control_dt)
         """Counts the control steps of source-side simulations, which are free."""
-        self._target, self._environments = target, environments
+        self._target, self._meter, self._environments = target, meter, environments
         self._begin, self._learning = begin, learning
         self._names: list[str] = []
 
@@ -102,12 +103,11 @@ class Work:
             raise UserError(f"domain {loaded.name!r} is the target; allowed: target.env, metered")
 
         def make(seed: int) -> MeteredVecEnv:
-            simulation = Simulation(task, loaded, num_envs, seed, privileged=privileged)
+            options: Any = {"privileged": privileged, "actions": self._target.actions}
+            simulation = Simulation(task, loaded, num_envs, seed, **options)
             return MeteredVecEnv(SimVecEnv(simulation), self.meter)
 
-        env = self._environments.add(make)
-        assert isinstance(env, MeteredVecEnv)
-        return env
+        return self._environments.add(make)
 
     def learner(
         self, name: str, recipe: AnyRecipe, env: VecEnv, policy: BasePolicy | None = None
@@ -156,7 +156,7 @@ class Work:
             "environments": opened,
             "generators": state,
             "generator": self.generator.bit_generator.state,
-            "target": self._target.meter.state(),
+            "target": self._meter.state(),
             "source": self.meter.state(),
         }
         tensors = prefixed("value", arrays) | prefixed("worlds", worlds)
@@ -178,7 +178,7 @@ class Work:
         self._environments.restore(without("worlds", tensors), saved["environments"])
         restore_generators(without("generators", tensors), saved["generators"])
         self.generator.bit_generator.state = saved["generator"]
-        self._target.meter.restore(saved["target"])
+        self._meter.restore(saved["target"])
         self.meter.restore(saved["source"])
         return _decode(files.read_json(folder / VALUE), without("value", tensors))
 

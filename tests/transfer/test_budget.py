@@ -69,8 +69,8 @@ def test_meter_continues_and_reports(tmp_path: Path) -> None:
     again = Meter(Budget(100), 0.05)
     again.restore(meter.state())
     again.add(steps=10)
-    again.write(tmp_path / "budget.json")
+    again.write(tmp_path / "budget.json", privileged=False)
     report = read_json(tmp_path / "budget.json")
     assert report["used"] == {"steps": 50, "episodes": 2, "resets": 3, "falls": 1, "seconds": 2.5}
     assert (report["budget"], report["remaining"]) == (100, 50)
-    assert report["evaluations_charged"] is False
+    assert (report["evaluations_charged"], report["privileged"]) == (False, False)

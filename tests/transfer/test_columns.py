@@ -86,7 +86,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 
 def move(source: Run, domain: Domain, out: Path, **others: Any) -> Run:
+    """Transfer into a target that shows its privileged columns to a privileged critic."""
     recipe = {k: v for k, v in SMALL[source.config.algorithm].items() if k != "learning_starts"}
+    recipe |= {"privileged": source.config.recipe["privileged"]}
     options = {"recipe": recipe | others.pop("recipe", {}), **others.pop("options", {})}
     asked: Json = {"budget": 150, "num_envs": 4, "progress": False, **others}
     return transfer(source, domain, options=options, out=out, **asked)
@@ -278,12 +280,30 @@ def test_an_asymmetric_policy_is_distilled_anywhere(
         assert isinstance(run.policy, Asymmetric) == (not recipe)
 
 
+@pytest.mark.parametrize("method", ["fine_tune", "freeze", "distill", "scratch"])
+def test_a_target_shows_no_privileged_columns(
+    method: str, sources: dict[str, Run], tmp_path: Path
+) -> None:
+    small = {"student": [7], "rollout": 16, "updates": 5} if method == "distill" else {}
+    for recipe in ({}, {"privileged": True}):
+        out = tmp_path / str(len(recipe))
+        options = {"recipe": {"n_steps": 16, "batch_size": 32, **recipe}, **small}
+        given: Json = {"budget": 150, "num_envs": 4, "progress": False, "options": options}
+        run = transfer(sources["ppo"], BENT, method=method, out=out, **given)
+        assert isinstance(run.policy, Asymmetric) == bool(recipe)
+        groups = {term["group"] for term in run.task_info["observation_terms"]}
+        assert groups == ({"policy", "privileged"} if recipe else {"policy"})
+        budget = json.loads((run.path / "report" / "budget.json").read_text())
+        assert budget["privileged"] == bool(recipe)
+
+
 @pytest.mark.parametrize("method", ["fine_tune", "distill"])
 def test_a_teacher_stays_where_it_knows_everything(
     method: str, sources: dict[str, Run], tmp_path: Path
 ) -> None:
+    teacher, known = sources["teacher"], {"privileged_actor": method == "fine_tune"}
     with pytest.raises(UserError, match=r"context\[body_mass:cart\] is \(1,\) in the source, abse"):
-        move(sources["teacher"], POLE, tmp_path / "run", method=method)
-    with pytest.raises(UserError, match=r"truth is \(5,\) in the source, absent in the target"):
-        move(sources["teacher"], BOTH, tmp_path / "run", method=method, recipe=BLIND)
+        move(teacher, POLE, tmp_path / "run", method=method, recipe=known)
+    with pytest.raises(UserError, match="reads privileged columns, which the target does not show"):
+        move(teacher, BOTH, tmp_path / "run", method=method, recipe=BLIND)
     assert not list(tmp_path.iterdir())

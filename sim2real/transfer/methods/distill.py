@@ -78,7 +78,7 @@ class Distill(LearnerMethod):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
-        if source.needs_privileged:  # for the teacher; the student acts without
+        if source.privileged_actor:  # for the teacher; the student acts without
             worlds |= {"privileged": True, "privileged_actor": False}
         if self.student == "same":
             return self.resized(source, **worlds)

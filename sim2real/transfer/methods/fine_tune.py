@@ -13,8 +13,9 @@ PPO starts with less exploration noise than a policy trained from scratch needs 
 Optimizers start afresh: the source's momentum points to the source's optimum. SAC and TD3 begin
 with an empty replay buffer and collect with the policy itself, not with random actions.
 
-A critic that sees what is privileged is action_of along by the names of what it sees; in a target
-where that is not known, `recipe: {privileged: false}` leaves it the policy's columns.
+A privileged critic of the source keeps the policy's columns; the others count as their means in
+the source. In a simulated target whose values may be known, `recipe: {privileged: true}` gives it
+all columns, matched by name.
 
 It assumes that the target has the source's observation and action spaces and a reward, and that
 the source's behaviour is good enough to collect with.
