@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -11,12 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError, brief, unknown
 from sim2real.sources import Source, find_source, import_source, is_shipped
 from sim2real.task import Task
 from sim2real.trust import trusted_source
 
 ENVS = Path(__file__).resolve().parent / "envs"
+POLICY = "pretrained:"
+"""What the names of the shipped policies begin with."""
 
 
 def task_names() -> list[str]:
@@ -47,6 +50,7 @@ def load_task(reference: str | Task | type[Task] | Source, /, **options: Any) ->
         return reference
     if isinstance(reference, type):
         return _make(reference, options)
+    refuse_policy(reference)
     if isinstance(reference, str) and reference in task_names():
         module = importlib.import_module(f"sim2real.envs.{reference}")
         return _make(_only(module, "Task", _is_task), options)
@@ -56,12 +60,21 @@ def load_task(reference: str | Task | type[Task] | Source, /, **options: Any) ->
     return task
 
 
+def refuse_policy(reference: Any) -> None:
+    """UserError for the name of a policy where a task is needed, with the nearest task."""
+    if isinstance(reference, str) and reference.startswith(POLICY):
+        near = difflib.get_close_matches(reference.removeprefix(POLICY), task_names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(task_names())}"
+        raise UserError(f"{brief(reference)[1:-1]} is a policy, not a task; {hint}")
+
+
 def trusted_task(reference: str, where: str, trust_code: bool = False) -> str | Source:
     """What `load_task` takes for a task that the file `where` names; nothing is imported.
 
     Raises UserError for code of the user's own that is neither trusted nor accepted by
     `trust_code`, and for a name that is not there.
     """
+    refuse_policy(reference)
     module, colon, _ = reference.partition(":")
     if reference in task_names() or (colon and is_shipped(module)):
         return reference

@@ -6,7 +6,13 @@ import pytest
 
 from sim2real.envs.hopper import Hopper
 from sim2real.errors import UserError
-from sim2real.registry import gymnasium_ids, load_task, task_names
+from sim2real.registry import gymnasium_ids, load_task, task_names, trusted_task
+from sim2real.simulation.front_ends.foreign import find_foreign
+
+
+def trusted_policy(name):
+    return trusted_task(name, "config.yaml")
+
 
 SLIDER = Path(__file__).parent / "robots" / "slider.py"
 
@@ -16,6 +22,24 @@ def test_a_shipped_task_is_found_by_name_class_and_module():
         task = load_task(reference)
         assert isinstance(task, Hopper)
         assert task.reference == "hopper"
+
+
+@pytest.mark.parametrize("name", ["hopper", "hoper", "Hopper"])
+@pytest.mark.parametrize("use", [load_task, find_foreign, trusted_policy])
+def test_a_policy_in_place_of_a_task_is_refused_with_the_nearest_task(use, name):
+    match = f"^pretrained:{name} is a policy, not a task; did you mean 'hopper'\\?$"
+    with pytest.raises(UserError, match=match):
+        use(f"pretrained:{name}")
+
+
+def test_a_policy_of_no_near_name_is_refused_with_the_tasks():
+    with pytest.raises(UserError, match="pretrained:zz is a policy, not a task; allowed: ant, "):
+        load_task("pretrained:zz")
+
+
+def test_a_misspelt_task_has_a_suggestion():
+    with pytest.raises(UserError, match="unknown task 'hoper'; did you mean 'hopper'"):
+        load_task("hoper")
 
 
 def test_a_file_is_found_from_any_folder_and_imported_once(monkeypatch, tmp_path):

@@ -40,10 +40,8 @@ class Audit(Command):
         """Call `sim2real.audit`."""
         from sim2real.domains import default_domain
         from sim2real.evaluation.audit import audit
-        from sim2real.runs.pretrained import refuse_policy
         from sim2real.simulation.front_ends.foreign import find_foreign
 
-        refuse_policy(self.task)
         if find_foreign(self.task) is None:
             task: Any = named_task(self.task, self.task_options)
             domain = self.domain or default_domain(task)

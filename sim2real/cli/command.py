@@ -68,9 +68,9 @@ class RunCommand(Command):
 
     def loading(self) -> dict[str, Any]:
         """The arguments of `load_run` and `resume`."""
-        from sim2real.runs.pretrained import refuse_policy
+        from sim2real.registry import refuse_policy
 
-        refuse_policy(self.task or "")
+        refuse_policy(self.task)
         return {
             "task": self.task,
             "task_options": pairs(self.task_options),
@@ -99,7 +99,5 @@ class PolicyCommand(RunCommand):
 def named_task(reference: str, options: tuple[str, ...] = ()) -> Task:
     """The task that a command line names, with its NAME=VALUE options. Raises UserError."""
     from sim2real.registry import load_task
-    from sim2real.runs.pretrained import refuse_policy
 
-    refuse_policy(reference)
     return load_task(reference, **pairs(options))

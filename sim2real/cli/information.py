@@ -80,12 +80,13 @@ def _kinds() -> dict[str, list[str]]:
 
 def published(task: str | None = None) -> list[dict[str, Any]]:
     """The shipped policies, all or those of one task, with their returns; one row each."""
-    from sim2real.runs.pretrained import PREFIX, pretrained_names, read_card
+    from sim2real.registry import POLICY
+    from sim2real.runs.pretrained import pretrained_names, read_card
 
-    cards = {name: read_card(PREFIX + name) for name in pretrained_names()}
+    cards = {name: read_card(POLICY + name) for name in pretrained_names()}
     return [
         {
-            "policy": PREFIX + name,
+            "policy": POLICY + name,
             "trained_in": card["domain"],
             "steps": card["steps"],
             "returns": ", ".join(

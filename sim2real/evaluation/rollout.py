@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
@@ -24,6 +23,12 @@ from numpy.typing import NDArray
 from sim2real.config import MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, load_domain, named_apart
 from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.policy_checks import (
+    check_columns,
+    check_spaces,
+    check_weights,
+    require_contract,
+)
 from sim2real.evaluation.torch_settings import one_thread, reproducible
 from sim2real.evaluation.unstable import counted_returns
 from sim2real.files import write_text
@@ -99,6 +104,7 @@ def evaluate(
     num_envs: int | None = None,
     deterministic: bool = True,
     threads: int = 0,
+    accept_changes: bool = False,
 ) -> tuple[Row, ...]:
     """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
 
@@ -107,13 +113,16 @@ def evaluate(
 
     `task` may be a foreign environment, as for `make_vec_env`; its rows have no reward terms. With
     a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
-    processors). Raises UserError if the policy's spaces do not fit the task.
+    processors). Raises UserError if the policy's spaces do not fit the task, and if the policy of a
+    run means something else by its observations and actions than `task`, unless `accept_changes`.
     """
     whole_number("episodes", episodes, 1, MOST_EPISODES)
     whole_number("seed", seed, 0, 2**63 - 1)
     if num_envs is not None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
     subject = find_foreign(task) or load_task(cast(str | Task, task))
+    if isinstance(subject, Task):
+        require_contract(policy, subject, accept_changes)
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     rows: list[Row] = []
     for domain in named_apart([(given, _load_domain(subject, given)) for given in several]):
@@ -205,8 +214,8 @@ def _worlds(
     actions = choice_of(policy)
     env = WorkerVecEnv(subject, domain, size, seed, threads, actions=actions)
     with contextlib.closing(env):
-        _check_spaces(policy, env, subject.name)
-        _check_weights(policy)
+        check_spaces(policy, env, subject.name)
+        check_weights(policy)
         yield env
 
 
@@ -311,32 +320,10 @@ def simulation_for(
     actions = choice_of(policy)
     simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions)
     if privileged:
-        _check_columns(terms, simulation)
-    _check_spaces(policy, simulation, task.name)
-    _check_weights(policy)
+        check_columns(terms, simulation)
+    check_spaces(policy, simulation, task.name)
+    check_weights(policy)
     return simulation
-
-
-def _check_weights(policy: Policy) -> None:
-    """UserError for a policy of Torch, or of SB3, with weights that are not finite."""
-    module: Any = getattr(policy, "policy", policy)
-    tensors = module.state_dict() if hasattr(module, "state_dict") else {}
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(f"the policy's {name} has numbers that are not finite")
-
-
-def _check_columns(terms: Sequence[ObservationTerm], simulation: Simulation) -> None:
-    """UserError unless a policy that acts on what is privileged finds the same here."""
-    wanted = [label for term in terms for label in term.labels]
-    given = [label for term in simulation.observation_terms for label in term.labels]
-    if wanted != given:
-        differ = ", ".join(sorted(set(wanted) ^ set(given))) or "their order"
-        raise UserError(
-            f"the policy acts on privileged observations; those in domain "
-            f"{simulation.domain.name!r} differ from them: {differ}; "
-            "allowed: domains that draw what it was trained with"
-        )
 
 
 def _rows_of(observation: Any, rows: IntArray) -> Any:
@@ -344,30 +331,6 @@ def _rows_of(observation: Any, rows: IntArray) -> Any:
     if isinstance(observation, dict):
         return {name: part[rows] for name, part in observation.items()}
     return observation[rows]
-
-
-def _check_spaces(policy: Policy, worlds: Simulation | WorkerVecEnv, name: str) -> None:
-    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's.
-
-    A policy that tells which terms it acts on may have been trained with more.
-    """
-    acting: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
-    for kind in ("observation_space", "action_space"):
-        given = _shape(getattr(policy, kind, None))
-        if acting and kind == "observation_space":
-            given = (sum(term.size for term in acting),)
-        expected = _shape(getattr(worlds, kind))
-        if given is not None and given != expected:
-            raise UserError(
-                f"the policy's {kind} has the shape {given}, but task {name!r} has {expected}"
-            )
-
-
-def _shape(space: Any) -> Any:
-    """The shape of a space, or of each part of a Dict; None where it has none."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {name: part.shape for name, part in space.spaces.items()}
-    return getattr(space, "shape", None)
 
 
 def _index(episode: Episode) -> int:

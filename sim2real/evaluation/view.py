@@ -22,6 +22,7 @@ from sim2real.evaluation.clips import (
     words,
     write_clip,
 )
+from sim2real.evaluation.policy_checks import require_contract
 from sim2real.evaluation.rollout import Policy, simulation_for
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
@@ -45,13 +46,15 @@ def view(
     seconds: float = 20.0,
     size: tuple[int, int] = (640, 480),
     out: Path | str | None = None,
+    accept_changes: bool = False,
 ) -> Path | None:
     """Show the first `episodes` of `seed` in each domain, each for `seconds` at most.
 
     With `out`, a .gif or .mp4, they are written there, `size` (width, height) in pixels, domains
     side by side. Without it they run in MuJoCo's viewer, one domain after the other. They are the
     episodes that `evaluate` runs. Returns what was written.
-    Raises UserError where there is no OpenGL, no screen, or `out` is of another kind.
+    Raises UserError where there is no OpenGL, no screen, or `out` is of another kind, and if the
+    policy does not fit `task` (see `evaluate`, for `accept_changes` too).
     """
     whole_number("episodes", episodes, 1, MOST_EPISODES)
     whole_number("seed", seed, 0, 2**63 - 1)
@@ -60,6 +63,7 @@ def view(
     if not 0 < seconds <= MOST_SECONDS:
         raise UserError(f"seconds is {seconds:g}; allowed: more than 0, up to {MOST_SECONDS:,}")
     loaded = load_task(task)
+    require_contract(policy, loaded, accept_changes)
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     worlds = [
         simulation_for(policy, loaded, load_domain(loaded, domain), seed=seed, threads=1)

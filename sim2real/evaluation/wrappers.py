@@ -93,6 +93,8 @@ class GapCallback(BaseCallback):
     Logs gap/source_return, gap/target_return and gap/gap, which TensorBoard shows; with `run`
     writes every point, with the gap's 95 % interval, to <run>/report/gap.json. The evaluations
     run beside the training, in simulations of their own, on the same episodes each time.
+    Raises UserError, before the first step, where the policy is that of a run that does not fit
+    `task` (see `evaluate`, for `accept_changes` too).
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class GapCallback(BaseCallback):
         episodes: int = 20,
         seed: int = 0,
         run: Path | str | None = None,
+        accept_changes: bool = False,
     ) -> None:
         super().__init__()
         if every < 1:
@@ -112,6 +115,7 @@ class GapCallback(BaseCallback):
         self._task = load_task(task)
         self._domains = [load_domain(self._task, domain) for domain in (source, target)]
         self._every, self._episodes, self._seed = every, episodes, seed
+        self._accept_changes = accept_changes
         self._file = None if run is None else Path(run) / "report" / "gap.json"
         self.points: list[GapPoint] = []
         """What was measured so far."""
@@ -155,6 +159,7 @@ class GapCallback(BaseCallback):
                     domain,
                     episodes=self._episodes,
                     seed=self._seed,
+                    accept_changes=self._accept_changes,
                 )
             )
             for domain in self._domains

@@ -9,9 +9,10 @@ from __future__ import annotations
 import collections
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from weakref import WeakSet
 
 import numpy as np
 from gymnasium import spaces
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim2real.config import Config, parse
+from sim2real.domains import Domain
 from sim2real.domains.digest import model_digest
 from sim2real.errors import ChangedError, UserError
 from sim2real.files import read_json
@@ -191,6 +193,11 @@ class Contract:
             tuple(term["name"] for term in terms if term["commanded"]) if known else None,
         )
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many numbers the policy sees and gives."""
+        return sum(term.size for term in self.observations), len(self.action_low)
+
 
 def _row(values: ArrayLike) -> tuple[float, ...]:
     return tuple(float(value) for value in np.ravel(values))
@@ -280,15 +287,22 @@ def _actions(contract: Contract) -> str:
     return ranges if len(bounds) == 1 else f"{ranges} ({contract.action_low})"
 
 
-def require_fit(differences: Iterable[Difference]) -> None:
-    """Raise UserError naming every line that keeps the policy from running in the target."""
-    wrong = [line for line in differences if not line.fits]
-    if wrong:
-        what = "; ".join(
-            f"{line.item} is {line.source} in the source, {line.target} in the target"
-            for line in wrong
-        )
-        raise UserError(f"the run does not fit the target: {what}; allowed: the same spaces")
+def require_fit(source: Contract, target: Contract, accept: bool = False) -> None:
+    """Refuse a target that means something else to the policy than the source, with a table.
+
+    Another control step is allowed. With `accept`, so is all that leaves the number of
+    observations and of actions as it is. Raises UserError that names what differs.
+    """
+    wrong = [line for line in compare(source, target) if not line.fits]
+    if not wrong:
+        return
+    print_differences(wrong, "the source and the target")
+    same_sizes = source.sizes == target.sizes
+    if same_sizes and accept:
+        return
+    words = _in_words(wrong, "in the source", "in the target")
+    what = f"the run does not fit the target: {words}; allowed: the same spaces"
+    raise ChangedError(what) if same_sizes else UserError(what)
 
 
 def require_unchanged(
@@ -302,14 +316,50 @@ def require_unchanged(
     sides = Contract.of(before), contract_of(simulation)
     lines = [line for line in compare(*sides) if not line.same]
     if lines:
-        table = contract_table(lines, f"{path} and its task", ("in the run", "now"))
-        Console(stderr=True).print(table)
+        print_differences(lines, f"{path} and its task", ("in the run", "now"))
         if accept:
             return
-        words = [f"{one.item} is {one.source} in the run, {one.target} now" for one in lines]
-        raise ChangedError(f"{path}: the task has changed: {'; '.join(words)}")
+        words = _in_words(lines, "in the run", "now")
+        raise ChangedError(f"{path}: the task has changed: {words}")
     if not accept:
         warn_of_changes(path, before, simulation.task)
+
+
+@dataclass(frozen=True, eq=False)
+class RunContract:
+    """What a run's policy carries: its contract, to compare with each task in which it acts."""
+
+    path: Path
+    """The folder of the run."""
+    task_info: Mapping[str, Any]
+    """The content of its task.json."""
+    privileged: bool
+    """Whether its observations have the privileged terms."""
+    domain: Domain | None
+    """The domain in which a task describes itself as it did for the run."""
+    accept_changes: bool = False
+    """Whether differences were accepted when the run was loaded."""
+    _compared: WeakSet[Task] = field(default_factory=WeakSet, repr=False)
+
+    def require(self, task: Task, accept: bool = False) -> None:
+        """As `require_unchanged`, once for each `task`."""
+        if task not in self._compared:
+            simulation = Simulation(task, self.domain, threads=1, privileged=self.privileged)
+            accepted = accept or self.accept_changes
+            require_unchanged(self.path, self.task_info, simulation, accepted)
+            simulation.close()
+            self._compared.add(task)
+
+
+def print_differences(
+    lines: Sequence[Difference], title: str, sides: Sequence[str] = SIDES
+) -> None:
+    """Print what differs in a table on standard error."""
+    Console(stderr=True).print(contract_table(lines, title, sides))
+
+
+def _in_words(lines: Iterable[Difference], left: str, right: str) -> str:
+    return "; ".join(f"{one.item} is {one.source} {left}, {one.target} {right}" for one in lines)
 
 
 def warn_of_changes(path: Path, before: Mapping[str, Any], task: Task) -> None:
@@ -318,8 +368,8 @@ def warn_of_changes(path: Path, before: Mapping[str, Any], task: Task) -> None:
     changed = [word for key, word in HASHES.items() if _differ(before.get(key), now.get(key))]
     if changed:
         warnings.warn(
-            f"{path}: {' and '.join(changed)} of the task changed since the run was made; what the "
-            "policy sees and does is the same",
+            f"{path}: {' and '.join(changed)} of the task changed since the run was made; its "
+            "observations and actions fit",
             stacklevel=3,
         )
 

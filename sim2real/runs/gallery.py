@@ -8,8 +8,9 @@ from sim2real.errors import UserError
 from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, grid, short_clip
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import write_bytes
+from sim2real.registry import POLICY
 from sim2real.runs.load import load_run
-from sim2real.runs.pretrained import PREFIX, pretrained_names
+from sim2real.runs.pretrained import pretrained_names
 from sim2real.simulation.rendering import RenderingUnavailable
 
 SIZE = (192, 144)
@@ -26,7 +27,7 @@ def gallery(out: Path | str, columns: int = 5, frames: int = 30) -> Path:
         raise UserError("there are no pretrained policies to show")
     clips = []
     for name in pretrained_names():
-        run = load_run(PREFIX + name)
+        run = load_run(POLICY + name)
         simulation = simulation_for(run.policy, run.task, run.domain, seed=SHORT_SEED, threads=1)
         try:
             clips.append(short_clip(run.policy, simulation, SIZE, frames, name))

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sim2real.errors import UserError, unknown
+from sim2real.errors import unknown
 from sim2real.files import read_json
+from sim2real.registry import POLICY
 
 FOLDER = Path(__file__).resolve().parents[1] / "policies" / "pretrained"
-PREFIX = "pretrained:"
 CARD = "card.json"
 
 
@@ -27,25 +27,18 @@ def find_run(reference: Path | str) -> Path:
     Raises UserError for `pretrained:` and a name that is not there.
     """
     text = str(reference)
-    if not text.startswith(PREFIX):
+    if not text.startswith(POLICY):
         return Path(reference)
-    names = [f"{PREFIX}{name}" for name in pretrained_names()]
+    names = [f"{POLICY}{name}" for name in pretrained_names()]
     if text not in names:
         raise unknown("policy", text, names)
-    return FOLDER / text.removeprefix(PREFIX)
-
-
-def refuse_policy(reference: str) -> None:
-    """UserError for a `pretrained:` name where a task is needed; it names the policy's task."""
-    if reference.startswith(PREFIX):
-        task = read_card(reference)["task"]
-        raise UserError(f"{reference} is a policy, not a task; did you mean {task!r}?")
+    return FOLDER / text.removeprefix(POLICY)
 
 
 def reference_of(path: Path) -> str:
     """How a run is found again: `pretrained:hopper`, or the absolute path of its folder."""
     path = path.resolve()
-    return f"{PREFIX}{path.name}" if path.parent == FOLDER.resolve() else str(path)
+    return f"{POLICY}{path.name}" if path.parent == FOLDER.resolve() else str(path)
 
 
 def is_published(path: Path) -> bool:

@@ -33,10 +33,10 @@ from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import require_answers
 from sim2real.runs.checkpoint import Checkpoint
 from sim2real.runs.contract import (
+    RunContract,
     describe_task,
     map_of,
     read_task_info,
-    require_unchanged,
     spaces_of,
     terms_of,
 )
@@ -142,18 +142,19 @@ class RunFolder:
         """The task.
 
         Raises UserError, before anything is imported, if it is code that the user neither named
-        nor made or accepted before; and if it is not what it was (see `require_unchanged`).
+        nor made or accepted before; and if it is not what it was (see `RunContract`).
         """
         task = self._load_task()
-        accept_changes = self.loading.accept_changes
-        require_unchanged(self.path, self.task_info, self._simulation(task), accept_changes)
+        self.contract.require(task)
         return task
 
-    def _simulation(self, task: Task) -> Simulation:
-        """A world of the task in which it describes itself as it did when the run was made."""
+    @cached_property
+    def contract(self) -> RunContract:
+        """The contract of the policy, compared with each task in which the policy acts."""
         privileged = self.config.parsed_recipe().needs_privileged
         domain = self.domain if privileged or self.domain.model else None
-        return Simulation(task, domain, threads=1, privileged=privileged)
+        accepted = self.loading.accept_changes
+        return RunContract(self.path, self.task_info, privileged, domain, accepted)
 
     def _load_task(self) -> Task:
         given = self.loading.task
@@ -235,6 +236,7 @@ class Run(RunFolder):
             require_answers(algorithm.policy, state.get("answers"), str(self.path))
         freeze_tensors(algorithm.policy, self.config.frozen)
         algorithm.policy.action_map = map_of(self.task_info)  # type: ignore[assignment]
+        algorithm.policy.run_contract = self.contract  # type: ignore[assignment]
         algorithm.policy.set_training_mode(False)
         return algorithm
 

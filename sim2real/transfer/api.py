@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def transfer(
     pictures_every: int = 0,
     task: str | Task | None = None,
     progress: bool = True,
+    accept_changes: bool = False,
 ) -> Run:
     """Move a run's policy into `domain`, using at most `budget` control steps of it.
 
@@ -79,17 +81,16 @@ def transfer(
     tensor in report/manifest.json. `pictures_every` are control steps between two animated
     pictures of the policy in the target (0 for none). `task` is the task of the target, by
     default the run's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
+    `accept_changes` as in `load_run`.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
     `resume(out)` goes on.
     """
-    source = run if isinstance(run, Run) else _load(run, task)
+    source = _source(run, task, accept_changes)
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     loaded = source.task if task is None else load_task(task)
-    if task is not None and loaded.name == source.task_info.get("name"):
-        warn_of_changes(source.path, source.task_info, loaded)
     target = load_domain(loaded, domain)
     allowance = Budget(budget)
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
@@ -117,6 +118,8 @@ def transfer(
     }
     config = parse(RunConfig, asked, "transfer")
     session = _Session(config, chosen, recipe, normalized(source), loaded, target)
+    if task is not None and loaded.name == source.task_info.get("name"):
+        warn_of_changes(source.path, source.task_info, loaded)
 
     def create(rows: Sequence[Row]) -> None:
         manifest = Manifest(chosen.name, session.differences, tuple(rows))
@@ -138,9 +141,13 @@ def transfer(
     return load_run(folder, task=loaded)
 
 
-def _load(run: Path | str, task: str | Task | None) -> Run:
+def _source(run: Run | Path | str, task: str | Task | None, accept_changes: bool) -> Run:
     """The run, or the policy of a zip, which acts in the task of the target."""
-    return load_run(run, task=task) if str(run).endswith(".zip") else load_run(run)
+    if not isinstance(run, Run):
+        run = load_run(run, task=task) if str(run).endswith(".zip") else load_run(run)
+    if not accept_changes:
+        return run
+    return replace(run, loading=replace(run.loading, accept_changes=True))
 
 
 def distill(
@@ -222,8 +229,8 @@ class _Session:
                 "distill it, or show them with the option recipe: {privileged_actor: true}"
             )
         source_contract = Contract.of(source.task_info, acts_on_all)
+        require_fit(source_contract, self.target.contract, source.loading.accept_changes)
         self.differences = compare(source_contract, self.target.contract)
-        require_fit(self.differences)
 
     def adapt(self, path: Path, create: Callable[[Sequence[Row]], None], progress: bool) -> None:
         """Run the method to its end, or until Ctrl-C; writes what was used either way.

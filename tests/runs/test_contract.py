@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -13,16 +14,20 @@ import numpy as np
 import pytest
 
 from sim2real import cli
-from sim2real.errors import UserError
+from sim2real.errors import ChangedError, UserError
 from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.view import view
+from sim2real.evaluation.wrappers import GapCallback
 from sim2real.files import read_json
 from sim2real.learning.pretrain import pretrain
+from sim2real.registry import load_task
 from sim2real.runs.contract import read_task_info
 from sim2real.runs.load import load_run
 from sim2real.runs.pretrained import find_run, pretrained_names
 from sim2real.runs.publish import publish
 from sim2real.runs.run import seal
-from sim2real.transfer.api import transfer
+from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.resume import resume
 from tests.mutations.cases import sign
 
@@ -101,6 +106,58 @@ def test_a_task_that_means_something_else_is_refused(
     assert "now" in table
     if change != "size":
         assert cli.main(f"{words} --accept-changes".split()) == 0
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_policy_alone_carries_its_contract(
+    change: str, robot: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = load_run(run).policy
+    old, new, message = CHANGES[change]
+    robot.write_text(ROBOT.replace(old, new))
+    now, once = load_task(str(robot)), {"episodes": 1}
+    calls: list[Callable[[], Any]] = [
+        lambda: evaluate(policy, now, "nominal", **once),
+        lambda: evaluate(load_run(run).algorithm, now, "nominal", **once),
+        lambda: view(policy, now, "nominal", seconds=0.1, out="film.gif"),
+    ]
+    for call in calls:
+        with pytest.raises(UserError, match=re.escape(message)):
+            call()
+        assert "in the run" in capsys.readouterr().err
+    if change != "size":
+        assert len(evaluate(policy, now, "nominal", **once, accept_changes=True)) == 1
+        accepted = load_run(run, accept_changes=True).policy
+        assert len(evaluate(accepted, now, "nominal", **once)) == 1
+
+
+def test_the_gap_of_a_policy_of_another_contract_is_refused(robot: Path, run: Path) -> None:
+    old, new, message = CHANGES["order"]
+    algorithm = load_run(run).algorithm
+    robot.write_text(ROBOT.replace(old, new))
+    now = load_task(str(robot))
+    for accept in (False, True):
+        algorithm.set_env(make_vec_env(now, num_envs=algorithm.n_envs or 4), force_reset=True)
+        gap = GapCallback(now, "nominal", "nominal", 64, episodes=3, accept_changes=accept)
+        refuses = contextlib.nullcontext() if accept else pytest.raises(UserError, match=message)
+        with refuses:
+            algorithm.learn(64, callback=gap)
+        assert bool(gap.points) is accept
+
+
+@pytest.mark.parametrize("move", [transfer, distill], ids=["transfer", "distill"])
+def test_python_shows_the_table_too(
+    move: Any, robot: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, _ = CHANGES["order"]
+    robot.write_text(ROBOT.replace(old, new))
+    asked: dict[str, Any] = {"task": str(robot), "budget": 64, "out": tmp_path / "m", **SMALL}
+    with pytest.raises(ChangedError, match=r"observation order is .*accept_changes=True"):
+        move(run, "nominal", **asked)
+    table = capsys.readouterr().err
+    assert re.search(r"observation order +│ slider hinge velocity +│ hinge slider vel", table)
+    with pytest.warns(UserWarning, match="the code of the task changed"):
+        assert move(run, "nominal", accept_changes=True, **asked).step == 64
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -29,7 +29,7 @@ from sim2real.domains import Domain, Subject, load_domains
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, unknown
-from sim2real.registry import task_names
+from sim2real.registry import refuse_policy, task_names
 from sim2real.task import Array, ObservationTerm, Task
 
 _PLUGINS = ("gymnasium_robotics",)  # registers its ids when it is imported
@@ -77,6 +77,7 @@ def find_foreign(reference: Any) -> ForeignEnv | None:
         return ForeignEnv(reference.id, spec=reference)
     if callable(reference):
         return _of_function(reference)
+    refuse_policy(reference)
     name = str(reference)
     if name in task_names() or name.endswith(".py"):
         return None
