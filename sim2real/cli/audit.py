@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import Command, Pairs, named_task
+from sim2real.cli.command import Command, Pairs, accept_domains, named_task
 from sim2real.cli.output import Outcome, can_write, table
 from sim2real.files import unused
 
@@ -31,6 +31,8 @@ class Audit(Command):
     task without it."""
     task_options: Pairs = ()
     """Options of the task."""
+    trust_code: bool = False
+    """Accept and import the Python code that the file of the domain names."""
     waive: tuple[str, ...] = ()
     """Parameters whose errors are ignored."""
     out: Path | None = None
@@ -44,6 +46,7 @@ class Audit(Command):
 
         if find_foreign(self.task) is None:
             task: Any = named_task(self.task, self.task_options)
+            accept_domains(task, [self.domain], self.trust_code)
             domain = self.domain or default_domain(task)
         else:
             task, domain = self.task, self.domain or "randomized"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import Command, Pairs, named_task
+from sim2real.cli.command import Command, Pairs, accept_domains, named_task
 from sim2real.cli.output import Outcome, table
 from sim2real.errors import UserError
 
@@ -33,7 +33,7 @@ class Check(Command):
     task_options: Pairs = ()
     """Options of the task."""
     trust_code: bool = False
-    """Accept and import the Python code that a study names."""
+    """Accept and import the Python code that a study or a file of domains names."""
 
     def run(self) -> Outcome:
         """Run the checks of the kind of the file."""
@@ -99,6 +99,7 @@ class Check(Command):
         from sim2real.simulation import Simulation
 
         task = named_task(self.task or self._beside(), self.task_options)
+        accept_domains(task, [f"{Path(self.file)}:{name}" for name in names], self.trust_code)
         for name in names:
             reference = f"{Path(self.file)}:{name}"
 

@@ -62,7 +62,7 @@ class RunCommand(Command):
     task_options: Pairs = ()
     """Options of the task, in addition to those of the run."""
     trust_code: bool = False
-    """Accept and import the Python code that the run names."""
+    """Accept and import the Python code that the run, or the file of a domain, names."""
     accept_changes: bool = False
     """Continue although the task or the run's files changed since the run was made."""
 
@@ -94,6 +94,14 @@ class PolicyCommand(RunCommand):
 
         foreign: dict[str, Any] = {"algorithm": self.algorithm, "normalization": self.normalization}
         return load_run(source, **foreign, **self.loading())
+
+
+def accept_domains(task: str | Task, domains: Sequence[str | None], trust_code: bool) -> None:
+    """With `trust_code`, accept the Python code that the files of `domains` name."""
+    from sim2real.domains import load_domain
+
+    for domain in domains if trust_code else ():
+        load_domain(task, domain, trust_code=True)
 
 
 def named_task(reference: str, options: tuple[str, ...] = ()) -> Task:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import PolicyCommand
+from sim2real.cli.command import PolicyCommand, accept_domains
 from sim2real.cli.output import Outcome, can_write, table
 from sim2real.files import require_writable, unused
 
@@ -45,6 +45,7 @@ class Evaluate(PolicyCommand):
         from sim2real.evaluation.summary import summaries
 
         run = self.load(self.policy)
+        accept_domains(run.task, self.domains, self.trust_code)
         folder = self.out or run.results / "report"
         kept = can_write(folder)
         rows = evaluate(
@@ -101,6 +102,7 @@ class View(PolicyCommand):
         from sim2real.simulation.front_ends.screen import has_screen
 
         run = self.load(self.policy)
+        accept_domains(run.task, self.domains, self.trust_code)
         out = self.out
         if out is None and not has_screen():
             (out,) = unused(run.results / "report", "view.mp4")
@@ -142,8 +144,10 @@ class Publish(PolicyCommand):
         from sim2real.runs.pretrained import read_card
         from sim2real.runs.publish import publish
 
+        source = self.load(self.source)
+        accept_domains(source.task, self.domains, self.trust_code)
         folder = publish(
-            self.load(self.source),
+            source,
             self.out,
             domains=self.domains or None,
             episodes=self.episodes,

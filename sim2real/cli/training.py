@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import Command, Pairs, PolicyCommand, RunCommand, named_task, pairs
+from sim2real.cli.command import (
+    Command,
+    Pairs,
+    PolicyCommand,
+    RunCommand,
+    accept_domains,
+    named_task,
+    pairs,
+)
 from sim2real.cli.output import Outcome, table
 
 if TYPE_CHECKING:
@@ -55,6 +63,8 @@ class Pretrain(Training):
     """Options of the task."""
     checkpoint_every: int | None = None
     """Control steps between checkpoints; the last step always makes one."""
+    trust_code: bool = False
+    """Accept and import the Python code that the files of the domains name."""
     target: str | None = None
     """A domain to show in the animations beside the source."""
     randomization: str = "uniform"
@@ -69,8 +79,10 @@ class Pretrain(Training):
         """Call `sim2real.pretrain`."""
         from sim2real.learning.pretrain import pretrain
 
+        task = named_task(self.task, self.task_options)
+        accept_domains(task, [self.domain, self.target], self.trust_code)
         run = pretrain(
-            named_task(self.task, self.task_options),
+            task,
             self.domain,
             algorithm=self.algorithm,
             steps=self.steps,
@@ -101,8 +113,10 @@ class Transfer(Training, PolicyCommand):
         """Call `sim2real.transfer`."""
         from sim2real.transfer.api import transfer
 
+        source = self.load(self.source)
+        accept_domains(source.task, [self.domain], self.trust_code)
         run = transfer(
-            self.load(self.source),
+            source,
             self.domain,
             method=self.method,
             budget=self.budget,
@@ -131,6 +145,7 @@ class Distill(Training, PolicyCommand):
         from sim2real.transfer.api import distill
 
         teacher = self.load(self.teacher)
+        accept_domains(teacher.task, [self.domain], self.trust_code)
         run = distill(
             teacher,
             self.domain or default_domain(teacher.task),

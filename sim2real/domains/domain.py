@@ -12,8 +12,11 @@ from sim2real.domains.distributions.distribution import Constant, DistributionFi
 from sim2real.domains.entries.actuation import Actuation
 from sim2real.domains.entries.disturbances import IMPULSES, Disturbance
 from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.own import reference_of, replaced
 from sim2real.domains.entries.sensing import Sensing
+from sim2real.domains.entries.stage import Stage
 from sim2real.domains.models.name_mapping import NameMapping
+from sim2real.sources import source_of
 
 
 class Domain(Config):
@@ -47,6 +50,14 @@ class Domain(Config):
             raise ValueError("a mapping needs a model of the domain's own")
         return self
 
+    @model_validator(mode="after")
+    def _own_kinds_differ(self) -> Domain:
+        kinds = {kind.name: kind for kind in self.own_kinds}
+        for kind in self.own_kinds:
+            if kinds[kind.name] is not kind:
+                raise ValueError(f"two kinds of one name, {kind.name!r}; rename one of them")
+        return self
+
     def __repr__(self) -> str:
         sections = ("dynamics", "actuation", "sensing", "disturbances", "correlated")
         counts = [f"{name}={len(getattr(self, name))}" for name in sections if getattr(self, name)]
@@ -72,6 +83,18 @@ class Domain(Config):
         """The plain data of the YAML form, without the name."""
         data = self.model_dump(exclude={"name"}, exclude_defaults=True, mode="json")
         return {key: value for key, value in data.items() if value}
+
+    def digested(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """Its `plain` data with the digest of the code of each own kind in place of its path."""
+        sources = {reference_of(kind): source_of(kind) for kind in self.own_kinds}
+        digests = {place: f"{one.digest}:{one.name}" for place, one in sources.items() if one}
+        return replaced(plain, digests.__getitem__)
+
+    @property
+    def own_kinds(self) -> tuple[type[Stage], ...]:
+        """The kinds of entries that are defined in files of the user's own."""
+        entries = (*self.actuation, *self.sensing)
+        return tuple(one.own.stage for one in entries if one.own is not None)
 
     @property
     def is_constant(self) -> bool:

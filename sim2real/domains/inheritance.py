@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sim2real.domains.entries.own import absolute, replaced
 from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml, user_path
@@ -79,7 +80,8 @@ def _joined(base: Data, own: Data) -> Data:
 
 
 def _placed(entry: Data, path: Path) -> Data:
-    """The data with the path of its model made absolute."""
+    """The data with the paths of its model and of its own kinds made absolute."""
+    entry = replaced(entry, lambda kind: absolute(kind, path.parent))
     model = entry.get("model")
     if not isinstance(model, str) or is_menagerie(model):
         return entry

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from sim2real.config import parse
 from sim2real.domains.domain import Domain
+from sim2real.domains.entries.own import replaced, trusted_kind
 from sim2real.domains.inheritance import read_file, resolve
 from sim2real.domains.presets import is_preset, load_preset, preset_names
 from sim2real.errors import UserError, unknown
@@ -18,31 +19,42 @@ from sim2real.registry import load_task
 from sim2real.task import Task
 
 
-def load_domains(path: Path | str) -> dict[str, Domain]:
+def load_domains(path: Path | str, trust_code: bool = False) -> dict[str, Domain]:
     """Every domain of a YAML file, by name, with what it extends.
 
-    Raises UserError, which tells key, value and what is allowed.
+    Kinds of entries that it names by the path of a Python file are imported if the user made or
+    accepted that code before, or accepts it here by `trust_code`.
+    Raises UserError with key, value and what is allowed, and for code that is not trusted.
     """
     path = user_path(path).resolve()
     data = read_file(path)
-    return {name: _domain(path, name, data) for name in data}
+    return {name: _domain(path, name, data, trust_code) for name in data}
 
 
-def _domain(path: Path, name: str, file: dict[str, dict[str, Any]]) -> Domain:
-    resolved = resolve(path, name, {path: file})
-    return parse(Domain, {**resolved, "name": name}, f"{path}: {name}")
+def _domain(path: Path, name: str, file: dict[str, dict[str, Any]], trust_code: bool) -> Domain:
+    where, resolved = f"{path}: {name}", resolve(path, name, {path: file})
+    resolved = replaced(resolved, lambda kind: trusted_kind(kind, where, trust_code))
+    return parse(Domain, {**resolved, "name": name}, where)
 
 
-def dump_domains(domains: dict[str, Domain]) -> str:
-    """The YAML that `load_domains` reads back as `domains`."""
-    data = {name: domain.plain() for name, domain in domains.items()}
+def dump_domains(domains: Mapping[str, Domain], places: Mapping[str, str] | None = None) -> str:
+    """The YAML that `load_domains` reads back as `domains`.
+
+    `places` replace the paths of models and own kinds, such as those of copies in a run.
+    """
+    found = places or {}
+    data = {}
+    for name, domain in domains.items():
+        plain = replaced(domain.plain(), lambda kind: found.get(kind, kind))
+        model = {"model": found.get(domain.model, domain.model)} if domain.model else {}
+        data[name] = plain | model
     return dump_yaml(data)
 
 
-def task_domains(task: Task) -> dict[str, Domain]:
+def task_domains(task: Task, trust_code: bool = False) -> dict[str, Domain]:
     """The domains beside the task's file; `nominal`, the model as it is, is always there."""
     file = task.file.with_suffix(".yaml")
-    found = load_domains(file) if file.is_file() else {}
+    found = load_domains(file, trust_code) if file.is_file() else {}
     return {"nominal": Domain(name="nominal", about="The model as it is.")} | found
 
 
@@ -62,11 +74,13 @@ def preset_domains(task: str | Task) -> dict[str, Domain]:
     return {name: load_preset(loaded, name) for name in preset_names(loaded)}
 
 
-def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
+def load_domain(
+    task: str | Task, domain: str | Domain | None = None, trust_code: bool = False
+) -> Domain:
     """The domain that `domain` names for `task`.
 
     None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere;
-    Names such as "rwrl:easy" are presets.
+    names such as "rwrl:easy" are presets. `trust_code` accepts the Python code that its file names.
     Raises UserError if it is not there or its file is not valid.
     """
     if isinstance(domain, Domain):
@@ -74,12 +88,12 @@ def load_domain(task: str | Task, domain: str | Domain | None = None) -> Domain:
     loaded = load_task(task)
     if domain is not None and ".yaml:" in domain:
         stem, _, name = domain.partition(".yaml:")
-        domains, where = load_domains(user_path(f"{stem}.yaml")), f" in {stem}.yaml"
+        domains, where = load_domains(f"{stem}.yaml", trust_code), f" in {stem}.yaml"
     elif domain is not None and is_preset(domain):
         return load_preset(loaded, domain)
     else:
         name = domain or "nominal"
-        domains, where = task_domains(loaded), f" of task {loaded.name!r}"
+        domains, where = task_domains(loaded, trust_code), f" of task {loaded.name!r}"
     if name not in domains:
         presets = preset_names(loaded) if ":" in name else []
         error = unknown(f"domain{where}", name, [*domains, *presets])

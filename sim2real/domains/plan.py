@@ -14,12 +14,12 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from sim2real.domains.binding.bound_forces import Force, Push, SpeedLimit
-from sim2real.domains.binding.effects import Effect
 from sim2real.domains.binding.variants import Pool
 from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Distribution, Uniform
 from sim2real.domains.entries.course import Changing
 from sim2real.domains.entries.keyframe import Keyframe
+from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
 from sim2real.task import Array, IntArray

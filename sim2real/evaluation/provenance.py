@@ -36,9 +36,10 @@ def content(task: Task, domain: Domain, code: Iterable[str | type] = (), **detai
     place where they lie; the domain with its parameters, not with its name. `code` are modules and
     classes that make the result; each counts with all of this library that it imports.
     """
+    plain = domain.model_dump(mode="json", exclude={"name", "about", "model"})
     found = {
         "task": task_digest(task),
-        "domain": domain.model_dump(mode="json", exclude={"name", "about", "model"}),
+        "domain": domain.digested(plain),
         "versions": {name: _version(name) for name in VERSIONS},
         "code": code_digest(*map(_file_of, code)),
         "details": details,

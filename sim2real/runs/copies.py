@@ -1,7 +1,7 @@
 """A run's own copies of what it is made of, so that it can be moved.
 
-files/       code of the user's task and method, models with meshes and textures, domain files,
-             placed to each other as they were
+files/       code of the user's task, method and own kinds, models with meshes and textures, domain
+             files, placed to each other as they were
 files.json   which of them is the task, its model and the method, and their size
 """
 
@@ -21,6 +21,7 @@ from pydantic import Field
 from sim2real import files
 from sim2real.config import Config, parse
 from sim2real.domains import Domain
+from sim2real.domains.entries.own import own_sources, reference_of
 from sim2real.domains.inheritance import read_file
 from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.errors import UserError
@@ -56,17 +57,8 @@ class Copies:
 
     contents: Mapping[Path, bytes]
     index: Index
-    models: Mapping[str, str]
-    """Model of a domain -> its path within the run."""
-
-    def domains(self, domains: Mapping[str, Domain]) -> dict[str, Domain]:
-        """The domains with the copies of their models."""
-        return {
-            name: domain.model_copy(update={"model": self.models.get(str(domain.model))})
-            if str(domain.model) in self.models
-            else domain
-            for name, domain in domains.items()
-        }
+    places: Mapping[str, str]
+    """Model or own kind of a domain -> its path within the run."""
 
     def write(self, folder: Path) -> None:
         """Write files/ and files.json into the folder of a run; nothing if there is no file."""
@@ -81,7 +73,8 @@ class Copies:
 def copies_of(task: Task, methods: Sequence[type], domains: Sequence[Domain]) -> Copies:
     """What belongs into a run; with a warning and without files if it is more than MOST_BYTES."""
     own = source_of(type(task))
-    sources = [own, *(source_of(method) for method in methods)]
+    kinds = [kind for domain in domains for kind in domain.own_kinds]
+    sources = [own, *(source_of(one) for one in (*methods, *kinds))]
     contents: dict[Path, bytes] = {}
     for source in filter(None, sources):
         contents |= {source.root / path: data for path, data in source.files.items()}
@@ -107,11 +100,13 @@ def copies_of(task: Task, methods: Sequence[type], domains: Sequence[Domain]) ->
     index = Index(
         task=found[0],
         model=_within(model, root) if model in contents else None,
-        method=next(iter(found[1:]), None),
+        method=found[1] if methods else None,
         count=len(contents),
         bytes=size,
     )
     places = {str(one): _within(one.resolve(), root) for one in models if one.resolve() in contents}
+    named = {reference_of(kind): found[-index] for index, kind in enumerate(reversed(kinds), 1)}
+    places |= {reference: place for reference, place in named.items() if place}
     return Copies(contents, index, places)
 
 
@@ -194,6 +189,8 @@ def _domain_files(file: Path) -> Iterator[Path]:
         seen.add(path)
         yield path
         for entry in read_file(path).values():
+            for source in own_sources(entry):
+                yield from (source.root / name for name in source.files)
             base, model = entry.get("extends"), entry.get("model")
             if isinstance(base, str) and ".yaml:" in base:
                 other = files.user_path(base.rpartition(":")[0])

@@ -258,7 +258,7 @@ def create_run(
     """Make the folder of a run that has not begun, whole or not at all.
 
     `actions` says how its policy gives actions; `add` writes what else belongs into the folder.
-    Code of the user's own, of the task and of `methods`, is trusted from now on.
+    Code of the user's own, of the task, `methods` and `domains`, is trusted from now on.
     Raises UserError if `path` exists and when the disk is full.
     """
     path = Path(path)
@@ -271,7 +271,7 @@ def create_run(
         with files.new_folder(path) as folder:
             files.write_text(folder / "config.yaml", dump_yaml(plain))
             files.write_json(folder / "task.json", describe_task(simulation))
-            files.write_text(folder / "domains.yaml", dump_domains(copies.domains(domains)))
+            files.write_text(folder / "domains.yaml", dump_domains(domains, copies.places))
             files.write_json(folder / "versions.json", versions())
             copies.write(folder)
             seal(folder)
@@ -282,7 +282,8 @@ def create_run(
         if error.errno not in checkpoints.FULL:
             raise
         raise UserError(f"{path}: {error.strerror}; nothing was written") from None
-    for kind in (type(task), *methods):
+    kinds = [kind for domain in domains.values() for kind in domain.own_kinds]
+    for kind in (type(task), *methods, *kinds):
         if (source := source_of(kind)) is not None:
             accept(source)
     return path
@@ -313,13 +314,14 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
     files.refuse_links_out_of(path)
     config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     config.parsed_recipe()
-    domains = load_domains(path / "domains.yaml")
+    found = Loading(**loading)
+    domains = load_domains(path / "domains.yaml", found.trust_code)
     for name in {config.domain, config.target or config.domain}:
         if name not in domains:
             raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
     task_info = read_task_info(path / "task.json")
     _report_edits(path)
-    return RunFolder(path, config, task_info, domains, Loading(**loading))
+    return RunFolder(path, config, task_info, domains, found)
 
 
 def seal(folder: Path) -> None:

@@ -54,7 +54,7 @@ def observation_space(size: int) -> gymnasium.spaces.Box:
 def world_digest(domain: Domain, model: mujoco.MjModel) -> NDArray[np.uint8]:
     """SHA-256, (32,), of what a `domain` without its name draws, and of its nominal `model`."""
     plain = {name: data for name, data in domain.plain().items() if name not in ("about", "model")}
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(domain.digested(plain), sort_keys=True).encode())
     digest.update(model_digest(model).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 

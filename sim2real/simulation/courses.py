@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains.binding.effects import StepDraws
 from sim2real.domains.distributions.distribution import Normal
+from sim2real.domains.entries.stage import StepDraws
 from sim2real.domains.plan import Plan
 from sim2real.simulation.randomness import COURSE, Clock
 from sim2real.simulation.signals.signal import StepNumbers

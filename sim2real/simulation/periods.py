@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim2real.domains.binding.effects import StepDraws
 from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.domains.entries.control_period import Period
+from sim2real.domains.entries.stage import StepDraws
 from sim2real.simulation.randomness import PERIOD, Clock
 from sim2real.simulation.signals.signal import StepNumbers
 from sim2real.simulation.worlds import Worlds

@@ -289,7 +289,7 @@ def test_a_foreign_model_has_its_delay_in_the_signal():
     terms = (ObservationTerm("place", 1),)
     subject = Subject("slider", terms, 0.02, 1.0)
     foreign = bind(domain, load_task(SLIDER).compile(), subject)
-    assert [effect.kind for effect in foreign.actuation] == ["delay"]
+    assert [effect.stage.name for effect in foreign.actuation] == ["delay"]
     assert not foreign.writes
     ours = Simulation(SLIDER, domain).plan
     assert not ours.actuation

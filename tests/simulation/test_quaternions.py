@@ -123,7 +123,7 @@ def test_a_reading_that_is_lost_is_no_orientation(floater: Task) -> None:
 def test_those_of_the_tasks_are_known(task: str) -> None:
     noisy = Domain(sensing=[{"noise": {"normal": [0.0, 0.1]}}])
     effects = Simulation(task, noisy, threads=1).plan.sensing
-    found = [effect.columns[::4].tolist() for effect in effects if effect.kind == "unit"]
+    found = [effect.columns[::4].tolist() for effect in effects if effect.stage.name == "unit"]
     assert found == ([[1]] if task in ("ant", "humanoid") else [])
 
 

@@ -5,10 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sim2real.domains.binding.effects import Effect, StepDraws
 from sim2real.domains.distributions.distribution import Normal, Uniform
 from sim2real.domains.distributions.draw_keys import key_of
+from sim2real.domains.entries.delays import Sampled
 from sim2real.domains.entries.kinds import ACTUATION, SENSING
+from sim2real.domains.entries.stage import Effect, StepDraws
 from sim2real.domains.model_fields.rest_points import no_rest
 from sim2real.simulation.randomness import SENSING as STREAM
 from sim2real.simulation.randomness import Clock, EpisodeGenerators
@@ -26,10 +27,13 @@ RANDOM = {
 }
 
 
+STAGES = {**SENSING, **ACTUATION, "sampled": Sampled}
+
+
 def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=None):
     columns = np.arange(width)
     effect = Effect(
-        kind=kind,
+        stage=STAGES[kind],
         columns=columns,
         sources=_sources(kind, width),
         lanes=columns,
@@ -41,7 +45,7 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=N
         longest=longest,
         steps=steps,
     )
-    return SignalPath([effect], [kind], num_envs, DT, STREAM)
+    return SignalPath([effect], num_envs, DT, STREAM)
 
 
 def _sources(kind, width):
@@ -290,13 +294,15 @@ def test_the_numbers_of_a_name_do_not_depend_on_the_other_names():
         columns, key = np.array(columns), StepDraws(key_of(name), len(columns))
         none = columns[:0]
         lanes = columns - columns[0]
-        return Effect("noise", columns, none, lanes, random, (key,), none, none, no_rest(0), 0.0, 1)
+        return Effect(
+            STAGES["noise"], columns, none, lanes, random, (key,), none, none, no_rest(0), 0.0, 1
+        )
 
     one = effect("one", [0, 1], Normal(0.0, 1.0))
     others = [effect("two", [2], Uniform(0.0, 1.0)), effect("three", [3], Normal(0.0, 2.0))]
     outputs = []
     for effects in ([one], [one, *others], [*others, one]):
-        path = SignalPath(effects, ["noise"], 1, DT, STREAM)
+        path = SignalPath(effects, 1, DT, STREAM)
         clock = Clock(EpisodeGenerators(SEED), np.array([0]), np.array([0]))
         outputs.append(path.apply(np.zeros((1, 4)), clock))
     few, many, reordered = outputs

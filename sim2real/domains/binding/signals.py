@@ -10,14 +10,20 @@ import mujoco
 import numpy as np
 
 from sim2real.domains.binding.builder import Builder
-from sim2real.domains.binding.effects import Effect, StepDraws
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.distributions.draw_keys import draw_name, key_of
 from sim2real.domains.entries.actuation import Actuation
+from sim2real.domains.entries.delays import Delay, EngineJitter, Rate, Sampled
 from sim2real.domains.entries.imperfection import Imperfection
-from sim2real.domains.entries.kinds import CHANGES_NUMBERS, LENGTH, UNIT
+from sim2real.domains.entries.kinds import (
+    changes_numbers,
+    commands_in_order,
+    readings_in_order,
+)
 from sim2real.domains.entries.sensing import Sensing
 from sim2real.domains.entries.speed_limits import bind_speed_limit
+from sim2real.domains.entries.stage import Effect, Stage, StepDraws
+from sim2real.domains.entries.stages import Length, Unit
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.rest_points import Rest, no_rest, rest_points
 from sim2real.domains.model_fields.table import STRENGTH
@@ -75,11 +81,11 @@ def bind_actuation(
         elif entry.delay is not None and commands is None and _has_history(model, elements):
             drawn = builder.delay(elements, entry.delay, entry.is_shared, entry.label)
             if _random(entry) is not None:
-                effects.add(entry, elements, "jitter", drawn)
+                effects.add(entry, elements, EngineJitter, drawn)
         else:
             effects.add(entry, columns)
         builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
-    return tuple(effects.found)
+    return commands_in_order(effects.found)
 
 
 def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco.MjModel) -> Rest:
@@ -132,7 +138,7 @@ def bind_sensing(
         if entry.reward_delay is not None:
             elements = {"": np.array([0])}
             reward.check(entry, elements)
-            reward.add(entry, elements, "delay")
+            reward.add(entry, elements, Delay)
             continue
         elements = _term_columns(terms, entry, builder.domain.name, subject)
         sensing.check(entry, elements)
@@ -145,7 +151,7 @@ def bind_sensing(
         else:
             sensing.sample(entry, elements)
     sensing.keep_units(quaternions)
-    return tuple(sensing.found), tuple(reward.found)
+    return readings_in_order(sensing.found), tuple(reward.found)
 
 
 class _Effects:
@@ -177,10 +183,10 @@ class _Effects:
         self,
         entry: Imperfection,
         elements: Mapping[str, IntArray],
-        kind: str = "",
+        stage: type[Stage] | None = None,
         drawn: Sequence[int] | None = None,
     ) -> None:
-        """One effect on `elements`, name -> columns; `kind` and `drawn` replace the entry's own."""
+        """One effect on `elements`, name -> columns; `stage`, `drawn` replace the entry's own."""
         random = _random(entry)
         in_step = entry.kind.drawn == "step"
         if drawn is None and not in_step:
@@ -189,11 +195,13 @@ class _Effects:
             )
         if _is_idle(entry):
             return
+        kind = entry.kind if stage is None else stage
+        assert issubclass(kind, Stage)
         columns = np.concatenate(list(elements.values()))
         sizes = [len(found) for found in elements.values()]
         self.found.append(
             Effect(
-                kind=kind or entry.kind.name,
+                stage=kind,
                 columns=columns,
                 sources=np.repeat(drawn or np.zeros(len(sizes), int), sizes)[
                     : None if drawn else 0
@@ -206,6 +214,7 @@ class _Effects:
                 rest=self._rest.of(columns),
                 longest=entry.longest,
                 steps=entry.steps,
+                options={**kind.options, **entry.options},
             )
         )
 
@@ -214,7 +223,7 @@ class _Effects:
         changed = {
             column
             for effect in self.found
-            if effect.kind in CHANGES_NUMBERS
+            if changes_numbers(effect.stage)
             for column in effect.columns.tolist()
         }
         fours = [np.arange(first, first + 4) for first in quaternions]
@@ -225,8 +234,8 @@ class _Effects:
             rest = self._rest.of(together)
             lanes = np.zeros(len(together), dtype=np.intp)
             self.found += [
-                Effect(kind, together, none, lanes, None, (), zeros, zeros, rest, 0.0, 1)
-                for kind in (LENGTH, UNIT)
+                Effect(stage, together, none, lanes, None, (), zeros, zeros, rest)
+                for stage in (Length, Unit)
             ]
 
     def sample(self, entry: Sensing, elements: Mapping[str, IntArray]) -> None:
@@ -238,8 +247,8 @@ class _Effects:
         rates = self._builder.draws(entry.label, list(elements), entry.distribution, shared)
         label = f"{entry.label}.phase"
         phases = self._builder.draws(label, list(elements), entry.phase, shared)
-        for kind in ("rate", "sampled"):
-            self.add(entry, elements, kind, rates)
+        for stage in (Rate, Sampled):
+            self.add(entry, elements, stage, rates)
             sizes = [len(columns) for columns in elements.values()]
             sources = np.concatenate([self.found[-1].sources, np.repeat(phases, sizes)])
             self.found[-1] = dataclasses.replace(self.found[-1], sources=sources)
@@ -295,7 +304,7 @@ def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
 
 def _one_lane(entry: Imperfection) -> bool:
     """Whether an element's numbers share their random numbers, where its entry does not."""
-    return entry.kind.name == "delay" or entry.by_joint
+    return entry.kind.lane_of == "element" or entry.by_joint
 
 
 def _command_columns(commands: Iterable[str], names: Sequence[str]) -> dict[str, list[int]]:

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from sim2real.domains.distributions.distribution import DistributionField
 from sim2real.domains.entries.imperfection import Imperfection
-from sim2real.domains.entries.kinds import ACTUATION, Kind
+from sim2real.domains.entries.kinds import ACTUATION
+from sim2real.domains.entries.stage import Kind
 
 
 class Actuation(Imperfection):
@@ -18,7 +19,7 @@ class Actuation(Imperfection):
     nothing (0 of a motor), or the target that a servo holds.
     """
 
-    kinds: ClassVar[dict[str, Kind]] = ACTUATION
+    kinds: ClassVar[dict[str, type[Kind]]] = ACTUATION
     section: ClassVar[str] = "actuator"
 
     shared: bool | Literal["joint"] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -122,6 +122,10 @@ class Disturbance(Config):
         """What is drawn: for each impulse anew, of all else once an episode."""
         chosen: Distribution = getattr(self, self.kind)
         return chosen
+
+    def drawn_from(self, distribution: Distribution) -> Self:
+        """The same disturbance, drawn from another distribution."""
+        return self.model_copy(update={self.kind: distribution})
 
     @property
     def towards(self) -> str:

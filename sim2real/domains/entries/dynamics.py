@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -61,6 +61,15 @@ class Dynamics(Config):
         return next(
             (name, getattr(self, name)) for name in operations if getattr(self, name) is not None
         )
+
+    @property
+    def distribution(self) -> Distribution:
+        """What is drawn."""
+        return self.operation[1]
+
+    def drawn_from(self, distribution: Distribution) -> Self:
+        """The same parameter, drawn from another distribution."""
+        return self.model_copy(update={self.operation[0]: distribution})
 
     @property
     def label(self) -> str:

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from sim2real.domains.distributions.distribution import Constant, DistributionField
 from sim2real.domains.entries.imperfection import Imperfection
-from sim2real.domains.entries.kinds import SENSING, Kind
+from sim2real.domains.entries.kinds import SENSING
+from sim2real.domains.entries.stage import Kind
 
 
 class Sensing(Imperfection):
@@ -18,7 +19,7 @@ class Sensing(Imperfection):
     the fields.
     """
 
-    kinds: ClassVar[dict[str, Kind]] = SENSING
+    kinds: ClassVar[dict[str, type[Kind]]] = SENSING
     section: ClassVar[str] = "sensor"
     prefix: ClassVar[str] = "sensor_"
 

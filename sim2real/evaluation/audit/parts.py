@@ -39,7 +39,8 @@ class Part:
     @property
     def distribution(self) -> Distribution:
         """What the number is drawn from."""
-        return distribution_of(self.entry)
+        found: Distribution = self.entry.distribution
+        return found
 
     @property
     def kind(self) -> str:
@@ -79,7 +80,7 @@ class Part:
                 mine = section == self.section and index == self.index
                 other = self.others if mine else entry
                 if other is not None:
-                    entries.append(at(other, ends_of(distribution_of(other))[end]))
+                    entries.append(at(other, ends_of(other.distribution)[end]))
                 if mine and not absent:
                     entries.append(self._at(value))
             if entries:
@@ -96,12 +97,6 @@ def bare(domain: Domain) -> Domain:
     return Domain(**domain.model_dump(include=kept))
 
 
-def distribution_of(entry: Any) -> Distribution:
-    """What an entry of any section draws."""
-    found: Distribution = getattr(entry, _drawn_field(entry))
-    return found
-
-
 def ends_of(distribution: Distribution) -> tuple[float, float]:
     """The smallest and the largest value, or the outermost quantiles of what has no end."""
     low, high = distribution.support
@@ -114,14 +109,13 @@ def ends_of(distribution: Distribution) -> tuple[float, float]:
 
 def at(entry: Any, value: float) -> Any:
     """The entry with a constant in place of its distribution, from which nothing can drift."""
-    update: dict[str, Any] = {_drawn_field(entry): Constant(value)}
-    if entry.course is not None and entry.course.kind == "drift":
-        update["course"] = None
-    return entry.model_copy(update=update)
+    fixed = entry.drawn_from(Constant(value))
+    drifts = entry.course is not None and entry.course.kind == "drift"
+    return fixed.model_copy(update={"course": None}) if drifts else fixed
 
 
 def _drawn_field(entry: Any) -> str:
-    """The key under which an entry holds its distribution."""
+    """The operation of a parameter of the model, or the kind of an imperfection."""
     if isinstance(entry, Dynamics):
         return entry.operation[0]
     return str(getattr(entry.kind, "name", entry.kind))

@@ -99,7 +99,9 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._imperfections = Imperfections(plan, 1, self._dt)
         self._acts, self._senses = bool(plan.actuation), bool(plan.sensing)
         self._pays_late = bool(plan.reward)
-        self._late = [e.sources for e in plan.actuation if e.kind == "delay" and len(e.sources)]
+        self._late = [
+            e.sources for e in plan.actuation if e.stage.name == "delay" and len(e.sources)
+        ]
 
     @property
     def context_names(self) -> tuple[str, ...]:

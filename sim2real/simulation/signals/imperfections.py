@@ -9,12 +9,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains.plan import Plan
 from sim2real.simulation.randomness import ACTUATION, SENSING, Clock
-from sim2real.simulation.signals.signal import (
-    ACTUATION_ORDER,
-    SENSING_ORDER,
-    LateRewards,
-    SignalPath,
-)
+from sim2real.simulation.signals.signal import LateRewards, SignalPath
 from sim2real.task import Array, BoolArray, IntArray
 
 
@@ -28,11 +23,9 @@ class Imperfections:
     def __init__(
         self, plan: Plan, num_envs: int, control_dt: float, delays: Array | None = None
     ) -> None:
-        self._actuation = SignalPath(
-            plan.actuation, ACTUATION_ORDER, num_envs, control_dt, ACTUATION, delays
-        )
-        self._sensing = SignalPath(plan.sensing, SENSING_ORDER, num_envs, control_dt, SENSING)
-        late = SignalPath(plan.reward, ("delay",), num_envs, control_dt, SENSING)
+        self._actuation = SignalPath(plan.actuation, num_envs, control_dt, ACTUATION, delays)
+        self._sensing = SignalPath(plan.sensing, num_envs, control_dt, SENSING)
+        late = SignalPath(plan.reward, num_envs, control_dt, SENSING)
         self._rewards = LateRewards(late, num_envs)
         self._paths = {"actuation": self._actuation, "sensing": self._sensing, "reward": late}
 

@@ -9,49 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from sim2real.domains.binding.effects import Effect, StepDraws
 from sim2real.domains.distributions.distribution import Distribution, Normal, Uniform
-from sim2real.domains.entries.kinds import ACTUATION, CHANGES_NUMBERS, LENGTH, SENSING, UNIT
+from sim2real.domains.entries.delays import EngineJitter
+from sim2real.domains.entries.stage import Effect, Moment, Rows, Stage, StepDraws
+from sim2real.domains.entries.stages import Length, Unit
 from sim2real.simulation.randomness import Clock
-from sim2real.simulation.signals import stages
-from sim2real.simulation.signals.delays import Delay, EngineJitter, Rate, Sampled
-from sim2real.simulation.signals.stage import Moment, Rows, Stage
 from sim2real.task import Array, BoolArray, IntArray
 
 BLOCK = 32
 """Control steps whose random numbers are drawn at once, so that no step loops over the worlds."""
 
-_STAGES: dict[str, type[Stage]] = {
-    "latency": stages.Latency,
-    "repeat": stages.Repeat,
-    "dropped": stages.Dropped,
-    "held": stages.Held,
-    "stuck": stages.Stuck,
-    "quantization": stages.Quantization,
-    "noise": stages.Noise,
-    "saturation": stages.Saturation,
-    "dead_zone": stages.DeadZone,
-    "rate_limit": stages.RateLimit,
-    "lag": stages.Lag,
-    "backlash": stages.Backlash,
-    "delay": Delay,
-    "rate": Rate,
-    "sampled": Sampled,
-    "scale": stages.Scale,
-    "bias": stages.Bias,
-    "drift": stages.Drift,
-    LENGTH: stages.Length,
-    UNIT: stages.Unit,
-    "jitter": EngineJitter,
-}
 _Kind = TypeVar("_Kind")
-ACTUATION_ORDER = (*ACTUATION, "jitter")
-_ORDER = list(SENSING)
-_ORDER.insert(_ORDER.index(CHANGES_NUMBERS[0]), LENGTH)
-_ORDER[_ORDER.index(CHANGES_NUMBERS[-1]) + 1 : 0] = [UNIT, "sampled"]
-SENSING_ORDER = tuple(_ORDER)
-"""A quaternion that was changed gets its length back, then a sensor holds the noisy reading of its
-last sample, which may be lost in its turn."""
 
 
 class StepNumbers:
@@ -126,16 +94,15 @@ def _affine(distribution: Distribution) -> tuple[float, float]:
 
 
 class SignalPath:
-    """The stages of one signal in n worlds, in the order of its kinds.
+    """The stages of one signal in n worlds, in the order of its `effects`.
 
-    Made from the `effects` of a plan, which may be none. `delays` are the engine's own delays of
+    Made from those of a plan, which may be none. `delays` are the engine's own delays of
     the signal, (n, columns), where a jitter changes them.
     """
 
     def __init__(
         self,
         effects: Sequence[Effect],
-        order: Sequence[str],
         num_envs: int,
         control_dt: float,
         stream: int,
@@ -143,35 +110,34 @@ class SignalPath:
     ) -> None:
         self._all = np.arange(num_envs)
         draws: list[tuple[StepDraws, Distribution]] = []
-        places: dict[str, list[tuple[Effect, IntArray]]] = {}
+        places: dict[type[Stage], list[tuple[Effect, IntArray]]] = {}
         lanes = 0
         for effect in effects:
             first = 0 if effect.random is None else lanes
-            places.setdefault(effect.kind, []).append((effect, first + effect.lanes))
+            places.setdefault(effect.stage, []).append((effect, first + effect.lanes))
             if effect.random is not None:
                 draws += [(draw, effect.random) for draw in effect.draws]
                 lanes += sum(draw.count for draw in effect.draws)
-        kinds = [kind for kind in order if kind in places]
-        sources = {kind: [effect.sources for effect, _ in places[kind]] for kind in kinds}
+        sources = {kind: [effect.sources for effect, _ in places[kind]] for kind in places}
         self._sources = np.concatenate([*itertools.chain(*sources.values()), self._all[:0]])
         self._magnitudes = np.zeros((num_envs, len(self._sources)))
         self._stages: dict[str, Stage] = {}
         self._parts: dict[str, slice] = {}
         first = 0
-        for kind in kinds:
+        for kind in places:
             part = slice(first, first + sum(map(len, sources[kind])))
             first = part.stop
             found = [effect for effect, _ in places[kind]]
             lane = np.concatenate([lane for _, lane in places[kind]])
             magnitudes = self._magnitudes[:, part]
-            self._stages[kind] = _STAGES[kind](found, lane, magnitudes, control_dt)
-            self._parts[kind] = part
+            self._stages[kind.name] = kind(found, lane, magnitudes, control_dt)
+            self._parts[kind.name] = part
         self._numbers = StepNumbers(draws, num_envs, stream) if draws else None
         for stage in self._stages.values():
             if isinstance(stage, EngineJitter) and delays is not None:
                 stage.delays = delays
-            length = self._stages.get(LENGTH)
-            if isinstance(stage, stages.Unit) and isinstance(length, stages.Length):
+            length = self._stages.get(Length.name)
+            if isinstance(stage, Unit) and isinstance(length, Length):
                 stage.before = length
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""Imperfections of a signal at run time, besides delays: one class for each kind."""
+"""Imperfections of a signal besides delays: one class for each kind."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ from typing import ClassVar
 
 import numpy as np
 
-from sim2real.domains.binding.effects import Effect
-from sim2real.simulation.signals.stage import Moment, Rows, Stage
-from sim2real.task import Array, BoolArray, IntArray
+from sim2real.domains.distributions.distribution import Normal
+from sim2real.domains.entries.stage import (
+    Effect,
+    Kind,
+    Lapse,
+    Moment,
+    Remembering,
+    Resting,
+    Rows,
+    Stage,
+)
+from sim2real.task import Array, IntArray
 
 _ROUNDING = 1e-12
 
 
 class Scale(Stage):
     """A factor."""
+
+    name, sign, each = "scale", "×", "number"
+    identity = 1.0
 
     def change(self, values: Array, moment: Moment) -> Array:
         """x * magnitude."""
@@ -25,6 +37,8 @@ class Scale(Stage):
 
 class Length(Stage):
     """Quaternions, four neighbouring columns each, as they are; their lengths are kept."""
+
+    name = "length"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """Make room for the lengths, (n, quaternions, 1)."""
@@ -41,6 +55,8 @@ class Unit(Stage):
 
     That is 1 but where an environment starts with others, as Gymnasium's do.
     """
+
+    name = "unit"
 
     before: Length
 
@@ -63,6 +79,8 @@ def _lengths(values: Array) -> Array:
 class Bias(Stage):
     """An offset that stays."""
 
+    name, sign, each = "bias", "+", "number"
+
     def change(self, values: Array, moment: Moment) -> Array:
         """x + magnitude."""
         return values + self.magnitude[moment.rows]
@@ -71,6 +89,8 @@ class Bias(Stage):
 class Noise(Stage):
     """White noise."""
 
+    name, sign, drawn = "noise", "+", "step"
+
     def change(self, values: Array, moment: Moment) -> Array:
         """x + a random number."""
         return values + moment.numbers[:, self.lanes]
@@ -78,6 +98,9 @@ class Noise(Stage):
 
 class Drift(Stage):
     """A random walk from 0, of standard deviation `magnitude` after one second."""
+
+    name, unit, low = "drift", "a square root of a second", 0.0
+    random = Normal(0.0, 1.0)
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The walk."""
@@ -97,22 +120,12 @@ class Drift(Stage):
         return changed
 
 
-class Resting(Stage):
-    """A stage that acts about the rest points: a number, or the target held before the episode."""
-
-    def prepare(self, effects: Sequence[Effect]) -> None:
-        """The rest points of each world."""
-        self._holds = np.concatenate([one.rest.holds for one in effects])
-        self._rest = self.memory["rest"] = np.zeros(self.shape)
-        self._rest[:] = np.concatenate([one.rest.values for one in effects])
-
-    def start(self, rows: Rows, values: Array) -> None:
-        """What is a target rests where it was."""
-        self._rest[rows] = np.where(self._holds, values[:, self.columns], self._rest[rows])
-
-
 class Saturation(Resting):
     """Limits: `magnitude` times as far from the rest point as those of the signal."""
+
+    name, unit = "saturation", "of the control range"
+    low, high = 0.0, 1.0
+    identity: ClassVar[float | None] = 1.0
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """As of all that rests, and the limits of a saturation of 1."""
@@ -130,6 +143,8 @@ class Saturation(Resting):
 
 class Quantization(Stage):
     """A grid of width `magnitude`; 0 is none."""
+
+    name, low = "quantization", 0.0
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The widths, with 1 in the place of 0, so that it can be divided by."""
@@ -149,37 +164,19 @@ class Quantization(Stage):
 class DeadZone(Resting):
     """Values within `magnitude` of the rest point are it, all others come nearer to it by that."""
 
+    name, low = "dead_zone", 0.0
+
     def change(self, values: Array, moment: Moment) -> Array:
         """x - sign(x - rest) min(|x - rest|, magnitude)."""
         half = self.magnitude[moment.rows]
         return values - np.minimum(np.maximum(values - self._rest[moment.rows], -half), half)
 
 
-class Remembering(Stage):
-    """A stage that remembers its last output."""
-
-    def prepare(self, effects: Sequence[Effect]) -> None:
-        """The last output."""
-        self._last = self.memory["last"] = np.zeros(self.shape)
-
-    def start(self, rows: Rows, values: Array) -> None:
-        """The last output was `values`."""
-        self._last[rows] = values[:, self.columns]
-
-    def change(self, values: Array, moment: Moment) -> Array:
-        """What `follow` makes of the last output; it is remembered in its turn."""
-        last = self._last[moment.rows]
-        changed = self.follow(last, values, moment)
-        self._last[moment.rows] = changed
-        return changed
-
-    def follow(self, last: Array, values: Array, moment: Moment) -> Array:
-        """The output after `last`, each (m, k)."""
-        raise NotImplementedError("def follow(self, last, values, moment) -> (m, k) array")
-
-
 class RateLimit(Remembering):
     """The output changes by no more than `magnitude` in a second."""
+
+    name, unit = "rate_limit", "a second"
+    low, open_low, identity = 0.0, True, None
 
     def follow(self, last: Array, values: Array, moment: Moment) -> Array:
         """x within last ± magnitude control_dt."""
@@ -193,6 +190,8 @@ class Lag(Remembering):
     The exact solution for an input that is held over a control step (zero-order hold); the output
     is that at the end of the step, so that a lag of 0 is no lag.
     """
+
+    name, unit, low = "lag", "s", 0.0
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The last output, and how much of it is left after a control step."""
@@ -212,6 +211,8 @@ class Lag(Remembering):
 class Backlash(Remembering):
     """Play of the width `magnitude`: the output follows once the input has crossed the play."""
 
+    name, low = "backlash", 0.0
+
     def follow(self, last: Array, values: Array, moment: Moment) -> Array:
         """The last output, within x ± magnitude / 2."""
         half = 0.5 * self.magnitude[moment.rows]
@@ -220,6 +221,9 @@ class Backlash(Remembering):
 
 class Repeat(Remembering):
     """Every value stays for `magnitude` control steps."""
+
+    name, unit, whole, shared = "repeat", "control steps", True, True
+    low = identity = 1.0
 
     def follow(self, last: Array, values: Array, moment: Moment) -> Array:
         """A new value at the steps that are a multiple of the magnitude."""
@@ -233,6 +237,8 @@ class Latency(Stage):
     It starts with the observation of every m-th control step; when it has its action it starts
     again, and the action is held until the next one is there.
     """
+
+    name, unit, low, shared = "latency", "s", 0.0, True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The action that acts, the one that is being computed, and m."""
@@ -257,33 +263,10 @@ class Latency(Stage):
         return np.where(count == 0, values, self._acting[rows])
 
 
-class Lapse(Stage):
-    """With the probability `magnitude` in each control step, something else for some steps."""
-
-    lasts_for_ever: ClassVar[bool] = False
-
-    def prepare(self, effects: Sequence[Effect]) -> None:
-        """How long a lapse lasts, (k,), and how much of it is left."""
-        lengths = np.concatenate([np.full(len(one.columns), one.steps) for one in effects])
-        self._length = np.where(self.lasts_for_ever, np.inf, lengths)
-        self._left = self.memory["left"] = np.zeros(self.shape)
-
-    def start(self, rows: Rows, values: Array) -> None:
-        """No lapse is under way."""
-        self._left[rows] = 0.0
-
-    def lapsed(self, moment: Moment) -> BoolArray:
-        """Which numbers are in a lapse in this step, (m, k)."""
-        left = self._left[moment.rows]
-        begins = moment.numbers[:, self.lanes] < self.magnitude[moment.rows]
-        left = np.where((left == 0.0) & begins, self._length, left)
-        lapsed = left > 0.0
-        self._left[moment.rows] = left - lapsed
-        return lapsed
-
-
 class Held(Lapse):
     """The last value stays."""
+
+    name = "held"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """As of a lapse, and the last value."""
@@ -310,6 +293,8 @@ class Held(Lapse):
 class Dropped(Held):
     """Lost values are the rest point: a number, or the last value of what is a target."""
 
+    name = "dropped"
+
     def prepare(self, effects: Sequence[Effect]) -> None:
         """As of a value that is held, and the rest points."""
         super().prepare(effects)
@@ -324,4 +309,29 @@ class Dropped(Held):
 class Stuck(Held):
     """The last value stays until the end of the episode."""
 
-    lasts_for_ever = True
+    name, takes_steps = "stuck", False
+
+    def lengths(self, effect: Effect) -> Array:
+        """Without end."""
+        return np.full(len(effect.columns), np.inf)
+
+
+class SensorSaturation(Saturation):
+    """The largest absolute value of a reading."""
+
+    unit, high = "", np.inf
+    open_low, identity = True, None
+
+
+class Strength(Kind):
+    """A factor on the force of an actuator, its limit included, which is written into the model."""
+
+    name, sign = "strength", "×"
+    low, identity = 0.0, 1.0
+
+
+class NoLoadSpeed(Kind):
+    """The speed of a joint at which its actuator has no force left in the direction of motion."""
+
+    name, unit = "no_load_speed", "rad/s or m/s"
+    low, open_low, identity = 0.0, True, None

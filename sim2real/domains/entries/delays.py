@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim2real.domains.binding.effects import Effect
-from sim2real.simulation.signals.stage import Moment, Rows, Stage
-from sim2real.simulation.signals.stages import Remembering
+from sim2real.domains.entries.stage import Effect, Moment, Remembering, Rows, Stage
 from sim2real.task import Array, IntArray
 
 
@@ -21,6 +19,8 @@ class Delay(Stage):
     that its impulse is exact. A jitter is added to the delay in each step; what comes out is never
     from the future, nor older than the longest delay.
     """
+
+    name, unit, low, lane_of = "delay", "s", 0.0, "element"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """A line of the last values, (n, slots, k); step s is in the slot s % slots."""
@@ -107,6 +107,9 @@ class Grid:
 class Rate(Delay):
     """What the signal was when its sensor last sampled, interpolated between the control steps."""
 
+    name, unit, takes_course = "rate", "Hz", False
+    open_low, identity = True, None
+
     def prepare(self, effects: Sequence[Effect]) -> None:
         """As of a delay, and when the sensors sample."""
         super().prepare(effects)
@@ -125,6 +128,8 @@ class Rate(Delay):
 
 class Sampled(Remembering):
     """A reading, with its noise, stays until the sensor samples again."""
+
+    name = "sampled"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The last reading, and when the sensors sample."""
@@ -146,6 +151,8 @@ class EngineJitter(Stage):
     The signal itself passes: the engine delays it.
     """
 
+    name = "jitter"
+
     delays: Array
 
     def prepare(self, effects: Sequence[Effect]) -> None:
@@ -160,3 +167,15 @@ class EngineJitter(Stage):
         if not isinstance(columns, slice) and not isinstance(rows, slice):
             rows = moment.ids[:, None]
         self.delays[rows, columns] = np.minimum(np.maximum(delays, 0.0), self._longest)
+
+
+class CommandDelay(Delay):
+    """A delay of commands: one for all actuators unless an entry says otherwise."""
+
+    shared = True
+
+
+class RewardDelay(Delay):
+    """A delay of the reward; what is outstanding is paid at the end of the episode."""
+
+    name, shared, takes_course = "reward_delay", True, False

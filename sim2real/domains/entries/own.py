@@ -1,0 +1,136 @@
+"""Kinds of the user's own: a class in a Python file, named by its path as the key of an entry."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim2real.domains.distributions.distribution import (
+    DistributionField,
+    parse_distribution,
+    plain_distribution,
+)
+from sim2real.domains.entries.stage import Stage
+from sim2real.errors import UserError, unknown
+from sim2real.files import user_path
+from sim2real.registry import find_class
+from sim2real.sources import Source, find_source, source_of
+from sim2real.trust import trusted_source
+
+SECTIONS = ("actuation", "sensing", "disturbances")
+"""Sections of a domain whose entries may name a kind by a path."""
+_KEY = re.compile(r".+\.py(:\w+)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OwnKind:
+    """A kind of the user's own, and the distribution of its magnitude."""
+
+    stage: type[Stage]
+    distribution: DistributionField
+
+    def plain(self) -> dict[str, Any]:
+        """The key and value of an entry: the absolute path with the class, and plain data."""
+        return {reference_of(self.stage): plain_distribution(self.distribution)}
+
+
+def is_own(key: Any) -> bool:
+    """Whether the key of an entry names a kind of the user's own: a path, or the class."""
+    return bool(isinstance(key, type) or (isinstance(key, str) and _KEY.fullmatch(key)))
+
+
+def reference_of(kind: type) -> str:
+    """ "path/file.py:Class" of a kind; UserError for one that is in no file."""
+    source = source_of(kind)
+    if source is None:
+        raise UserError(f"the kind {kind.__name__} must be defined in a file of its own")
+    return source.reference
+
+
+def load_kind(reference: str | Source | type, base: type[Stage] = Stage) -> type[Stage]:
+    """The class that a path, or a source that was read, names; UserError if it is not sound."""
+
+    def fits(found: Any) -> bool:
+        return isinstance(found, type) and issubclass(found, base) and found.name != ""
+
+    if isinstance(reference, type):
+        if not fits(reference):
+            raise UserError(f"{reference.__name__} is no subclass of {base.__name__} with a name")
+        found = reference
+    else:
+        found = find_class(reference, base.__name__, fits, list)
+    return found
+
+
+def check_kind(kind: type[Stage], shipped: Mapping[str, Any]) -> None:
+    """UserError for a name that is taken, and for a place that is not there."""
+    if not kind.name.isidentifier() or kind.name in shipped:
+        raise UserError(
+            f"the kind {kind.__name__} has the name {kind.name!r}; allowed: letters, digits and _, "
+            f"and none of {', '.join(shipped)}"
+        )
+    if kind.after and kind.after not in shipped:
+        raise unknown(f"kind that {kind.__name__} comes after", kind.after, shipped)
+
+
+def own_of(
+    data: Mapping[Any, Any], base: type[Stage] = Stage
+) -> tuple[OwnKind | None, dict[str, Any]]:
+    """The kind of the user's own that the data of an entry names, and the rest of the data."""
+    keys = [key for key in data if is_own(key)]
+    rest = {key: value for key, value in data.items() if key not in keys}
+    if not keys:
+        return None, rest
+    if len(keys) > 1:
+        raise UserError(f"one kind an entry, got {', '.join(map(str, keys))}")
+    stage = load_kind(keys[0], base)
+    try:
+        return OwnKind(stage, parse_distribution(data[keys[0]])), rest
+    except ValueError as error:
+        raise UserError(f"{stage.name}: {error}") from None
+
+
+def replaced(data: Mapping[str, Any], change: Callable[[str], Any]) -> dict[str, Any]:
+    """The data of a domain where `change` was applied to each path of an own kind."""
+    found = dict(data)
+    for section in SECTIONS:
+        if isinstance(data.get(section), list | tuple):
+            found[section] = [_entry(entry, change) for entry in data[section]]
+    return found
+
+
+def _entry(entry: Any, change: Callable[[str], Any]) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    return {
+        change(key) if isinstance(key, str) and is_own(key) else key: value
+        for key, value in entry.items()
+    }
+
+
+def absolute(reference: str, folder: Path) -> str:
+    """A reference with an absolute path; a relative one is below `folder`."""
+    file, name = re.fullmatch(r"(.+\.py)(:\w+)?", reference, re.DOTALL).groups("")  # type: ignore[union-attr]
+    return f"{(folder / user_path(file)).resolve()}{name}"
+
+
+def own_sources(data: Mapping[str, Any]) -> Iterator[Source]:
+    """The sources, where they are there, of the own kinds that the data of a domain names."""
+    for section in SECTIONS:
+        for entry in data.get(section) or ():
+            for key in filter(is_own, entry if isinstance(entry, Mapping) else ()):
+                with contextlib.suppress(UserError):
+                    source = find_source(key)
+                    if source is not None:
+                        yield source
+
+
+def trusted_kind(reference: str, where: str, trust_code: bool) -> type[Stage]:
+    """The kind that the file `where` names; UserError, before it is imported, without trust."""
+    source = trusted_source(reference, where, trust_code)
+    assert source is not None  # a path
+    return load_kind(source)
