@@ -68,7 +68,7 @@ class Foreign:
         try:
             policy.load_state_dict(self._weights(policy.state_dict()))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())[:300]
             what = f"not a plain {self.recipe.algorithm} policy with an MLP"
             raise UserError(f"{self.zip.path}: {what}: {reason}") from None
         policy.action_map = self.action_map  # type: ignore[assignment]

@@ -25,6 +25,7 @@ from sim2real.files import user_path
 
 MOST_BYTES = 256_000_000
 """Size up to which weights, or the text beside them, are unpacked."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WEIGHTS, VARIABLES, TEXT = "policy.pth", "pytorch_variables.pth", "data"
 
 
@@ -99,18 +100,20 @@ def _tensors(parts: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
 
 
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
-    """UserError for tensors that are larger than what is stored of them, or not finite."""
+    """UserError for tensors that are no plain floats, larger than what is stored, not finite."""
     for name, tensor in tensors.items():
-        plain = tensor.layout == torch.strided and not tensor.is_complex()
-        if not plain or tensor.device.type != "cpu":
-            raise UserError(f"is not used: its {name} is no plain tensor")
+        if tensor.dtype not in FLOATS or tensor.layout != torch.strided:
+            kind = f"{tensor.dtype}, {tensor.layout}"
+            raise UserError(f"is not used: its {name} is {kind}; allowed: plain tensors of floats")
+        if tensor.device.type != "cpu":
+            raise UserError(f"is not used: its {name} has no values")
         needed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
         if needed > stored:
             raise UserError(
                 f"is not used: its {name} {tuple(tensor.shape)} needs {needed:,} bytes, "
                 f"of which {stored:,} are stored"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor).all():
             raise UserError(f"is not used: its {name} has numbers that are not finite")
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.config import MOST_WORLDS
+from sim2real.config import MOST_THREADS, MOST_WORLDS
 from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.control_period import control_period
-from sim2real.errors import UserError, whole_number
+from sim2real.errors import whole_number
 from sim2real.registry import load_task
 from sim2real.simulation import soundness
 from sim2real.simulation.actions import Choice, action_spaces
@@ -67,6 +67,7 @@ class Simulation(Worlds):
         actions: Choice = "own",
     ) -> None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
+        whole_number("threads", threads, 0, MOST_THREADS)
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
         super().__init__(prepare(self.task, self.domain), num_envs, threads)
@@ -136,22 +137,23 @@ class Simulation(Worlds):
         own = checked_action(action, (self.num_envs, self.model.nu))
         given = own if self.action_map is None else self.action_map(own)
         held = self._kept.held(active)
-        self._act(given, active)
-        unstable = self._control_steps.take(self, self._lagged, self._clock, active)
-        self.steps += 1 if active is None else active
-        terms = self._reward(given, unstable, active)
-        failed = np.array(self.task.failed(self)) & ~unstable
-        truncated = self.steps >= self.episode_steps
-        self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
-        observation = self._observations.observe(
-            unstable, active, self._contexts.present, self._clock
-        )
-        if unstable.any():
-            terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
-        terminated = failed | unstable
-        reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
-        self._sums.add(reward, terms)
-        soundness.check_returns(self.task.name, self._sums.total)
+        with soundness.blaming_far_actions(own, self.action_space, active):
+            self._act(given, active)
+            unstable = self._control_steps.take(self, self._lagged, self._clock, active)
+            self.steps += 1 if active is None else active
+            terms = self._reward(given, unstable, active)
+            failed = np.array(self.task.failed(self)) & ~unstable
+            truncated = self.steps >= self.episode_steps
+            self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
+            observation = self._observations.observe(
+                unstable, active, self._contexts.present, self._clock
+            )
+            if unstable.any():
+                terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
+            terminated = failed | unstable
+            reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
+            self._sums.add(reward, terms)
+            soundness.check_returns(self.task.name, self._sums.total)
         over = terminated | truncated
         paid = self._imperfections.pay(reward, over, self._clock, active)
         self._remember()
@@ -210,9 +212,7 @@ class Simulation(Worlds):
 
     def reseed(self, seed: int) -> None:
         """Draw from `seed` from now on, counting episodes from the first; follow with `reset`."""
-        if not 0 <= seed < 2**63:
-            raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
-        self.seed = int(seed)
+        self.seed = whole_number("seed", seed, 0, 2**63 - 1)
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
         self._clock = Clock(self._generators, self._episodes, self.steps)

@@ -7,15 +7,45 @@ one `np.isfinite` over all worlds; only where that fails is the number looked fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray
+
+FAR = 1e6
+"""From so many times its range on, an action is the cause of what is not finite after it."""
+
+
+class NotFiniteError(UserError):
+    """A number that is not finite, and who made it."""
+
+
+@contextlib.contextmanager
+def blaming_far_actions(
+    action: NDArray[Any], space: spaces.Box, active: BoolArray | None
+) -> Iterator[None]:
+    """Name the first action (n, nu) that lies far outside its `space`, where a step of `active`
+    worlds gives a number that is not finite."""
+    try:
+        yield
+    except NotFiniteError as error:
+        low, high = space.low.astype(float), space.high.astype(float)
+        with np.errstate(over="ignore"):
+            far = np.abs(action - (low + high) / 2) > FAR * (high - low)
+        far &= True if active is None else active[:, None]
+        for world, index in np.argwhere(far)[:1]:
+            raise UserError(
+                f"action {index} of world {world} is {action[world, index]:g}, far outside "
+                f"[{low[index]:g}, {high[index]:g}]; with it {error}"
+            ) from None
+        raise
 
 
 def finite(*parts: NDArray[Any]) -> bool:
@@ -80,7 +110,7 @@ def check_names(task: str, terms: Mapping[str, Array], names: Sequence[str]) -> 
 def check_returns(task: str, total: Array) -> None:
     """UserError unless the returns (n,) so far are finite."""
     if not finite(total):
-        raise UserError(
+        raise NotFiniteError(
             f"task {task!r}: reward: its sum over an episode is not finite; allowed: rewards whose "
             "sum stays below 1e308"
         )
@@ -119,7 +149,7 @@ def check_start(author: str, world: Worlds, ids: IntArray) -> None:
         )
 
 
-def not_finite(what: str, value: float, world: Worlds, one: int) -> UserError:
+def not_finite(what: str, value: float, world: Worlds, one: int) -> NotFiniteError:
     """The error for a `value` of a world at its present control step."""
     step = int(world.steps[one])
-    return UserError(f"{what} is {value:g} in world {one} at step {step}; it must be finite")
+    return NotFiniteError(f"{what} is {value:g} in world {one} at step {step}; it must be finite")

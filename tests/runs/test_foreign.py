@@ -240,8 +240,12 @@ WIDE = 100_000
         ({FIRST: torch.zeros(WIDE, 11), SECOND: torch.zeros(WIDE, 1)}, "no MLP"),
         ({FIRST: torch.tensor(1.0)}, "no MLP"),
         ({FIRST: torch.full((64, 11), torch.nan)}, "has numbers that are not finite"),
-        ({FIRST: torch.zeros((64, 11), dtype=torch.complex64)}, "is no plain tensor"),
-        ({FIRST: torch.zeros(64, 11).to_sparse()}, "is no plain tensor"),
+        ({FIRST: torch.zeros((64, 11), dtype=torch.complex64)}, f"{FIRST} is torch.complex64"),
+        ({FIRST: torch.zeros(64, 11).to_sparse()}, "torch.sparse_coo; allowed: plain tensors of"),
+        ({FIRST: torch.zeros((64, 11), dtype=torch.int64)}, f"{FIRST} is torch.int64"),
+        ({FIRST: torch.zeros((64, 11), dtype=torch.bool)}, f"{FIRST} is torch.bool"),
+        ({FIRST: torch.zeros((64, 11), dtype=torch.float8_e5m2)}, f"{FIRST} is torch.float8_e5m2"),
+        ({FIRST: torch.zeros((64, 11), device="meta")}, f"{FIRST} has no values"),
         ({"action_net.weight": torch.tensor(1.0)}, "needed are 11 and 3"),
         ({"log_std": torch.zeros(7)}, "not a plain ppo policy with an MLP"),
         ({"log_std": "text"}, "is not a whole stable-baselines3 zip"),
@@ -259,6 +263,18 @@ def test_sizes_and_numbers_are_checked_before_memory_is_taken(
         load_foreign(path, load_task("hopper"))
     assert "\n" not in str(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_quantized_weights_are_refused_by_name_and_kind(tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    saved(path, "ppo")
+    with warnings.catch_warnings(action="ignore"):
+        with_weights(
+            path, **{FIRST: torch.quantize_per_tensor(torch.zeros(64, 11), 0.1, 0, torch.qint8)}
+        )
+    with pytest.raises(UserError, match=f"{FIRST} is torch.qint8, .*; allowed: ") as caught:
+        load_foreign(path, load_task("hopper"))
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("part", ["policy_pth", "data"])

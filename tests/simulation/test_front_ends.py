@@ -370,3 +370,22 @@ def test_a_window_without_a_screen_is_refused(screen, monkeypatch):
     ):
         with pytest.raises(UserError, match="there is no screen here; allowed without one: 'rgb_"):
             make()
+
+
+@pytest.mark.parametrize("given", ["a", 1.5, -1, 2**64, True, [1]])
+def test_a_seed_that_is_none_is_refused(given):
+    env = make_vec_env(SLIDER, num_envs=2)
+    with pytest.raises(UserError, match=r"^seed is .*; allowed: "):
+        env.seed(given)
+    with pytest.raises(UserError, match=r"^seed is .*; allowed: "):
+        Simulation(SLIDER, seed=given)
+    assert env.seed(3) == [3, 4]
+    env.close()
+
+
+@pytest.mark.parametrize("name", ["threads", "num_envs"])
+@pytest.mark.parametrize("task", [SLIDER, "Hopper-v5"])
+@pytest.mark.parametrize("given", [-3, 1.5, "x", 10**9, True, None])
+def test_an_absurd_count_is_refused(task, name, given):
+    with pytest.raises(UserError, match=f"^{name} is .*; allowed: "):
+        make_vec_env(task, **{name: given})

@@ -220,7 +220,7 @@ def test_bad_actions_are_refused_and_nothing_moves(action, message):
 def test_bad_arguments_are_refused():
     with pytest.raises(UserError, match="num_envs is 0; allowed: 1 to"):
         Simulation(SLIDER, num_envs=0)
-    with pytest.raises(UserError, match="a seed must lie in"):
+    with pytest.raises(UserError, match="seed is -1; allowed: 0 to"):
         Simulation(SLIDER, seed=-1)
     with pytest.raises(UserError, match="unknown domain"):
         Simulation("hopper", "windy")

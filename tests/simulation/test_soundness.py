@@ -182,3 +182,21 @@ def test_failed_must_be_boolean():
 
     with pytest.raises(UserError, match="failed must be boolean, got float64"):
         Simulation(slider(failed=failed), num_envs=2)
+
+
+@pytest.mark.parametrize("huge", [1e300, -1e300])
+def test_a_huge_action_is_blamed_on_the_action(huge):
+    simulation = Simulation("furuta", num_envs=3, threads=1, actions="normalized")
+    action = np.zeros((3, simulation.model.nu))
+    action[1, 0] = huge
+    with np.errstate(over="ignore"), pytest.raises(UserError) as caught:
+        simulation.step(action)
+    assert str(caught.value).startswith(f"action 0 of world 1 is {huge:g}, far outside [-1, 1]")
+
+
+def test_a_task_is_not_acquitted_by_an_action_within_its_range():
+    simulation = Simulation("hopper", num_envs=2, threads=1)
+    simulation.task.reward = lambda world, action: {"bad": np.full(2, np.inf)}
+    simulation._sums.names = ("bad",)
+    with pytest.raises(UserError, match=r"^task 'hopper': reward: bad is inf in world 0"):
+        simulation.step(np.full((2, 3), 1.0))

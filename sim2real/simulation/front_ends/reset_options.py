@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.errors import UserError, unknown
+from sim2real.config import LAST_SEED
+from sim2real.errors import UserError, unknown, whole_number
 from sim2real.task import BoolArray, IntArray
 
 EPISODE, MASK = "episode", "reset_mask"
@@ -52,6 +53,11 @@ def mask_of(options: Mapping[str, Any], num_envs: int) -> BoolArray | None:
             "False, at least one True"
         )
     return mask
+
+
+def checked_seed(seed: Any) -> int | None:
+    """The seed of a VecEnv, to which SB3 adds the index of a world; UserError for what is none."""
+    return None if seed is None else whole_number("seed", seed, 0, LAST_SEED)
 
 
 def one_seed(seed: Any) -> int | None:

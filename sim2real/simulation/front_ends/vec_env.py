@@ -21,7 +21,12 @@ from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.attributes import Attributes
 from sim2real.simulation.front_ends.foreign import find_foreign, foreign_domain
-from sim2real.simulation.front_ends.reset_options import EPISODE, check_options, episodes_of
+from sim2real.simulation.front_ends.reset_options import (
+    EPISODE,
+    check_options,
+    checked_seed,
+    episodes_of,
+)
 from sim2real.simulation.front_ends.workers import WorkerVecEnv
 from sim2real.simulation.rendering import Renderer
 from sim2real.task import IntArray, Task
@@ -54,6 +59,10 @@ class SimVecEnv(VecEnv):
     def episodes(self) -> tuple[Episode, ...]:
         """The episodes that ended in the last step."""
         return self._ended
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Begin with the first episodes of `seed` at the next reset; UserError for what is none."""
+        return super().seed(checked_seed(seed))
 
     def reset(self) -> NDArray[np.float64]:
         """Start the next episode of every world, the first ones of the seed given to `seed`.

@@ -25,13 +25,14 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from sim2real.config import MOST_WORLDS
+from sim2real.config import MOST_THREADS, MOST_WORLDS
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.episode import Episode
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import ForeignEnv
+from sim2real.simulation.front_ends.reset_options import checked_seed
 from sim2real.simulation.front_ends.worker_process import WorkerProcess
 from sim2real.simulation.worlds import default_threads
 
@@ -83,8 +84,8 @@ class WorkerVecEnv(VecEnv):
         actions: Choice = "own",
     ) -> None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
-        if not 0 <= seed < 2**63:
-            raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
+        whole_number("threads", workers, 0, MOST_THREADS)
+        whole_number("seed", seed, 0, 2**63 - 1)
         self.name, self.domain = env.name, domain
         self._seed, self._timeout = int(seed), max(timeout_s, TIMEOUT_S)
         self._episodes = np.arange(num_envs) - num_envs
@@ -105,6 +106,10 @@ class WorkerVecEnv(VecEnv):
     def episodes(self) -> tuple[Episode, ...]:
         """The episodes that ended in the last step."""
         return self._ended
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Begin with the first episodes of `seed` at the next reset; UserError for what is none."""
+        return super().seed(checked_seed(seed))
 
     def reset(self) -> VecEnvObs:
         """Start the next episode of every environment, the first ones of a seed given to `seed`."""
