@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
+
+from sim2real.errors import UserError
 
 
 class Described(BasePolicy):
@@ -14,6 +19,19 @@ class Described(BasePolicy):
         seen, given = self.observation_space.shape, self.action_space.shape
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"{type(self).__name__}(observation {seen}, action {given}, {count:,} parameters)"
+
+    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
+        """As SB3's; UserError for observations of another shape than (k,) or (n, k)."""
+        try:
+            return super().predict(observation, *args, **kwargs)
+        except ValueError as error:
+            if "observation shape" not in str(error):
+                raise
+            size = self.observation_space.shape[0]  # type: ignore[index]
+            raise UserError(
+                f"the observations have the shape {np.shape(observation)}; "
+                f"allowed: ({size},) or (n, {size})"
+            ) from None
 
 
 class MlpActorCriticPolicy(Described, ActorCriticPolicy):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -101,3 +102,13 @@ def test_reward_scale_is_seen_by_the_learner_only(toy: Any) -> None:
     plain, scaled = first_rewards(1.0), first_rewards(0.5)
     np.testing.assert_array_equal(scaled[0], 0.5 * plain[0])
     assert scaled[1] == plain[1]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("shape", [(7,), (2, 5), (2, 1, 3), ()])
+def test_observations_of_another_shape_are_refused(algorithm: str, shape: tuple[int, ...]) -> None:
+    recipe = load_recipe(algorithm, "cartpole")
+    policy = build_offline(recipe, OBSERVATIONS, ACTIONS).policy
+    assert policy.predict(np.zeros((2, 3)))[0].shape == (2, 2)
+    with pytest.raises(UserError, match=rf"shape {re.escape(str(shape))}; allowed: \(3,\) or"):
+        policy.predict(np.zeros(shape))
