@@ -10,11 +10,12 @@ from sim2real.config import Config
 from sim2real.domains.distributions.correlation import Correlated
 from sim2real.domains.distributions.distribution import Constant, DistributionField
 from sim2real.domains.entries.actuation import Actuation
-from sim2real.domains.entries.disturbances import IMPULSES, Disturbance
+from sim2real.domains.entries.disturbances import Disturbance
 from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.entry import Entry
 from sim2real.domains.entries.own import reference_of, replaced
 from sim2real.domains.entries.sensing import Sensing
-from sim2real.domains.entries.stage import Stage
+from sim2real.domains.entries.stage import Kind
 from sim2real.domains.models.name_mapping import NameMapping
 from sim2real.sources import source_of
 
@@ -91,18 +92,17 @@ class Domain(Config):
         return replaced(plain, digests.__getitem__)
 
     @property
-    def own_kinds(self) -> tuple[type[Stage], ...]:
+    def own_kinds(self) -> tuple[type[Kind], ...]:
         """The kinds of entries that are defined in files of the user's own."""
-        entries = (*self.actuation, *self.sensing)
-        return tuple(one.own.stage for one in entries if one.own is not None)
+        entries: tuple[Entry, ...] = (*self.actuation, *self.sensing, *self.disturbances)
+        return tuple(one.own_kind for one in entries if one.own_kind is not None)
 
     @property
     def is_constant(self) -> bool:
         """Whether every episode draws the same; what changes within an episode does not count."""
         distributions = [parameter.operation[1] for parameter in self.dynamics]
-        signals = (*self.actuation, *self.sensing)
-        distributions += [one.distribution for one in signals if one.kind.drawn == "episode"]
-        distributions += [one.distribution for one in self.disturbances if one.kind not in IMPULSES]
+        others: tuple[Entry, ...] = (*self.actuation, *self.sensing, *self.disturbances)
+        distributions += [one.distribution for one in others if one.kind.drawn == "episode"]
         courses = [one.course for one in self.parameters if one.course is not None]
         distributions += [one for course in courses for one in course.draws().values()]
         return all(isinstance(distribution, Constant) for distribution in distributions)

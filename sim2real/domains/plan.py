@@ -44,6 +44,7 @@ class Plan:
     reward: tuple[Effect, ...] = ()
     pushes: tuple[Push, ...] = ()
     forces: tuple[Force, ...] = ()
+    loads: tuple[Effect, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
     speed_limits: tuple[SpeedLimit, ...] = ()

@@ -99,7 +99,7 @@ class Simulation(Worlds):
         self.policy_terms = self._observations.policy_terms
         self.observation_terms = self._observations.terms
         self.observation_space = observation_space(len(labels(self.observation_terms)))
-        self._disturbances = Disturbances(self._plan, num_envs, self.dt)
+        self._disturbances = Disturbances(self._plan, num_envs, self.dt, self)
         self._contexts = Contexts(self._plan, self._batch, self._imperfections, self.dt)
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
@@ -303,6 +303,7 @@ class Simulation(Worlds):
             | self._kept.snapshot()
             | self._observations.snapshot()
             | self._imperfections.snapshot()
+            | self._disturbances.snapshot()
             | {f"previous.{name}": values.copy() for name, values in self.previous.items()}
             | {f"{FIELD}{name}": values for name, values in self._batch.derived().items()}
         )
@@ -323,7 +324,7 @@ class Simulation(Worlds):
             part.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
         self._control_steps.restore(self._clock)
-        self._disturb_anew(self._all)
+        self._disturbances.restore(snapshot, self._clock, self._contexts.present)
         self.previous = {name: snapshot[f"previous.{name}"].copy() for name in self.previous}
         self._batch.state[:] = snapshot["state"]
         self.derive(self._all)
@@ -340,8 +341,7 @@ class Simulation(Worlds):
         if self._contexts.change:
             self._change_contexts(active)
         self.ctrl[:] = self._imperfections.command(commanded, self._clock, active)
-        if self._disturbances:
-            self._disturbances.write(self.xfrc_applied, self._clock)
+        self._disturbances.write(self._clock, active)
         soundness.check_written(self.task.name, self.domain.name, commanded, self, active)
 
     def _reward(
@@ -389,7 +389,7 @@ class Simulation(Worlds):
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""
         if self._disturbances:
-            self._disturbances.begin(self.xfrc_applied, self._clock, ids, self._contexts.present)
+            self._disturbances.begin(self._clock, ids, self._contexts.present)
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain, domain_names, load_domain, load_domains, task_domains
-from sim2real.domains.entries.disturbances import IMPULSES
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
@@ -52,7 +51,7 @@ def single_parameters(task: str, domain: Domain) -> Iterator[tuple[str, Domain, 
     for entry in domain.sensing:
         yield f"{entry.label} of {', '.join(entry.of)}", Domain(sensing=(entry,)), None
     for entry in domain.disturbances:
-        if entry.kind not in IMPULSES:  # those come once in seconds
+        if entry.kind.drawn == "episode":  # those come once in seconds
             yield entry.label, Domain(disturbances=(entry,)), None
 
 
@@ -78,7 +77,7 @@ def test_it_fits_its_task(task: str, domain: str) -> None:
     signals = [
         entry for entry in (*bound.actuation, *bound.sensing) if entry.kind.drawn == "episode"
     ]
-    lasting = [entry for entry in bound.disturbances if entry.kind not in IMPULSES]
+    lasting = [entry for entry in bound.disturbances if entry.kind.drawn == "episode"]
     assert bool(simulation.context_names) == bool(bound.dynamics or signals or lasting)
 
 

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import mujoco
 import numpy as np
 import pytest
 
 from sim2real import cli
 from sim2real.domains import Domain, load_domain
+from sim2real.domains.distributions.draw_keys import key_of
 from sim2real.errors import UserError
 from sim2real.evaluation.audit import audit
 from sim2real.evaluation.provenance import content
@@ -23,6 +25,8 @@ from sim2real.registry import load_task
 from sim2real.runs.load import load_run
 from sim2real.simulation import Simulation
 from sim2real.simulation.contract import world_digest
+from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
+from sim2real.simulation.randomness import DISTURBANCE, EpisodeGenerators
 from sim2real.transfer.resume import resume
 
 SLIDER = str(Path(__file__).parents[1] / "robots" / "slider.py")
@@ -31,7 +35,7 @@ KINDS = '''
 """Kinds that are not shipped."""
 import numpy as np
 from sim2real.domains.distributions.distribution import Normal
-from sim2real.domains.entries.stage import Remembering, Stage
+from sim2real.domains.entries.stage import Load, Remembering, Stage
 
 class Sticky(Remembering):
     """A value stays until the true one is farther from it than the magnitude."""
@@ -53,6 +57,24 @@ class Walk(Stage):
         self.walk[moment.rows] = self.keep * self.walk[moment.rows] + step
         return values + self.walk[moment.rows]
 
+class Drag(Load):
+    """Friction that grows with the speed."""
+    name, unit, low, acts_on = "drag", "N s/m", 0.0, "joint"
+    def change(self, values, moment):
+        return values - self.magnitude[moment.rows] * self.world.qvel[moment.rows, self.columns]
+
+class Gust(Load):
+    """A wind that wanders."""
+    name, unit, random = "gust", "N", Normal(0.0, 1.0)
+    def prepare(self, effects):
+        self.wind = self.memory["wind"] = np.zeros(self.shape)
+    def start(self, rows, values):
+        self.wind[rows] = 0.0
+    def change(self, values, moment):
+        step = self.magnitude[moment.rows] * moment.numbers[:, self.lanes]
+        self.wind[moment.rows] = 0.8 * self.wind[moment.rows] + step
+        return values + self.wind[moment.rows]
+
 class Taken(Stage):
     name = "bias"
 '''
@@ -64,6 +86,10 @@ sticky:
   sensing:
     - {"kinds.py:Sticky": {uniform: [0.01, 0.02]}, of: place, name: encoder}
     - {"kinds.py:Walk": 0.01, options: {keep: 0.5}}
+  disturbances:
+    - {"kinds.py:Drag": {uniform: [0.1, 0.5]}, of: rail}
+    - {"kinds.py:Gust": {uniform: [0.1, 0.2]}, of: mass, direction: x}
+    - {force: 0.1, of: mass, direction: x}
 """
 
 
@@ -101,6 +127,56 @@ def test_a_kind_of_a_yaml_file_equals_a_plain_loop(own: Path) -> None:
         seen = data.qpos[0] if abs(data.qpos[0] - seen) > 0.01 else seen
         observation = simulation.advance(action).observation[0]
         np.testing.assert_array_equal(observation, [seen, data.qvel[0]])
+
+
+def test_a_load_equals_a_plain_loop(own: Path) -> None:
+    drag, force = {f"{own / 'kinds.py'}:Drag": 0.4, "of": "rail"}, {"force": 0.3, "of": "mass"}
+    domain = Domain(disturbances=[drag, {**force, "direction": "x"}])  # type: ignore[arg-type]
+    simulation = Simulation(SLIDER, domain)
+    assert simulation.context_names == ("force.x:mass", "drag:rail")
+    model = simulation.world_model(0)
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = simulation.qpos[0], simulation.qvel[0]
+    for action in actions(40, 1):
+        data.ctrl[:], data.xfrc_applied[1, 0] = action.item(), 0.3
+        data.qfrc_applied[:] = -0.4 * data.qvel
+        mujoco.mj_step(model, data, simulation.substeps)
+        observation = simulation.advance(action).observation[0]
+        np.testing.assert_array_equal(observation, [data.qpos[0], data.qvel[0]])
+
+
+def test_a_load_with_a_memory_has_its_numbers_under_its_own_name(own: Path) -> None:
+    gust = {f"{own / 'kinds.py'}:Gust": 0.2, "of": "mass", "direction": "x"}
+    push = {"push": 1.0, "every": 0.1, "of": "mass", "direction": "x"}
+    alone, both = (
+        Simulation(SLIDER, Domain(disturbances=entries), num_envs=2, seed=4)  # type: ignore[arg-type]
+        for entries in ([gust], [push, gust])
+    )
+    wind = np.zeros(2)
+    numbers = [
+        EpisodeGenerators(4).at(world, DISTURBANCE, 0, key_of("gust.x:mass")).standard_normal(32)
+        for world in range(2)
+    ]
+    for step in range(20):
+        for simulation in (alone, both):
+            simulation.advance(np.zeros((2, 1)))
+        wind = 0.8 * wind + 0.2 * np.array([row[step] for row in numbers])
+        np.testing.assert_array_equal(alone.xfrc_applied[:, 1, 0], wind)
+    np.testing.assert_allclose((both.xfrc_applied[:, 1, 0] - wind) % 50, 0, atol=1e-9)
+
+
+def test_a_load_in_a_foreign_environment(own: Path) -> None:
+    drag = {f"{own / 'kinds.py'}:Drag": 3.0, "of": "slider"}
+    env = DomainWrapper(
+        gymnasium.make("InvertedPendulum-v5"),
+        Domain(disturbances=[drag]),  # type: ignore[list-item]
+    )
+    env.reset(seed=0)
+    for _ in range(3):
+        before = env.unwrapped.data.qvel.copy()  # type: ignore[attr-defined]
+        env.step(np.array([1.0]))
+        applied = env.unwrapped.data.qfrc_applied  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(applied, [-3.0 * before[0], 0.0])
 
 
 def test_an_option_and_the_random_numbers_of_a_step(own: Path) -> None:
@@ -172,6 +248,24 @@ def test_faults_are_named(entry: str, message: str, own: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("sensing", '"kinds.py:Drag": 1', "Drag is of another section; allowed here: a stage"),
+        ("disturbances", '"kinds.py:Walk": 1', "allowed here: a subclass of Load"),
+        ("disturbances", '"kinds.py:Drag": 1', "a drag needs the joints"),
+        ("disturbances", '"kinds.py:Drag": -1, of: rail', "drag must be at least 0"),
+        ("disturbances", '"kinds.py:Drag": 1, of: rial', "unknown joint 'rial'; did you mean"),
+        ("disturbances", '"kinds.py:Drag": 1, of: rail, direction: x', "takes no 'direction'"),
+        ("disturbances", '"kinds.py:Gust": 1, of: mass', "a gust needs a direction: x or y or z"),
+    ],
+)
+def test_faults_of_loads_are_named(section: str, entry: str, message: str, own: Path) -> None:
+    (own / "mine.yaml").write_text(f"odd:\n  {section}:\n    - {{{entry}}}\n")
+    with pytest.raises(UserError, match=message):
+        Simulation(SLIDER, load_domain(SLIDER, f"{own / 'mine.yaml'}:odd", trust_code=True))
+
+
 def test_two_kinds_of_one_name_are_refused(own: Path) -> None:
     (own / "other.py").write_text(KINDS + "# another file\n")
     entries = [{f"{own / name}.py:Sticky": 0.1} for name in ("kinds", "other")]
@@ -226,9 +320,10 @@ def test_check_and_audit_take_the_file(own: Path, capsys: pytest.CaptureFixture[
 
 def test_the_page_runs(own: Path) -> None:
     text = PAGE.read_text()
-    for language, name in (("python", "sticky.py"), ("yaml", "page.yaml")):
-        (code,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    sticky, drag = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    entries = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    for name, code in (("sticky.py", sticky), ("drag.py", drag), ("page.yaml", "".join(entries))):
         (own / name).write_text(code)
     domain = load_domain("hopper", f"{own / 'page.yaml'}:stiction", trust_code=True)
     simulation = Simulation("hopper", domain)
-    assert simulation.context_names == ("sensor_sticky:position",)
+    assert simulation.context_names == ("sensor_sticky:position", "drag:leg_joint")

@@ -36,7 +36,7 @@ def test_every_task_has_the_combined_challenges(task):
 
 def test_a_robot_of_the_users_has_them_too():
     domain = load_domain(str(ROBOTS / "slider.py"), "rwrl:easy")
-    assert domain.actuation[0].delay.value == pytest.approx(3 * 0.02)
+    assert domain.actuation[0].distribution.value == pytest.approx(3 * 0.02)
     assert not domain.dynamics
     assert not [
         name for name in preset_names(load_task(str(ROBOTS / "slider.py"))) if "odrl" in name

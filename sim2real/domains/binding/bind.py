@@ -14,6 +14,7 @@ from sim2real.domains.binding.signals import bind_actuation, bind_sensing
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.entries.control_period import control_period
+from sim2real.domains.entries.delays import CommandDelay
 from sim2real.domains.entries.dynamics import Dynamics
 from sim2real.domains.entries.forces import bind_disturbances
 from sim2real.domains.entries.keyframe import bind_keyframe
@@ -47,7 +48,7 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
             spec.option.timestep = _timestep(parameter, spec.option.timestep)
         if field.unlocks or field.geometry:
             _fill_mass_matrices(spec, parameter.of if field.kind == "body" else ())
-    delays = [entry for entry in domain.actuation if entry.delay is not None]
+    delays = [entry for entry in domain.actuation if entry.kind is CommandDelay]
     longest = max((entry.longest for entry in delays), default=0.0)
     longest = min(longest, task.episode_s)  # `bind` refuses longer ones, with their names
     if longest > 0:
@@ -114,7 +115,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         subject.episode_s,
         subject.quaternions,
     )
-    pushes, forces = bind_disturbances(builder, subject.control_dt, subject.episode_s)
+    pushes, forces, loads = bind_disturbances(builder, subject.control_dt, subject.episode_s)
     return Plan(
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
@@ -130,6 +131,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         reward=reward,
         pushes=pushes,
         forces=forces,
+        loads=loads,
         speed_limits=tuple(builder.speed_limits),
         courses=tuple(builder.courses),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),

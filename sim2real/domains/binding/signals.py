@@ -13,7 +13,15 @@ from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.distributions.draw_keys import draw_name, key_of
 from sim2real.domains.entries.actuation import Actuation
-from sim2real.domains.entries.delays import Delay, EngineJitter, Rate, Sampled
+from sim2real.domains.entries.delays import (
+    CommandDelay,
+    Delay,
+    EngineJitter,
+    Rate,
+    RewardDelay,
+    Sampled,
+)
+from sim2real.domains.entries.disturbances import Disturbance
 from sim2real.domains.entries.imperfection import Imperfection
 from sim2real.domains.entries.kinds import (
     changes_numbers,
@@ -23,7 +31,7 @@ from sim2real.domains.entries.kinds import (
 from sim2real.domains.entries.sensing import Sensing
 from sim2real.domains.entries.speed_limits import bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
-from sim2real.domains.entries.stages import Length, Unit
+from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.rest_points import Rest, no_rest, rest_points
 from sim2real.domains.model_fields.table import STRENGTH
@@ -52,11 +60,11 @@ def bind_actuation(
     if commands is not None:
         limits = np.array(list(commands.values())).reshape(-1, 2)
         rest = _rest_of_commands(commands, model)
-    effects = _Effects(builder, episode_s, limits, rest)
+    effects = Effects(builder, episode_s, limits, rest)
     for entry in entries:
         first = len(builder.names)
         try:
-            if commands is None or entry.strength is not None:
+            if commands is None or entry.kind is Strength:
                 rows = element_rows(model, STRENGTH, entry.of)
             else:
                 rows = _command_columns(commands, entry.of)
@@ -69,17 +77,17 @@ def bind_actuation(
             elements = _by_joint(model, elements)
         effects.check(entry, elements)
         columns = elements if commands is not None else _controls(model, elements)
-        if entry.saturation is not None and not np.isfinite(limits).all():
+        if entry.kind is Saturation and not np.isfinite(limits).all():
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
-        if entry.strength is not None:
-            builder.strength(entry.of, entry.strength, entry.is_shared, entry.label)
-        elif entry.no_load_speed is not None:
+        if entry.kind is Strength:
+            builder.strength(entry.of, entry.distribution, entry.is_shared, entry.label)
+        elif entry.kind is NoLoadSpeed:
             if commands is not None:
                 problem = "it needs every physics step, which a foreign environment takes by itself"
                 raise effects.error(entry, problem)
             bind_speed_limit(builder, entry, elements)
-        elif entry.delay is not None and commands is None and _has_history(model, elements):
-            drawn = builder.delay(elements, entry.delay, entry.is_shared, entry.label)
+        elif entry.kind is CommandDelay and commands is None and _has_history(model, elements):
+            drawn = builder.delay(elements, entry.distribution, entry.is_shared, entry.label)
             if _random(entry) is not None:
                 effects.add(entry, elements, EngineJitter, drawn)
         else:
@@ -133,9 +141,9 @@ def bind_sensing(
     """
     count = sum(term.size for term in terms)
     limits, rest = np.tile([-1.0, 1.0], (max(count, 1), 1)), no_rest(max(count, 1))
-    sensing, reward = (_Effects(builder, episode_s, limits, rest) for _ in range(2))
+    sensing, reward = (Effects(builder, episode_s, limits, rest) for _ in range(2))
     for entry in entries:
-        if entry.reward_delay is not None:
+        if entry.kind is RewardDelay:
             elements = {"": np.array([0])}
             reward.check(entry, elements)
             reward.add(entry, elements, Delay)
@@ -145,7 +153,7 @@ def bind_sensing(
         if entry.kind.each == "number":
             elements = _numbers(elements)
         first = len(builder.names)
-        if entry.rate is None:
+        if entry.kind is not Rate:
             sensing.add(entry, elements)
             builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
         else:
@@ -154,7 +162,7 @@ def bind_sensing(
     return readings_in_order(sensing.found), tuple(reward.found)
 
 
-class _Effects:
+class Effects:
     """Collects the effects on one signal, of the `limits` (columns, 2) and rest points `rest`."""
 
     def __init__(self, builder: Builder, episode_s: float, limits: Array, rest: Rest) -> None:
@@ -166,7 +174,7 @@ class _Effects:
         self._drawn: set[str] = set()
         self.found: list[Effect] = []
 
-    def check(self, entry: Imperfection, elements: Mapping[str, IntArray]) -> None:
+    def check(self, entry: Imperfection | Disturbance, elements: Mapping[str, IntArray]) -> None:
         """Refuse a second entry of a kind on one number, and an endless delay."""
         if entry.longest >= self._episode_s:
             what = "period" if entry.kind.name == "rate" else "delay"
@@ -181,7 +189,7 @@ class _Effects:
 
     def add(
         self,
-        entry: Imperfection,
+        entry: Imperfection | Disturbance,
         elements: Mapping[str, IntArray],
         stage: type[Stage] | None = None,
         drawn: Sequence[int] | None = None,
@@ -254,7 +262,7 @@ class _Effects:
             self.found[-1] = dataclasses.replace(self.found[-1], sources=sources)
 
     def _step_draws(
-        self, entry: Imperfection, elements: Mapping[str, IntArray]
+        self, entry: Imperfection | Disturbance, elements: Mapping[str, IntArray]
     ) -> tuple[StepDraws, ...]:
         """The random numbers of a control step, by the names of the entry and its elements."""
         if entry.is_shared:
@@ -271,19 +279,19 @@ class _Effects:
         self._drawn |= set(counts)
         return tuple(StepDraws(key_of(name), count) for name, count in counts.items())
 
-    def error(self, entry: Imperfection, problem: str) -> UserError:
+    def error(self, entry: Imperfection | Disturbance, problem: str) -> UserError:
         """The error that names domain and entry."""
         return UserError(f"domain {self._builder.domain.name!r}: {entry.label}: {problem}")
 
 
-def _is_idle(entry: Imperfection) -> bool:
+def _is_idle(entry: Imperfection | Disturbance) -> bool:
     """Whether an entry never does anything, so that it needs no stage."""
     identity = 0.0 if entry.kind.drawn == "step" else entry.kind.identity
     jitters = entry.jitter is not None and entry.jitter.support != (0.0, 0.0)
     return entry.distribution.support == (identity, identity) and not jitters
 
 
-def _random(entry: Imperfection) -> Distribution | None:
+def _random(entry: Imperfection | Disturbance) -> Distribution | None:
     """What an entry draws in each control step; nothing where it is always 0."""
     random = entry.kind.random
     if entry.kind.drawn == "step":
@@ -293,7 +301,7 @@ def _random(entry: Imperfection) -> Distribution | None:
     return None if random is None or random.support == (0.0, 0.0) else random
 
 
-def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
+def _lanes(entry: Imperfection | Disturbance, sizes: Sequence[int]) -> IntArray:
     """One random number for all, for each element (a delay is one for a term), or each number."""
     if entry.is_shared:
         return np.zeros(sum(sizes), dtype=np.intp)
@@ -302,7 +310,7 @@ def _lanes(entry: Imperfection, sizes: Sequence[int]) -> IntArray:
     return np.arange(sum(sizes))
 
 
-def _one_lane(entry: Imperfection) -> bool:
+def _one_lane(entry: Imperfection | Disturbance) -> bool:
     """Whether an element's numbers share their random numbers, where its entry does not."""
     return entry.kind.lane_of == "element" or entry.by_joint
 

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from sim2real.config import Config
-from sim2real.domains.describe import names, sentence
-from sim2real.domains.distributions.distribution import Distribution, DistributionField
-from sim2real.domains.entries.course import Course
+from sim2real.domains.describe import sentence
+from sim2real.domains.distributions.distribution import DistributionField
+from sim2real.domains.entries.entry import Entry, check_range
+from sim2real.domains.entries.stage import Kind, Load
 
 DEEPEST = 100.0
 """Depth of the hollows of an uneven floor in m, at most."""
 
-Kind = Literal["push", "twist", "force", "torque", "slope", "bumps"]
 
-IMPULSES: tuple[Kind, ...] = ("push", "twist")
-"""What is drawn anew for each interval of an episode."""
-LOADS: tuple[Kind, ...] = ("force", "torque")
-"""What acts on bodies all the time."""
-_KINDS: tuple[Kind, ...] = (*IMPULSES, *LOADS, "slope", "bumps")
-_KEYS: dict[Kind, tuple[str, ...]] = {
-    "push": ("of", "every", "direction"),
-    "twist": ("of", "every", "direction"),
-    "force": ("of", "direction", "shared"),
-    "torque": ("of", "direction", "shared"),
-    "slope": ("direction",),
-    "bumps": ("of", "wavelength"),
-}
-_DIRECTIONS: dict[Kind, tuple[str, ...]] = {
-    "push": ("horizontal", "x", "y", "z"),
-    "twist": ("horizontal", "x", "y", "z"),
-    "force": ("x", "y", "z"),
-    "torque": ("x", "y", "z"),
-    "slope": ("pitch", "roll"),
-}
-_UNITS: dict[Kind, str] = {
-    "push": "N s",
-    "twist": "N m s",
-    "force": "N",
-    "torque": "N m",
-    "slope": "rad",
-    "bumps": "m",
-}
+class Push(Kind):
+    """Impulses on one of some bodies, each drawn anew for its interval of an episode."""
+
+    name, unit, drawn, takes_course = "push", "N s", "step", False
+    keys: ClassVar[tuple[str, ...]] = ("of", "every", "direction")
+    directions: ClassVar[tuple[str, ...]] = ("horizontal", "x", "y", "z")
 
 
-class Disturbance(Config):
-    """One disturbance: exactly one of `push`, `twist`, `force`, `torque`, `slope` and `bumps`.
+class Twist(Push):
+    """Angular impulses, as pushes."""
+
+    name, unit = "twist", "N m s"
+
+
+class Force(Kind):
+    """A constant force on bodies, in the world's frame."""
+
+    name, unit = "force", "N"
+    keys: ClassVar[tuple[str, ...]] = ("of", "direction", "shared")
+    directions: ClassVar[tuple[str, ...]] = ("x", "y", "z")
+
+
+class Torque(Force):
+    """A constant torque on bodies, in the world's frame."""
+
+    name, unit = "torque", "N m"
+
+
+class Slope(Kind):
+    """The angle by which the floor rises."""
+
+    name, unit, low, high = "slope", "rad", -1.5, 1.5
+    keys: ClassVar[tuple[str, ...]] = ("direction",)
+    directions: ClassVar[tuple[str, ...]] = ("pitch", "roll")
+
+
+class Bumps(Kind):
+    """The depth of the hollows of an uneven floor."""
+
+    name, unit, low, high, takes_course = "bumps", "m", 0.0, DEEPEST, False
+    keys: ClassVar[tuple[str, ...]] = ("of", "wavelength")
+    directions: ClassVar[tuple[str, ...]] = ()
+
+
+_SHIPPED = (Push, Twist, Force, Torque, Slope, Bumps)
+_OF_LOADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "body": (Force.keys, Force.directions),
+    "joint": (("of", "shared"), ()),
+}
+"""Keys and directions of a kind of the user's own, by what it acts on."""
+
+
+class Disturbance(Entry):
+    """One disturbance: `push`, `twist`, `force`, `torque`, `slope`, `bumps`, or a kind by path.
 
     - `push`: impulses in N s on one of the bodies `of`, each as likely, along `direction`
       (`horizontal`: at a random angle), one after each interval of `every` seconds.
@@ -60,92 +82,80 @@ class Disturbance(Config):
       distance in m between two tops.
     """
 
-    push: DistributionField | None = None
-    twist: DistributionField | None = None
-    force: DistributionField | None = None
-    torque: DistributionField | None = None
-    slope: DistributionField | None = None
-    bumps: DistributionField | None = None
-    of: tuple[str, ...] = ()
+    kinds: ClassVar[Mapping[str, type[Kind]]] = {kind.name: kind for kind in _SHIPPED}
+    loads: ClassVar[bool] = True
+    jitter: ClassVar[None] = None
+    by_joint: ClassVar[bool] = False
+    longest: ClassVar[float] = 0.0
+    steps: ClassVar[int] = 1
+
     every: DistributionField | None = None
     direction: str | None = None
     wavelength: Annotated[float, Field(ge=0.001, le=1000.0)] | None = None
     shared: bool = False
-    name: str | None = None
-    course: Course | None = None
-
-    _one_name = field_validator("of", mode="before")(names)
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Disturbance:
-        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"needs exactly one of {', '.join(_KINDS)}; got {', '.join(given) or 'none'}"
-            )
+    def _sound(self) -> Disturbance:
+        kind, (keys, _) = self.kind, self._form
         for key in ("of", "every", "direction", "wavelength", "shared"):
-            if getattr(self, key) and key not in _KEYS[self.kind]:
-                raise ValueError(f"{self.kind} takes no {key!r}; it takes {_keys(self.kind)}")
-        if self.course is not None and self.kind not in (*LOADS, "slope"):
-            raise ValueError(f"{self.kind} takes no course")
+            if getattr(self, key) and key not in keys:
+                takes = ", ".join((kind.name, *keys, "name"))
+                raise ValueError(f"{kind.name} takes no {key!r}; it takes {takes}")
+        if self.course is not None and not kind.takes_course:
+            raise ValueError(f"{kind.name} takes no course")
         self._check_values()
         return self
 
+    @property
+    def _form(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys that the entry may have, and the directions."""
+        kind = self.kind
+        if issubclass(kind, Load):
+            return _OF_LOADS[kind.acts_on]
+        assert issubclass(kind, Push | Force | Slope | Bumps)
+        return kind.keys, kind.directions
+
     def _check_values(self) -> None:
-        allowed = _DIRECTIONS.get(self.kind, ())
+        kind, (keys, allowed) = self.kind, self._form
+        what, either = f"a {kind.name}", " or ".join(allowed)
         if self.direction is not None and self.direction not in allowed:
-            raise ValueError(
-                f"a {self.kind} has the direction {' or '.join(allowed)}, got {self.direction!r}"
-            )
-        if self.kind in LOADS and self.direction is None:
-            raise ValueError(f"a {self.kind} needs a direction: {' or '.join(allowed)}")
-        if self.kind in IMPULSES + LOADS and not self.of:
-            raise ValueError(f"a {self.kind} needs the bodies that it acts on ('of')")
-        if self.kind in IMPULSES and (self.every is None or self.every.support[0] <= 0):
+            raise ValueError(f"{what} has the direction {either}, got {self.direction!r}")
+        if self.direction is None and allowed and "shared" in keys:
+            raise ValueError(f"{what} needs a direction: {either}")
+        if not self.of and "of" in keys and kind is not Bumps:
+            on = "joints" if issubclass(kind, Load) and kind.acts_on == "joint" else "bodies"
+            raise ValueError(f"{what} needs the {on} that it acts on ('of')")
+        if "every" in keys and (self.every is None or self.every.support[0] <= 0):
             got = "nothing" if self.every is None else self.every.words()
-            raise ValueError(
-                f"a {self.kind} needs 'every', an interval greater than 0 s; got {got}"
-            )
+            raise ValueError(f"{what} needs 'every', an interval greater than 0 s; got {got}")
         low, high = self.distribution.support
-        if self.kind == "bumps" and not 0 <= low <= high <= DEEPEST:
+        if kind is Bumps and not kind.low <= low <= high <= kind.high:
             raise ValueError(f"bumps must lie within 0 to {DEEPEST:g} m, got {self._amount()}")
-        if self.kind == "slope" and not -1.5 < low <= high < 1.5:
+        if kind is Slope and not kind.low < low <= high < kind.high:
             raise ValueError(f"a slope must lie within -1.5 to 1.5 rad, got {self._amount()}")
+        if issubclass(kind, Load):
+            check_range(kind, self.distribution)
 
     @property
-    def kind(self) -> Kind:
-        """Which disturbance it is."""
-        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
-
-    @property
-    def distribution(self) -> Distribution:
-        """What is drawn: for each impulse anew, of all else once an episode."""
-        chosen: Distribution = getattr(self, self.kind)
-        return chosen
-
-    def drawn_from(self, distribution: Distribution) -> Self:
-        """The same disturbance, drawn from another distribution."""
-        return self.model_copy(update={self.kind: distribution})
+    def is_shared(self) -> bool:
+        """Whether one draw serves all elements."""
+        return self.shared
 
     @property
     def towards(self) -> str:
         """The direction, where none is given that of the kind; empty for bumps."""
-        return self.direction or _DIRECTIONS.get(self.kind, ("",))[0]
+        return self.direction or next(iter(self._form[1]), "")
 
     @property
     def label(self) -> str:
         """The name in the context, without the element."""
-        return self.name or ".".join(part for part in (self.kind, self.towards) if part)
+        return self.name or ".".join(part for part in (self.kind.name, self.towards) if part)
 
     def words(self) -> str:
         """The disturbance as a person says it."""
-        what = " ".join(part for part in (self.towards, self.kind) if part)
+        what = " ".join(part for part in (self.towards, self.kind.name) if part)
         often = f" every {self.every.words()} s" if self.every is not None else ""
         return sentence(what, self.of, self.shared, self._amount() + often, self.course)
 
     def _amount(self) -> str:
-        return f"{self.distribution.words()} {_UNITS[self.kind]}"
-
-
-def _keys(kind: Kind) -> str:
-    return ", ".join((kind, *_KEYS[kind], "name"))
+        return f"{self.distribution.words()} {self.kind.unit}".rstrip()

@@ -9,10 +9,15 @@ import numpy as np
 
 from sim2real.domains.binding.bound_forces import Force, Push
 from sim2real.domains.binding.builder import Builder
+from sim2real.domains.binding.signals import Effects
 from sim2real.domains.distributions.draw_keys import draw_name, key_of
-from sim2real.domains.entries.disturbances import IMPULSES, LOADS, Disturbance
+from sim2real.domains.entries.disturbances import Bumps, Disturbance, Slope, Torque, Twist
+from sim2real.domains.entries.disturbances import Force as ForceKind
+from sim2real.domains.entries.disturbances import Push as PushKind
+from sim2real.domains.entries.stage import Effect, Load
 from sim2real.domains.entries.terrain import bind_bumps
 from sim2real.domains.model_fields.elements import element_rows
+from sim2real.domains.model_fields.rest_points import no_rest
 from sim2real.domains.model_fields.table import FIELDS, nominal_array
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError
@@ -51,21 +56,44 @@ class Tilt(Write):
 
 def bind_disturbances(
     builder: Builder, control_dt: float, episode_s: float
-) -> tuple[tuple[Push, ...], tuple[Force, ...]]:
+) -> tuple[tuple[Push, ...], tuple[Force, ...], tuple[Effect, ...]]:
     """Bind the `disturbances` of the builder's domain, after all that writes gravity.
+
+    Returns impulses, constant forces, and the effects of kinds of the user's own.
 
     Raises UserError, naming domain and entry, for what does not fit the model.
     """
     entries = builder.domain.disturbances
-    impulses = [one for one in entries if one.kind in IMPULSES]
+    impulses = [one for one in entries if issubclass(one.kind, PushKind)]
     pushes = [bind_push(builder, one, control_dt, episode_s) for one in impulses]
     _check_apart(builder, impulses)
-    forces = [bind_force(builder, one) for one in entries if one.kind in LOADS]
-    bind_slopes(builder, [one for one in entries if one.kind == "slope"])
+    forces = [bind_force(builder, one) for one in entries if issubclass(one.kind, ForceKind)]
+    bind_slopes(builder, [one for one in entries if one.kind is Slope])
     for one in entries:
-        if one.kind == "bumps":
+        if one.kind is Bumps:
             bind_bumps(builder, one)
-    return tuple(pushes), tuple(forces)
+    return tuple(pushes), tuple(forces), _bind_loads(builder, episode_s)
+
+
+def _bind_loads(builder: Builder, episode_s: float) -> tuple[Effect, ...]:
+    """The effects of loads, on the numbers of `xfrc_applied` (flat) or of `qfrc_applied`."""
+    size = max(6 * builder.model.nbody, builder.model.nv)
+    effects = Effects(builder, episode_s, np.zeros((size, 2)), no_rest(size))
+    for entry in builder.domain.disturbances:
+        kind, first = entry.kind, len(builder.names)
+        if not issubclass(kind, Load):
+            continue
+        if kind.acts_on == "joint":
+            rows = _rows(builder, entry, "dof_damping")
+        else:
+            (axis,) = _axes(entry)
+            places = _rows(builder, entry, "body_mass")
+            rows = {name: [6 * body + axis for body in found] for name, found in places.items()}
+        elements = {name: np.array(found, dtype=np.intp) for name, found in rows.items()}
+        effects.check(entry, elements)
+        effects.add(entry, elements)
+        builder.change(entry.course, entry.label, first, kind.identity or 0.0)
+    return tuple(sorted(effects.found, key=lambda effect: effect.stage.name))
 
 
 def _check_apart(builder: Builder, pushes: Sequence[Disturbance]) -> None:
@@ -107,7 +135,9 @@ def bind_force(builder: Builder, entry: Disturbance) -> Force:
 
 def _axes(entry: Disturbance) -> tuple[int, ...]:
     """The columns of `xfrc_applied` that a disturbance acts along."""
-    first = 3 if entry.kind in ("twist", "torque") else 0
+    kind = entry.kind
+    turns = kind.turns if issubclass(kind, Load) else kind in (Twist, Torque)
+    first = 3 if turns else 0
     return tuple(first + axis for axis in _AXES[entry.towards])
 
 
@@ -135,8 +165,12 @@ def bind_slopes(builder: Builder, entries: Sequence[Disturbance]) -> None:
 
 
 def _bodies(builder: Builder, entry: Disturbance) -> dict[str, int]:
+    return {name: places[0] for name, places in _rows(builder, entry, "body_mass").items()}
+
+
+def _rows(builder: Builder, entry: Disturbance, field: str) -> dict[str, list[int]]:
+    """Element name -> its rows in the arrays of a field; UserError for unknown elements."""
     try:
-        rows = element_rows(builder.model, FIELDS["body_mass"], entry.of)
+        return element_rows(builder.model, FIELDS[field], entry.of)
     except UserError as error:
         raise builder.error(entry.label, str(error)) from None
-    return {name: places[0] for name, places in rows.items()}

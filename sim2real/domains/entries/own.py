@@ -5,15 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim2real.domains.distributions.distribution import (
-    DistributionField,
-    parse_distribution,
-    plain_distribution,
-)
 from sim2real.domains.entries.stage import Stage
 from sim2real.errors import UserError, unknown
 from sim2real.files import user_path
@@ -24,18 +18,6 @@ from sim2real.trust import trusted_source
 SECTIONS = ("actuation", "sensing", "disturbances")
 """Sections of a domain whose entries may name a kind by a path."""
 _KEY = re.compile(r".+\.py(:\w+)?", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class OwnKind:
-    """A kind of the user's own, and the distribution of its magnitude."""
-
-    stage: type[Stage]
-    distribution: DistributionField
-
-    def plain(self) -> dict[str, Any]:
-        """The key and value of an entry: the absolute path with the class, and plain data."""
-        return {reference_of(self.stage): plain_distribution(self.distribution)}
 
 
 def is_own(key: Any) -> bool:
@@ -51,18 +33,18 @@ def reference_of(kind: type) -> str:
     return source.reference
 
 
-def load_kind(reference: str | Source | type, base: type[Stage] = Stage) -> type[Stage]:
+def load_kind(reference: str | Source | type) -> type[Stage]:
     """The class that a path, or a source that was read, names; UserError if it is not sound."""
 
     def fits(found: Any) -> bool:
-        return isinstance(found, type) and issubclass(found, base) and found.name != ""
+        return isinstance(found, type) and issubclass(found, Stage) and found.name != ""
 
     if isinstance(reference, type):
         if not fits(reference):
-            raise UserError(f"{reference.__name__} is no subclass of {base.__name__} with a name")
+            raise UserError(f"{reference.__name__} is no subclass of Stage with a name")
         found = reference
     else:
-        found = find_class(reference, base.__name__, fits, list)
+        found = find_class(reference, "Stage", fits, list)
     return found
 
 
@@ -75,23 +57,6 @@ def check_kind(kind: type[Stage], shipped: Mapping[str, Any]) -> None:
         )
     if kind.after and kind.after not in shipped:
         raise unknown(f"kind that {kind.__name__} comes after", kind.after, shipped)
-
-
-def own_of(
-    data: Mapping[Any, Any], base: type[Stage] = Stage
-) -> tuple[OwnKind | None, dict[str, Any]]:
-    """The kind of the user's own that the data of an entry names, and the rest of the data."""
-    keys = [key for key in data if is_own(key)]
-    rest = {key: value for key, value in data.items() if key not in keys}
-    if not keys:
-        return None, rest
-    if len(keys) > 1:
-        raise UserError(f"one kind an entry, got {', '.join(map(str, keys))}")
-    stage = load_kind(keys[0], base)
-    try:
-        return OwnKind(stage, parse_distribution(data[keys[0]])), rest
-    except ValueError as error:
-        raise UserError(f"{stage.name}: {error}") from None
 
 
 def replaced(data: Mapping[str, Any], change: Callable[[str], Any]) -> dict[str, Any]:

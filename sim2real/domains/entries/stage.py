@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -138,6 +138,20 @@ class Stage(Kind):
     def change(self, values: Array, moment: Moment) -> Array:
         """New values for the stage's columns, (m, k)."""
         raise NotImplementedError("def change(self, values, moment) -> (m, k) array")
+
+
+class Load(Stage):
+    """A force or torque of a kind of the user's own, on some bodies or joints, in n worlds.
+
+    `change(values, moment)` takes what else acts there, (m, k) in N or N m, and returns what acts
+    over the control step. On bodies it acts at the centre of mass along the world's `direction` of
+    the entry, or about it where it `turns`; on joints along their degrees of freedom. `world` has
+    the fields of MjData with the worlds first, as they are before the step: to be read.
+    """
+
+    acts_on: ClassVar[Literal["body", "joint"]] = "body"
+    turns: ClassVar[bool] = False
+    world: Any
 
 
 class Resting(Stage):

@@ -24,7 +24,7 @@ from scipy.special import ndtr
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import Choice, Constant, Distribution
 from sim2real.domains.domain import Domain
-from sim2real.domains.entries.disturbances import Disturbance
+from sim2real.domains.entries.disturbances import Bumps, Disturbance
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array
@@ -64,7 +64,7 @@ def add_ground(spec: mujoco.MjSpec, domain: Domain) -> None:
 
     Raises UserError where nothing stands on a plane, or where bumps are asked for twice.
     """
-    entries = [entry for entry in domain.disturbances if entry.kind == "bumps"]
+    entries = [entry for entry in domain.disturbances if entry.kind is Bumps]
     if len(entries) > 1:
         raise UserError(f"domain {domain.name!r}: bumps are given twice; a floor has one shape")
     for entry in entries:

@@ -52,7 +52,7 @@ class Part:
         """The value that leaves everything as it is, if there is one."""
         if isinstance(self.entry, Dynamics):
             return {"scale": 1.0, "add": 0.0}.get(self.operation)
-        identity: float | None = getattr(self.entry.kind, "identity", 0.0)
+        identity: float | None = self.entry.kind.identity
         return identity
 
     @property
@@ -118,7 +118,7 @@ def _drawn_field(entry: Any) -> str:
     """The operation of a parameter of the model, or the kind of an imperfection."""
     if isinstance(entry, Dynamics):
         return entry.operation[0]
-    return str(getattr(entry.kind, "name", entry.kind))
+    return str(entry.kind.name)
 
 
 def parts(task: Audited, domain: Domain, names: Sequence[str]) -> Iterator[Part]:

@@ -1,33 +1,55 @@
-"""Impulses, forces and torques, written into every world's `xfrc_applied` at each control step."""
+"""Forces and torques on bodies and joints, written into every world at each control step."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from sim2real.domains.binding.bound_forces import Push
+from sim2real.domains.entries.stage import Load, Stage
 from sim2real.domains.plan import Plan
 from sim2real.simulation.randomness import DISTURBANCE, Clock
-from sim2real.task import Array, IntArray
+from sim2real.simulation.signals.signal import SignalPath
+from sim2real.task import Array, BoolArray, IntArray
 
 BLOCK = 8
 """Pushes that are drawn at once, so that hardly any step loops over the worlds."""
 
 
 class Disturbances:
-    """The forces of a `plan` on the bodies of `num_envs` worlds.
+    """The forces of a `plan` on the bodies and joints of `num_envs` worlds.
 
     A push is its impulse as a constant force over one control step, at the body's centre of mass,
     in the world's frame; a twist as a constant torque. The interval between two is rounded to
-    control steps, at least one. What acts at a step depends on the episode and the step alone:
-    there is nothing to save.
+    control steps, at least one. All that acts at a step depends on the episode and the step alone,
+    except for kinds of the user's own, whose memories belong to a snapshot. `world` has the fields
+    of MjData, with the worlds first: `xfrc_applied` (n, bodies, 6) and `qfrc_applied` (n, nv) are
+    written.
     """
 
-    def __init__(self, plan: Plan, num_envs: int, control_dt: float) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, num_envs: int, control_dt: float, world: Any) -> None:
+        self._plan, self._world = plan, world
         self._all = np.arange(num_envs)
         self._dt = control_dt
-        bodies = [push.bodies for push in plan.pushes] + [force.bodies for force in plan.forces]
+        self._on_bodies, self._on_joints = (
+            SignalPath(
+                [one for one in plan.loads if _acts_on(one.stage) == where],
+                num_envs,
+                control_dt,
+                DISTURBANCE,
+            )
+            for where in ("body", "joint")
+        )
+        for stage in (*self._on_bodies.stages, *self._on_joints.stages):
+            if isinstance(stage, Load):
+                stage.world = world
+        bodies: list[Any] = [one.bodies for one in (*plan.pushes, *plan.forces)]
+        bodies += [one.columns // 6 for one in plan.loads if _acts_on(one.stage) == "body"]
         self._bodies = np.unique(np.concatenate(bodies or [np.zeros(0, dtype=np.intp)]))
+        joints = [one.columns for one in plan.loads if _acts_on(one.stage) == "joint"]
+        self._dofs = np.unique(np.concatenate(joints or [np.zeros(0, dtype=np.intp)]))
         self._constant = np.zeros((num_envs, len(self._bodies), 6))
         shape = (num_envs, len(plan.pushes), BLOCK)
         self._due = np.zeros(shape, dtype=np.int64)  # control step of each push
@@ -36,19 +58,23 @@ class Disturbances:
         self._block = np.zeros(shape[:2], dtype=np.int64)
 
     def __bool__(self) -> bool:
-        return len(self._bodies) > 0
+        return len(self._bodies) + len(self._dofs) > 0
 
-    def begin(self, xfrc: Array, clock: Clock, ids: IntArray, context: Array) -> None:
+    def begin(self, clock: Clock, ids: IntArray, context: Array) -> None:
         """Take up the episodes of the worlds `ids` at the control steps where they are.
 
-        `xfrc` (n, bodies, 6) and `context` (n, entries) are those of all worlds. Constant forces
-        are written at once.
+        `context` (n, entries) is that of all worlds. Constant forces are written at once.
         """
         self.change(ids, context[ids])
-        xfrc[ids[:, None], self._bodies] = self._constant[ids]
+        self._world.xfrc_applied[ids[:, None], self._bodies] = self._constant[ids]
         self._block[ids] = -1
         self._due[ids] = -1
         self._catch_up(ids, clock)
+        if self._on_bodies:
+            self._on_bodies.rest(ids, np.zeros((len(ids), self._world.xfrc_applied[0].size)))
+        if self._on_joints:
+            self._world.qfrc_applied[ids[:, None], self._dofs] = 0.0
+            self._on_joints.rest(ids, np.zeros((len(ids), self._world.qfrc_applied.shape[1])))
 
     def change(self, ids: IntArray, context: Array) -> None:
         """Let the constant forces of the worlds `ids` be those of the `context`, (m, entries)."""
@@ -56,12 +82,40 @@ class Disturbances:
         for force in self._plan.forces:
             places = np.searchsorted(self._bodies, force.bodies)
             self._constant[ids[:, None], places, force.axis] += context[:, force.sources]
+        self._on_bodies.draw(ids, context)
+        self._on_joints.draw(ids, context)
 
-    def write(self, xfrc: Array, clock: Clock) -> None:
-        """Write what acts at the control steps of the `clock` into `xfrc` (n, bodies, 6)."""
-        xfrc[:, self._bodies] = self._constant
-        if not self._plan.pushes:
+    def write(self, clock: Clock, active: BoolArray | None = None) -> None:
+        """Write what acts at the control steps of the `clock`; `active` (n,) are not paused."""
+        if not self:
             return
+        xfrc = self._world.xfrc_applied
+        xfrc[:, self._bodies] = self._constant
+        if self._plan.pushes:
+            self._push(xfrc, clock)
+        if self._on_bodies:
+            flat = self._on_bodies.apply(xfrc.reshape(len(xfrc), -1), clock, active)
+            xfrc[...] = flat.reshape(xfrc.shape)
+        if self._on_joints:
+            qfrc = self._world.qfrc_applied
+            qfrc[:, self._dofs] = 0.0
+            qfrc[...] = self._on_joints.apply(qfrc, clock, active)
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of the memories of kinds of the user's own, by name."""
+        both = self._on_bodies.snapshot() | self._on_joints.snapshot()
+        return {f"disturbances.{name}": values for name, values in both.items()}
+
+    def restore(self, memories: Mapping[str, Array], clock: Clock, context: Array) -> None:
+        """Continue from a snapshot, with the `context` (n, entries), where the `clock` stands."""
+        if not self:
+            return
+        self.begin(clock, self._all, context)
+        own = {name.removeprefix("disturbances."): memories[name] for name in memories}
+        self._on_bodies.restore(own, clock)
+        self._on_joints.restore(own, clock)
+
+    def _push(self, xfrc: Array, clock: Clock) -> None:
         self._catch_up(self._all, clock)
         worlds, pushes, which = np.nonzero(self._due == clock.steps[:, None, None])
         if len(worlds):
@@ -95,3 +149,8 @@ class Disturbances:
             self._force[ids, column, :, axis] = part
         struck = push.bodies[(uniforms[:, 3] * len(push.bodies)).astype(np.intp)]
         self._body[ids, column] = np.searchsorted(self._bodies, struck)
+
+
+def _acts_on(stage: type[Stage]) -> str:
+    assert issubclass(stage, Load)
+    return stage.acts_on

@@ -95,7 +95,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._draws = ContextDraws(plan)
         self._writer = ModelWriter(self._model, plan)
         self._dt = subject.control_dt
-        self._disturbances = Disturbances(plan, 1, self._dt)
+        self._disturbances = Disturbances(plan, 1, self._dt, _OneWorld(self._data))
         self._imperfections = Imperfections(plan, 1, self._dt)
         self._acts, self._senses = bool(plan.actuation), bool(plan.sensing)
         self._pays_late = bool(plan.reward)
@@ -146,8 +146,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """One control step. Raises UserError for an action that is not finite."""
         if not np.isfinite(action).all():
             raise UserError(f"an action must be finite, got {np.asarray(action).tolist()}")
-        if self._disturbances:
-            self._disturbances.write(self._forces, self._clock)
+        self._disturbances.write(self._clock)
         self._forget_warnings()
         with warnings_logged():
             truth, reward, terminated, truncated, info = self.env.step(self._command(action))
@@ -240,13 +239,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     def _disturb_anew(self, draws: Array) -> None:
         if self._disturbances:
-            self._disturbances.begin(self._forces, self._clock, _ONE, draws)
-
-    @property
-    def _forces(self) -> Array:
-        """The forces on the bodies, (1, bodies, 6); writing them writes the environment's data."""
-        forces: Array = self._data.xfrc_applied[None]
-        return forces
+            self._disturbances.begin(self._clock, _ONE, draws)
 
     def _forget_warnings(self) -> None:
         """Set the counts to 0: the engine's own reset makes them 1, whatever they were."""
@@ -267,6 +260,17 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
                     f"{type(self.env.unwrapped).__name__}: {method}: the {what} is not finite at "
                     f"step {int(self._steps[0])} of episode {self._episode}, though the physics is"
                 )
+
+
+class _OneWorld:
+    """MjData as a batch of one world: its fields are views, with the world first."""
+
+    def __init__(self, data: mujoco.MjData) -> None:
+        self._data = data
+
+    def __getattr__(self, name: str) -> Array:
+        field: Array = getattr(self._data, name)[None]
+        return field
 
 
 def _finite(given: Any) -> bool:

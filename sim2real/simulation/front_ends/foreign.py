@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
 from sim2real.domains import Domain, Subject, load_domains
+from sim2real.domains.entries.disturbances import Bumps
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, unknown
@@ -131,7 +132,7 @@ def check_foreign(domain: Domain) -> None:
                 "environment, which steps its physics by itself"
             )
     for entry in domain.disturbances:
-        if entry.bumps is not None:
+        if entry.kind is Bumps:
             raise _refused(domain, "bumps", "they need another floor")
 
 

@@ -143,6 +143,11 @@ class SignalPath:
     def __bool__(self) -> bool:
         return bool(self._stages)
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages, in the order in which the signal passes them."""
+        return tuple(self._stages.values())
+
     def draw(self, ids: IntArray, context: Array) -> None:
         """Take what the episodes of the worlds `ids` have drawn, (m, entries)."""
         if not len(self._sources):

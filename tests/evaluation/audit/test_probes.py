@@ -115,7 +115,7 @@ def test_a_part_alone_and_in_company() -> None:
         (("foot",), Constant(1.2)),
         (("torso",), Constant(0.8)),
     ]
-    assert company.actuation[0].delay == Constant(0.01)
+    assert company.actuation[0].distribution == Constant(0.01)
     assert torso.in_company(0, None, absent=True).dynamics[0].of == ("foot",)
     assert bare(domain).dynamics == ()
 

@@ -1,0 +1,136 @@
+"""What the entries of a domain's sections have in common: one kind, its magnitude, its elements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from sim2real.config import Config
+from sim2real.domains.describe import names
+from sim2real.domains.distributions.distribution import (
+    Distribution,
+    DistributionField,
+    parse_distribution,
+    plain_distribution,
+)
+from sim2real.domains.entries.course import Course
+from sim2real.domains.entries.own import check_kind, is_own, load_kind, reference_of
+from sim2real.domains.entries.stage import Kind, Load
+from sim2real.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Given:
+    """A kind, and the distribution of its magnitude."""
+
+    kind: type[Kind]
+    distribution: DistributionField
+
+
+class Entry(Config):
+    """One entry of a section. Its key is the name of a kind of the table `kinds`, its value a
+    distribution: `{bias: 0.1}`; a kind of the user's own has the path of its file as its key,
+    `{"my_kind.py:Class": 0.1}`. `name` replaces the kind in the context's names.
+    """
+
+    kinds: ClassVar[Mapping[str, type[Kind]]] = {}
+    loads: ClassVar[bool] = False
+    """Whether kinds of the user's own are loads, or stages of a signal."""
+
+    of: tuple[str, ...] = ()
+    name: str | None = None
+    course: Course | None = None
+    """How the magnitude comes about within an episode."""
+    options: dict[str, float] = Field(default_factory=dict)
+    """Numbers of a kind of the user's own that are not drawn, in place of its defaults."""
+    given: Given = Field(exclude=True)
+
+    _one_name = field_validator("of", mode="before")(names)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or isinstance(data.get("given"), Given):
+            return data
+        fields = [name for name in cls.model_fields if name != "given"]
+        kinds = {key: data[key] for key in data if is_own(key) or key in cls.kinds}
+        rest = {key: value for key, value in data.items() if key not in kinds}
+        for key in rest:
+            if key not in fields:
+                raise unknown("key", key, [*fields, *cls.kinds])
+        found = {key: value for key, value in kinds.items() if value is not None}
+        if len(found) != 1:
+            own = [getattr(key, "name", str(key)) for key in found if is_own(key)]
+            got = ", ".join([*(key for key in cls.kinds if key in found), *own]) or "none"
+            raise UserError(f"needs exactly one of {', '.join(cls.kinds)}; got {got}")
+        ((key, value),) = found.items()
+        return {**rest, "given": _given(cls._kind_of(key), value)}
+
+    @classmethod
+    def _kind_of(cls, key: Any) -> type[Kind]:
+        if key in cls.kinds:
+            return cls.kinds[key]
+        kind = load_kind(key)
+        if issubclass(kind, Load) != cls.loads:
+            allowed = "a subclass of Load" if cls.loads else "a stage of a signal, which is no Load"
+            raise UserError(f"{kind.__name__} is of another section; allowed here: {allowed}")
+        check_kind(kind, cls.kinds)
+        return kind
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        key = self.kind.name if self.own_kind is None else reference_of(self.kind)
+        return {**handler(self), key: plain_distribution(self.distribution)}
+
+    @model_validator(mode="after")
+    def _sound_options(self) -> Self:
+        for option in self.options.keys() - self.kind.options.keys():
+            raise unknown(f"option of {self.kind.name}", option, self.kind.options)
+        return self
+
+    @property
+    def kind(self) -> type[Kind]:
+        """What it is."""
+        return self.given.kind
+
+    @property
+    def own_kind(self) -> type[Kind] | None:
+        """Its kind, where that is the user's own."""
+        return None if self.kinds.get(self.kind.name) is self.kind else self.kind
+
+    @property
+    def distribution(self) -> Distribution:
+        """What is drawn: the magnitude for an episode or, for a noise, the value of a step."""
+        chosen: Distribution = self.given.distribution
+        return chosen
+
+    def drawn_from(self, distribution: Distribution) -> Self:
+        """The same entry, drawn from another distribution."""
+        return self.model_copy(update={"given": Given(self.kind, distribution)})
+
+
+def _given(kind: type[Kind], value: Any) -> Given:
+    try:
+        return Given(kind, parse_distribution(value))
+    except ValueError as error:
+        raise UserError(f"{kind.name}: {error}") from None
+
+
+def check_range(kind: type[Kind], distribution: Distribution) -> None:
+    """ValueError for magnitudes that make no sense."""
+    low, high = distribution.support
+    unbounded = " and bounded; use truncated_normal" if low == -float("inf") else ""
+    if low < kind.low or (kind.open_low and low == kind.low):
+        least = "greater than" if kind.open_low else "at least"
+        raise ValueError(f"{kind.name} must be {least} {kind.low:g}{unbounded}, got {low:g}")
+    if high > kind.high:
+        raise ValueError(f"{kind.name} must be at most {kind.high:g}, got {high:g}")
