@@ -45,7 +45,8 @@ class Disturbances:
         for stage in (*self._on_bodies.stages, *self._on_joints.stages):
             if isinstance(stage, Load):
                 stage.world = world
-        bodies: list[Any] = [one.bodies for one in (*plan.pushes, *plan.forces)]
+        bodies: list[Any] = [push.bodies for push in plan.pushes]
+        bodies += [force.bodies for force in plan.forces]
         bodies += [one.columns // 6 for one in plan.loads if _acts_on(one.stage) == "body"]
         self._bodies = np.unique(np.concatenate(bodies or [np.zeros(0, dtype=np.intp)]))
         joints = [one.columns for one in plan.loads if _acts_on(one.stage) == "joint"]
