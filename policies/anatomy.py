@@ -64,7 +64,8 @@ def anatomy(policy: BasePolicy) -> dict[str, Part]:
         layer = layers.get(name)
         place = _place(name, layer, last)
         first = layer[3] == "0" if layer else place == "head" and role not in deep
-        parts[name] = Part(role, place, first, _follows(name))
+        first &= not name.endswith(".adapter_up")
+        parts[name] = Part(role, place, first, follower_of(name))
     return parts
 
 
@@ -80,7 +81,8 @@ def _place(name: str, layer: re.Match[str] | None, last: dict[str, int]) -> Plac
     return "noise" if name == "log_std" else "head"
 
 
-def _follows(name: str) -> str:
+def follower_of(name: str) -> str:
+    """The tensor or layer that `name`, in a target network, follows; "" for all others."""
     target = _TARGET.fullmatch(name)
     return f"{target[1]}.{target[2]}" if target else ""
 

@@ -66,12 +66,7 @@ def freeze_tensors(policy: BasePolicy, names: Iterable[str]) -> None:
 def renew_optimizer(name: str, owner: Any) -> None:
     """Replace `owner.optimizer` by a fresh one of the same options over what may be learned."""
     old = owner.optimizer
-    parameters = [
-        parameter
-        for group in old.param_groups
-        for parameter in group["params"]
-        if parameter.requires_grad
-    ]
+    parameters = [parameter for parameter in owner.parameters() if parameter.requires_grad]
     if not parameters:
         raise UserError(f"nothing is left to learn in the {name}: every tensor of it is frozen")
     owner.optimizer = type(old)(parameters, **old.defaults)

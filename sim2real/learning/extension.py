@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from sim2real import files
 from sim2real.errors import UserError
 from sim2real.learning.callbacks import rollout_length
-from sim2real.plain import dump_yaml
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
-from sim2real.runs.run import RunConfig, RunFolder, seal
+from sim2real.runs.run import RunConfig, RunFolder, rewrite_config
 
 Folder = TypeVar("Folder", bound=RunFolder)
 
@@ -31,9 +29,7 @@ def extend(folder: Folder, steps: int) -> Folder:
     curve = None if config.curve is None else (*config.curve, steps)
     asked = {"steps": steps, "extended": (*config.extended, config.steps), "curve": curve}
     extended = config.model_copy(update=asked)
-    plain = extended.model_dump(mode="json")
-    files.write_text(folder.path / "config.yaml", dump_yaml(plain))
-    seal(folder.path)
+    rewrite_config(folder.path, extended)
     return replace(folder, config=extended)
 
 

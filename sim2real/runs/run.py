@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
@@ -26,8 +27,8 @@ from sim2real.config import MOST_STEPS, Config, Count, Episodes, Seed, Worlds, p
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.plain import dump_yaml
+from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, parse_modifier
 from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
-from sim2real.policies.tensors import freeze_tensors
 from sim2real.registry import load_task, trusted_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import require_answers
@@ -84,8 +85,8 @@ class RunConfig(Config):
     checkpoint_every: Count | None = None
     pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Control steps between two animated pictures; 0 for none."""
-    frozen: tuple[str, ...] = ()
-    """Names of the policy's tensors that do not learn."""
+    modifiers: tuple[dict[str, Any], ...] = ()
+    """What was done to the policy's networks after the recipe made them."""
     method: dict[str, Any] | None = None
     """The transfer method and its options."""
     source: str | None = None
@@ -95,9 +96,30 @@ class RunConfig(Config):
     curve_episodes: Episodes = 20
     """Episodes of each of these evaluations."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _converts_frozen(cls, data: Any) -> Any:
+        """Runs of older versions have the key `frozen` in place of a modifier."""
+        if not isinstance(data, dict) or "frozen" not in data:
+            return data
+        names = data["frozen"]
+        found = [{"kind": "frozen", "names": names}] if names else []
+        given = {key: value for key, value in data.items() if key != "frozen"}
+        return given | {"modifiers": [*given.get("modifiers", ()), *found]}
+
     def parsed_recipe(self) -> AnyRecipe:
         """The recipe as a typed object."""
         return parse_recipe(self.algorithm, self.recipe)
+
+    def parsed_modifiers(self) -> tuple[Modifier, ...]:
+        """The modifiers as typed objects; UserError for an unknown kind or option."""
+        return tuple(parse_modifier(one) for one in self.modifiers)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the policy's tensors that do not learn."""
+        found = (one.names for one in self.parsed_modifiers() if isinstance(one, Frozen))
+        return tuple(name for names in found for name in names)
 
 
 class _Seal(Config):
@@ -231,10 +253,11 @@ class Run(RunFolder):
         recipe, state = self.config.parsed_recipe(), self.checkpoint.state
         _check_layers(recipe, self.checkpoint)
         algorithm = build_offline(recipe, observation_space, action_space, terms)
+        with torch.random.fork_rng(devices=[]):
+            apply_modifiers(algorithm.policy, self.config.parsed_modifiers())
         load_policy(algorithm, self.checkpoint.policy, state.get("spaces"))
         if not self.loading.accept_changes:
             require_answers(algorithm.policy, state.get("answers"), str(self.path))
-        freeze_tensors(algorithm.policy, self.config.frozen)
         algorithm.policy.action_map = map_of(self.task_info)  # type: ignore[assignment]
         algorithm.policy.run_contract = self.contract  # type: ignore[assignment]
         algorithm.policy.set_training_mode(False)
@@ -314,6 +337,7 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
     files.refuse_links_out_of(path)
     config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     config.parsed_recipe()
+    config.parsed_modifiers()
     found = Loading(**loading)
     domains = load_domains(path / "domains.yaml", found.trust_code)
     for name in {config.domain, config.target or config.domain}:
@@ -328,6 +352,12 @@ def seal(folder: Path) -> None:
     """Note the content of a run's own files, so that edits are reported when it is loaded."""
     hashes = {name: files.sha256(folder / name) for name in SEALED}
     files.write_json(folder / MANIFEST, {"format": FORMAT, "files": hashes})
+
+
+def rewrite_config(folder: Path, config: RunConfig) -> None:
+    """Write the config.yaml of a run again, and seal it."""
+    files.write_text(folder / "config.yaml", dump_yaml(config.model_dump(mode="json")))
+    seal(folder)
 
 
 def _report_edits(path: Path) -> None:

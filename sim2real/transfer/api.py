@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -22,6 +23,7 @@ from sim2real.files import require_writable, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
 from sim2real.learning.loop import tell_rest
 from sim2real.learning.pictures import Pictures
+from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
@@ -29,14 +31,22 @@ from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_
 from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
-from sim2real.runs.run import Run, RunConfig, RunFolder, at_checkpoint, check_policy, create_run
+from sim2real.runs.run import (
+    Run,
+    RunConfig,
+    RunFolder,
+    at_checkpoint,
+    check_policy,
+    create_run,
+    rewrite_config,
+)
 from sim2real.runs.state import describe_spaces, load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.transfer.budget import Budget, BudgetExceeded
-from sim2real.transfer.manifest import Manifest, Row
+from sim2real.transfer.manifest import Manifest, Row, result_rows
 from sim2real.transfer.method import (
     Method,
     describe_method,
@@ -48,6 +58,8 @@ from sim2real.transfer.work import Work
 
 SOURCE = "source"
 """Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
+
+Create = Callable[[Sequence[Row], Sequence[Modifier]], None]
 
 SOURCE_STEPS = "report/source_steps.json"
 """What a method with a loop of its own used of simulations; counted, not limited."""
@@ -121,7 +133,7 @@ def transfer(
     if task is not None and loaded.name == source.task_info.get("name"):
         warn_of_changes(source.path, source.task_info, loaded)
 
-    def create(rows: Sequence[Row]) -> None:
+    def create(rows: Sequence[Row], modifiers: Sequence[Modifier]) -> None:
         manifest = Manifest(chosen.name, session.differences, tuple(rows))
         if progress:
             manifest.print(Console(stderr=True))
@@ -131,9 +143,9 @@ def transfer(
             keep_policy(source, new / SOURCE)
             write_json(new / "report" / "manifest.json", manifest.to_json())
 
-        frozen = config.model_copy(update={"frozen": manifest.frozen})
+        modified = with_modifiers(config, modifiers, manifest.frozen)
         methods, actions = [type(chosen)], session.actions
-        create_run(folder, frozen, loaded, {target.name: target}, methods, actions, add)
+        create_run(folder, modified, loaded, {target.name: target}, methods, actions, add)
 
     if progress:
         tell_rest("budget", budget, recipe.num_envs)
@@ -185,8 +197,8 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
         folder.task,
         folder.domain,
     )
-    session.adapt(path, lambda rows: None, progress)
-    return at_checkpoint(folder)
+    session.adapt(path, lambda rows, modifiers: None, progress)
+    return at_checkpoint(replace(folder, config=session.config))
 
 
 def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
@@ -232,7 +244,7 @@ class _Session:
         require_fit(source_contract, self.target.contract, source.loading.accept_changes)
         self.differences = compare(source_contract, self.target.contract)
 
-    def adapt(self, path: Path, create: Callable[[Sequence[Row]], None], progress: bool) -> None:
+    def adapt(self, path: Path, create: Create, progress: bool) -> None:
         """Run the method to its end, or until Ctrl-C; writes what was used either way.
 
         `create` makes the run folder, before anything is written into it.
@@ -240,9 +252,9 @@ class _Session:
         if _is_finished(path):
             return
 
-        def begin(rows: Sequence[Row]) -> None:
+        def begin(rows: Sequence[Row], modifiers: Sequence[Modifier] = ()) -> None:
             if not path.exists():
-                create(rows)
+                create(rows, modifiers)
 
         work = Work(
             path,
@@ -251,6 +263,7 @@ class _Session:
             self.meter,
             self.environments,
             self.recipe,
+            self.source,
             begin,
             self._learning(path, progress),
         )
@@ -309,6 +322,11 @@ class _Session:
             curve = self._curve(path)
             curve.measure(self.source.policy, 0)
             curve.measure(algorithm.policy, steps)
+        self.config = with_modifiers(self.config, modifiers_of(policy))
+        rewrite_config(path, self.config)
+        rows = result_rows(self.source.policy, algorithm.policy, self.config.frozen)
+        manifest = Manifest(self.method.name, self.differences, rows)
+        write_json(path / "report" / "manifest.json", manifest.to_json())
         write_json(path / SOURCE_STEPS, work.meter.state())
         training, state = checkpoints.capture(algorithm)
         checkpoints.write_checkpoint(path, steps, algorithm.policy.state_dict(), training, state)
@@ -326,10 +344,23 @@ class _Session:
         terms = observation_terms(env) if self.recipe.needs_privileged else ()
         spaces = env.observation_space, env.action_space
         algorithm = build_offline(self.recipe, *spaces, terms)
+        with torch.random.fork_rng(devices=[]):
+            apply_modifiers(algorithm.policy, modifiers_of(policy))
         load_policy(algorithm, policy.state_dict(), describe_spaces(algorithm))
         algorithm.policy.action_map = simulation.action_map  # type: ignore[assignment]
         env.close()
         return algorithm
+
+
+def with_modifiers(
+    config: RunConfig, modifiers: Sequence[Modifier], frozen: Sequence[str] = ()
+) -> RunConfig:
+    """The configuration with the modifiers, and one for `frozen` tensors that they do not name."""
+    known = {name for one in modifiers if isinstance(one, Frozen) for name in one.names}
+    missing = tuple(name for name in frozen if name not in known)
+    every = [*modifiers, *([Frozen(names=missing)] if missing else [])]
+    plain = tuple(one.model_dump(mode="json") for one in every)
+    return config.model_copy(update={"modifiers": plain})
 
 
 def _is_finished(path: Path) -> bool:

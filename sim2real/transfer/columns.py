@@ -10,6 +10,7 @@ begins with zero weights: the critic says at first what the source's would.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from stable_baselines3.common.policies import BasePolicy
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.asymmetric import Asymmetric, policy_terms
+from sim2real.policies.modifiers import merge, modifiers_of
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.recipe import build_offline, observation_terms
 from sim2real.policies.tensors import copy_tensors
@@ -35,8 +37,10 @@ Terms = Sequence[ObservationTerm]
 def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> dict[str, Action]:
     """Copy the tensors `names`, by column where the observations differ; the action for each.
 
-    Policies that are not asymmetric see the policy's columns alone, in both the same.
+    Policies that are not asymmetric see the policy's columns alone, in both the same. Low-rank
+    adapters of the source are merged into its weights.
     """
+    source = merge(source) if modifiers_of(source) else source
     before, after = _terms(source), _terms(target)
     if before is None and after is None:
         copy_tensors(source, target, names := list(names))
@@ -55,6 +59,19 @@ def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> 
         fresh = 1.0 if name.endswith("running_var") else 0.0
         action_of[name] = _move(fresh, values[name], places[name], old, new, usable)
     return action_of
+
+
+def copy_entropy_coefficient(saved: Tensor | None, algorithm: Any) -> bool:
+    """Take over SAC's learned entropy coefficient, if there is one; whether it was copied.
+
+    A coefficient that starts again from 1 would turn a trained actor back into noise.
+    """
+    own = getattr(algorithm, "log_ent_coef", None)
+    if saved is None or own is None:
+        return False
+    with torch.no_grad():
+        own.copy_(saved)
+    return True
 
 
 def labels(terms: Terms) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
+from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.modifiers import merge
 from sim2real.runs.contract import Difference, contract_table
 
 Action = Literal["copied", "adapted", "fresh", "frozen"]
@@ -63,6 +68,26 @@ class Manifest:
         else:
             console.print(contract_table(self.differences))
         console.print(_tensor_table(self.method, self.rows))
+
+
+def result_rows(source: BasePolicy, policy: BasePolicy, frozen: Collection[str]) -> tuple[Row, ...]:
+    """One row for each tensor of the policy that a method has returned.
+
+    copied: equal to the source's; adapted: of the same shape; fresh: all others.
+    """
+    before, rows = named_tensors(merge(source)), []
+    first: dict[int, str] = {}
+    for name, tensor in named_tensors(policy).items():
+        listed = first.setdefault(id(tensor), name)
+        action = "frozen" if name in frozen else _result(before.get(name), tensor)
+        rows.append(Row(name, tuple(tensor.shape), action, "" if listed == name else listed))
+    return tuple(rows)
+
+
+def _result(before: Tensor | None, after: Tensor) -> Action:
+    if before is None or before.shape != after.shape:
+        return "fresh"
+    return "copied" if torch.equal(before, after) else "adapted"
 
 
 def _tensor_table(method: str, rows: Sequence[Row]) -> Table:

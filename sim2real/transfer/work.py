@@ -32,14 +32,17 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import AnyRecipe, build_algorithm
 from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.run import Run
 from sim2real.runs.state import generators, prefixed, restore_generators, without
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
-from sim2real.transfer.columns import take_along
+from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Row
+from sim2real.transfer.schedule import KeepFrozen
 from sim2real.transfer.target import Environments, Target, derived_seed
 
 PHASES = "phases"
@@ -63,7 +66,8 @@ class Work:
         meter: Meter,
         environments: Environments,
         recipe: AnyRecipe,
-        begin: Callable[[Sequence[Row]], None],
+        source: Run,
+        begin: Callable[..., None],
         learning: dict[str, Any],
     ) -> None:
         self.path, self.seed, self.recipe = path, seed, recipe
@@ -72,7 +76,8 @@ class Work:
         self.meter = Meter(Budget(MOST_STEPS), meter.control_dt)
         """Counts the control steps of source-side simulations, which are free."""
         self._target, self._meter, self._environments = target, meter, environments
-        self._begin, self._learning = begin, learning
+        self._begin, self._learning, self._source = begin, learning, source
+        self._learners: list[Learner] = []
         self._names: list[str] = []
 
     def once(self, name: str, make: Callable[[], T]) -> T:
@@ -110,23 +115,40 @@ class Work:
         return self._environments.add(make)
 
     def learner(
-        self, name: str, recipe: AnyRecipe, env: VecEnv, policy: BasePolicy | None = None
+        self,
+        name: str,
+        recipe: AnyRecipe,
+        env: VecEnv,
+        policy: BasePolicy | None = None,
+        modifiers: Sequence[Modifier] = (),
     ) -> Learner:
         """The learner of `recipe` on `env`, with the weights of `policy`, checkpoints in a phase.
 
+        `modifiers` are applied to it then; the run records them. SAC's entropy coefficient goes
+        along if `policy` is the source's or of another learner.
         Raises UserError for a second phase of that name.
         """
         folder = self._folder(name)
         algorithm = build_algorithm(recipe, env, derived_seed(self.seed, zlib.crc32(name.encode())))
         if policy is not None:
             take_along(policy, algorithm.policy, list(named_tensors(algorithm.policy)))
-        return Learner(algorithm, folder, self, recipe)
+            copy_entropy_coefficient(self._coefficient_of(policy), algorithm)
+        apply_modifiers(algorithm.policy, modifiers)
+        learner = Learner(algorithm, folder, self, recipe)
+        self._learners.append(learner)
+        return learner
+
+    def _coefficient_of(self, policy: BasePolicy) -> Tensor | None:
+        if policy is self._source.policy:
+            return self._source.checkpoint.training.get("log_ent_coef")
+        of = [one.algorithm for one in self._learners if one.algorithm.policy is policy]
+        return getattr(of[0], "log_ent_coef", None) if of else None
 
     def learn(
         self, algorithm: BaseAlgorithm, rows: Sequence[Row], callbacks: Sequence[BaseCallback]
     ) -> BasePolicy:
         """Train for the whole budget with the checkpoints, curve and logs of the run itself."""
-        self._begin(rows)
+        self._begin(rows, modifiers_of(algorithm.policy))
         checkpoints.restore_last(self.path, algorithm)
         options = dict(self._learning)
         watching = [*callbacks, *options.pop("callbacks")]
@@ -204,9 +226,11 @@ class Learner:
             saved = checkpoints.read_checkpoint(self._folder, made[-1])
             checkpoints.restore(self.algorithm, saved)
         options |= {"max_unstable": self._recipe.max_unstable}
+        found = (one for one in modifiers_of(self.algorithm.policy) if isinstance(one, Frozen))
+        constant = [KeepFrozen(one.names) for one in found]
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            learn(self.algorithm, self._folder, steps, callbacks=callbacks, **options)
+            learn(self.algorithm, self._folder, steps, callbacks=[*callbacks, *constant], **options)
         except Interrupted:
             run = self._work.path
             raise Interrupted(f"stopped; resume with: sim2real resume {run}") from None

@@ -42,10 +42,9 @@ from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.columns import in_columns_of, take_along
+from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
 from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
-from sim2real.transfer.methods.fine_tune import copy_entropy_coefficient
 from sim2real.transfer.schedule import KeepFrozen
 
 SMALL = (32, 32)
@@ -95,7 +94,7 @@ class Distill(LearnerMethod):
         action_of = take_along(source.policy, student.policy, taken)
         statistics = [name for name in taken if parts[name].place == "statistics"]
         action_of |= {name: "frozen" for name in statistics if action_of[name] == "copied"}
-        if copy_entropy_coefficient(source, student):
+        if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), student):
             action_of["log_ent_coef"] = "copied"
         loop = Distillation(student, in_columns_of(source, env), self, seed)
         return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(statistics),))

@@ -35,7 +35,7 @@ from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.recipe import AnyRecipe, build_algorithm
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.columns import take_along
+from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
@@ -79,7 +79,7 @@ class FineTune(LearnerMethod):
         policy = algorithm.policy
         names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
         action_of = take_along(source.policy, policy, names)
-        if copy_entropy_coefficient(source, algorithm):
+        if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), algorithm):
             action_of["log_ent_coef"] = "copied"
         if "log_std" in action_of and self._bound_noise(named_tensors(policy)["log_std"]):
             action_of["log_std"] = "adapted"
@@ -98,17 +98,3 @@ class FineTune(LearnerMethod):
         with torch.no_grad():
             log_std.copy_(clipped)
         return changed
-
-
-def copy_entropy_coefficient(source: Run, algorithm: Any) -> bool:
-    """Take over SAC's learned entropy coefficient; whether there is one.
-
-    A coefficient that starts again from 1 would turn a trained actor back into noise.
-    """
-    saved = source.checkpoint.training.get("log_ent_coef")
-    own = getattr(algorithm, "log_ent_coef", None)
-    if saved is None or own is None:
-        return False
-    with torch.no_grad():
-        own.copy_(saved)
-    return True

@@ -25,8 +25,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy
+from sim2real.policies.modifiers import Frozen, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe
-from sim2real.policies.tensors import freeze_tensors, match
+from sim2real.policies.tensors import match
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
@@ -54,7 +55,7 @@ class Freeze(FineTune):
         if self.frozen is None:  # what was made to fit the target's columns learns on
             names = tuple(name for name in names if action_of[name] != "adapted")
         _require_copied(names, prepared.rows)
-        freeze_tensors(policy, names)
+        apply_modifiers(policy, [Frozen(names=names)])
         action_of |= dict.fromkeys(names, "frozen")
         rows = rows_of(prepared.algorithm, action_of)
         return Prepared(prepared.algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))

@@ -1,0 +1,43 @@
+"""A new head: fresh weights in the last layer of the actor, the critic, or both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from torch import nn
+
+from sim2real.policies.anatomy import anatomy, named_tensors
+from sim2real.policies.modifiers.modifier import Modifier
+
+GAINS = {"actor": 0.01, "critic": 1.0}
+"""Gains of the orthogonal initial weights of PPO's heads, as in stable-baselines3."""
+
+
+class Head(Modifier):
+    """A head of the same size with new weights."""
+
+    kind: Literal["head"] = "head"
+    of: Literal["actor", "critic", "both"] = "actor"
+
+    def apply(self, policy: BasePolicy) -> Head:
+        """Draw the weights of the heads as a new policy has them; target networks follow."""
+        tensors, modules = named_tensors(policy), dict(policy.named_modules())
+        parts = anatomy(policy).items()
+        heads = {
+            n: one for n, one in parts if one.place == "head" and self.of in (one.role, "both")
+        }
+        layers = {n.rpartition(".")[0]: one.role for n, one in heads.items() if not one.follows}
+        for name, role in layers.items():
+            layer = modules[name]
+            assert isinstance(layer, nn.Linear)
+            layer.reset_parameters()
+            if isinstance(policy, ActorCriticPolicy):
+                nn.init.orthogonal_(layer.weight, gain=GAINS[role])
+                nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            for name, part in heads.items():
+                if part.follows:
+                    tensors[name].copy_(tensors[part.follows])
+        return self
