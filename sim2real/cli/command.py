@@ -98,10 +98,10 @@ class PolicyCommand(RunCommand):
 
 def accept_domains(task: str | Task, domains: Sequence[str | None], trust_code: bool) -> None:
     """With `trust_code`, accept the Python code that the files of `domains` name."""
-    from sim2real.domains import load_domain
+    from sim2real.domains import default_domain, load_domain
 
     for domain in domains if trust_code else ():
-        load_domain(task, domain, trust_code=True)
+        load_domain(task, domain or default_domain(task), trust_code=True)
 
 
 def named_task(reference: str, options: tuple[str, ...] = ()) -> Task:

@@ -141,11 +141,12 @@ class Publish(PolicyCommand):
 
     def run(self) -> Outcome:
         """Call `sim2real.runs.publish`."""
+        from sim2real.domains import domain_names
         from sim2real.runs.pretrained import read_card
         from sim2real.runs.publish import publish
 
         source = self.load(self.source)
-        accept_domains(source.task, self.domains, self.trust_code)
+        accept_domains(source.task, self.domains or domain_names(source.task), self.trust_code)
         folder = publish(
             source,
             self.out,

@@ -2,9 +2,8 @@
 
 from sim2real.domains.binding.bind import Subject, bind, prepare, prepared_spec
 from sim2real.domains.domain import Domain
-from sim2real.domains.entries.actuation import Actuation
 from sim2real.domains.entries.dynamics import Dynamics
-from sim2real.domains.entries.sensing import Sensing
+from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.library import (
     default_domain,
     domain_names,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import model_validator
@@ -9,12 +10,11 @@ from pydantic import model_validator
 from sim2real.config import Config
 from sim2real.domains.distributions.correlation import Correlated
 from sim2real.domains.distributions.distribution import Constant, DistributionField
-from sim2real.domains.entries.actuation import Actuation
 from sim2real.domains.entries.disturbances import Disturbance
 from sim2real.domains.entries.dynamics import Dynamics
 from sim2real.domains.entries.entry import Entry
-from sim2real.domains.entries.own import reference_of, replaced
-from sim2real.domains.entries.sensing import Sensing
+from sim2real.domains.entries.imperfection import Actuation, Sensing
+from sim2real.domains.entries.own import SECTIONS, is_own, reference_of
 from sim2real.domains.entries.stage import Kind
 from sim2real.domains.models.name_mapping import NameMapping
 from sim2real.sources import source_of
@@ -106,3 +106,21 @@ class Domain(Config):
         courses = [one.course for one in self.parameters if one.course is not None]
         distributions += [one for course in courses for one in course.draws().values()]
         return all(isinstance(distribution, Constant) for distribution in distributions)
+
+
+def replaced(data: Mapping[str, Any], change: Callable[[str], Any]) -> dict[str, Any]:
+    """The data of a domain where `change` was applied to each path of an own kind."""
+    found = dict(data)
+    for section in SECTIONS:
+        if isinstance(data.get(section), list | tuple):
+            found[section] = [_entry(entry, change) for entry in data[section]]
+    return found
+
+
+def _entry(entry: Any, change: Callable[[str], Any]) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    return {
+        change(key) if isinstance(key, str) and ".py" in key and is_own(key) else key: value
+        for key, value in entry.items()
+    }

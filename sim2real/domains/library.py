@@ -1,4 +1,7 @@
-"""Domains and their files: beside the task, or anywhere as "file.yaml:name"."""
+"""Domains and their files: beside the task, or anywhere as "file.yaml:name".
+
+A domain that `extends` another is resolved in the plain data, when its file is loaded.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,20 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from sim2real.config import parse
-from sim2real.domains.domain import Domain
-from sim2real.domains.entries.own import replaced, trusted_kind
-from sim2real.domains.inheritance import read_file, resolve
+from sim2real.domains.domain import Domain, replaced
+from sim2real.domains.entries.own import absolute, trusted_kind
+from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.domains.presets import is_preset, load_preset, preset_names
 from sim2real.errors import UserError, unknown
-from sim2real.files import user_path
+from sim2real.files import read_yaml, user_path
 from sim2real.plain import dump_yaml
 from sim2real.registry import load_task
 from sim2real.task import Task
+
+Data = dict[str, Any]
+"""The plain data of one domain."""
+NOMINAL: Data = {"about": "The model as it is."}
+"""The domain that every task has."""
 
 
 def load_domains(path: Path | str, trust_code: bool = False) -> dict[str, Domain]:
@@ -31,10 +39,84 @@ def load_domains(path: Path | str, trust_code: bool = False) -> dict[str, Domain
     return {name: _domain(path, name, data, trust_code) for name in data}
 
 
-def _domain(path: Path, name: str, file: dict[str, dict[str, Any]], trust_code: bool) -> Domain:
+def _domain(path: Path, name: str, file: dict[str, Data], trust_code: bool) -> Domain:
     where, resolved = f"{path}: {name}", resolve(path, name, {path: file})
     resolved = replaced(resolved, lambda kind: trusted_kind(kind, where, trust_code))
     return parse(Domain, {**resolved, "name": name}, where)
+
+
+def read_file(path: Path) -> dict[str, Data]:
+    """The plain data of every domain of a file, by name, as it is written.
+
+    Raises UserError where the file does not hold domains by name.
+    """
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected domains by name, got {type(data).__name__}")
+    for name, entry in data.items():
+        if not isinstance(entry, dict | None):
+            raise UserError(f"{path}: {name}: expected keys and values, got {entry!r}")
+    return {str(name): _placed(entry or {}, path) for name, entry in data.items()}
+
+
+def resolve(path: Path, name: str, known: Mapping[Path, dict[str, Data]]) -> Data:
+    """The data of one domain with everything that it extends.
+
+    `extends` names a domain of the same file, or "file.yaml:name", relative to the file. Lists (the
+    sections) follow those of the domain that is extended, other keys take the place of its keys;
+    only `about` is not handed down. `known` are files that have been read.
+    Raises UserError for unknown names and for a domain that extends itself in the end.
+    """
+    return _resolve(path, name, dict(known), ())
+
+
+def _resolve(
+    path: Path, name: str, known: dict[Path, dict[str, Data]], seen: tuple[str, ...]
+) -> Data:
+    if path not in known:
+        known[path] = read_file(path)
+    if name not in known[path] and name != "nominal":
+        raise unknown(f"domain in {path}", name, known[path])
+    here = f"{path}:{name}"
+    if here in seen:
+        round_trip = " -> ".join(one.rpartition(":")[2] for one in (*seen, here))
+        raise UserError(f"{path}: {name}: extends itself: {round_trip}")
+    own = dict(known[path].get(name, {}))
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    if not isinstance(base, str):
+        raise UserError(f"{path}: {name}: extends one domain by its name, got {base!r}")
+    file, parent = path, base
+    if ".yaml:" in base:
+        other, _, parent = base.rpartition(":")
+        file = (path.parent / user_path(other)).resolve()
+    try:
+        inherited = _resolve(file, parent, known, (*seen, here))
+    except UserError as error:
+        if seen or str(error).startswith(f"{path}: {name}: "):
+            raise
+        raise UserError(f"{path}: {name}: extends: {error}") from None
+    inherited.pop("about", None)
+    return _joined(inherited, own)
+
+
+def _joined(base: Data, own: Data) -> Data:
+    both = {
+        key: [*base[key], *own[key]]
+        for key in base.keys() & own.keys()
+        if isinstance(base[key], list) and isinstance(own[key], list)
+    }
+    return base | own | both
+
+
+def _placed(entry: Data, path: Path) -> Data:
+    """The data with the paths of its model and of its own kinds made absolute."""
+    entry = replaced(entry, lambda kind: absolute(kind, path.parent))
+    model = entry.get("model")
+    if not isinstance(model, str) or is_menagerie(model):
+        return entry
+    return entry | {"model": str((path.parent / user_path(model)).resolve())}
 
 
 def dump_domains(domains: Mapping[str, Domain], places: Mapping[str, str] | None = None) -> str:
@@ -53,19 +135,24 @@ def dump_domains(domains: Mapping[str, Domain], places: Mapping[str, str] | None
 
 def task_domains(task: Task, trust_code: bool = False) -> dict[str, Domain]:
     """The domains beside the task's file; `nominal`, the model as it is, is always there."""
-    file = task.file.with_suffix(".yaml")
-    found = load_domains(file, trust_code) if file.is_file() else {}
-    return {"nominal": Domain(name="nominal", about="The model as it is.")} | found
+    file, data = task.file.with_suffix(".yaml").resolve(), _beside(task)
+    return {name: _domain(file, name, data, trust_code) for name in data}
+
+
+def _beside(task: Task) -> dict[str, Data]:
+    """The data of the domains beside the task's file, by name."""
+    file = task.file.with_suffix(".yaml").resolve()
+    return {"nominal": NOMINAL} | (read_file(file) if file.is_file() else {})
 
 
 def default_domain(task: str | Task) -> str:
     """The domain to train in unless another is named: `randomized`, or `nominal` without one."""
-    return "randomized" if "randomized" in task_domains(load_task(task)) else "nominal"
+    return "randomized" if "randomized" in domain_names(task) else "nominal"
 
 
 def domain_names(task: str | Task) -> list[str]:
     """The names of the domains beside the task's file."""
-    return list(task_domains(load_task(task)))
+    return list(_beside(load_task(task)))
 
 
 def preset_domains(task: str | Task) -> dict[str, Domain]:
@@ -88,19 +175,19 @@ def load_domain(
     loaded = load_task(task)
     if domain is not None and ".yaml:" in domain:
         stem, _, name = domain.partition(".yaml:")
-        domains, where = load_domains(f"{stem}.yaml", trust_code), f" in {stem}.yaml"
-    elif domain is not None and is_preset(domain):
+        file, where = user_path(f"{stem}.yaml").resolve(), f" in {stem}.yaml"
+        data = read_file(file)
+    elif domain is not None and ":" in domain and is_preset(domain):
         return load_preset(loaded, domain)
     else:
-        name = domain or "nominal"
-        domains, where = task_domains(loaded, trust_code), f" of task {loaded.name!r}"
-    if name not in domains:
+        name, where = domain or "nominal", f" of task {loaded.name!r}"
+        file, data = loaded.file.with_suffix(".yaml").resolve(), _beside(loaded)
+    if name not in data:
         presets = preset_names(loaded) if ":" in name else []
-        error = unknown(f"domain{where}", name, [*domains, *presets])
-        file = loaded.file.with_suffix(".yaml")
+        error = unknown(f"domain{where}", name, [*data, *presets])
         missing = where.startswith(" of task") and not file.is_file()
         raise UserError(f"{error}; {file} does not exist") if missing else error
-    return domains[name]
+    return _domain(file, name, data, trust_code)
 
 
 def load_each(task: str | Task, domains: Sequence[str | Domain]) -> tuple[Domain, ...]:

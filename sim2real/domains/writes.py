@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.domains.entries.dynamics import Operation
 from sim2real.task import Array, IntArray
 
 Flat = Callable[[str], Array]
 """The values of a model array by name, (worlds, entries), to read and to write."""
+
+Operation = Literal["scale", "add", "set"]
+"""What becomes of a nominal value: it is multiplied, added to or replaced."""
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,11 @@ def test_nothing_is_imported_without_trust(own: Path) -> None:
         load_domain(SLIDER, f"{own / 'mine.yaml'}:sticky")
 
 
+def test_code_of_another_domain_of_the_file_is_not_asked_for(own: Path) -> None:
+    (own / "mine.yaml").write_text(f"{DOMAINS}\nplain:\n  sensing: [{{bias: 0.1}}]\n")
+    assert load_domain(SLIDER, f"{own / 'mine.yaml'}:plain").describe() == ["sensor bias + 0.1"]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

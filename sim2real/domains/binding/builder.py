@@ -17,7 +17,7 @@ from sim2real.domains.binding.variants import spread
 from sim2real.domains.distributions.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.domain import Domain
-from sim2real.domains.entries.dynamics import Dynamics, Operation
+from sim2real.domains.entries.dynamics import Dynamics
 from sim2real.domains.model_fields.geometry import compile_pool, touches
 from sim2real.domains.model_fields.inertia import log_cholesky, pseudo_inertia
 from sim2real.domains.model_fields.inertials import (
@@ -29,7 +29,7 @@ from sim2real.domains.model_fields.inertials import (
 )
 from sim2real.domains.model_fields.locations import Entry, Follower, Place
 from sim2real.domains.model_fields.table import FIELDS, STRENGTH, TABLES, ModelField
-from sim2real.domains.writes import Fixed, Inverse, Proportional, Signed, Write, merged
+from sim2real.domains.writes import Fixed, Inverse, Operation, Proportional, Signed, Write, merged
 from sim2real.errors import UserError
 from sim2real.task import Array, IntArray
 

@@ -8,7 +8,6 @@ import mujoco
 import numpy as np
 
 from sim2real.domains.binding.nominals import Nominals
-from sim2real.domains.entries.dynamics import Operation
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.locations import Entry
 from sim2real.domains.model_fields.table import (
@@ -17,6 +16,7 @@ from sim2real.domains.model_fields.table import (
     find_entry,
     nominal_array,
 )
+from sim2real.domains.writes import Operation
 from sim2real.errors import UserError
 
 

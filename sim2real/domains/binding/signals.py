@@ -12,7 +12,6 @@ import numpy as np
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.distributions.draw_keys import draw_name, key_of
-from sim2real.domains.entries.actuation import Actuation
 from sim2real.domains.entries.delays import (
     CommandDelay,
     Delay,
@@ -22,13 +21,12 @@ from sim2real.domains.entries.delays import (
     Sampled,
 )
 from sim2real.domains.entries.disturbances import Disturbance
-from sim2real.domains.entries.imperfection import Imperfection
+from sim2real.domains.entries.imperfection import Actuation, Imperfection, Sensing
 from sim2real.domains.entries.kinds import (
     changes_numbers,
     commands_in_order,
     readings_in_order,
 )
-from sim2real.domains.entries.sensing import Sensing
 from sim2real.domains.entries.speed_limits import bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
 from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim2real.domains.distributions.distribution import Distribution
-from sim2real.domains.entries.dynamics import Operation
 from sim2real.domains.model_fields.table import ModelField
+from sim2real.domains.writes import Operation
 from sim2real.task import Array
 
 

@@ -16,7 +16,6 @@ from pydantic import Field, field_validator, model_validator
 from scipy.special import ndtr, ndtri
 
 from sim2real.config import Config
-from sim2real.domains.describe import names as one_or_more
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array, IntArray
 
@@ -35,7 +34,10 @@ class Correlated(Config):
     parameters: tuple[str, ...] = Field(min_length=1)
     correlation: float | tuple[tuple[float, ...], ...]
 
-    _one_name = field_validator("parameters", mode="before")(one_or_more)
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _valid(self) -> Correlated:

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from sim2real.domains.describe import sentence
 from sim2real.domains.distributions.distribution import DistributionField
 from sim2real.domains.entries.entry import Entry, check_range
 from sim2real.domains.entries.stage import Kind, Load
@@ -155,7 +154,7 @@ class Disturbance(Entry):
         """The disturbance as a person says it."""
         what = " ".join(part for part in (self.towards, self.kind.name) if part)
         often = f" every {self.every.words()} s" if self.every is not None else ""
-        return sentence(what, self.of, self.shared, self._amount() + often, self.course)
+        return self.sentence(what, self._amount() + often, self.shared)
 
     def _amount(self) -> str:
         return f"{self.distribution.words()} {self.kind.unit}".rstrip()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import field_validator, model_validator
 
-from sim2real.config import Config
-from sim2real.domains.describe import names, sentence
 from sim2real.domains.distributions.distribution import Distribution, DistributionField
-from sim2real.domains.entries.course import Course
+from sim2real.domains.entries.entry import Parameter
 from sim2real.domains.model_fields.table import FIELDS
+from sim2real.domains.writes import Operation
 from sim2real.errors import unknown
 
-Operation = Literal["scale", "add", "set"]
 
-
-class Dynamics(Config):
+class Dynamics(Parameter):
     """One parameter of the model: a field, of some elements, one operation on the nominal value.
 
     Without `of` every element counts that the field applies to; `shared` draws one number for all
@@ -25,17 +22,12 @@ class Dynamics(Config):
     """
 
     field: str
-    of: tuple[str, ...] = ()
     component: str | None = None
     scale: DistributionField | None = None
     add: DistributionField | None = None
     set: DistributionField | None = None
     shared: bool = False
-    name: str | None = None
     group: str | None = None
-    course: Course | None = None
-
-    _one_name = field_validator("of", mode="before")(names)
 
     @field_validator("field")
     @classmethod
@@ -81,4 +73,4 @@ class Dynamics(Config):
         operation, distribution = self.operation
         sign = {"scale": "×", "add": "+", "set": "="}[operation]
         what = f"{self.component} {self.field}" if self.component else self.field
-        return sentence(what, self.of, self.shared, f"{sign} {distribution.words()}", self.course)
+        return self.sentence(what, f"{sign} {distribution.words()}", self.shared)

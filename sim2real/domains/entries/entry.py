@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from sim2real.config import Config
-from sim2real.domains.describe import names
 from sim2real.domains.distributions.distribution import (
     Distribution,
     DistributionField,
@@ -36,25 +35,40 @@ class Given:
     distribution: DistributionField
 
 
-class Entry(Config):
+class Parameter(Config):
+    """What every entry of a section has: its elements `of` (by default all), a name in place of
+    its own in the context's names, and the course of its value within an episode."""
+
+    of: tuple[str, ...] = ()
+    name: str | None = None
+    course: Course | None = None
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    def sentence(self, what: str, amount: str, shared: bool) -> str:
+        """The description of an entry: what it changes, of which elements, by how much."""
+        course = f" {self.course.words()}" if self.course is not None else ""
+        whose = f" of {', '.join(self.of)}" if self.of else ""
+        together = ", one draw for all" if shared else ""
+        return f"{what}{whose} {amount}{course}{together}"
+
+
+class Entry(Parameter):
     """One entry of a section. Its key is the name of a kind of the table `kinds`, its value a
     distribution: `{bias: 0.1}`; a kind of the user's own has the path of its file as its key,
-    `{"my_kind.py:Class": 0.1}`. `name` replaces the kind in the context's names.
+    `{"my_kind.py:Class": 0.1}`.
     """
 
     kinds: ClassVar[Mapping[str, type[Kind]]] = {}
     loads: ClassVar[bool] = False
     """Whether kinds of the user's own are loads, or stages of a signal."""
 
-    of: tuple[str, ...] = ()
-    name: str | None = None
-    course: Course | None = None
-    """How the magnitude comes about within an episode."""
     options: dict[str, float] = Field(default_factory=dict)
     """Numbers of a kind of the user's own that are not drawn, in place of its defaults."""
     given: Given = Field(exclude=True)
-
-    _one_name = field_validator("of", mode="before")(names)
 
     @model_validator(mode="before")
     @classmethod
@@ -62,10 +76,10 @@ class Entry(Config):
         if not isinstance(data, Mapping) or isinstance(data.get("given"), Given):
             return data
         fields = [name for name in cls.model_fields if name != "given"]
-        kinds = {key: data[key] for key in data if is_own(key) or key in cls.kinds}
-        rest = {key: value for key, value in data.items() if key not in kinds}
-        for key in rest:
-            if key not in fields:
+        rest = {key: value for key, value in data.items() if key in fields}
+        kinds = {key: value for key, value in data.items() if key not in rest}
+        for key in kinds:
+            if not (key in cls.kinds or is_own(key)):
                 raise unknown("key", key, [*fields, *cls.kinds])
         found = {key: value for key, value in kinds.items() if value is not None}
         if len(found) != 1:

@@ -1,19 +1,23 @@
-"""What imperfections of actuators and of sensors have in common: one kind an entry."""
+"""Imperfections of actuators and sensors: the sections `actuation` and `sensing` of a domain."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sim2real.domains.describe import sentence
 from sim2real.domains.distributions.distribution import (
     Choice,
     Constant,
     Distribution,
     DistributionField,
 )
+from sim2real.domains.entries.delays import Rate, RewardDelay
 from sim2real.domains.entries.entry import Entry, check_range
+from sim2real.domains.entries.kinds import ACTUATION, SENSING
+from sim2real.domains.entries.stage import Kind
+from sim2real.domains.entries.stages import Strength
 
 LATE = ("delay", "reward_delay", "latency")
 
@@ -108,7 +112,63 @@ class Imperfection(Entry):
         if self.by_joint:
             amount += ", one draw for each joint"
         what = f"{self.section} {kind.name}".replace("_", " ")
-        return sentence(what, self.of, self.is_shared, amount, self.course)
+        return self.sentence(what, amount, self.is_shared)
+
+
+class Actuation(Imperfection):
+    """One imperfection of the actuators `of` (by default all), in units of the control signal.
+
+    A command passes them in the order of the table. A rest point is the command that asks for
+    nothing (0 of a motor), or the target that a servo holds.
+    """
+
+    kinds: ClassVar[Mapping[str, type[Kind]]] = ACTUATION
+    section: ClassVar[str] = "actuator"
+
+    shared: bool | Literal["joint"] | None = None
+
+    @model_validator(mode="after")
+    def _strength_is_an_actuators(self) -> Actuation:
+        if self.kind is Strength and self.by_joint:
+            raise ValueError("strength is that of an actuator; allowed for shared: true or false")
+        return self
+
+
+class Sensing(Imperfection):
+    """One imperfection of the observation terms `of` (by default all), in units of the term.
+
+    "term" is all its numbers, "term[2]" one of them. An observation passes them in the order of
+    the table.
+    """
+
+    kinds: ClassVar[Mapping[str, type[Kind]]] = SENSING
+    section: ClassVar[str] = "sensor"
+    prefix: ClassVar[str] = "sensor_"
+
+    shared: bool | None = None
+
+    phase: DistributionField = Constant(0.0)
+    """When the first sample comes, in periods of the rate after the start of an episode."""
+
+    @model_validator(mode="after")
+    def _reward_has_no_terms(self) -> Sensing:
+        if self.kind is RewardDelay and self.of:
+            raise ValueError("reward_delay is one for the reward; drop 'of'")
+        return self
+
+    @model_validator(mode="after")
+    def _phase_of_a_rate(self) -> Sensing:
+        if self.kind is not Rate and self.phase != Constant(0.0):
+            raise ValueError(f"phase belongs to a rate, not to {self.kind.name}")
+        low, high = self.phase.support
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"a phase must lie within 0 to 1, got {self.phase.words()}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name in the context, without the element."""
+        return self.name or ("reward_delay" if self.kind is RewardDelay else super().label)
 
 
 def _is_whole(distribution: Distribution) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +57,6 @@ def check_kind(kind: type[Stage], shipped: Mapping[str, Any]) -> None:
         )
     if kind.after and kind.after not in shipped:
         raise unknown(f"kind that {kind.__name__} comes after", kind.after, shipped)
-
-
-def replaced(data: Mapping[str, Any], change: Callable[[str], Any]) -> dict[str, Any]:
-    """The data of a domain where `change` was applied to each path of an own kind."""
-    found = dict(data)
-    for section in SECTIONS:
-        if isinstance(data.get(section), list | tuple):
-            found[section] = [_entry(entry, change) for entry in data[section]]
-    return found
-
-
-def _entry(entry: Any, change: Callable[[str], Any]) -> Any:
-    if not isinstance(entry, Mapping):
-        return entry
-    return {
-        change(key) if isinstance(key, str) and is_own(key) else key: value
-        for key, value in entry.items()
-    }
 
 
 def absolute(reference: str, folder: Path) -> str:

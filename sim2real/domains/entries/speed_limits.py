@@ -13,7 +13,7 @@ import numpy as np
 
 from sim2real.domains.binding.bound_forces import SpeedLimit
 from sim2real.domains.binding.builder import Builder
-from sim2real.domains.entries.actuation import Actuation
+from sim2real.domains.entries.imperfection import Actuation
 from sim2real.domains.writes import Fixed
 from sim2real.task import IntArray
 
