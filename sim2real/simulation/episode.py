@@ -17,7 +17,7 @@ class Episode:
     """One episode that ended: its `index`, the `world` that ran it, and what came of it.
 
     `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn;
-    `success` is None where the task does not tell.
+    `success` is None where the task does not report it.
     """
 
     index: int
@@ -31,7 +31,7 @@ class Episode:
     context: dict[str, float]
     success: bool | None = None
 
-    def told_success(self) -> dict[str, Any]:
+    def success_info(self) -> dict[str, Any]:
         """{"is_success": ...} as stable-baselines3 wants it; empty if it is not told."""
         return {} if self.success is None else {"is_success": self.success}
 
@@ -63,16 +63,22 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Ends:
+class Boundaries:
     """How the episodes of n worlds stand after a control step, (n,) each.
 
-    `success` is None where the task does not tell.
+    `success` is None where the task does not report it.
     """
 
     failed: BoolArray
     truncated: BoolArray
     unstable: BoolArray
     success: BoolArray | None
+
+    def succeeded(self, world: int) -> bool | None:
+        """Whether the episode of a world ends with a success and without a failure."""
+        if self.success is None:
+            return None
+        return bool(self.success[world] and not (self.failed[world] or self.unstable[world]))
 
 
 class Sums:
@@ -95,7 +101,7 @@ class Sums:
             self._terms += np.stack(list(terms.values()), axis=1)
 
     def episode(
-        self, world: int, index: int, length: int, ends: Ends, context: dict[str, float]
+        self, world: int, index: int, length: int, boundaries: Boundaries, context: dict[str, float]
     ) -> Episode:
         """The episode number `index`, of `length` control steps, that ends in `world`."""
         return Episode(
@@ -103,12 +109,12 @@ class Sums:
             world=world,
             total=float(self.total[world]),
             length=length,
-            failed=bool(ends.failed[world]),
-            truncated=bool(ends.truncated[world]),
-            unstable=bool(ends.unstable[world]),
+            failed=bool(boundaries.failed[world]),
+            truncated=bool(boundaries.truncated[world]),
+            unstable=bool(boundaries.unstable[world]),
             terms=dict(zip(self.names, self._terms[world].tolist(), strict=True)),
             context=context,
-            success=None if ends.success is None else bool(ends.success[world]),
+            success=boundaries.succeeded(world),
         )
 
     def snapshot(self) -> dict[str, Array]:

@@ -32,7 +32,7 @@ from sim2real.simulation.contract import (
     world_digest,
 )
 from sim2real.simulation.disturbances.forces import Disturbances
-from sim2real.simulation.episode import Ends, Episode, Sums, Transition
+from sim2real.simulation.episode import Boundaries, Episode, Sums, Transition
 from sim2real.simulation.observations import Observations
 from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
@@ -74,7 +74,7 @@ class Simulation(Worlds):
         period = control_period(self.task, self.domain, self.model.opt.timestep)
         self.substeps, self.dt, self.episode_steps = period.substeps, period.dt, period.steps
         self._control_steps = ControlSteps(period, self)
-        self._kept = TaskMemory(self.task, self)
+        self._task_memory = TaskMemory(self.task, self)
         sensed, reward_names = try_task(self.task, self)
         self._observations = Observations(self.task, self, sensed, privileged)
         self._lagged = self.task.derived_fields == "lagged"
@@ -136,7 +136,7 @@ class Simulation(Worlds):
         """
         own = checked_action(action, (self.num_envs, self.model.nu))
         given = own if self.action_map is None else self.action_map(own)
-        held = self._kept.held(active)
+        inactive = self._task_memory.of_inactive(active)
         with soundness.blaming_far_actions(own, self.action_space, active):
             self._act(given, active)
             unstable = self._control_steps.take(self, self._lagged, self._clock, active)
@@ -144,32 +144,31 @@ class Simulation(Worlds):
             terms = self._reward(given, unstable, active)
             failed = np.array(self.task.failed(self)) & ~unstable
             truncated = self.steps >= self.episode_steps
-            self._kept.after_step(given, failed | truncated | unstable, held, self._clock, active)
+            terminated = failed | unstable
+            over = terminated | truncated
+            self._task_memory.after_step(given, over, inactive, self._clock, active)
             observation = self._observations.observe(
                 unstable, active, self._contexts.present, self._clock
             )
             if unstable.any():
                 terms = {name: np.where(unstable, 0.0, term) for name, term in terms.items()}
-            terminated = failed | unstable
             reward = functools.reduce(operator.add, terms.values()).astype(np.float64)
             self._sums.add(reward, terms)
             soundness.check_returns(self.task.name, self._sums.total)
-        over = terminated | truncated
-        paid = self._imperfections.pay(reward, over, self._clock, active)
         self._remember()
         ended = np.flatnonzero(over if active is None else over & active)
         success = self.task.succeeded(self) if len(ended) else None
-        ends = Ends(failed, truncated, unstable, None if success is None else success & ~terminated)
+        boundaries = Boundaries(failed, truncated, unstable, success)
         return Transition(
             observation=observation,
-            reward=paid,
+            reward=self._imperfections.pay(reward, over, self._clock, active),
             terms=terms,
             terminated=terminated,
             truncated=truncated,
             unstable=unstable,
             ended=ended,
             final_observation=observation[ended],
-            episodes=tuple(self._episode(world, ends) for world in ended.tolist()),
+            episodes=tuple(self._episode(world, boundaries) for world in ended.tolist()),
         )
 
     def reset(self, ids: ArrayLike | None = None, episodes: ArrayLike | None = None) -> Array:
@@ -183,14 +182,14 @@ class Simulation(Worlds):
         self.steps[worlds] = 0
         self._sums.begin(worlds)
         self.reset_state(worlds)
-        self._kept.begin(worlds)
+        self._task_memory.begin(worlds)
         self._draw_contexts(worlds)
         rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
         with self.starting(worlds):
             self.task.start(self, worlds, rng)
             if self._plan.keyframe is not None:
                 self.write_fields(worlds, self._plan.keyframe.fields)
-            self._kept.redraw(worlds, self._clock)
+            self._task_memory.redraw(worlds, self._clock)
         soundness.check_start(f"task {self.task.name!r}: start", self, worlds)
         self._disturb_anew(worlds)
         commanded = self._derive_commanded(worlds)
@@ -300,7 +299,7 @@ class Simulation(Worlds):
             }
             | self._sums.snapshot()
             | self._contexts.snapshot()
-            | self._kept.snapshot()
+            | self._task_memory.snapshot()
             | self._observations.snapshot()
             | self._imperfections.snapshot()
             | self._disturbances.snapshot()
@@ -320,7 +319,7 @@ class Simulation(Worlds):
         self.steps[...] = snapshot["steps"]
         self.difficulty = float(snapshot["difficulty"])
         self._contexts.restore(snapshot, self._clock)
-        for part in (self._sums, self._kept, self._observations):
+        for part in (self._sums, self._task_memory, self._observations):
             part.restore(snapshot)
         self._imperfections.restore(snapshot, self._clock)
         self._control_steps.restore(self._clock)
@@ -358,11 +357,11 @@ class Simulation(Worlds):
 
         Returns what is commanded, (m, nu).
         """
-        if not self._kept.commands:
+        if not self._task_memory.commands:
             self.derive(ids)
             return np.zeros((len(ids), self.model.nu))
         self.derive_for_reading(ids)
-        commanded = self._kept.commanded_at_rest(ids)
+        commanded = self._task_memory.commanded_at_rest(ids)
         self.ctrl[ids] = commanded
         self.set_commanded(ids, commanded)
         self.derive(ids)
@@ -388,13 +387,14 @@ class Simulation(Worlds):
 
     def _disturb_anew(self, ids: IntArray) -> None:
         """Take up what disturbs the present episodes of the worlds `ids`."""
-        if self._disturbances:
-            self._disturbances.begin(self._clock, ids, self._contexts.present)
+        self._disturbances.begin(self._clock, ids, self._contexts.present)
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}
 
-    def _episode(self, world: int, ends: Ends) -> Episode:
+    def _episode(self, world: int, boundaries: Boundaries) -> Episode:
         """The episode that ends in `world`."""
         index, length = int(self._episodes[world]), int(self.steps[world])
-        return self._sums.episode(world, index, length, ends, dict(self._contexts.rows[world]))
+        return self._sums.episode(
+            world, index, length, boundaries, dict(self._contexts.rows[world])
+        )

@@ -1,4 +1,4 @@
-"""What a task keeps of each world between control steps, and when its commands are drawn anew."""
+"""What a task remembers of each world between control steps, and the redraws of its commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sim2real.simulation.soundness import check_columns
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, Task, whole_steps
 
-Held = tuple[IntArray, dict[str, Array]] | None
+InactiveMemory = tuple[IntArray, dict[str, Array]] | None
 
 
 class TaskMemory:
@@ -63,9 +63,9 @@ class TaskMemory:
         """
         world = self._world
         nothing = np.zeros((world.num_envs, world.model.nu))
-        kept = {name: values.copy() for name, values in world.memory.items()}
+        before = {name: values.copy() for name, values in world.memory.items()}
         commanded = np.array(self._task.control(world, nothing)[ids], dtype=np.float64)
-        for name, values in kept.items():
+        for name, values in before.items():
             world.memory[name][...] = values
         actuators = [world.model.actuator(i).name or f"#{i}" for i in range(world.model.nu)]
         check_columns(
@@ -78,7 +78,7 @@ class TaskMemory:
         )
         return commanded
 
-    def held(self, active: BoolArray | None) -> Held:
+    def of_inactive(self, active: BoolArray | None) -> InactiveMemory:
         """The memory of the worlds that stand still, to be put back after the step."""
         if active is None or not self._world.memory:
             return None
@@ -89,7 +89,7 @@ class TaskMemory:
         self,
         action: NDArray[Any],
         over: BoolArray,
-        held: Held,
+        inactive: InactiveMemory,
         clock: Clock,
         active: BoolArray | None,
     ) -> None:
@@ -97,9 +97,9 @@ class TaskMemory:
         np.copyto(
             self._world.last_action, action, where=True if active is None else active[:, None]
         )
-        if held is not None:
-            for name, values in held[1].items():
-                self._world.memory[name][held[0]] = values
+        if inactive is not None:
+            for name, values in inactive[1].items():
+                self._world.memory[name][inactive[0]] = values
         if self._every and self._redraws:
             due = (clock.steps % self._every == 0) & ~over
             ids = np.flatnonzero(due if active is None else due & active)
@@ -107,12 +107,12 @@ class TaskMemory:
                 self.redraw(ids, clock)
 
     def snapshot(self) -> dict[str, Array]:
-        """Copies of all that is kept, by name."""
-        kept = {f"memory.{name}": values.copy() for name, values in self._world.memory.items()}
-        return {"last_action": self._world.last_action.copy(), **kept}
+        """Copies of the task memory, by name."""
+        memory = {f"memory.{name}": values.copy() for name, values in self._world.memory.items()}
+        return {"last_action": self._world.last_action.copy(), **memory}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """Take up what a snapshot kept."""
+        """Continue from the task memory of a snapshot."""
         self._world.last_action[...] = snapshot["last_action"]
         for name, values in self._world.memory.items():
             values[...] = snapshot[f"memory.{name}"]

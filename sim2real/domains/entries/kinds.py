@@ -16,7 +16,7 @@ ACTUATION = _table(
     stages.Latency,
     stages.Repeat,
     stages.Dropped,
-    stages.Held,
+    stages.ZeroOrderHold,
     stages.Quantization,
     stages.Noise,
     stages.Saturation,
@@ -41,12 +41,13 @@ SENSING = _table(
     stages.Quantization,
     stages.Stuck,
     stages.Dropped,
-    stages.Held,
+    stages.ZeroOrderHold,
     delays.RewardDelay,
 )
 """Between the state and the observation, in units of the observation term."""
 
-CHANGES_NUMBERS = ("scale", "bias", "drift", "noise", "saturation", "quantization")
+_NAMES = list(SENSING)
+CHANGES_NUMBERS = tuple(_NAMES[_NAMES.index("scale") : _NAMES.index("quantization") + 1])
 """Kinds of `SENSING` after which a quaternion has another length."""
 
 _COMMANDS = (*ACTUATION, "jitter")

@@ -263,7 +263,7 @@ class Latency(Stage):
         return np.where(count == 0, values, self._acting[rows])
 
 
-class Held(Lapse):
+class ZeroOrderHold(Lapse):
     """The last value stays."""
 
     name = "held"
@@ -290,7 +290,7 @@ class Held(Lapse):
         return last
 
 
-class Dropped(Held):
+class Dropped(ZeroOrderHold):
     """Lost values are the rest point: a number, or the last value of what is a target."""
 
     name = "dropped"
@@ -306,7 +306,7 @@ class Dropped(Held):
         return np.where(self._holds, last, self._rest)
 
 
-class Stuck(Held):
+class Stuck(ZeroOrderHold):
     """The last value stays until the end of the episode."""
 
     name, takes_steps = "stuck", False

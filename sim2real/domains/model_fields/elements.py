@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import mujoco
 
-from sim2real.domains.model_fields.table import Kind, ModelField
+from sim2real.domains.model_fields.table import ElementKind, ModelField
 from sim2real.errors import UserError, unknown
 
 
@@ -37,7 +37,7 @@ def element_rows(
     return chosen
 
 
-def _rows_by_name(model: mujoco.MjModel, kind: Kind) -> dict[str, list[int]]:
+def _rows_by_name(model: mujoco.MjModel, kind: ElementKind) -> dict[str, list[int]]:
     if kind == "body":
         return {model.body(i).name or f"#{i}": [i] for i in range(1, model.nbody)}
     if kind == "geom":

@@ -17,7 +17,7 @@ from sim2real.domains.model_fields.inertia import LOG_CHOLESKY, log_cholesky, ps
 from sim2real.domains.model_fields.locations import Entry, Follower, Place
 from sim2real.errors import unknown
 
-Kind = Literal[
+ElementKind = Literal[
     "body",
     "joint",
     "qpos",
@@ -55,7 +55,7 @@ class ModelField:
     """
 
     name: str
-    kind: Kind
+    kind: ElementKind
     unit: str = ""
     components: Mapping[str, int] = field(default_factory=dict)
     follows: tuple[str, ...] = ()
@@ -82,11 +82,11 @@ class ModelField:
     """Whether it takes a model compiled anew; those are drawn from a pool of variants."""
 
 
-def _field(name: str, kind: Kind, unit: str = "", **options: object) -> ModelField:
+def _field(name: str, kind: ElementKind, unit: str = "", **options: object) -> ModelField:
     return ModelField(name, kind, unit, **options)  # type: ignore[arg-type]
 
 
-def _tilt(name: str, kind: Kind, **options: object) -> ModelField:
+def _tilt(name: str, kind: ElementKind, **options: object) -> ModelField:
     """A rotation about one axis of an element's frame, in rad."""
     return _field(
         name,

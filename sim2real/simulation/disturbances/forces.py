@@ -66,6 +66,8 @@ class Disturbances:
 
         `context` (n, entries) is that of all worlds. Constant forces are written at once.
         """
+        if not self:
+            return
         self.change(ids, context[ids])
         self._world.xfrc_applied[ids[:, None], self._bodies] = self._constant[ids]
         self._block[ids] = -1
@@ -109,8 +111,6 @@ class Disturbances:
 
     def restore(self, memories: Mapping[str, Array], clock: Clock, context: Array) -> None:
         """Continue from a snapshot, with the `context` (n, entries), where the `clock` stands."""
-        if not self:
-            return
         self.begin(clock, self._all, context)
         own = {name.removeprefix("disturbances."): memories[name] for name in memories}
         self._on_bodies.restore(own, clock)

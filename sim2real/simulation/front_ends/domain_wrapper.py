@@ -238,8 +238,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         return float(paid[0])
 
     def _disturb_anew(self, draws: Array) -> None:
-        if self._disturbances:
-            self._disturbances.begin(self._clock, _ONE, draws)
+        self._disturbances.begin(self._clock, _ONE, draws)
 
     def _forget_warnings(self) -> None:
         """Set the counts to 0: the engine's own reset makes them 1, whatever they were."""

@@ -146,7 +146,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
 
     def _info(self, transition: Transition) -> dict[str, Any]:
-        success = transition.episodes[0].told_success() if transition.episodes else {}
+        success = transition.episodes[0].success_info() if transition.episodes else {}
         return success | {
             "context": dict(self.simulation.contexts()[0]),
             "terms": {name: float(values[0]) for name, values in transition.terms.items()},

@@ -108,7 +108,7 @@ class SimVecEnv(VecEnv):
     def _final_info(self, episode: Episode, observation: NDArray[np.float64]) -> dict[str, Any]:
         seconds = round(time.time() - self._started, 6)
         terminated = episode.failed or episode.unstable
-        return episode.told_success() | {
+        return episode.success_info() | {
             "terminal_observation": observation,
             "TimeLimit.truncated": episode.truncated and not terminated,
             "episode": {"r": episode.total, "l": episode.length, "t": seconds},

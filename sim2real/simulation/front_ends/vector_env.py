@@ -236,7 +236,7 @@ def _mode(given: str | AutoresetMode) -> AutoresetMode:
 
 
 def _episode_info(episode: Episode) -> dict[str, Any]:
-    return episode.told_success() | {
+    return episode.success_info() | {
         "episode": {"r": episode.total, "l": episode.length},
         "context": episode.context,
         "terms": episode.terms,
