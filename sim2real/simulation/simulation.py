@@ -104,6 +104,8 @@ class Simulation(Worlds):
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
         self._sums = Sums(num_envs, reward_names)
+        self.commanded: NDArray[Any] = np.zeros((num_envs, self.model.nu))
+        """(n, nu): what the task commanded the actuators in the last control step."""
         self.begun = False
         self.reseed(seed)
         self.reset()
@@ -336,7 +338,7 @@ class Simulation(Worlds):
 
     def _act(self, action: NDArray[Any], active: BoolArray | None) -> None:
         """Write what the actuators get of an `action`, and what disturbs the worlds."""
-        commanded = self.task.control(self, action)
+        commanded = self.commanded = self.task.control(self, action)
         if self._contexts.change:
             self._change_contexts(active)
         self.ctrl[:] = self._imperfections.command(commanded, self._clock, active)

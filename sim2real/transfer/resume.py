@@ -15,7 +15,8 @@ from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.pretrained import find_run, is_published
 from sim2real.runs.run import Run, RunFolder, read_folder, versions
-from sim2real.transfer.api import resume_transfer
+from sim2real.transfer.api import SOURCE_STEPS, resume_transfer
+from sim2real.transfer.work import PHASES
 
 
 def resume(
@@ -48,6 +49,11 @@ def resume(
 
 def _extended(folder: RunFolder, steps: int) -> RunFolder:
     """The run asked for more steps, with a warning where it will differ from one asked at once."""
+    if any((folder.path / name).exists() for name in (PHASES, SOURCE_STEPS)):
+        raise UserError(
+            f"{folder.path}: its method has a loop of its own, which {folder.config.steps} steps "
+            "were given to; allowed: another transfer with a larger budget"
+        )
     extended = extend(folder, whole_number("steps", steps, 1, MOST_STEPS))
     for reason in differences(folder.config, steps):
         warnings.warn(

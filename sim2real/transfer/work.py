@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -29,7 +30,7 @@ from torch import Tensor
 from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.domains import Domain, load_domain
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
@@ -37,8 +38,9 @@ from sim2real.policies.recipe import AnyRecipe, build_algorithm
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.run import Run
 from sim2real.runs.state import generators, prefixed, restore_generators, without
-from sim2real.simulation import Simulation
+from sim2real.simulation import Simulation, Transition
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.task import BoolArray
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Row
@@ -48,6 +50,21 @@ from sim2real.transfer.target import Environments, Target, derived_seed
 PHASES = "phases"
 VALUE, STATE, TENSORS = "value.json", "state.json", "tensors.safetensors"
 T = TypeVar("T")
+
+
+class CountedSimulation(Simulation):
+    """A simulation that adds its control steps to a meter."""
+
+    meter: Meter
+
+    def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
+        """As of a simulation."""
+        transition = super().advance(action, active)
+        self.meter.add(steps=self.num_envs if active is None else int(np.sum(active)))
+        return transition
+
+
+AnySimulation = TypeVar("AnySimulation", bound=Simulation)
 
 
 class Work:
@@ -103,16 +120,41 @@ class Work:
 
         Raises UserError for the target: `Target.env` opens that.
         """
-        task, loaded = self._target.task, load_domain(self._target.task, domain)
+        return self._environments.add(
+            lambda seed: MeteredVecEnv(
+                SimVecEnv(self._make(Simulation, domain, num_envs, seed, privileged)), self.meter
+            )
+        )
+
+    def simulation(
+        self, domain: str | Domain | None, num_envs: int = 1, privileged: bool = False
+    ) -> Simulation:
+        """A simulation on the side of the source, whose control steps are counted and free.
+
+        A resumed run restores it like an environment. Raises UserError for the target.
+        """
+
+        def make(seed: int) -> SimVecEnv:
+            simulation = self._make(CountedSimulation, domain, num_envs, seed, privileged)
+            simulation.meter = self.meter
+            return SimVecEnv(simulation)
+
+        return self._environments.add(make).simulation
+
+    def _make(
+        self,
+        kind: type[AnySimulation],
+        domain: str | Domain | None,
+        num_envs: int,
+        seed: int,
+        privileged: bool,
+    ) -> AnySimulation:
+        """A simulation in which policies give actions as in the target."""
+        loaded = load_domain(self._target.task, domain)
         if self._target.is_target(loaded):
             raise UserError(f"domain {loaded.name!r} is the target; allowed: target.env, metered")
-
-        def make(seed: int) -> MeteredVecEnv:
-            options: Any = {"privileged": privileged, "actions": self._target.actions}
-            simulation = Simulation(task, loaded, num_envs, seed, **options)
-            return MeteredVecEnv(SimVecEnv(simulation), self.meter)
-
-        return self._environments.add(make)
+        options: Any = {"privileged": privileged, "actions": self._target.actions}
+        return kind(self._target.task, loaded, num_envs, seed, **options)
 
     def learner(
         self,
@@ -214,12 +256,20 @@ class Learner:
         self.algorithm = algorithm
         self._folder, self._work, self._recipe = folder, work, recipe
 
-    def learn(self, steps: int, callbacks: Sequence[BaseCallback] = ()) -> BasePolicy:
+    def learn(
+        self,
+        steps: int,
+        callbacks: Sequence[BaseCallback] = (),
+        schedule_steps: int | None = None,
+    ) -> BasePolicy:
         """Train until the learner has made `steps` control steps in all; returns its policy.
 
         May be called again with more steps. Continues from the last checkpoint of a run that is
-        resumed. Schedules of the learning rate end at `steps`.
+        resumed. Schedules of the learning rate end at `schedule_steps`, by default at `steps`.
         """
+        if schedule_steps is not None:
+            whole_number("schedule_steps", schedule_steps, steps, MOST_STEPS)
+        self._follow_schedule(schedule_steps or steps)
         options = self._work.begin_learning()
         made = [step for step in checkpoints.steps(self._folder) if step <= steps]
         if made and made[-1] > self.algorithm.num_timesteps:
@@ -235,6 +285,15 @@ class Learner:
             run = self._work.path
             raise Interrupted(f"stopped; resume with: sim2real resume {run}") from None
         return self.algorithm.policy
+
+    def _follow_schedule(self, steps: int) -> None:
+        """Let the learning rate depend on the learner's part of `steps`."""
+        algorithm: Any = self.algorithm
+
+        def rate(_: float) -> float:
+            return self._recipe.learning_rate_at(max(1.0 - algorithm.num_timesteps / steps, 0.0))
+
+        algorithm.lr_schedule = rate
 
 
 def _encode(value: Any, arrays: dict[str, Tensor], where: str) -> Any:

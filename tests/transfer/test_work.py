@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from pydantic import PrivateAttr
+from safetensors.torch import load_file
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import ALGORITHMS
+from sim2real.policies.recipe import ALGORITHMS, parse_recipe
 from sim2real.runs.checkpoint import discard_after
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
@@ -124,9 +127,12 @@ class Own(Method):
     name: ClassVar[str] = "own"
 
     what: str
+    _run: Any = PrivateAttr(None)
+    _policy: Any = PrivateAttr(None)
 
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """As `what` asks."""
+        self._run, self._policy = source, source.policy
         getattr(self, f"_{self.what}")(target, work)
         return source.policy
 
@@ -149,6 +155,38 @@ class Own(Method):
 
     def _bad_name(self, target: Target, work: Work) -> None:
         work.once("../one", lambda: 1)
+
+    def _records(self, target: Target, work: Work) -> None:
+        log = work.once("record", lambda: target.record(self._policy, 2400, 2))
+        dt, begins = target.contract.control_dt, log["begins"]
+        done = log["terminated"] | log["truncated"]
+        assert begins[0].all()
+        assert done[:-1].any()
+        assert np.array_equal(begins[1:], done[:-1])
+        assert not log["time"][begins].any()
+        later = ~begins[1:]
+        assert np.allclose(log["time"][1:][later], log["time"][:-1][later] + dt)
+        assert np.allclose(log["duration"], dt)
+        assert np.array_equal(log["command"], log["action"])  # cartpole's own range is [-1, 1]
+        assert list(log["terms"]) == list(log["units"])
+        for whole, parts in (("observation", "terms"), ("next_observation", "next_terms")):
+            assert np.array_equal(np.concatenate(list(log[parts].values()), axis=-1), log[whole])
+
+    def _schedules(self, target: Target, work: Work) -> None:
+        recipe = parse_recipe("sac", {**work.recipe.model_dump(), "lr_schedule": "linear"})
+        simulation = work.simulation("nominal", 3)
+        simulation.step(np.zeros((3, 1)))
+        assert work.meter.usage.steps == 3
+        with pytest.raises(UserError, match="is the target"):
+            work.simulation("hard")
+        learner = work.learner("one", recipe, work.env("nominal", 4), self._policy)
+        source = self._run.checkpoint.training["log_ent_coef"]
+        assert torch.equal(getattr(learner.algorithm, "log_ent_coef"), source)  # noqa: B009
+        learner.learn(40, schedule_steps=160)
+        (group,) = learner.algorithm.policy.actor.optimizer.param_groups
+        assert group["lr"] == pytest.approx(recipe.learning_rate * 0.75)
+        learner.learn(80, schedule_steps=160)
+        assert group["lr"] == pytest.approx(recipe.learning_rate * 0.5)
 
     def _stores(self, target: Target, work: Work) -> None:
         value = {
@@ -184,6 +222,49 @@ def test_a_phase_returns_what_it_stored(sources: dict[str, Run], tmp_path: Path)
     run = go(sources["ppo"], tmp_path / "run", Own(what="stores"))
     assert equal(load_run(run.path).checkpoint.policy, sources["ppo"].checkpoint.policy)
     assert run.step == 0
+
+
+def test_the_mean_of_several_teachers_is_learned(sources: dict[str, Run], tmp_path: Path) -> None:
+    source, paths = sources["ppo"], []
+    for seed in (1, 2):
+        out = tmp_path / f"teacher{seed}"
+        options = {"net_arch": [6, 5], "learning_rate": 0.03, **SMALL["ppo"]}
+        given: dict[str, Any] = {"steps": 64, "num_envs": 4, "options": options}
+        paths.append(pretrain("cartpole", seed=seed, out=out, progress=False, **given).path)
+    method = str(Path(SEARCH).with_name("two_teachers.py"))
+    options = {"teachers": [str(path) for path in paths], "updates": 200}
+    run = go(source, tmp_path / "run", method, options=options)
+    recorded = load_file(run.path / "phases" / "00-record" / "tensors.safetensors")
+    seen = recorded["value/0"].reshape(-1, 5).numpy()  # the observations
+    acts = [
+        load_run(path).policy.predict(seen, deterministic=True)[0]
+        for path in (*paths, source.path, run.path)
+    ]
+    mean = (acts[0] + acts[1]) / 2
+    assert np.abs(acts[3] - mean).mean() < 0.5 * np.abs(acts[2] - mean).mean()
+    rows = json.loads((run.path / "report" / "manifest.json").read_text())["tensors"]
+    actions = {row["tensor"]: row["action"] for row in rows}
+    assert actions["action_net.weight"] == "adapted"
+    assert actions["value_net.weight"] == "copied"
+    with pytest.raises(UserError, match="has a loop of its own"):
+        resume(run.path, progress=False, steps=100)
+    shutil.rmtree(run.path / "phases" / "01-teach")
+    discard_after(run.path, -1)
+    (run.path / "report" / "source_steps.json").unlink()
+    assert equal(resume(run.path, progress=False).checkpoint.policy, run.checkpoint.policy)
+
+
+def test_a_record_has_times_commands_terms_and_marks(
+    sources: dict[str, Run], tmp_path: Path
+) -> None:
+    run = go(sources["ppo"], tmp_path / "run", Own(what="records"), budget=2400)
+    assert report(run, "budget")["used"]["steps"] == 2400
+
+
+def test_a_learner_states_its_schedule_and_carries_the_coefficient(
+    sources: dict[str, Run], tmp_path: Path
+) -> None:
+    go(sources["sac"], tmp_path / "run", Own(what="schedules"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "keys", "missing"])
