@@ -104,9 +104,7 @@ class Simulation(Worlds):
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
         self._sums = Sums(num_envs, reward_names)
-        self.commanded: NDArray[Any] = np.zeros((num_envs, self.model.nu))
-        """(n, nu): what the task commanded the actuators in the last control step."""
-        self.begun = False
+        self.begun, self.commanded = False, np.zeros((num_envs, self.model.nu))
         self.reseed(seed)
         self.reset()
 

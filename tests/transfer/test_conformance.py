@@ -59,9 +59,10 @@ def test_the_command_line_checks_a_method(capsys: pytest.CaptureFixture[str]) ->
     assert {one["name"] for one in result["checks"]} >= {"ppo: resumes", "td3: acts"}
 
 
-def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", [0, 1])
+def test_the_examples_of_the_documentation_pass(example: int, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "methods" / "index.md").read_text()
-    (code,) = re.findall(r"```python\n(from typing.*?)```", page, re.DOTALL)
+    code = re.findall(r"```python\n(from typing.*?)```", page, re.DOTALL)[example]
     (tmp_path / "mine.py").write_text(code)
     results = list(check_method(str(tmp_path / "mine.py"), budget=150))
     assert [one for one in results if not one.passed] == []
