@@ -72,13 +72,13 @@ class Domain(Config):
         return (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
 
     def describe(self) -> list[str]:
-        """The domain in words, one line a parameter."""
-        words = [f"the model {self.model}"] if self.model else []
+        """The description of the domain, one line a parameter."""
+        lines = [f"the model {self.model}"] if self.model else []
         if self.control_period is not None:
-            words.append(f"a control step of {self.control_period.words()} s")
-        words += [f"a start from the key frame {self.keyframe}"] if self.keyframe else []
-        words += [parameter.words() for parameter in self.parameters]
-        return words + [correlated.words() for correlated in self.correlated]
+            lines.append(f"a control step of {self.control_period.describe()} s")
+        lines += [f"a start from the key frame {self.keyframe}"] if self.keyframe else []
+        lines += [parameter.describe() for parameter in self.parameters]
+        return lines + [correlated.describe() for correlated in self.correlated]
 
     def plain(self) -> dict[str, Any]:
         """The plain data of the YAML form, without the name."""

@@ -245,4 +245,4 @@ _SPELLINGS: tuple[Callable[[str | Domain | None, Domain, int], str], ...] = (
     _after_path,
     _numbered,
 )
-"""How domains of one name are told apart; each is used where the one before was not enough."""
+"""How domains of one name get different names; each is used where the one before was not enough."""

@@ -135,5 +135,5 @@ def _check_within(distribution: Distribution, limits: Distribution, name: str) -
     (low, high), (lowest, highest) = distribution.support, limits.support
     if not lowest <= low <= high <= highest:
         raise UserError(
-            f"{name}: {distribution.words()} leaves the domain's range, {limits.words()}"
+            f"{name}: {distribution.describe()} leaves the domain's range, {limits.describe()}"
         )

@@ -161,7 +161,7 @@ class Simulation(Worlds):
         boundaries = Boundaries(failed, truncated, unstable, success)
         return Transition(
             observation=observation,
-            reward=self._imperfections.pay(reward, over, self._clock, active),
+            reward=self._imperfections.delay_reward(reward, over, self._clock, active),
             terms=terms,
             terminated=terminated,
             truncated=truncated,

@@ -59,7 +59,7 @@ def test_it_fits_acts_and_stays_stable(task: str, name: str) -> None:
 def parts(domain: Domain) -> Iterator[tuple[str, Domain]]:
     for section in ("dynamics", "actuation", "sensing"):
         for entry in getattr(domain, section):
-            yield entry.words(), Domain.model_validate({section: (entry,)})
+            yield entry.describe(), Domain.model_validate({section: (entry,)})
 
 
 @pytest.mark.parametrize(("task", "name"), CHALLENGES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
-from sim2real.domains.entries.terrain import Ground
+from sim2real.domains.entries.terrain import HeightFieldChoice
 from sim2real.simulation import Simulation
 from sim2real.simulation.disturbances.forces import BLOCK
 
@@ -220,9 +220,11 @@ def test_depth_and_shape_of_the_floor_are_in_the_context():
 
 def test_the_pool_may_lie_behind_height_fields_of_the_model():
     columns, sources = np.array([7]), np.array([1, 0])
-    ground = Ground("geom_dataid", columns, sources, np.array([2.0]), "set", np.array([0.1, 0.3]))
+    choice = HeightFieldChoice(
+        "geom_dataid", columns, sources, np.array([2.0]), "set", np.array([0.1, 0.3])
+    )
     draws = np.array([[0.0, 0.1], [3.0, 0.1], [1.0, 0.3]])  # shape, depth
-    assert ground.values(draws).tolist() == [[2.0], [5.0], [7.0]]
+    assert choice.values(draws).tolist() == [[2.0], [5.0], [7.0]]
 
 
 def test_the_floor_keeps_what_the_plane_had_and_what_the_domain_gives_it():

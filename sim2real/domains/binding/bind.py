@@ -18,7 +18,7 @@ from sim2real.domains.entries.delays import CommandDelay
 from sim2real.domains.entries.dynamics import Dynamics
 from sim2real.domains.entries.forces import bind_disturbances
 from sim2real.domains.entries.keyframe import bind_keyframe
-from sim2real.domains.entries.terrain import add_ground
+from sim2real.domains.entries.terrain import add_terrain
 from sim2real.domains.model_fields.table import FIELDS
 from sim2real.domains.models.other_model import spec_of
 from sim2real.domains.plan import Plan
@@ -54,7 +54,7 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     if longest > 0:
         for actuator in spec.actuators:
             actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
-    add_ground(spec, domain)
+    add_terrain(spec, domain)
     return spec
 
 

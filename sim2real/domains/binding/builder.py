@@ -325,13 +325,13 @@ class Builder(Draws):
             coupling = bind_coupling(self.names, self._groups, tied)
             self.pool = spread(columns, self.distributions, self.keys(), coupling)
             draws = self.pool.draws(len(self.names))
-            held = compile_pool(self.model, self._spec, merged(writes), draws)
+            variants = compile_pool(self.model, self._spec, merged(writes), draws)
         except UserError as error:
             text = str(error)
             labels = ", ".join(dict.fromkeys(one.label for one in parameters))
             raise error if text.startswith("domain ") else self.error(labels, text) from None
-        self.writes += held
-        self._nominals.vary(held)
+        self.writes += variants
+        self._nominals.vary(variants)
 
     def _shaping(self, one: Bound) -> list[Write]:
         """The writes of a parameter of the geometry, to a shape before it is compiled."""

@@ -57,7 +57,7 @@ class Draws:
         ends = np.array([self.distributions[column].support for column in columns])
         low, high = ends.reshape(-1, 2).T
         if course.kind == "drift" and not (np.isfinite(ends).all() and (low < high).all()):
-            got = self.distributions[first].words()
+            got = self.distributions[first].describe()
             raise self.error(label, f"a drift stays within the range that is drawn from; got {got}")
         sources = {
             name: self.draws(f"{label}.{name}", [""], distribution, shared=True)[0]

@@ -20,9 +20,9 @@ class Nominals:
         self.model = model
         self._variants: dict[str, Fixed] = {}
 
-    def vary(self, held: Sequence[Fixed]) -> None:
-        """From now on the base is that of the variants, which hold these numbers of their own."""
-        self._variants = {one.array: one for one in held}
+    def vary(self, own: Sequence[Fixed]) -> None:
+        """From now on the base is that of the variants, whose own numbers these are."""
+        self._variants = {one.array: one for one in own}
 
     def at(self, places: Sequence[Place | Follower]) -> Array:
         """Numbers of one array, (entries,), or (variants, entries) if the variants differ."""
@@ -32,13 +32,13 @@ class Nominals:
     def numbers(self, array: str, columns: IntArray) -> Array:
         """The numbers at the flat `columns` of an array; shape as of `at`."""
         nominal: Array = nominal_array(self.model, array).reshape(-1)[columns]
-        held = self._variants.get(array)
-        if held is None:
+        own = self._variants.get(array)
+        if own is None:
             return nominal
-        _, ours, theirs = np.intersect1d(columns, held.columns, return_indices=True)
-        if held.nominal.ndim > 1 and len(ours):
-            nominal = np.tile(nominal, (len(held.nominal), 1))
-        nominal[..., ours] = held.nominal[..., theirs]
+        _, ours, theirs = np.intersect1d(columns, own.columns, return_indices=True)
+        if own.nominal.ndim > 1 and len(ours):
+            nominal = np.tile(nominal, (len(own.nominal), 1))
+        nominal[..., ours] = own.nominal[..., theirs]
         return nominal
 
     def value(self, entry: Entry) -> Array:

@@ -317,7 +317,7 @@ def _command_columns(commands: Iterable[str], names: Sequence[str]) -> dict[str,
     """Command name -> its place in the action, for those that `names` match; all without names."""
     places = {command: [place] for place, command in enumerate(commands)}
     if not places:
-        raise UserError("the action is no row of numbers (a Box), so nothing can befall it")
+        raise UserError("the action is no row of numbers (a Box), so it takes no imperfection")
     chosen: dict[str, list[int]] = {}
     for name in names or ("*",):
         matches = [one for one in places if one == name or fnmatchcase(one, name)]

@@ -59,7 +59,7 @@ def crossed(
         return ""
     worst = np.argwhere(lower > upper)[0]
     low, high = lower[tuple(worst)], upper[tuple(worst)]
-    return f"{operation}: {distribution.words()} reaches a range from {low:g} to {high:g}"
+    return f"{operation}: {distribution.describe()} reaches a range from {low:g} to {high:g}"
 
 
 def _first(field: ModelField) -> tuple[int, ...]:
@@ -70,4 +70,6 @@ def _message(
     field: ModelField, operation: Operation, distribution: Distribution, value: float, bound: str
 ) -> str:
     hint = "; use truncated_normal" if np.isinf(value) else ""
-    return f"{operation}: {distribution.words()} reaches {value:g}; {field.name} must {bound}{hint}"
+    return (
+        f"{operation}: {distribution.describe()} reaches {value:g}; {field.name} must {bound}{hint}"
+    )

@@ -37,7 +37,7 @@ _COMPUTED = set(mujoco.MjModel._setconst_outputs) - set(mujoco.MjModel._setconst
 class Pool:
     """The points of a pool: variant v has `values[v]` (k,) in the context entries `columns` (k,).
 
-    One number of an episode, that of the first entry, says which of them it takes.
+    One number of an episode, that of the first entry, selects the variant.
     """
 
     columns: IntArray

@@ -73,8 +73,8 @@ class Correlated(Config):
         """Whether the context entry `entry` is among them."""
         return any(_matches(name, entry) for name in self.parameters)
 
-    def words(self) -> str:
-        """The correlation as a person says it."""
+    def describe(self) -> str:
+        """The correlation in one phrase."""
         amount = self.correlation if isinstance(self.correlation, float) else "a matrix"
         return f"{', '.join(self.parameters)} correlated by {amount}"
 
@@ -102,7 +102,7 @@ class Coupling:
     followers: IntArray
 
     def couple(self, uniforms: Array) -> Array:
-        """Uniforms, (m, context), that belong together as the domain says."""
+        """Uniforms, (m, context), with the correlations of the domain."""
         coupled = uniforms.copy()
         for copula in self.copulas:
             copula.couple(coupled)

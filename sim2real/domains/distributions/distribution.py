@@ -34,8 +34,8 @@ class Distribution(Protocol):
     def quantile(self, u: Array) -> Array:
         """Values at the probabilities `u` in [0, 1); same shape."""
 
-    def words(self) -> str:
-        """The distribution as a person says it."""
+    def describe(self) -> str:
+        """The distribution in one phrase."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Constant:
         """`value` everywhere."""
         return np.full_like(u, self.value)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The number."""
         return f"{self.value:g}"
 
@@ -81,7 +81,7 @@ class Uniform:
         """Linear between the ends."""
         return self.low + (self.high - self.low) * u
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The range."""
         return f"{self.low:g} to {self.high:g}"
 
@@ -108,7 +108,7 @@ class LogUniform:
         """Geometric between the ends."""
         return self.low * (self.high / self.low) ** u
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The range."""
         return f"{self.low:g} to {self.high:g} (log-uniform)"
 
@@ -130,10 +130,10 @@ class Normal:
         return (self.mean, self.mean) if self.std == 0 else (-np.inf, np.inf)
 
     def quantile(self, u: Array) -> Array:
-        """The inverse normal distribution function, of u kept off 0 by half a float's step."""
+        """The inverse normal distribution function, of u, which is at least half a float's step."""
         return self.mean + self.std * ndtri(np.maximum(u, 2.0**-54))
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Mean and standard deviation."""
         return f"{self.mean:g} ± {self.std:g}"
 
@@ -168,7 +168,7 @@ class TruncatedNormal:
         clipped: Array = np.clip(value, self.low, self.high)
         return clipped
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Mean, standard deviation and cuts."""
         return f"{self.mean:g} ± {self.std:g} within {self.low:g} to {self.high:g}"
 
@@ -194,7 +194,7 @@ class Choice:
         index = np.minimum((u * len(self.values)).astype(np.intp), len(self.values) - 1)
         return np.array(self.values)[index]
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The values."""
         return " or ".join(f"{value:g}" for value in self.values)
 
@@ -224,7 +224,7 @@ class Beta:
         value: Array = self.low + (self.high - self.low) * betaincinv(self.a, self.b, u)
         return value
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The range and the shapes."""
         return f"{self.low:g} to {self.high:g} (beta {self.a:g}, {self.b:g})"
 
@@ -245,7 +245,7 @@ class Within:
             raise ValueError("the values of a choice have no order, of which to take a part")
         low, high = self.share.support
         if low < 0 or high > 1:
-            raise ValueError(f"a share must lie within 0 to 1, got {self.share.words()}")
+            raise ValueError(f"a share must lie within 0 to 1, got {self.share.describe()}")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -257,9 +257,9 @@ class Within:
         """The base's quantiles at the share's."""
         return self.base.quantile(self.share.quantile(u))
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """The base, and the part of it."""
-        return f"{self.base.words()}, of which {self.share.words()}"
+        return f"{self.base.describe()}, of which {self.share.describe()}"
 
 
 _FORMS: dict[str, tuple[type, int]] = {

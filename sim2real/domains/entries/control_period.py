@@ -45,8 +45,8 @@ def control_period(task: Task, domain: Domain, timestep: float) -> Period:
     what, (low, high) = f"domain {domain.name!r}: control_period", given.support
     if not timestep * (1 - 1e-9) <= low <= high < task.episode_s:
         raise UserError(
-            f"{what}: {given.words()} s reaches {low:g} to {high:g}; it must lie between a physics "
-            f"step ({timestep:g} s) and an episode ({task.episode_s:g} s)"
+            f"{what}: {given.describe()} s reaches {low:g} to {high:g}; it must lie between a "
+            f"physics step ({timestep:g} s) and an episode ({task.episode_s:g} s)"
         )
     if isinstance(given, Constant):
         substeps, drawn = _substeps(given.value, timestep, what), None

@@ -40,7 +40,7 @@ class Course(Config):
         for name, distribution in self.draws().items():
             low, high = distribution.support
             if not 0 <= low <= high < np.inf:
-                got = distribution.words()
+                got = distribution.describe()
                 raise ValueError(f"{name} must be at least 0 and bounded, got {got}")
         return self
 
@@ -54,9 +54,9 @@ class Course(Config):
         given: dict[str, Any] = {name: getattr(self, name) for name in (*_KINDS, "over")}
         return {name: one for name, one in given.items() if one is not None}
 
-    def words(self) -> str:
-        """The course as a person says it."""
-        drawn = {name: distribution.words() for name, distribution in self.draws().items()}
+    def describe(self) -> str:
+        """The course in one phrase."""
+        drawn = {name: distribution.describe() for name, distribution in self.draws().items()}
         form = {
             "step": "from {step} s on",
             "ramp": "reached from {ramp} s on over {over} s",

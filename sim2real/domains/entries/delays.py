@@ -15,7 +15,7 @@ from sim2real.task import Array, IntArray
 class Delay(Stage):
     """The value of `magnitude` seconds ago, interpolated between the control steps.
 
-    For a signal that is held over a control step (a command) this is its mean over the step, so
+    For a signal that is constant over a control step (a command) this is its mean over the step, so
     that its impulse is exact. A jitter is added to the delay in each step; what comes out is never
     from the future, nor older than the longest delay.
     """
@@ -48,7 +48,7 @@ class Delay(Stage):
         self._line[rows] = values[:, None, self.columns]
 
     def begin(self, values: Array, moment: Moment) -> None:
-        """Whatever the delay, the first value comes out of a line that is full of it."""
+        """Fill the line: the first value comes out, at any delay."""
         self.start(moment.ids, values)
 
     def change(self, values: Array, moment: Moment) -> Array:

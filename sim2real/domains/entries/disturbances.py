@@ -125,7 +125,7 @@ class Disturbance(Entry):
             on = "joints" if issubclass(kind, Load) and kind.acts_on == "joint" else "bodies"
             raise ValueError(f"{what} needs the {on} that it acts on ('of')")
         if "every" in keys and (self.every is None or self.every.support[0] <= 0):
-            got = "nothing" if self.every is None else self.every.words()
+            got = "nothing" if self.every is None else self.every.describe()
             raise ValueError(f"{what} needs 'every', an interval greater than 0 s; got {got}")
         low, high = self.distribution.support
         if kind is Bumps and not kind.low <= low <= high <= kind.high:
@@ -150,11 +150,11 @@ class Disturbance(Entry):
         """The name in the context, without the element."""
         return self.name or ".".join(part for part in (self.kind.name, self.towards) if part)
 
-    def words(self) -> str:
-        """The disturbance as a person says it."""
+    def describe(self) -> str:
+        """The disturbance in one phrase."""
         what = " ".join(part for part in (self.towards, self.kind.name) if part)
-        often = f" every {self.every.words()} s" if self.every is not None else ""
+        often = f" every {self.every.describe()} s" if self.every is not None else ""
         return self.sentence(what, self._amount() + often, self.shared)
 
     def _amount(self) -> str:
-        return f"{self.distribution.words()} {self.kind.unit}".rstrip()
+        return f"{self.distribution.describe()} {self.kind.unit}".rstrip()

@@ -68,9 +68,9 @@ class Dynamics(Parameter):
         """The name in the context, without the element."""
         return self.name or ".".join(part for part in (self.field, self.component) if part)
 
-    def words(self) -> str:
-        """The parameter as a person says it."""
+    def describe(self) -> str:
+        """The parameter in one phrase."""
         operation, distribution = self.operation
         sign = {"scale": "×", "add": "+", "set": "="}[operation]
         what = f"{self.component} {self.field}" if self.component else self.field
-        return self.sentence(what, f"{sign} {distribution.words()}", self.shared)
+        return self.sentence(what, f"{sign} {distribution.describe()}", self.shared)

@@ -50,7 +50,7 @@ class Parameter(Config):
 
     def sentence(self, what: str, amount: str, shared: bool) -> str:
         """The description of an entry: what it changes, of which elements, by how much."""
-        course = f" {self.course.words()}" if self.course is not None else ""
+        course = f" {self.course.describe()}" if self.course is not None else ""
         whose = f" of {', '.join(self.of)}" if self.of else ""
         together = ", one draw for all" if shared else ""
         return f"{what}{whose} {amount}{course}{together}"

@@ -36,7 +36,7 @@ class Imperfection(Entry):
     jitter: DistributionField | None = None
     """What is added to a delay in each control step, in s."""
     steps: int = Field(default=1, ge=1)
-    """For how many control steps a signal is dropped or held."""
+    """For how many control steps a signal is lost or stays."""
 
     @model_validator(mode="after")
     def _sound(self) -> Imperfection:
@@ -96,17 +96,17 @@ class Imperfection(Entry):
         """The name in the context, without the element."""
         return self.name or f"{self.prefix}{self.kind.name}"
 
-    def words(self) -> str:
-        """The imperfection as a person says it."""
+    def describe(self) -> str:
+        """The imperfection in one phrase."""
         kind = self.kind
         amount = " ".join(
-            part for part in (kind.sign, self.distribution.words(), kind.unit) if part
+            part for part in (kind.sign, self.distribution.describe(), kind.unit) if part
         )
         if self.jitter is not None:
-            amount += f" with a jitter of {self.jitter.words()} s"
+            amount += f" with a jitter of {self.jitter.describe()} s"
         phase = getattr(self, "phase", None)
         if phase is not None and phase.support != (0.0, 0.0):
-            amount += f", first after {phase.words()} periods"
+            amount += f", first after {phase.describe()} periods"
         if self.steps > 1:
             amount += f", for {self.steps} steps"
         if self.by_joint:
@@ -162,7 +162,7 @@ class Sensing(Imperfection):
             raise ValueError(f"phase belongs to a rate, not to {self.kind.name}")
         low, high = self.phase.support
         if not 0 <= low <= high <= 1:
-            raise ValueError(f"a phase must lie within 0 to 1, got {self.phase.words()}")
+            raise ValueError(f"a phase must lie within 0 to 1, got {self.phase.describe()}")
         return self
 
     @property

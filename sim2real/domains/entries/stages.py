@@ -36,7 +36,7 @@ class Scale(Stage):
 
 
 class Length(Stage):
-    """Quaternions, four neighbouring columns each, as they are; their lengths are kept."""
+    """Quaternions, four neighbouring columns each, as they are; their lengths are noted."""
 
     name = "length"
 
@@ -187,8 +187,8 @@ class RateLimit(Remembering):
 class Lag(Remembering):
     """A first-order lag with the time constant `magnitude`, in s.
 
-    The exact solution for an input that is held over a control step (zero-order hold); the output
-    is that at the end of the step, so that a lag of 0 is no lag.
+    The exact solution for an input that is constant over a control step (zero-order hold); the
+    output is that at the end of the step, so that a lag of 0 is no lag.
     """
 
     name, unit, low = "lag", "s", 0.0
@@ -241,8 +241,8 @@ class Latency(Stage):
     name, unit, low, shared = "latency", "s", 0.0, True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """The action that acts, the one that is being computed, and m."""
-        self._acting = self.memory["acting"] = np.zeros(self.shape)
+        """The action in effect, the one that is being computed, and m."""
+        self._effective = self.memory["acting"] = np.zeros(self.shape)
         self._coming = self.memory["coming"] = np.zeros(self.shape)
         self._count = np.zeros(self.shape)
 
@@ -252,15 +252,15 @@ class Latency(Stage):
 
     def start(self, rows: Rows, values: Array) -> None:
         """The action was and will be `values`, until one is computed."""
-        self._acting[rows] = self._coming[rows] = values[:, self.columns]
+        self._effective[rows] = self._coming[rows] = values[:, self.columns]
 
     def change(self, values: Array, moment: Moment) -> Array:
         """The action of the observation before last, of those that it started with."""
         rows, count = moment.rows, self._count[moment.rows]
         starts = moment.steps[:, None] % np.maximum(count, 1.0) == 0
-        self._acting[rows] = np.where(starts, self._coming[rows], self._acting[rows])
+        self._effective[rows] = np.where(starts, self._coming[rows], self._effective[rows])
         self._coming[rows] = np.where(starts, values, self._coming[rows])
-        return np.where(count == 0, values, self._acting[rows])
+        return np.where(count == 0, values, self._effective[rows])
 
 
 class ZeroOrderHold(Lapse):
@@ -296,7 +296,7 @@ class Dropped(ZeroOrderHold):
     name = "dropped"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """As of a value that is held, and the rest points."""
+        """As of a zero-order hold, and the rest points."""
         super().prepare(effects)
         self._rest = np.concatenate([one.rest.values for one in effects])
         self._holds = np.concatenate([one.rest.holds for one in effects])

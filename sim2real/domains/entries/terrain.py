@@ -5,7 +5,7 @@ shows (`geom_dataid`) can. So a pool of fields is compiled into the model, and a
 depth and the shape of its floor from the pool.
 
 A floor lies between the plane and `depth` m below it, and never above: a robot that starts on the
-plane never starts inside the ground. It is level where the robot stands in its default pose, and
+plane never starts inside the terrain. It is level where the robot stands in its default pose, and
 reaches 64 wavelengths from there (512 if the robot moves in x alone). Its name, friction, solver
 parameters and contact dimension are those of the plane; that a foot touches several facets where
 it touched one plane makes the contact a little stiffer.
@@ -34,11 +34,11 @@ DEPTHS, SHAPES = 4, 4
 WAVELENGTH = 2.0
 """Distance between tops, in m, where none is given."""
 _CELLS = 4  # of the grid to a wavelength
-_BASE = 1.0  # m of ground below the deepest hollow
+_BASE = 1.0  # m of terrain below the deepest hollow
 
 
 @dataclass(frozen=True)
-class Ground(Write):
+class HeightFieldChoice(Write):
     """Which field of the pool the floor shows, for a depth and a shape."""
 
     depths: Array
@@ -59,7 +59,7 @@ def depths(distribution: Distribution) -> Array:
     return pool
 
 
-def add_ground(spec: mujoco.MjSpec, domain: Domain) -> None:
+def add_terrain(spec: mujoco.MjSpec, domain: Domain) -> None:
     """Replace the floor of `spec` by a pool of height fields, if `domain` has bumps.
 
     Raises UserError where nothing stands on a plane, or where bumps are asked for twice.
@@ -117,7 +117,7 @@ def bind_bumps(builder: Builder, entry: Disturbance) -> None:
     )
     first = model.nhfield - len(pool) * SHAPES
     builder.writes.append(
-        Ground(
+        HeightFieldChoice(
             "geom_dataid",
             np.array([floor]),
             np.array(sources),

@@ -21,7 +21,7 @@ MOTOR_PLACES = {
     "temperature_coefficient": ("gainprm", 2),  # 1/K
     "reference_temperature": ("gainprm", 3),  # °C
     "voltage_limit": ("gainprm", 7),  # V
-    "inductance": ("dynprm", 0),  # H; held as inductance / resistance
+    "inductance": ("dynprm", 0),  # H; stored as inductance / resistance
     "current_rate": ("dynprm", 1),  # A/s
     "thermal_resistance": ("dynprm", 2),  # K/W
     "thermal_capacitance": ("dynprm", 3),  # J/K

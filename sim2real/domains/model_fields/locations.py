@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     """One number that a parameter changes.
 
     `places` hold it; `followers` keep their ratio to it; its nominal value is the product of
-    `value`. `composes` says that it may come on top of another parameter's change, and `switches`
+    `value`. `composes`: it may come on top of another parameter's change, and `switches`
     are flags that a `set` turns on.
     """
 

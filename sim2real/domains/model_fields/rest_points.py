@@ -1,8 +1,8 @@
 """The rest point of each control: what asks its actuator for nothing.
 
 MuJoCo's `motor`, `position`, `velocity`, ... are one general actuator with
-force = gain x control + bias (XML reference, `actuator/general`): the numbers tell what a control
-means, also of a user's own `general` actuator.
+force = gain x control + bias (XML reference, `actuator/general`): the numbers determine what a
+control means, also of a user's own `general` actuator.
 """
 
 from __future__ import annotations

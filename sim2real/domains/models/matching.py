@@ -57,7 +57,7 @@ def _both(
 
 
 def other_order(nominal: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[str]:
-    """Which elements of `model` are those of `nominal` in another order, in words."""
+    """Which elements of `model` are those of `nominal` in another order, as text."""
     for kind, own, other in _both(nominal, model):
         if own != other and sorted(own) == sorted(other):
             yield (

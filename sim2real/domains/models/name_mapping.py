@@ -236,7 +236,7 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
     """Give `spec` the task's sensors that it lacks, where it has what they are attached to.
 
     A site that is missing is added at the same place of its body, if that is there.
-    Returns what is missing, in words.
+    Returns a description of what is missing.
     """
     has = names_of(spec, "sensors")
     missing = []

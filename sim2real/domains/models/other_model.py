@@ -39,7 +39,7 @@ def model_file(model: str) -> Path:
 def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
     """The model that `domain` names in place of that of `task`, with the task's own edits.
 
-    Its elements are called as the domain's mapping says, its joints and actuators stand in the
+    Its elements have the names of the domain's mapping, its joints and actuators stand in the
     order of the task's, and it gets the sensors of the task that it lacks. What moved, and which
     actuators mean something else, is a warning. Raises UserError where it is not there, not valid
     or breaks the compiler, and where the task does not fit it: names and types of joints and
@@ -98,7 +98,7 @@ def _rename(
 
 @contextlib.contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Tell what MuJoCo refuses as the user's error, on one line."""
+    """Raise UserError, on one line, for what MuJoCo refuses."""
     try:
         yield
     except UserError:

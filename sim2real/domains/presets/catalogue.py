@@ -17,7 +17,7 @@ from sim2real.task import Task
 class Family:
     """Presets of one source.
 
-    `names` tells those of a task, and `build` makes the plain data of one of them; it raises
+    `names` lists those of a task, and `build` makes the plain data of one of them; it raises
     UserError, or KeyError for a name that the task does not have.
     """
 

@@ -124,7 +124,7 @@ class Auditor:
         """Whether a control period of the domain's own is another than the task's."""
         if (period := domain.control_period) is None or not isinstance(self.task, Task):
             return
-        words = f"a control step of {period.words()} s"
+        words = f"a control step of {period.describe()} s"
         same = period.support == (self.task.control_dt, self.task.control_dt)
         errors = ("has no effect: it is the task's own",) if same else ()
         yield Finding("control_period", words, errors=errors)
@@ -159,7 +159,7 @@ class Auditor:
         base = reference.base
         return Finding(
             part.name,
-            part.entry.words(),
+            part.entry.describe(),
             tuple(ends),
             tuple(errors),
             tuple(warnings),

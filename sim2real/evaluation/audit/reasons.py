@@ -72,7 +72,7 @@ def _is_identity(part: Part) -> bool:
 
 
 def _words(part: Part) -> str:
-    return part.distribution.words()
+    return part.distribution.describe()
 
 
 def _of_signals(part: Part) -> str:

@@ -98,7 +98,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._disturbances = Disturbances(plan, 1, self._dt, _OneWorld(self._data))
         self._imperfections = Imperfections(plan, 1, self._dt)
         self._acts, self._senses = bool(plan.actuation), bool(plan.sensing)
-        self._pays_late = bool(plan.reward)
+        self._delays_reward = bool(plan.reward)
         self._late = [
             e.sources for e in plan.actuation if e.stage.name == "delay" and len(e.sources)
         ]
@@ -157,9 +157,9 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         else:
             self._check("step", truth, reward)
             self._observation = self._seen(truth)
-        reward = self._paid(reward, terminated or truncated)
-        told = {"context": dict(self._context), "unstable": unstable}
-        return self._observation, reward, terminated, truncated, info | told
+        reward = self._delayed(reward, terminated or truncated)
+        more = {"context": dict(self._context), "unstable": unstable}
+        return self._observation, reward, terminated, truncated, info | more
 
     def close(self) -> None:
         """Give the model back as it was found, and close the environment."""
@@ -231,11 +231,13 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         seen = self._imperfections.observe(self._terms.numbers(truth)[None], self._clock)
         return self._terms.with_numbers(truth, seen[0])
 
-    def _paid(self, reward: SupportsFloat, over: bool) -> SupportsFloat:
-        if not self._pays_late:
+    def _delayed(self, reward: SupportsFloat, over: bool) -> SupportsFloat:
+        if not self._delays_reward:
             return reward
-        paid = self._imperfections.pay(np.array([float(reward)]), np.array([over]), self._clock)
-        return float(paid[0])
+        arrived = self._imperfections.delay_reward(
+            np.array([float(reward)]), np.array([over]), self._clock
+        )
+        return float(arrived[0])
 
     def _disturb_anew(self, draws: Array) -> None:
         self._disturbances.begin(self._clock, _ONE, draws)

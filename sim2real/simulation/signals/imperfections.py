@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from sim2real.domains.plan import Plan
 from sim2real.simulation.randomness import ACTUATION, SENSING, Clock
-from sim2real.simulation.signals.signal import LateRewards, SignalPath
+from sim2real.simulation.signals.signal import DelayedRewards, SignalPath
 from sim2real.task import Array, BoolArray, IntArray
 
 
 class Imperfections:
-    """What stands between a policy and `num_envs` worlds, bound by a `plan`.
+    """The imperfections between a policy and `num_envs` worlds, bound by a `plan`.
 
     `delays` are the engine's own actuator delays in s, (n, nu), where it has them. It knows neither
-    batch nor model: a foreign environment is one world of its own.
+    batch nor model: a foreign environment is one world.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Imperfections:
         self._actuation = SignalPath(plan.actuation, num_envs, control_dt, ACTUATION, delays)
         self._sensing = SignalPath(plan.sensing, num_envs, control_dt, SENSING)
         late = SignalPath(plan.reward, num_envs, control_dt, SENSING)
-        self._rewards = LateRewards(late, num_envs)
+        self._rewards = DelayedRewards(late, num_envs)
         self._paths = {"actuation": self._actuation, "sensing": self._sensing, "reward": late}
 
     def draw(self, ids: IntArray, context: Array) -> None:
@@ -34,14 +34,14 @@ class Imperfections:
         for path in self._paths.values():
             path.draw(ids, context)
 
-    def begin(self, truth: Array, told: Array, ids: IntArray, clock: Clock) -> Array:
+    def begin(self, truth: Array, commanded: Array, ids: IntArray, clock: Clock) -> Array:
         """Start the episodes of the worlds `ids`; return their first observations, (m, k).
 
-        The actuators were always told the same, `told` (m, nu), no reward is owed, and the sensors
-        have always seen the first state, `truth` (m, k); it is changed.
+        The actuators had always the command `commanded` (m, nu), no reward is outstanding, and the
+        sensors have always seen the first state, `truth` (m, k); it is changed.
         """
         if self._actuation:
-            self._actuation.rest(ids, told)
+            self._actuation.rest(ids, commanded)
         self._rewards.begin(ids)
         return self._sensing.begin(truth, ids, clock)
 
@@ -59,11 +59,11 @@ class Imperfections:
         """As `observe`, where the worlds `ids` were put somewhere else: the sensors begin anew."""
         return self._sensing.begin(truth, ids, clock)
 
-    def pay(
+    def delay_reward(
         self, reward: Array, over: BoolArray, clock: Clock, active: BoolArray | None = None
     ) -> Array:
         """What arrives of the rewards (n,); all that is outstanding where the episode is `over`."""
-        return self._rewards.pay(reward, over, clock, active)
+        return self._rewards.apply(reward, over, clock, active)
 
     # -- all of it, to save and to restore ---------------------------------------------------
 

@@ -218,35 +218,37 @@ class SignalPath:
             self._numbers.refill(self._all, clock)
 
 
-class LateRewards:
-    """Rewards that arrive late; what is outstanding at the end of an episode is paid with it."""
+class DelayedRewards:
+    """Delayed rewards; at the end of an episode all that is outstanding arrives."""
 
     def __init__(self, path: SignalPath, num_envs: int) -> None:
         self._path = path
-        self._owed = np.zeros(num_envs)
+        self._outstanding = np.zeros(num_envs)
 
     def begin(self, ids: IntArray) -> None:
-        """Nothing is owed at the start of an episode."""
+        """Nothing is outstanding at the start of an episode."""
         if self._path:
-            self._owed[ids] = 0.0
+            self._outstanding[ids] = 0.0
             self._path.rest(ids, np.zeros((len(ids), 1)))
 
-    def pay(
+    def apply(
         self, reward: Array, over: BoolArray, clock: Clock, active: BoolArray | None = None
     ) -> Array:
         """What arrives of the rewards, (n,); everything where the episode is `over`, (n,)."""
         if not self._path:
             return reward
-        owed = self._owed + reward
-        paid = np.where(over, owed, self._path.apply(reward[:, None], clock, active)[:, 0])
-        self._owed = owed - paid if active is None else np.where(active, owed - paid, self._owed)
-        return paid
+        outstanding = self._outstanding + reward
+        delayed = self._path.apply(reward[:, None], clock, active)[:, 0]
+        arrived = np.where(over, outstanding, delayed)
+        left = outstanding - arrived
+        self._outstanding = left if active is None else np.where(active, left, self._outstanding)
+        return arrived
 
     def snapshot(self) -> dict[str, Array]:
-        """A copy of what is owed; the path has a snapshot of its own."""
-        return {"owed": self._owed.copy()} if self._path else {}
+        """A copy of what is outstanding; the path has its own snapshot."""
+        return {"owed": self._outstanding.copy()} if self._path else {}
 
     def restore(self, memories: Mapping[str, Array]) -> None:
         """Continue from a snapshot of the rewards that are not given yet."""
         if self._path:
-            self._owed[...] = memories["owed"]
+            self._outstanding[...] = memories["owed"]
