@@ -3,9 +3,9 @@
     actor: a ~ pi(. | o),    critic: V(o, p) or Q(o, p, a),    p = privileged columns
 
 (Pinto et al. 2018, "Asymmetric actor critic for image-based robot learning", arXiv:1710.06542.)
-The critic is thrown away after the training, so it may know what the actor has to find out or to
-live with: in randomized worlds the return depends on what was drawn, and a critic that does not
-know it takes the luck of the draw for the merit of the action.
+The critic is not used after the training, so it may observe what the actor cannot. In randomized
+worlds the return depends on what was drawn. A critic that does not observe the draw attributes its
+effect on the return to the actions.
 
 The observation is [o | p], the policy's columns first (`sim2real.simulation.privileged`). Both
 networks begin with a normalizer of their own, the actor's of the first columns only, so that not

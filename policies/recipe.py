@@ -341,14 +341,14 @@ _MEMORY = re.compile("allocate|memory|Maximum allowed dimension|too big", re.IGN
 
 
 def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
-    """The terms of the observation of `env`; UserError if it does not tell them."""
+    """The terms of the observation of `env`; UserError if it has none."""
     terms: tuple[ObservationTerm, ...] | None
     try:
         terms = env.get_attr("observation_terms")[0]
     except AttributeError:
         terms = None
     if terms is None:
-        raise UserError("a privileged recipe needs a simulation, which tells its observation terms")
+        raise UserError("a privileged recipe needs a simulation with observation terms")
     return terms
 
 

@@ -1,8 +1,8 @@
 """The budget of a transfer: control steps of the target domain, metered where they are spent.
 
-One control step of one world costs one step, so a batch of 16 worlds pays 16 for each step of
+One control step of one world costs one step, so a batch of 16 worlds costs 16 for each step of
 the batch. Resets, falls and seconds of robot time are counted beside the steps because on a
-real robot they may be the dearer currency; only the steps are limited. Evaluations that draw the
+real robot they may be more expensive; only the steps are limited. Evaluations that draw the
 learning curve run in simulations of their own and are not charged: they measure, nothing is
 learned from them.
 """
@@ -40,7 +40,7 @@ class Budget:
         """The largest multiple of `num_envs` within the budget: batches step all worlds at once."""
         if num_envs > self.steps:
             raise UserError(
-                f"a budget of {self.steps} steps does not pay one step of {num_envs} worlds; "
+                f"a budget of {self.steps} steps does not cover one step of {num_envs} worlds; "
                 f"allowed: num_envs <= {self.steps}"
             )
         return self.steps // num_envs * num_envs
@@ -62,7 +62,7 @@ class Usage:
 
 
 class Meter:
-    """Counts what is used of a budget, and says no before it is exceeded."""
+    """Counts what is used of a budget, and refuses a step before it is exceeded."""
 
     def __init__(self, budget: Budget, control_dt: float) -> None:
         self.budget = budget

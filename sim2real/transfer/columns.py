@@ -1,10 +1,9 @@
-"""Taking tensors along where critics see other columns: other parameters drawn, or none told.
+"""Copy tensors where critics observe other columns: other parameters are drawn, or hidden.
 
 The first layer of a network and its normalizer have one column for each number observed. Columns
-are matched by name, so that a critic that knows the mass goes on knowing it, whatever else is
-drawn in the target. One that the target does not have counts as its mean in the source: a
-normalized zero. One that is new, or never varied in the source, so that nothing was learned of it,
-begins with zero weights: the critic says at first what the source's would.
+are matched by name, so that a critic that observes the mass keeps its weights for it, whatever else
+is drawn in the target. A column that the target does not have counts as its mean in the source:
+a normalized zero. One that is new, or never varied in the source, begins with zero weights: the critic predicts at first what the source's would.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def _terms(policy: BasePolicy) -> Terms | None:
 
 
 def _constant(policy: BasePolicy, terms: Terms, columns: Sequence[str]) -> set[str]:
-    """The privileged columns that never varied, as the statistics tell; none without them."""
+    """The privileged columns that never varied according to the statistics; none without them."""
     widest = max(normalizers(policy), key=lambda one: len(one.running_mean), default=None)
     if widest is None:
         return set()

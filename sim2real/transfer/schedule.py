@@ -108,7 +108,7 @@ def rounds_alone(rounds: int, collected: int, left: float) -> int:
 
 
 def _rounds_of(algorithm: Any) -> str:
-    """The attribute that says how many rounds an update has."""
+    """The attribute with the number of rounds of an update."""
     return "n_epochs" if hasattr(algorithm, "n_epochs") else "gradient_steps"
 
 

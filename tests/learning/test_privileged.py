@@ -104,7 +104,7 @@ def test_networks_without_a_layer_are_refused(option: str) -> None:
 
 def test_an_environment_that_does_not_tell_its_terms(toy: Any) -> None:
     recipe = load_recipe("ppo", None, {"privileged": True, "num_envs": 2})
-    with pytest.raises(UserError, match="tells its observation terms"):
+    with pytest.raises(UserError, match="a simulation with observation terms"):
         build_algorithm(recipe, toy.ToyVecEnv(2), 0)
 
 

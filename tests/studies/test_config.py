@@ -83,7 +83,7 @@ def test_bad_files_are_refused_in_one_line(
         ({"source": {"steps": 9, "algorithm": "pppo"}}, "unknown algorithm 'pppo'"),
         ({"source": {"steps": 9, "options": {"gama": 1}}}, "unknown ppo option 'gama'"),
         ({"evaluations": [4000]}, "allowed: 0 to 2048"),
-        ({"budget": 3}, "a budget of 3 steps does not pay"),
+        ({"budget": 3}, "a budget of 3 steps does not cover"),
         ({"source": {"run": "~nobody_of_that_name/x"}}, "is no path of a file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Distillation: the student acts, the teacher says what it would have done, the student learns it.
+"""Distillation: the student acts, the teacher labels its states, the student learns the labels.
 
     s ~ d_student,    minimize  E_s [ KL( teacher(. | s) || student(. | s) ) ]
 
@@ -15,8 +15,8 @@ sees what only a simulator knows (`privileged_actor`) is asked with it, and the 
 do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
 
 It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
-is worth imitating there: in the states it is asked about the student becomes what the teacher
-is, not more. To compress a policy, distill in the domains that it was trained in.
+is worth imitating there: at best the student acts as the teacher does. To compress a policy, distill
+in the domains that it was trained in.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Distill(LearnerMethod):
     teacher_rounds: Annotated[int, Field(ge=0)] = 1
     """Rounds at the beginning in which the teacher acts, as an untaught student falls at once."""
     memory: Count = 100_000
-    """States that are kept, the latest."""
+    """States in the replay buffer, the latest."""
     distill_critic: bool = True
     """Whether the critic learns from the teacher's, or stays fresh."""
 
@@ -188,7 +188,7 @@ class Distillation(OffPolicyAlgorithm):
 
 
 def _values(policy: Any, observations: Tensor, actions: Tensor) -> Tensor:
-    """What the critics say: V (m, 1) of PPO, both Q functions (m, 2) of SAC and TD3."""
+    """The values of the critics: V (m, 1) of PPO, both Q functions (m, 2) of SAC and TD3."""
     if isinstance(policy, ActorCriticPolicy):
         return policy.predict_values(observations)
     return torch.cat(policy.critic(observations, actions), dim=1)

@@ -3,7 +3,7 @@
     theta_0 ~ init,    theta_{k+1} = A(theta_k, D_k),    |D_1| + ... + |D_K| <= budget
 
 with A the update of the source's algorithm and D_k the k-th rollout in the target. It is the
-baseline that says what the source was worth: same algorithm, same rollouts, same budget as the
+baseline that shows what the source is worth: same algorithm, same rollouts, same budget as the
 other methods, with the source recipe's own learning rate (Taylor & Stone 2009, "Transfer learning
 for reinforcement learning domains: a survey", section 2).
 
