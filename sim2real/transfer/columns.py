@@ -3,7 +3,8 @@
 The first layer of a network and its normalizer have one column for each number observed. Columns
 are matched by name, so that a critic that observes the mass keeps its weights for it, whatever else
 is drawn in the target. A column that the target does not have counts as its mean in the source:
-a normalized zero. One that is new, or never varied in the source, begins with zero weights: the critic predicts at first what the source's would.
+a normalized zero. One that is new, or never varied in the source, begins with zero weights:
+the critic predicts at first what the source's would.
 """
 
 from __future__ import annotations

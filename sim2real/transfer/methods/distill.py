@@ -15,8 +15,8 @@ sees what only a simulator knows (`privileged_actor`) is asked with it, and the 
 do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
 
 It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
-is worth imitating there: at best the student acts as the teacher does. To compress a policy, distill
-in the domains that it was trained in.
+is worth imitating there: at best the student acts as the teacher does. To compress a policy,
+distill in the domains that it was trained in.
 """
 
 from __future__ import annotations
