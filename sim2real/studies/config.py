@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import MOST_SEEDS, Config, Count, Episodes, Seed, parse
+from sim2real.domains import load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.files import read_yaml, user_path
-from sim2real.registry import trusted_task
+from sim2real.registry import load_task, trusted_task
 from sim2real.transfer.method import trusted_method
 
 SCRATCH = "scratch"
@@ -242,8 +243,9 @@ def labelled(entries: Sequence[Any], kind: str) -> dict[str, Any]:
 def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | ComparisonConfig:
     """The study in a YAML file; UserError tells every problem with its key and the nearest match.
 
-    Its name is by default the file's. Code that it names is imported later, as named by the user;
-    so it must be code that the user made or accepted before, or accepts here by `trust_code`.
+    Its name is by default the file's. Code that it or its domains name is imported later, as
+    named by the user; it must be code that the user made or accepted before, or accepts here by
+    `trust_code`.
     """
     data = read_yaml(user_path(path))
     if not isinstance(data, dict):
@@ -258,4 +260,16 @@ def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | Comp
     methods = config.methods if isinstance(config, StudyConfig) else {}
     for label, options in methods.items():
         trusted_method(str(options.get("name", label)), str(path), trust_code)
+    if trust_code:
+        task = load_task(config.task, **config.task_options)
+        for domain in _domains_of(config):
+            load_domain(task, domain, trust_code=True)
     return config
+
+
+def _domains_of(config: StudyConfig | ComparisonConfig) -> list[str]:
+    """The references of the domains that a study names."""
+    if isinstance(config, StudyConfig):
+        return [name for name in (config.source.domain, *config.targets) if name]
+    others = [one.domain for one in config.pretrainings.values() if one.domain]
+    return [config.domain, *others, *config.targets]

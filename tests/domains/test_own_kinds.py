@@ -21,12 +21,14 @@ from sim2real.evaluation.audit import audit
 from sim2real.evaluation.provenance import content
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.learning.pretrain import pretrain
+from sim2real.plain import dump_yaml
 from sim2real.registry import load_task
 from sim2real.runs.load import load_run
 from sim2real.simulation import Simulation
 from sim2real.simulation.contract import world_digest
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.randomness import DISTURBANCE, EpisodeGenerators
+from sim2real.studies.config import load_study
 from sim2real.transfer.resume import resume
 
 SLIDER = str(Path(__file__).parents[1] / "robots" / "slider.py")
@@ -321,6 +323,20 @@ def test_check_and_audit_take_the_file(own: Path, capsys: pytest.CaptureFixture[
     assert "sticky: fits the model" in capsys.readouterr().out
     assert cli.main(["audit", SLIDER, "--domain", f"{file}:sticky", "--json"]) == 0
     assert "actuator sticky 0.3 to 0.6 of its unit" in capsys.readouterr().out
+
+
+def test_a_study_accepts_the_code_of_its_domains(own: Path) -> None:
+    target = f"{own / 'mine.yaml'}:sticky"
+    asked = {
+        "task": SLIDER,
+        "source": {"domain": "nominal", "steps": 64},
+        "budget": 64,
+        "oracle": {"steps": 64},
+    }
+    text = dump_yaml({**asked, "targets": [target], "methods": ["fine_tune"]})
+    (own / "study.yaml").write_text(text)
+    load_study(own / "study.yaml", trust_code=True)
+    assert load_domain(SLIDER, target).own_kinds
 
 
 def test_the_page_runs(own: Path) -> None:
