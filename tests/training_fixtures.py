@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sim2real.policies.recipe import build_algorithm, load_recipe
 
-WALL_CLOCK = ("time/steps_per_second",)
+WALL_CLOCK = ("time/fps",)
 """Tags that depend on the machine and so differ between two equal trainings."""
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 8, "n_steps": 16, "batch_size": 32, "net_arch": [8], "n_epochs": 2},
@@ -67,7 +67,7 @@ Curves = dict[str, list[tuple[int, Any]]]
 
 def read_curves(run: Path) -> Curves:
     """Every scalar and histogram of a run as TensorBoard shows it, without wall-clock ones."""
-    events = EventAccumulator(str(run / "tensorboard"), {"scalars": 0, "histograms": 0})
+    events = EventAccumulator(str(run), {"scalars": 0, "histograms": 0})
     events.Reload()
     tags = events.Tags()
     curves: Curves = {

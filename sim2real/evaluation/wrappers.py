@@ -6,6 +6,7 @@ the policy does worse in the target. With the same task in both domains the unit
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections import deque
 from collections.abc import Iterable
@@ -24,6 +25,11 @@ from sim2real.evaluation.statistics import Interval, of_units
 from sim2real.files import write_json
 from sim2real.registry import load_task
 from sim2real.task import Task
+
+SIDES = ("source/mean_reward", "target/mean_reward")
+"""TensorBoard tags of the mean returns of evaluations in the source and in the target."""
+GAP = "rollout/gap"
+"""TensorBoard tag of the mean return in the source minus that in the target."""
 
 
 class GapWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -87,12 +93,39 @@ class GapPoint:
     gap: Interval
 
 
-class GapCallback(BaseCallback):
+class RepeatedEvaluation(BaseCallback, abc.ABC):
+    """Evaluates the policy between rollouts when it is due, and at the end of the training."""
+
+    @abc.abstractmethod
+    def _due(self, steps: int, last: int | None) -> bool:
+        """Whether to evaluate at `steps`, after the evaluation at `last` (None: there was none)."""
+
+    @abc.abstractmethod
+    def _last(self) -> int | None:
+        """The control steps of the last evaluation."""
+
+    @abc.abstractmethod
+    def _evaluate(self) -> None:
+        """Evaluate the policy of the model, and log."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._due(self.model.num_timesteps, self._last()):
+            self._evaluate()
+
+    def _on_training_end(self) -> None:
+        if self._last() != self.model.num_timesteps:
+            self._evaluate()
+
+
+class GapCallback(RepeatedEvaluation):
     """Evaluates the policy in source and target every `every` control steps of a training.
 
-    Logs gap/source_return, gap/target_return and gap/gap, which TensorBoard shows; with `run`
+    Logs source/mean_reward, target/mean_reward and rollout/gap, which TensorBoard shows; with `run`
     writes every point, with the gap's 95 % interval, to <run>/report/gap.json. The evaluations
-    run beside the training, in simulations of their own, on the same episodes each time.
+    run in separate simulations, on the same episodes each time.
     Raises UserError, before the first step, where the policy is that of a run that does not fit
     `task` (see `evaluate`, for `accept_changes` too).
     """
@@ -132,25 +165,13 @@ class GapCallback(BaseCallback):
             GapPoint(**point | {"gap": Interval.read(point["gap"])}) for point in state["points"]
         ]
 
-    def _on_training_start(self) -> None:
-        self._measure_if_due()
+    def _last(self) -> int | None:
+        return self.points[-1].steps if self.points else None
 
-    def _on_rollout_start(self) -> None:
-        self._measure_if_due()
+    def _due(self, steps: int, last: int | None) -> bool:
+        return last is None or steps // self._every > last // self._every
 
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_training_end(self) -> None:
-        if not self.points or self.points[-1].steps < self.model.num_timesteps:
-            self._measure()
-
-    def _measure_if_due(self) -> None:
-        now = self.model.num_timesteps
-        if not self.points or now // self._every > self.points[-1].steps // self._every:
-            self._measure()
-
-    def _measure(self) -> None:
+    def _evaluate(self) -> None:
         source, target = (
             returns(
                 evaluate(
@@ -167,9 +188,9 @@ class GapCallback(BaseCallback):
         gap = _gap(source, target)
         point = GapPoint(self.model.num_timesteps, float(source.mean()), float(target.mean()), gap)
         self.points.append(point)
-        self.logger.record("gap/source_return", point.source_return)
-        self.logger.record("gap/target_return", point.target_return)
-        self.logger.record("gap/gap", gap.value)
+        measured = (point.source_return, point.target_return, gap.value)
+        for tag, value in zip((*SIDES, GAP), measured, strict=True):
+            self.logger.record(tag, value)
         if self._file is not None:
             write_json(self._file, self._report())
 

@@ -139,7 +139,7 @@ class Difficulty(BaseCallback):
     Either in a line, over `steps` control steps; or by `by` each time that at least the part
     `success` of the `window` episodes since the last raise was a success (is_success, or where a
     task does not tell it, not failed). Made before the training starts: the first episodes of a new
-    simulation begin anew with it. TensorBoard: curriculum/difficulty.
+    simulation begin anew with it. TensorBoard: worlds/curriculum/difficulty.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Difficulty(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._simulation.difficulty = self._raised(self._simulation.difficulty)
-        self.logger.record("curriculum/difficulty", self._simulation.difficulty)
+        self.logger.record("worlds/curriculum/difficulty", self._simulation.difficulty)
 
     def _raised(self, difficulty: float) -> float:
         if self._steps is not None:

@@ -1,20 +1,20 @@
 """A learning curve: evaluations of the policy, in the domain it learns in, at given steps.
 
-They run in simulations of their own, on their own episodes, and are not charged to a budget.
+They run in separate simulations, on separate episodes, and are not charged to a budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.wrappers import GAP, SIDES, RepeatedEvaluation
 from sim2real.files import write_json
 from sim2real.task import Task
 
@@ -24,6 +24,29 @@ CURVE_EPISODES = 20
 
 MOST_POINTS = 10_000
 """Evaluations of a learning curve."""
+
+
+def measure(
+    policy: BasePolicy, task: Task, domain: Domain, *, seed: int, episodes: int
+) -> dict[str, Any]:
+    """A row of a curve: returns of `policy` in `domain`, on the episodes of a run's `seed`."""
+    rows = evaluate(
+        policy,
+        task,
+        domain,
+        episodes=episodes,
+        seed=seed + SEED,
+        accept_changes=True,  # compared when the training began
+    )
+    unstable = sum(row.unstable for row in rows)
+    # where no episode stayed stable their own returns continue the curve, beside the count
+    totals = returns(rows).tolist() if unstable < len(rows) else [row.total for row in rows]
+    return {
+        "mean": sum(totals) / len(totals),
+        "totals": totals,
+        "failed": sum(row.failed for row in rows),
+        "unstable": unstable,
+    }
 
 
 def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
@@ -45,8 +68,12 @@ def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
     return tuple(wanted)
 
 
-class Curve(BaseCallback):
-    """Evaluate at the first boundary of rollouts at or after each scheduled step."""
+class Curve(RepeatedEvaluation):
+    """Evaluate at the first boundary of rollouts at or after each scheduled step.
+
+    Logs source/mean_reward or target/mean_reward, by the `side` that `domain` is on. `other_side`
+    gives the mean return on the other side: with it that is logged too, and rollout/gap.
+    """
 
     def __init__(
         self,
@@ -57,13 +84,14 @@ class Curve(BaseCallback):
         seed: int,
         episodes: int,
         path: Path,
-        tag: str = "target/return",
+        side: Literal["source", "target"],
+        other_side: Callable[[BasePolicy], float] | None = None,
     ) -> None:
         super().__init__()
-        self._tag = tag
+        self._side, self._other_side = side, other_side
         self._points = tuple(points)
         self._task, self._domain = task, domain
-        self._seed, self._episodes, self._path = seed + SEED, episodes, path
+        self._seed, self._episodes, self._path = seed, episodes, path
         self.rows: list[dict[str, Any]] = []
 
     def state(self) -> dict[str, Any]:
@@ -74,52 +102,31 @@ class Curve(BaseCallback):
         """Continue from the rows of a checkpoint."""
         self.rows = list(state["rows"])
 
-    def _on_step(self) -> bool:
-        return True
+    def _last(self) -> int | None:
+        return self.rows[-1]["steps"] if self.rows else None
 
-    def _on_rollout_start(self) -> None:
-        now = self.model.num_timesteps
-        measured = self.rows[-1]["steps"] if self.rows else -1
-        if any(measured < point <= now for point in self._points):
-            self._log(now)
+    def _due(self, steps: int, last: int | None) -> bool:
+        return any((-1 if last is None else last) < point <= steps for point in self._points)
 
-    def _on_training_end(self) -> None:
-        if not self.rows or self.rows[-1]["steps"] != self.model.num_timesteps:
-            self._log(self.model.num_timesteps)
-
-    def _log(self, now: int) -> None:
-        self.measure(self.model.policy, now)
-        self.logger.record(self._tag, self.rows[-1]["mean"])
+    def _evaluate(self) -> None:
+        self.measure(self.model.policy, self.model.num_timesteps)
+        means = [self.rows[-1]["mean"]]
+        if self._other_side is not None:
+            means.append(self._other_side(self.model.policy))
+        order = 1 if self._side == "source" else -1
+        for tag, mean in zip(SIDES[::order], means, strict=False):
+            self.logger.record(tag, mean)
+        if len(means) == 2:
+            self.logger.record(GAP, order * (means[0] - means[1]))
 
     def measure(self, policy: BasePolicy, now: int) -> None:
         """Evaluate `policy`, add the row of `now` control steps, and write all."""
-        rows = evaluate(
-            policy,
-            self._task,
-            self._domain,
-            episodes=self._episodes,
-            seed=self._seed,
-            accept_changes=True,  # compared when the training began
-        )
-        unstable = sum(row.unstable for row in rows)
-        # where no episode stayed stable their own returns keep the curve going, beside the count
-        totals = returns(rows).tolist() if unstable < len(rows) else [row.total for row in rows]
-        self.rows.append(
-            {
-                "steps": now,
-                "mean": sum(totals) / len(totals),
-                "totals": totals,
-                "failed": sum(row.failed for row in rows),
-                "unstable": unstable,
-            }
-        )
-        self.write()
-
-    def write(self) -> None:
-        """Write the rows to the run's report/curve.json."""
+        how = {"seed": self._seed, "episodes": self._episodes}
+        row = {"steps": now} | measure(policy, self._task, self._domain, **how)
+        self.rows.append(row)
         measured = {
             "domain": self._domain.name,
-            "seed": self._seed,
+            "seed": self._seed + SEED,
             "episodes": self._episodes,
             "charged_to_budget": False,
             "rows": self.rows,

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 
 from stable_baselines3.common.callbacks import BaseCallback
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from sim2real.domains import Domain
 from sim2real.evaluation.clips import (
@@ -20,7 +19,7 @@ from sim2real.evaluation.clips import (
     stride,
 )
 from sim2real.evaluation.rollout import Policy, simulation_for
-from sim2real.learning.tensorboard import TensorBoardFormat
+from sim2real.learning.tensorboard import add_summary, image_summary, writers
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.task import Task
@@ -73,11 +72,11 @@ class Pictures(BaseCallback):
         ]
         frames = beside(clips)
         data = encode_gif(frames, frame_seconds(self._scenes[0][0]))
-        tag = "picture/" + " | ".join(domain.name for domain in self._domains)
-        summary = image_summary(tag, data, *frames[0].shape[:2])
-        for output in self.logger.output_formats:
-            if isinstance(output, TensorBoardFormat):
-                output.writer._get_file_writer().add_summary(summary, self._last)  # type: ignore[no-untyped-call]
+        about = " | ".join(domain.name for domain in self._domains)
+        height, width = frames[0].shape[:2]
+        summary = image_summary("rollout/animation", data, height, width, about)
+        for writer in writers(self.logger):
+            add_summary(writer, summary, self._last)
 
     def _open(self) -> None:
         try:
@@ -95,9 +94,3 @@ def clip(policy: Policy, simulation: Simulation, renderer: Renderer) -> Frames:
     told, title = moments(policy, simulation), simulation.domain.name
     shown = frames_of(told, simulation, renderer, stride(simulation), title)
     return list(itertools.islice(shown, round(CLIP_S / frame_seconds(simulation))))
-
-
-def image_summary(tag: str, data: bytes, height: int, width: int) -> Summary:
-    """An encoded image as TensorBoard's image summary; it plays GIFs."""
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
-    return Summary(value=[Summary.Value(tag=tag, image=image)])

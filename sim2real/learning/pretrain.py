@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common.policies import BasePolicy
+
 from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, default_domain, load_each
 from sim2real.errors import UserError
 from sim2real.learning.adaptive import build_randomization, checked_randomization
 from sim2real.learning.callbacks import Difficulty
-from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
+from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import learn, tell_rest, whole
 from sim2real.learning.pictures import Pictures
 from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
@@ -68,7 +70,8 @@ def pretrain(
     trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
     shown beside the source in each picture; with it there is always one at the end.
     `curve` are control steps at which the policy is evaluated in its domain for `curve_episodes`
-    episodes (0 and the end are added), or the number of equal parts; see report/curve.json.
+    episodes (0 and the end are added), or the number of equal parts; see report/curve.json. With a
+    `target` it is evaluated there too, and TensorBoard shows the gap.
     `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
     "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
@@ -138,9 +141,17 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
         adaptive.attach(env.simulation)  # so that the very first episodes are narrow already
     shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
-    curve = _curve(config, task, domains[config.domain], path)
-    described = {"task": task.name, "domain": config.domain, "steps": config.steps}
-    described["randomization"] = adaptive.name if adaptive else "uniform"
+    curve = _curve(folder) if config.curve is not None else []
+    varied = {
+        "task": task.name,
+        "algorithm": config.algorithm,
+        "method": "pretrain",
+        "source": config.domain,
+        "target": config.target or "",
+        "randomization": adaptive.name if adaptive else "uniform",
+        "steps": config.steps,
+        "seed": config.seed,
+    }
     try:
         learn(
             algorithm,
@@ -150,7 +161,7 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
             checkpoint_every=config.checkpoint_every,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
-            hyperparameters={**described, "seed": config.seed, **config.recipe},
+            hyperparameters={**config.recipe, **varied},
             max_unstable=config.recipe.get("max_unstable", MAX_UNSTABLE),
         )
     finally:
@@ -174,19 +185,23 @@ def _check_target(task: Task, target: Domain, config: RunConfig) -> None:
     Simulation(task, target, threads=1).close()
 
 
-def _curve(config: RunConfig, task: Task, domain: Domain, path: Path) -> list[Curve]:
-    """The evaluations of a training that was asked for them."""
-    if config.curve is None:
-        return []
+def _curve(folder: RunFolder) -> list[Curve]:
+    """The evaluations of a training, in its domain and in its target if it has one."""
+    config, task = folder.config, folder.task
+    how = {"seed": config.seed, "episodes": config.curve_episodes}
+
+    def in_target(policy: BasePolicy) -> float:
+        return float(measure(policy, task, folder.domains[str(config.target)], **how)["mean"])
+
     return [
         Curve(
-            config.curve,
+            config.curve or (),
             task,
-            domain,
-            seed=config.seed,
-            episodes=config.curve_episodes,
-            path=path / "report" / "curve.json",
-            tag="source/return",
+            folder.domain,
+            path=folder.path / "report" / "curve.json",
+            side="source",
+            other_side=in_target if config.target else None,
+            **how,
         )
     ]
 

@@ -12,17 +12,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from sim2real.evaluation.sensitivity import FEWEST, Sensitivity, return_against_context
-from sim2real.learning.pictures import image_summary
-from sim2real.learning.tensorboard import TensorBoardFormat
+from sim2real.learning.tensorboard import add_summary, image_summary, writers
 
 RECENT = 512
 """Episodes that are looked at; older ones are of another policy."""
 ENOUGH = 4 * FEWEST
 EVERY = 20_000
 """Control steps between two figures of the correlations and means, at least."""
-PICTURE_LEAST, PICTURE_EVERY = 100_000, 500_000
-"""Control steps of a training that ends with a picture, and between two before: one takes half a
-second, a fifth of a short training when it is drawn at every `EVERY`."""
+FIGURE_LEAST, FIGURE_EVERY = 100_000, 500_000
+"""Control steps of the shortest training that ends with a figure, and between two figures.
+
+Drawing one takes half a second: at every `EVERY` steps, a fifth of a short training."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class _Ended:
 
 
 class ReturnAgainstContext(BaseCallback):
-    """Every `every` control steps, tell how the return goes with what was drawn.
+    """Log the return against the drawn parameters, every `every` control steps.
 
-    context_correlation/<name>: rank correlation of the latest episodes' returns with the entry.
-    context_return/<name> low and high: mean return in the lowest and the highest third.
-    context_return/all: a picture with a panel for each entry, at the end and rarely before.
+    worlds/context_correlation/<name>: rank correlation of the latest episodes' returns with the
+    parameter. worlds/context_return/<name> low and high: mean return in the lowest and the highest
+    third. worlds/context_return/all: a figure with a panel per parameter, at the end and every
+    `FIGURE_EVERY` steps.
     """
 
     def __init__(self, every: int, title: str) -> None:
@@ -73,40 +74,35 @@ class ReturnAgainstContext(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._passed(self._every):
-            self._show(picture=self._passed(PICTURE_EVERY))
+            self._show(figure=self._passed(FIGURE_EVERY))
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps > max(self._last, self._every):
-            self._show(picture=self.model.num_timesteps + self.model.n_envs > PICTURE_LEAST)
+            self._show(figure=self.model.num_timesteps + self.model.n_envs > FIGURE_LEAST)
 
     def _passed(self, every: int) -> bool:
         """Whether a multiple of `every` steps was passed since the last figures."""
         return self.model.num_timesteps // every > self._last // every
 
-    def _show(self, picture: bool) -> None:
+    def _show(self, figure: bool) -> None:
         self._last = self.model.num_timesteps
         found = return_against_context(self._recent) if len(self._recent) >= ENOUGH else ()
-        writers = [
-            output.writer
-            for output in self.logger.output_formats
-            if isinstance(output, TensorBoardFormat)
-        ]
-        if not found:
-            return
-        drawn = self._picture(found) if picture and writers else None
-        for writer in writers:
+        opened = writers(self.logger) if found else []
+        drawn = self._figure(found) if figure and opened else None
+        for writer in opened:
             for one in found:
-                writer.add_scalar(f"context_correlation/{one.name}", one.correlation, self._last)
-                for part, value in (("low", one.low), ("high", one.high)):
-                    tag = f"context_return/{one.name} {part}"
-                    writer.add_scalar(tag, value, self._last)
+                tag = f"worlds/context_return/{one.name}"
+                writer.add_scalar(
+                    f"worlds/context_correlation/{one.name}", one.correlation, self._last
+                )
+                writer.add_scalar(f"{tag} low", one.low, self._last)
+                writer.add_scalar(f"{tag} high", one.high, self._last)
             if drawn is not None:
-                events = writer._get_file_writer()  # type: ignore[no-untyped-call]
-                events.add_summary(drawn, self._last)
+                add_summary(writer, drawn, self._last)
 
-    def _picture(self, found: Sequence[Sensitivity]) -> Summary:
+    def _figure(self, found: Sequence[Sensitivity]) -> Summary:
         from sim2real.evaluation.sensitivity_figure import sensitivity_png  # matplotlib
 
         data = sensitivity_png({self._title: found})
         width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # of a PNG
-        return image_summary("context_return/all", data, height, width)
+        return image_summary("worlds/context_return/all", data, height, width)

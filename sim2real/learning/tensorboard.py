@@ -1,4 +1,9 @@
-"""TensorBoard: what a training writes, so that a resumed curve equals an uninterrupted one."""
+"""TensorBoard: what a training writes, so that a resumed curve equals an uninterrupted one.
+
+TensorBoard sorts groups of tags by name and opens the first ones. The first page has rollout/,
+source/ and target/, then time/ and train/; everything about the drawn parameters is in worlds/,
+which comes last and stays closed.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,31 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from torch.utils.tensorboard.summary import hparams
+from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[import-untyped]
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.plugins.hparams import (  # type: ignore[import-untyped]
+    api_pb2,
+    metadata,
+    plugin_data_pb2,
+    summary_v2,
+)
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from sim2real.evaluation.wrappers import GAP, SIDES
 
 RECENT = 100
 """Episodes over which return, length and reward terms are averaged, as stable-baselines3 does."""
+METRICS = (GAP, *SIDES, "rollout/ep_rew_mean")
+"""The metrics of the HParams tab, in this order."""
+VARIED = ("task", "algorithm", "method", "source", "target", "randomization", "steps", "seed")
+"""Hyperparameters in the first columns of the HParams tab: what studies and users vary."""
 
 
 class TensorBoardFormat(TensorBoardOutputFormat):
@@ -27,33 +47,73 @@ class TensorBoardFormat(TensorBoardOutputFormat):
 
 
 def make_logger(run: Path, step: int) -> tuple[Logger, SummaryWriter]:
-    """The logger of a training that starts or goes on at `step`, and its event writer."""
-    folder = run / "tensorboard"
+    """The logger of a training that starts or continues at `step`, and its event writer.
+
+    Events are in the run folder itself, so that TensorBoard names the run after it. Runs of older
+    versions have them in tensorboard/, and continue there.
+    """
+    older = run / "tensorboard"
+    folder = older if older.is_dir() else run
     continued = any(folder.glob("events.out.*"))
     output = TensorBoardFormat(folder, purge_step=step + 1 if continued else None)
     return Logger(str(folder), [output]), output.writer
 
 
+def writers(logger: Logger) -> list[SummaryWriter]:
+    """The event writers of a logger."""
+    formats = logger.output_formats
+    return [one.writer for one in formats if isinstance(one, TensorBoardOutputFormat)]
+
+
+def add_summary(writer: SummaryWriter, summary: Summary, step: int | None = None) -> None:
+    """Write a summary that `SummaryWriter` has no method for."""
+    writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
+
+
+def image_summary(tag: str, data: bytes, height: int, width: int, about: str = "") -> Summary:
+    """An encoded image as TensorBoard's image summary; it plays GIFs."""
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+    metadata = SummaryMetadata(summary_description=about)
+    return Summary(value=[Summary.Value(tag=tag, image=image, metadata=metadata)])
+
+
 def write_hyperparameters(writer: SummaryWriter, values: Mapping[str, Any]) -> None:
-    """Declare the full set for the HParams tab; one that is first seen later would be ignored."""
+    """Declare hyperparameters and metrics for the HParams tab; those in `VARIED` come first."""
     plain = {
         name: value if isinstance(value, bool | int | float | str) else str(value)
         for name, value in values.items()
     }
-    metrics = {"rollout/return": 0.0, "rollout/length": 0.0}  # their names count, not the values
-    file_writer = writer._get_file_writer()  # type: ignore[no-untyped-call]
-    for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
-        file_writer.add_summary(summary)
+    columns = [
+        api_pb2.HParamInfo(name=name, type=_data_type(value), differs=name in VARIED)
+        for name, value in plain.items()
+    ]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
+    experiment = api_pb2.Experiment(hparam_infos=columns, metric_infos=metrics)
+    content = metadata.create_summary_metadata(
+        plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    )
+    value = Summary.Value(
+        tag=metadata.EXPERIMENT_TAG, metadata=content, tensor=metadata.NULL_TENSOR
+    )
+    add_summary(writer, Summary(value=[value]))
+    add_summary(writer, summary_v2.hparams_pb(plain))
+
+
+def _data_type(value: bool | int | float | str) -> int:
+    if isinstance(value, bool):
+        return cast(int, api_pb2.DATA_TYPE_BOOL)
+    text = isinstance(value, str)
+    return cast(int, api_pb2.DATA_TYPE_STRING if text else api_pb2.DATA_TYPE_FLOAT64)
 
 
 class TensorBoard(BaseCallback):
     """Log what the episodes gave, at the end of a rollout and its update.
 
-    rollout/return, rollout/length, rollout/failed (part that failed), rollout/success_rate (where
-    the task tells it) and reward/<term> (sum over an episode): means over the last 100 episodes.
-    rollout/unstable: how many episodes became
-    unstable since the start. context/<name>: histogram of what was drawn since the last entry.
-    time/steps_per_second. train/...: what stable-baselines3 reports of its updates.
+    Means over the last 100 episodes: rollout/ep_rew_mean, rollout/ep_len_mean,
+    rollout/success_rate (where the task reports it), rollout/failure_rate, and
+    rollout/reward/<term>, the sum of a reward term over an episode. time/fps: control steps per
+    second. worlds/unstable_episodes: their number since the start. worlds/context/<name>: histogram
+    of the values drawn since the last entry. train/...: what stable-baselines3 reports.
     """
 
     def __init__(self, every: int = 1000) -> None:
@@ -66,7 +126,7 @@ class TensorBoard(BaseCallback):
         self._clock = (0, 0.0)
 
     def state(self) -> dict[str, Any]:
-        """What is gathered but not yet written."""
+        """What was gathered and not written yet."""
         pending = {name: _number(value) for name, value in self.logger.name_to_value.items()}
         return {
             "recent": list(self._recent),
@@ -78,7 +138,7 @@ class TensorBoard(BaseCallback):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with what was gathered; the logger must be set already."""
+        """Continue with what was gathered; the logger must be set already."""
         self._recent = deque(state["recent"], maxlen=RECENT)
         self._contexts = {name: list(values) for name, values in state["contexts"].items()}
         self._unstable, self._logged = state["unstable"], state["logged"]
@@ -105,13 +165,13 @@ class TensorBoard(BaseCallback):
 
     def _add(self, info: Mapping[str, Any]) -> None:
         episode = info.get("episode", {})
-        names = {"return": "r", "length": "l"}
+        names = {"ep_rew_mean": "r", "ep_len_mean": "l"}
         entry = {f"rollout/{name}": _number(episode[key]) for name, key in names.items() if episode}
-        entry["rollout/failed"] = float(info.get("failed", False))
+        entry["rollout/failure_rate"] = float(info.get("failed", False))
         if info.get("is_success") is not None:
             entry["rollout/success_rate"] = _number(info["is_success"])
         terms = info.get("reward_terms", {})
-        entry |= {f"reward/{name}": _number(value) for name, value in terms.items()}
+        entry |= {f"rollout/reward/{name}": _number(value) for name, value in terms.items()}
         self._recent.append(entry)
         self._unstable += bool(info.get("unstable", False))
         for name, value in info.get("context", {}).items():
@@ -122,11 +182,11 @@ class TensorBoard(BaseCallback):
         for name in self._recent[-1] if self._recent else ():
             values = [entry[name] for entry in self._recent if name in entry]
             self.logger.record(name, float(np.mean(values)))
-        self.logger.record("rollout/unstable", self._unstable)
+        self.logger.record("worlds/unstable_episodes", self._unstable)
         for name, values in self._contexts.items():
-            self.logger.record(f"context/{name}", np.array(values))
+            self.logger.record(f"worlds/context/{name}", np.array(values))
         speed = (now - self._clock[0]) / max(clock - self._clock[1], 1e-9)
-        self.logger.record("time/steps_per_second", speed)
+        self.logger.record("time/fps", speed)
         self.logger.dump(now)
         self._contexts, self._logged, self._clock = {}, now, (now, clock)
 

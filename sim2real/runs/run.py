@@ -2,7 +2,8 @@
 
 config.yaml   what was asked, resolved      task.json      observation and action contract
 domains.yaml  the worlds                    versions.json  what it was made with
-manifest.json hashes of the first three     checkpoints/  tensorboard/  report/
+manifest.json hashes of the first three     checkpoints/  report/
+events.out.*  for TensorBoard
 files/        code, models and domains of the user's own (see `copies`)
 """
 
@@ -54,7 +55,7 @@ PACKAGES = (
     *("sim2real", "mujoco", "gymnasium", "stable-baselines3", "torch", "numpy", "scipy"),
     *("pydantic", "tyro", "tensorboard", "safetensors"),
 )
-FOLDERS = ("checkpoints", "tensorboard", "report")
+FOLDERS = ("checkpoints", "report")
 SEALED = ("config.yaml", "task.json", "domains.yaml")
 MANIFEST, FORMAT = "manifest.json", 2
 

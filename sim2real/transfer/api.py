@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.torch_settings import one_thread
 from sim2real.files import require_writable, write_json
-from sim2real.learning.curve import CURVE_EPISODES, Curve, schedule
+from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import tell_rest
 from sim2real.learning.pictures import Pictures
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
@@ -294,24 +295,38 @@ class _Session:
             "progress": progress,
             "title": f"{self.method.name} {self.task.name} in {self.domain.name}",
             "hyperparameters": {
-                "task": self.task.name,
-                "domain": self.domain.name,
-                "method": self.method.name,
-                "budget": config.steps,
-                "seed": config.seed,
                 **config.recipe,
+                "task": self.task.name,
+                "algorithm": config.algorithm,
+                "method": self.method.name,
+                "source": self.source.config.domain,
+                "target": self.domain.name,
+                "randomization": "uniform",
+                "steps": config.steps,
+                "seed": config.seed,
             },
             "max_unstable": config.recipe.get("max_unstable", MAX_UNSTABLE),
         }
 
     def _curve(self, path: Path) -> Curve:
+        config, source = self.config, self.source
+        how = {"seed": config.seed, "episodes": config.curve_episodes}
+
+        @functools.cache
+        def in_source() -> float:
+            """The mean return of the source's policy at home, to which the target's is compared."""
+            return float(measure(source.policy, self.task, source.domain, **how)["mean"])
+
+        asked = (source.config.task, source.config.task_options)
+        same_task = asked == (self.task.reference, self.task.options)
         return Curve(
-            self.config.curve or (),
+            config.curve or (),
             self.task,
             self.domain,
-            seed=self.config.seed,
-            episodes=self.config.curve_episodes,
             path=path / "report" / "curve.json",
+            side="target",
+            other_side=(lambda _: in_source()) if same_task else None,
+            **how,
         )
 
     def _write(self, path: Path, policy: BasePolicy, work: Work) -> None:

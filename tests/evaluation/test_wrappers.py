@@ -106,7 +106,7 @@ def test_callback_measures_logs_and_writes(tmp_path: Path) -> None:
     ]
     assert (last.source_return, last.target_return) == pytest.approx(tuple(expected))
     assert last.gap.value == pytest.approx(expected[0] - expected[1])
-    assert any("gap/gap" in values for values in memory.dumped)
+    assert any("rollout/gap" in values for values in memory.dumped)
     written = json.loads((tmp_path / "report" / "gap.json").read_text())
     assert written["target"] == "hard"
     assert [point["steps"] for point in written["points"]] == [0, 256, 512, 640]

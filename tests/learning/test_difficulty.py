@@ -29,7 +29,7 @@ def made(num_envs=8):
 
 
 def curve(run, tag):
-    events = EventAccumulator(str(run / "tensorboard"), {"scalars": 0})
+    events = EventAccumulator(str(run), {"scalars": 0})
     events.Reload()
     return [event.value for event in events.Scalars(tag)]
 
@@ -48,7 +48,7 @@ def test_difficulty_rises_in_a_line_and_the_first_episodes_begin_with_it(tmp_pat
     assert simulation.difficulty == 0.25
     assert np.abs(simulation.qpos).max() <= 0.25
     learn(algorithm, tmp_path, 6000, callbacks=[callback], progress=False)
-    values = curve(tmp_path, "curriculum/difficulty")
+    values = curve(tmp_path, "worlds/curriculum/difficulty")
     assert values == sorted(values)
     assert 0.25 < values[0] < 0.5  # after 1,000 steps
     assert simulation.difficulty == values[-1] == 1.0
@@ -108,7 +108,7 @@ def test_a_pretraining_raises_it_where_its_recipe_says_so(tmp_path):
     run = pretrain(
         FOLLOWER, "nominal", steps=1024, options=options, out=tmp_path / "run", progress=False
     )
-    last = curve(run.path, "curriculum/difficulty")[-1]  # at the start of the last rollout
+    last = curve(run.path, "worlds/curriculum/difficulty")[-1]  # at the start of the last rollout
     assert last == pytest.approx((1024 - 256) / 2048)
 
 

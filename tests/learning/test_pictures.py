@@ -16,7 +16,7 @@ from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 
 
 def images_of(run: Path) -> EventAccumulator:
-    events = EventAccumulator(str(run / "tensorboard"), {"images": 0})
+    events = EventAccumulator(str(run), {"images": 0})
     events.Reload()
     return events
 
@@ -39,8 +39,8 @@ def train(out: Path) -> None:
 def test_source_and_target_move_side_by_side(tmp_path: Path) -> None:
     train(tmp_path / "run")
     events = images_of(tmp_path / "run")
-    assert events.Tags()["images"] == ["picture/nominal | hard"]
-    shown = events.Images("picture/nominal | hard")
+    assert events.Tags()["images"] == ["rollout/animation"]
+    shown = events.Images("rollout/animation")
     assert [image.step for image in shown] == [500, 1000]
     assert (shown[0].width, shown[0].height) == (640, 240)
     with Image.open(io.BytesIO(shown[-1].encoded_image_string)) as gif:

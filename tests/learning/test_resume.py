@@ -75,8 +75,8 @@ def test_interrupted_equals_uninterrupted(
     assert whole.num_timesteps == resumed.num_timesteps == STEPS
     assert_equal(whole, resumed)
     expected, got = curves(tmp_path / "whole"), curves(tmp_path / "parts")
-    assert expected["rollout/return"][-1][0] == STEPS
-    assert "context/mass" in expected
+    assert expected["rollout/ep_rew_mean"][-1][0] == STEPS
+    assert "worlds/context/mass" in expected
     assert got == expected
 
 

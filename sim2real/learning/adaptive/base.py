@@ -34,9 +34,9 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
     from the new ones. Works on the environments of `make_vec_env`, wrapped or not; `state` and
     `restore` make a resumed training equal one that never stopped.
 
-    Writes to TensorBoard: randomization/low/<name> and randomization/high/<name>, the present
-    range; randomization/entropy/<name>, in nats, 0 for the whole of the domain's distribution and
-    negative for less; randomization/entropy, their sum; and what the method tells besides.
+    Writes to TensorBoard, under worlds/randomization/: low/<name> and high/<name>, the present
+    range; entropy/<name>, in nats, 0 for the whole of the domain's distribution and negative for
+    less; entropy, their sum; and what else the method reports.
 
     A method defines `Options`, `_begin`, `_update`, `_shares`, `_range`, `_entropies`, and
     `_method_state` with `_restore_method`.
@@ -164,7 +164,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
             self._tell(told)
         for key, value in self._told.items():
             # a table on a terminal would have too many rows
-            self.logger.record(f"randomization/{key}", value, exclude=("stdout", "log"))
+            self.logger.record(f"worlds/randomization/{key}", value, exclude=("stdout", "log"))
 
     def _apply(self) -> None:
         self.simulation.redistribute(self.space.within(self._shares()), *self._ends())

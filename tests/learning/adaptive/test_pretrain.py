@@ -76,7 +76,7 @@ def test_a_resumed_run_equals_one_never_stopped(
         tensors, others = getattr(whole.checkpoint, kind), getattr(resumed.checkpoint, kind)
         assert not [name for name in tensors if not torch.equal(tensors[name], others[name])]
     expected, got = curves(whole.path), curves(stopped.path)
-    assert "randomization/entropy" in expected
+    assert "worlds/randomization/entropy" in expected
     assert got == expected
 
 
@@ -97,14 +97,14 @@ def test_what_is_logged_and_kept(curves: Any, tmp_path: Path) -> None:
     tags = curves(run.path)
     for name in names:
         lows, highs, entropies = (
-            np.array([value for _, value in tags[f"randomization/{kind}/{name}"]])
+            np.array([value for _, value in tags[f"worlds/randomization/{kind}/{name}"]])
             for kind in ("low", "high", "entropy")
         )
         assert np.all(lows < highs)
         assert np.all(entropies < 0)
-    assert tags["randomization/entropy"][-1][1] > tags["randomization/entropy"][0][1]
+    assert tags["worlds/randomization/entropy"][-1][1] > tags["worlds/randomization/entropy"][0][1]
     told = {"success_rate", "expected_success_rate", "divergence", "effective_episodes"}
-    assert {f"randomization/{name}" for name in told} <= set(tags)
+    assert {f"worlds/randomization/{name}" for name in told} <= set(tags)
 
 
 def test_the_first_episodes_are_near_nominal_already(curves: Any, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_first_episodes_are_near_nominal_already(curves: Any, tmp_path: Path
     context = run.checkpoint.training["worlds/1/context"]
     nominal = [0.0 if name == "delay" else 1.0 for name in state_of(run)["names"]]
     np.testing.assert_allclose(context.numpy(), np.tile(nominal, (8, 1)), atol=1e-12)
-    low = curves(run.path)["context/body_mass:torso"][0][1][-1]
+    low = curves(run.path)["worlds/context/body_mass:torso"][0][1][-1]
     assert low == pytest.approx(1.0)
 
 
