@@ -89,7 +89,7 @@ _PROBES = {
     "settled pose": "pose",
     "trajectory": "motion",
     "force": "force",
-    "observation": "seen",
+    "observation": "observation",
 }
 
 
@@ -100,7 +100,7 @@ def _effects(report: AuditReport) -> Table:
     title = f"{report.task} in {report.domain}: change against nominal in %, {report.seconds:.1f} s"
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("parameter", overflow="fold")
-    for name in ("at", *_PROBES.values(), "x noise"):
+    for name in ("at", *_PROBES.values(), "times\nnoise"):
         shown.add_column(name, justify="right", no_wrap=True)
     for finding in report.findings:
         for place, end in enumerate(finding.ends):

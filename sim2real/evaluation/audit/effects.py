@@ -15,7 +15,7 @@ from sim2real.evaluation.audit.states import Forces
 from sim2real.task import Array, BoolArray
 
 FLOOR = 1e-14
-"""Relative differences below this are rounding, whatever the twin says."""
+"""Relative differences below this are rounding, also where the twin differs less."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def motion_effects(nominal: Motion, twin: Motion, changed: Motion) -> dict[str, 
     three = (nominal, twin, changed)
     poses = [one.qpos for one in three]
     forces = [one.force for one in three]
-    seen = [one.observation for one in three]
-    paid = [one.reward[..., None] for one in three]
-    with np.errstate(over="ignore", invalid="ignore"):  # what explodes is told elsewhere
+    observations = [one.observation for one in three]
+    rewards = [one.reward[..., None] for one in three]
+    with np.errstate(over="ignore", invalid="ignore"):  # explosions are reported elsewhere
         effects = {
             "trajectory": _of_motion(sound, poses, moved),
             "force": _of_motion(sound, forces, nominal.force),
-            "observation": _of_motion(sound, seen, nominal.observation),
-            "reward": _of_motion(sound, paid, paid[0]),
+            "observation": _of_motion(sound, observations, nominal.observation),
+            "reward": _of_motion(sound, rewards, rewards[0]),
         }
     effects["settled pose"] = _settled(nominal, changed, effects["trajectory"].times_noise)
     return effects

@@ -1,4 +1,4 @@
-"""What is told of an audit: plain data, tables and a picture."""
+"""The output of an audit: plain data, tables and a figure."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ def test_what_is_not_finite_is_null() -> None:
     assert finding["ends"][0]["changes"] == {"acceleration": None, "trajectory": 0.1235}
     assert finding["ends"][0]["times_noise"] is None
     json.dumps(report.plain(), allow_nan=False)
+
+
+def test_the_columns_have_the_names_of_the_documentation() -> None:
+    end = End("high", 2.0, {"observation": 0.25}, 3e5)
+    report = AuditReport("task", "domain", (Finding("mass", "a mass", (end,)),), 1.0)
+    effects = audited(report)[0]
+    headers = [" ".join(str(column.header).split()) for column in effects.columns]
+    shown = {
+        name: list(column.cells) for name, column in zip(headers, effects.columns, strict=True)
+    }
+    assert shown["observation"] == ["25"]
+    assert shown["times noise"] == ["3e+05"]
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "audit.md").read_text()
+    assert all(f"`{name}`" in page for name in headers[2:])
 
 
 def test_a_label_waives_all_its_elements() -> None:
