@@ -29,6 +29,32 @@ VERSIONS = (PACKAGE, "mujoco", "numpy", "torch", "stable-baselines3")
 Content = dict[str, Any]
 
 
+class Contents:
+    """What results of one task depend on, each digest of them computed once.
+
+    Code that changes later is not seen: make it anew for each look at the results.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._digest_of_task = functools.cache(lambda: task_digest(task))
+        self._digest_of_code = functools.cache(code_digest)
+
+    def of(self, domain: Domain, code: Iterable[str | type] = (), **details: Any) -> Content:
+        """The content of one result, see `content`."""
+        plain = domain.model_dump(mode="json", exclude={"name", "about", "model"})
+        found = {
+            "task": self._digest_of_task(),
+            "domain": domain.digested(plain),
+            "versions": {name: _version(name) for name in VERSIONS},
+            "code": self._digest_of_code(*map(_file_of, code)),
+            "details": details,
+        }
+        if domain.model is not None:  # its content counts, too, not its place
+            found["model"] = model_digest(prepare(self._task, domain))
+        return found
+
+
 def content(task: Task, domain: Domain, code: Iterable[str | type] = (), **details: Any) -> Content:
     """What a result depends on, as JSON: the task, the domain, versions, code and `details`.
 
@@ -36,17 +62,7 @@ def content(task: Task, domain: Domain, code: Iterable[str | type] = (), **detai
     place where they lie; the domain with its parameters, not with its name. `code` are modules and
     classes that make the result; each counts with all of this library that it imports.
     """
-    plain = domain.model_dump(mode="json", exclude={"name", "about", "model"})
-    found = {
-        "task": task_digest(task),
-        "domain": domain.digested(plain),
-        "versions": {name: _version(name) for name in VERSIONS},
-        "code": code_digest(*map(_file_of, code)),
-        "details": details,
-    }
-    if domain.model is not None:  # its content counts, too, not its place
-        found["model"] = model_digest(prepare(task, domain))
-    return found
+    return Contents(task).of(domain, code, **details)
 
 
 def key_of(found: Mapping[str, Any]) -> str:
@@ -122,12 +138,20 @@ def _imports(file: Path) -> tuple[Path, ...]:
 
 
 def _imported_names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement within `tree`, without the expressions, in which nothing is imported."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from _statements(child)
 
 
 def _module_file(name: str, folder: Path) -> Path | None:
@@ -157,6 +181,7 @@ def _file_of(code: str | type) -> Path:
     return Path(spec.origin)
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

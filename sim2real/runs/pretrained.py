@@ -5,6 +5,7 @@ Each is a run folder without its training state, and beside it a card that tells
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def find_run(reference: Path | str) -> Path:
     if text not in names:
         raise unknown("policy", text, names)
     return FOLDER / text.removeprefix(POLICY)
+
+
+def missing(path: Path) -> str:
+    """The words for a folder that is not there, with the shipped policy of nearly that name."""
+    close = difflib.get_close_matches(str(path), pretrained_names(), n=1)
+    return f"{path} does not exist" + (f"; did you mean '{POLICY}{close[0]}'?" if close else "")
 
 
 def reference_of(path: Path) -> str:

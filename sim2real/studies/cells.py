@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sim2real.domains import Domain, load_each
-from sim2real.evaluation.provenance import content, key_of
+from sim2real.evaluation.provenance import Contents, key_of
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.studies.config import Table
@@ -40,6 +41,10 @@ class Cells:
     folder: Path
     by_name: dict[str, Cell] = dataclasses.field(default_factory=dict)
 
+    @functools.cached_property
+    def _contents(self) -> Contents:
+        return Contents(self.task)
+
     def add(
         self,
         kind: str,
@@ -60,7 +65,7 @@ class Cells:
         method = details.get("method")
         code: list[str | type] = [CODE[kind]]
         code += [find_method(method["name"])] if method else []
-        made_of = content(self.task, domain, code, kind=kind, source=source, **details)
+        made_of = self._contents.of(domain, code, kind=kind, source=source, **details)
         needs = (trained.id,) if trained else ()
         cell = Cell(name, key_of(made_of), {}, needs, round(effort), made_of, rank)
         work = {

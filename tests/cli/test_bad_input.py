@@ -177,6 +177,15 @@ def test_folder_that_is_no_run(tmp_path: Path, refused: Refused) -> None:
         assert "missing does not exist" in refused(verb, tmp_path / "missing")
 
 
+@pytest.mark.parametrize("typed", ["hopper", "hoper"])
+def test_a_shipped_policy_without_its_prefix(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = f"{typed} does not exist; did you mean 'pretrained:hopper'?"
+    assert refused("evaluate", typed).endswith(told)
+
+
 def test_truncated_checkpoints(
     run: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:

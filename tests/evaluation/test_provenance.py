@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from sim2real.domains import Domain, load_domain
+from sim2real.domains.digest import model_digest
 from sim2real.evaluation import provenance
-from sim2real.evaluation.provenance import code_digest, content, differences, key_of, task_digest
+from sim2real.evaluation.provenance import (
+    Contents,
+    code_digest,
+    content,
+    differences,
+    key_of,
+    task_digest,
+)
 from sim2real.registry import load_task
 
 ROBOTS = Path(__file__).parents[1] / "robots"
@@ -94,3 +102,25 @@ def test_what_has_changed_is_told() -> None:
     assert differences(before, before) == []
     changed = {"details": {"method": {"name": "x"}}}
     assert differences({"details": {}}, changed) == ["the method"]
+
+
+def test_contents_of_one_task_digest_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, counted = load_task("hopper"), []
+    alone = [content(task, Domain(), ["sim2real.learning.pretrain"], seed=n) for n in (0, 1)]
+    digest = model_digest
+    monkeypatch.setattr(provenance, "model_digest", lambda m: counted.append(m) or digest(m))
+    contents = Contents(task)
+    made = [contents.of(Domain(), ["sim2real.learning.pretrain"], seed=n) for n in (0, 1)]
+    assert made == alone
+    assert len(counted) == 1
+
+
+def test_imports_within_any_statement_are_found() -> None:
+    forms = (
+        "def f():\n    try:\n        import a\n    except E:\n        import b\n"
+        "match x:\n    case 1:\n        import c\n"
+        "class A:\n    if y:\n        pass\n    else:\n        from d import e\n"
+        "with z:\n    import f\n"
+    )
+    found = set(provenance._imported_names(provenance.ast.parse(forms)))
+    assert found == {"a", "b", "c", "d", "d.e", "f"}

@@ -416,10 +416,13 @@ def test_bad_calls_are_refused():
     env.reset(seed=0)
     with pytest.raises(UserError, match=r"an action must be finite, got \[nan\]"):
         env.step(np.array([np.nan]))
-    with pytest.raises(UserError, match=r"a seed must lie in \[0, 2\*\*63\), got -1"):
+    with pytest.raises(UserError, match=r"^seed is -1; allowed: 0 to 9,223,372,036,854,775,807"):
         env.reset(seed=-1)
-    with pytest.raises(UserError, match=r"options\['episode'\] must be a whole number"):
-        env.reset(options={"episode": -2})
+    with pytest.raises(UserError, match=r"^seed is 1.5; allowed: a whole number"):
+        env.reset(seed=1.5)
+    for episode in (-2, True, 0.5, 2**62):
+        with pytest.raises(UserError, match=r"^reset option 'episode' is .* a whole number from 0"):
+            env.reset(options={"episode": episode})
 
 
 def test_a_wrapped_environment_can_be_made_from_its_spec(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from sim2real.errors import UserError
+from sim2real.evaluation import provenance
 from sim2real.studies.config import StudyConfig, load_study
 from sim2real.studies.plan import Plan
 from sim2real.studies.study import plan_of
@@ -187,3 +188,11 @@ def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda f: f.name)
 def test_the_shipped_studies_can_be_planned(file: Path) -> None:
     assert plan_of(load_study(file)).cells
+
+
+def test_planning_digests_the_task_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, digest = [], provenance.task_digest
+    monkeypatch.setattr(provenance, "task_digest", lambda task: asked.append(task) or digest(task))
+    plan = plan_of(made(tmp_path))
+    assert len(plan.cells) > 20
+    assert len(asked) == 1

@@ -14,7 +14,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, bind
-from sim2real.errors import UserError
+from sim2real.errors import UserError, whole_number
 from sim2real.simulation.context import ContextDraws
 from sim2real.simulation.disturbances.forces import Disturbances
 from sim2real.simulation.front_ends.foreign import (
@@ -25,6 +25,7 @@ from sim2real.simulation.front_ends.foreign import (
     subject_of,
 )
 from sim2real.simulation.front_ends.model_writer import ModelWriter
+from sim2real.simulation.front_ends.reset_options import EPISODE, episodes_of
 from sim2real.simulation.front_ends.screen import require_screen
 from sim2real.simulation.quaternions import find_foreign_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
@@ -127,9 +128,11 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """
         given = dict(options or {})
         if seed is not None:
-            self._generators = EpisodeGenerators(_checked_seed(seed))
+            self._generators = EpisodeGenerators(whole_number("seed", seed, 0, 2**63 - 1))
         following = 0 if seed is not None else self._episode + 1
-        self._episode = _checked_episode(given.pop("episode", following))
+        asked = episodes_of(given, 1)
+        given.pop(EPISODE, None)
+        self._episode = following if asked is None else int(asked[0])
         self._steps[:] = 0
         draws = self._begin()
         own = episode_seed(self._generators.seed, self._episode)
@@ -282,15 +285,3 @@ def _finite(given: Any) -> bool:
 
 def _all_finite(values: NDArray[Any]) -> bool:
     return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
-
-
-def _checked_seed(seed: int) -> int:
-    if not 0 <= seed < 2**63:
-        raise UserError(f"a seed must lie in [0, 2**63), got {seed}")
-    return int(seed)
-
-
-def _checked_episode(episode: Any) -> int:
-    if isinstance(episode, bool) or not isinstance(episode, int | np.integer) or episode < 0:
-        raise UserError(f"options['episode'] must be a whole number from 0, got {episode!r}")
-    return int(episode)
