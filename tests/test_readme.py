@@ -64,10 +64,11 @@ def run_python(text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is here but the demo's study, made small."""
+    """Nothing is here but the demo's study, made small: its task has short episodes."""
     monkeypatch.chdir(tmp_path)
     study = yaml.safe_load((ROOT / "studies" / "demo.yaml").read_text())
-    study |= {"budget": 1024, "seeds": 1, "episodes": 2, "evaluations": [512]}
+    study |= {"task": "inverted_pendulum", "budget": 1024, "seeds": 1, "episodes": 2}
+    study["evaluations"] = [512]
     study["source"]["steps"] = study["oracle"]["steps"] = 4096
     study["oracle"] |= {"seeds": 1}
     (tmp_path / "studies").mkdir()

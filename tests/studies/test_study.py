@@ -22,14 +22,14 @@ ROBOTS = Path(__file__).parents[1] / "robots"
 
 TINY: dict[str, Any] = {
     "task": "inverted_pendulum",
-    "source": {"steps": 4096, "options": {"num_envs": 16}},
+    "source": {"steps": 1024, "options": {"num_envs": 16, "n_steps": 16}},
     "targets": ["medium"],
     "methods": ["fine_tune"],
     "budget": 2048,
     "seeds": 2,
     "episodes": 3,
     "evaluations": 2,
-    "oracle": {"steps": 4096, "seeds": 2},
+    "oracle": {"steps": 1024, "seeds": 2},
 }
 
 
@@ -85,7 +85,9 @@ def test_a_study_from_file_to_report_and_again(
     assert again["targets"] == report["targets"]
 
     # another target or other words need no more than what is new
-    study(write(tmp_path, targets=["medium", "mild"], about="more"), workers=2, progress=False)
+    more: dict[str, Any] = {"targets": ["medium", "mild"], "about": "more", "seeds": 1}
+    more["oracle"] = TINY["oracle"] | {"seeds": 1, "ways": ["scratch"]}
+    study(write(tmp_path, **more), workers=1, progress=False)
     after = entries(tmp_path)
     assert done.items() <= after.items()
     assert {name.split("-")[0] for name in after.keys() - done.keys()} == {
@@ -96,7 +98,8 @@ def test_a_study_from_file_to_report_and_again(
 
     # the oracles of another study with the same target and source come from the cache
     kept = {path.name for path in (tmp_path / "cache/oracle").iterdir()}
-    study(write(tmp_path, out=str(tmp_path / "other")), workers=1, progress=False)
+    other = {"out": str(tmp_path / "other"), "plain": False, "audit": False}
+    study(write(tmp_path, **other), workers=1, progress=False)
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
 
 
@@ -133,7 +136,7 @@ def test_a_stale_result_is_told_and_made_again(
 def test_a_failing_cell_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    oracle = {"steps": 1024, "seeds": 1, "ways": ["scratch"]}
+    oracle = {"steps": 512, "seeds": 1, "ways": ["scratch"]}
     file = write(tmp_path, seeds=1, plain=False, audit=False, oracle=oracle)
     blocked = tmp_path / "blocked"
     blocked.write_text("not a folder")
@@ -141,12 +144,12 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(
     with pytest.raises(
         CellsFailed, match=r"(?s)oracle/scratch/medium/seed-0 failed: Traceback.*blocked"
     ) as caught:
-        study(file, workers=2, progress=False)
+        study(file, workers=1, progress=False)
     assert "evaluate/medium/random failed" in str(caught.value)
     kept = entries(tmp_path)
     assert any(name.startswith("transfer-fine_tune") for name in kept)
     monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
-    study(file, workers=2, progress=False)
+    study(file, workers=1, progress=False)
     assert kept.items() <= entries(tmp_path).items()
 
 
