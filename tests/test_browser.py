@@ -4,102 +4,72 @@ from __future__ import annotations
 
 import base64
 import io
-import re
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import measured
 import pytest
+from browsing import BROWSER, DRIVER, elements, open_browser, serve_tensorboard, wait_for
 from PIL import Image
 
 from sim2real.learning.pretrain import pretrain
 from sim2real.studies.report.report import write_report
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver"
 )
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1600",
-]
-PATIENCE = 60.0  # s
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("browser") / "run"
-    pretrain("cartpole", steps=4096, out=path, target="hard", pictures_every=2048, progress=False)
+    pretrain(
+        "cartpole",
+        steps=4096,
+        out=path,
+        target="hard",
+        pictures_every=2048,
+        progress=False,
+        curve=1,
+        curve_episodes=2,
+    )
     return path
 
 
 @pytest.fixture(scope="module")
 def tensorboard(run: Path) -> Iterator[str]:
     """The address at which TensorBoard serves the run."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run)]
-    command += ["--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        address = ""
-        for line in process.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
-                address = found[0]
-                break
-        assert address
+    with serve_tensorboard(run) as address:
         yield address
-        process.terminate()
 
 
-WALK = """
-const found = [];
-(function walk(root) {
-  for (const node of root.querySelectorAll('*')) {
-    if (node.matches(arguments[1])) found.push(node);
-    if (node.shadowRoot) walk(node.shadowRoot, arguments[1]);
-  }
-})(document, arguments[0]);
-return found;
+GROUPS = """
+return Array.from(document.querySelectorAll('.card-group'), group => [
+  group.querySelector('.group-title').textContent,
+  group.querySelector('[data-mat-icon-name=expand_less_24px]') !== null,
+  Array.from(group.querySelectorAll('card-view'), card => card.innerText.replace('\\n', '')),
+]);
 """
 
 
-def elements(browser: Any, selector: str) -> list[Any]:
-    """Elements that match, inside web components too."""
-    return list(browser.execute_script(WALK, selector))
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.5)
-    raise AssertionError("waited in vain")
+def test_first_page_is_a_handful_of_cards(browser: Any, tensorboard: str) -> None:
+    browser.get("about:blank")
+    browser.get(tensorboard)
+    wait_for(lambda: elements(browser, "card-view"))
+    titles, is_open, cards = zip(*browser.execute_script(GROUPS), strict=True)
+    assert titles == ("rollout", "source", "target", "time", "train", "worlds")
+    assert is_open == (True, True, False, False, False, False)
+    assert sum(map(len, cards)) <= 12
+    assert not any(cards[2:])
+    for name in ("animation", "ep_rew_mean", "gap", "reward/upright"):
+        assert any(card.startswith(f"rollout/{name}") for card in cards[0]), name
 
 
 def test_curves(browser: Any, tensorboard: str) -> None:
