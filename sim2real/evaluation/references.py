@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
+from sim2real.evaluation import metrics
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
+from sim2real.evaluation.statistics import Estimate
 from sim2real.files import new_folder, read_json, write_json
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
@@ -67,15 +69,15 @@ def random_rows(
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """Mean returns of uniform actions and of the oracle in one domain; `told` says whose."""
+    """Mean returns of uniform actions and of the oracle in one domain; `told` names the study."""
 
     random: float
     oracle: float
     told: str
 
-    def score(self, value: float) -> float:
-        """(J - J_random) / (J_oracle - J_random)."""
-        return (value - self.random) / (self.oracle - self.random)
+    def score(self, returns: Estimate) -> Estimate:
+        """The score of a mean return; the references count as exact."""
+        return metrics.score(returns, Estimate(self.random), Estimate(self.oracle))
 
 
 def keep_references(task: Task, domain: Domain, found: References) -> None:

@@ -20,8 +20,9 @@ from stable_baselines3.common.type_aliases import TrainFreq
 
 from sim2real.errors import UserError
 from sim2real.policies.normalizer import update_normalizers
-from sim2real.runs.checkpoint import capture, write_checkpoint
 from sim2real.runs.checkpoint import steps as saved_steps
+from sim2real.runs.checkpoint import write_checkpoint
+from sim2real.runs.state import capture
 from sim2real.simulation import Simulation
 
 

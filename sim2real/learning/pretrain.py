@@ -18,6 +18,7 @@ from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import learn, tell_rest, whole
 from sim2real.learning.pictures import Pictures
+from sim2real.learning.tensorboard import hyperparameters
 from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
@@ -142,16 +143,6 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
     shown = [domains[name] for name in dict.fromkeys((config.domain, config.target)) if name]
     pictures = [Pictures(task, shown, config.pictures_every)] if config.pictures_every else []
     curve = _curve(folder) if config.curve is not None else []
-    varied = {
-        "task": task.name,
-        "algorithm": config.algorithm,
-        "method": "pretrain",
-        "source": config.domain,
-        "target": config.target or "",
-        "randomization": adaptive.name if adaptive else "uniform",
-        "steps": config.steps,
-        "seed": config.seed,
-    }
     try:
         learn(
             algorithm,
@@ -161,7 +152,7 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
             checkpoint_every=config.checkpoint_every,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
-            hyperparameters={**config.recipe, **varied},
+            hyperparameters=hyperparameters(config, task.name, "pretrain", config.domain),
             max_unstable=config.recipe.get("max_unstable", MAX_UNSTABLE),
         )
     finally:

@@ -29,6 +29,7 @@ from tensorboard.plugins.hparams import (  # type: ignore[import-untyped]
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from sim2real.evaluation.wrappers import GAP, SIDES
+from sim2real.runs.run import RunConfig
 
 RECENT = 100
 """Episodes over which return, length and reward terms are averaged, as stable-baselines3 does."""
@@ -55,8 +56,16 @@ def make_logger(run: Path, step: int) -> tuple[Logger, SummaryWriter]:
     older = run / "tensorboard"
     folder = older if older.is_dir() else run
     continued = any(folder.glob("events.out.*"))
+    if continued:
+        _wait_for_new_second(folder)
     output = TensorBoardFormat(folder, purge_step=step + 1 if continued else None)
     return Logger(str(folder), [output]), output.writer
+
+
+def _wait_for_new_second(folder: Path) -> None:
+    """TensorBoard reads files by name, and names begin with the second at which they were made."""
+    while any(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        time.sleep(0.05)
 
 
 def writers(logger: Logger) -> list[SummaryWriter]:
@@ -75,6 +84,14 @@ def image_summary(tag: str, data: bytes, height: int, width: int, about: str = "
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
     metadata = SummaryMetadata(summary_description=about)
     return Summary(value=[Summary.Value(tag=tag, image=image, metadata=metadata)])
+
+
+def hyperparameters(config: RunConfig, task: str, method: str, source: str) -> dict[str, Any]:
+    """The options of a run's recipe, and its values of `VARIED`, for the HParams tab."""
+    target = config.domain if config.method else config.target or ""
+    randomization = (config.randomization or {"name": "uniform"})["name"]
+    values = (task, config.algorithm, method, source, target, randomization)
+    return {**config.recipe, **dict(zip(VARIED, (*values, config.steps, config.seed), strict=True))}
 
 
 def write_hyperparameters(writer: SummaryWriter, values: Mapping[str, Any]) -> None:

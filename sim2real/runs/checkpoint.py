@@ -146,11 +146,6 @@ def restore_last(run: Path, algorithm: BaseAlgorithm) -> None:
         discard_after(run, checkpoint.step)
 
 
-def capture(algorithm: BaseAlgorithm) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The training tensors and the state of an algorithm between two rollouts."""
-    return training_state.capture(algorithm)
-
-
 def restore(algorithm: BaseAlgorithm, checkpoint: Checkpoint) -> None:
     """Make `algorithm` continue from `checkpoint` as if it had never stopped.
 

@@ -24,6 +24,7 @@ from sim2real.files import require_writable, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import tell_rest
 from sim2real.learning.pictures import Pictures
+from sim2real.learning.tensorboard import hyperparameters
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
 from sim2real.registry import load_task
@@ -41,7 +42,7 @@ from sim2real.runs.run import (
     create_run,
     rewrite_config,
 )
-from sim2real.runs.state import describe_spaces, load_policy
+from sim2real.runs.state import capture, describe_spaces, load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
@@ -294,17 +295,9 @@ class _Session:
             "checkpoint_every": config.checkpoint_every,
             "progress": progress,
             "title": f"{self.method.name} {self.task.name} in {self.domain.name}",
-            "hyperparameters": {
-                **config.recipe,
-                "task": self.task.name,
-                "algorithm": config.algorithm,
-                "method": self.method.name,
-                "source": self.source.config.domain,
-                "target": self.domain.name,
-                "randomization": "uniform",
-                "steps": config.steps,
-                "seed": config.seed,
-            },
+            "hyperparameters": hyperparameters(
+                config, self.task.name, self.method.name, self.source.config.domain
+            ),
             "max_unstable": config.recipe.get("max_unstable", MAX_UNSTABLE),
         }
 
@@ -343,7 +336,7 @@ class _Session:
         manifest = Manifest(self.method.name, self.differences, rows)
         write_json(path / "report" / "manifest.json", manifest.to_json())
         write_json(path / SOURCE_STEPS, work.meter.state())
-        training, state = checkpoints.capture(algorithm)
+        training, state = capture(algorithm)
         checkpoints.write_checkpoint(path, steps, algorithm.policy.state_dict(), training, state)
 
     def _with_weights_of(self, policy: BasePolicy) -> BaseAlgorithm:

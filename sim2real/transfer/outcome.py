@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain
+from sim2real.evaluation.metrics import gap_closed
 from sim2real.evaluation.references import known_references
 from sim2real.evaluation.rollout import evaluate, returns
-from sim2real.evaluation.statistics import compare, interval
+from sim2real.evaluation.statistics import compare, interval, of_seeds
 from sim2real.files import read_json
 from sim2real.learning.curve import CURVE_EPISODES, SEED
 from sim2real.runs.load import load_run
@@ -25,7 +27,8 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
 
     Both are measured on the same episodes, which were not learned from and are not charged to the
     budget; their intervals are those of these two policies. `gap_closed` is None unless a study has
-    left references of both domains in the cache (see `known_references`).
+    left references of both domains in the cache (see `known_references`), and where the gap before
+    the transfer may be 0.
     """
     source = load_run(run.path / SOURCE)
     before, after = (
@@ -52,11 +55,13 @@ def _measured(policy: Any, run: Run, domain: Domain, episodes: int) -> Floats:
 
 
 def _gap_closed(run: Run, source: Run, before: Floats, after: Floats) -> float | None:
-    """The share of the zero-shot gap that was closed, where the references of both are known."""
-    here = known_references(run.task, run.domain)
-    home = known_references(run.task, source.domain)
-    if here is None or home is None:
+    """The share of the zero-shot gap that was closed; None without references or without a gap."""
+    target_references = known_references(run.task, run.domain)
+    source_references = known_references(run.task, source.domain)
+    if target_references is None or source_references is None:
         return None
-    at_home = home.score(_measured(source.policy, run, source.domain, len(before)).mean())
-    old, new = here.score(before.mean()), here.score(after.mean())
-    return float((new - old) / (at_home - old)) if at_home > old else None
+    in_source = _measured(source.policy, run, source.domain, len(before))
+    source_score = source_references.score(of_seeds("episodes in the source", in_source[None]))
+    scores = (target_references.score(of_seeds("seeds", one[None])) for one in (before, after))
+    closed = gap_closed(source_score, *scores).value
+    return None if math.isnan(closed) else closed

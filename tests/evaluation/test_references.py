@@ -17,6 +17,7 @@ from sim2real.evaluation.references import (
     random_rows,
 )
 from sim2real.evaluation.rollout import returns
+from sim2real.evaluation.statistics import Estimate
 from sim2real.registry import load_task
 
 
@@ -86,5 +87,5 @@ def test_references_of_a_domain_are_found_again_and_the_better_oracle_stays() ->
     keep_references(task, hard, References(10.0, 60.0, "study b"))
     found = known_references(task, hard.model_copy(update={"name": "another"}))
     assert found == References(10.0, 110.0, "study a")
-    assert found.score(60.0) == 0.5
+    assert found.score(Estimate(60.0)).value == 0.5
     assert known_references(task, load_domain(task, "medium")) is None

@@ -17,8 +17,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.learning.callbacks import Interrupted
 from sim2real.learning.loop import learn
-from sim2real.runs.checkpoint import capture, discard_after, read_checkpoint, restore
+from sim2real.runs.checkpoint import discard_after, read_checkpoint, restore
 from sim2real.runs.checkpoint import steps as checkpoint_steps
+from sim2real.runs.state import capture
 
 STEPS = 2000
 ALGORITHMS = ("ppo", "sac", "td3")

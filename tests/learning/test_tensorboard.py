@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from sim2real.learning.loop import learn
+from sim2real.learning.tensorboard import VARIED, hyperparameters, make_logger
+from sim2real.runs.checkpoint import restore_last
+from sim2real.runs.run import RunConfig
 
 
 def events_of(run: Path) -> EventAccumulator:
@@ -44,6 +48,31 @@ def test_what_is_logged(name: str, build: Any, tmp_path: Path) -> None:
     assert last["time/fps"] > 0
 
 
+def test_an_older_run_continues_in_its_folder_of_events(build: Any, tmp_path: Path) -> None:
+    learn(build("ppo"), tmp_path, 1024, progress=False)
+    older = tmp_path / "tensorboard"
+    older.mkdir()
+    for file in tmp_path.glob("events.out.*"):
+        file.rename(older / file.name)
+
+    resumed = build("ppo", seed=7)
+    restore_last(tmp_path, resumed)
+    learn(resumed, tmp_path, 2048, progress=False)
+    assert not list(tmp_path.glob("events.out.*"))
+    steps = [event.step for event in events_of(older).Scalars("rollout/ep_rew_mean")]
+    assert steps == sorted(set(steps))
+    assert steps[0] <= 1024
+    assert steps[-1] == 2048
+
+
+def test_a_new_file_of_events_sorts_behind_one_of_the_same_second(tmp_path: Path) -> None:
+    first = tmp_path / f"events.out.tfevents.{int(time.time()):010d}.zzz"
+    first.touch()
+    _, writer = make_logger(tmp_path, 1)
+    writer.close()
+    assert sorted(tmp_path.iterdir())[0] == first
+
+
 def test_unstable_episodes_are_counted_from_the_start(build: Any, tmp_path: Path) -> None:
     learn(build("ppo"), tmp_path, 8000, progress=False)
     counts = [event.value for event in events_of(tmp_path).Scalars("worlds/unstable_episodes")]
@@ -58,6 +87,21 @@ def test_histograms_hold_each_draw_once(build: Any, tmp_path: Path) -> None:
     ]
     assert sum(histogram.num for histogram in histograms) == 800  # episodes of 10 steps
     assert min(histogram.min for histogram in histograms) >= -1.0
+
+
+def test_hyperparameters_of_a_pretraining_and_of_a_transfer() -> None:
+    asked = {"task": "task.py:Task", "algorithm": "ppo", "recipe": {"gamma": 0.9}, "num_envs": 4}
+    asked |= {"domain": "wide", "target": "hard", "steps": 64, "seed": 3}
+    pretraining = RunConfig(**asked, randomization={"name": "adr"})
+    found = hyperparameters(pretraining, "Task", "pretrain", "wide")
+    assert found["gamma"] == 0.9
+    values = ["Task", "ppo", "pretrain", "wide", "hard", "adr", 64, 3]
+    assert [found[name] for name in VARIED] == values
+
+    transfer = RunConfig(**{**asked, "target": None}, method={"name": "freeze"}, kind="transfer")
+    found = hyperparameters(transfer, "Task", "freeze", "narrow")
+    assert (found["method"], found["source"], found["target"]) == ("freeze", "narrow", "wide")
+    assert found["randomization"] == "uniform"
 
 
 def test_hyperparameters_are_declared_at_the_start(build: Any, tmp_path: Path) -> None:
