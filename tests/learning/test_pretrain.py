@@ -112,7 +112,7 @@ def test_stopped_run_resumes_exactly(
     algorithm: str, how: signal.Signals, curves: Any, tmp_path: Path
 ) -> None:
     options = SMALL[algorithm]
-    total = 4000 if algorithm == "ppo" else 1500
+    total = 4000 if algorithm == "ppo" else 1504
     arguments = COMMON | {"steps": total, "options": options, "checkpoint_every": 256, "seed": 3}
     stopped = tmp_path / "stopped"
     call = [sys.executable, "-c", STOPPED, algorithm, str(stopped), json.dumps(arguments)]
