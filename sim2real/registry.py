@@ -1,4 +1,4 @@
-"""Find a task, or a class of the user's own, by name, by file path, or by "module:Class"."""
+"""Find a task, or another class, by name, by file path, or by "module:Class"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,92 @@ POLICY = "pretrained:"
 """What the names of the shipped policies begin with."""
 
 
+@dataclass(frozen=True)
+class Registry:
+    """The classes of one kind: the shipped ones by name, the user's own by file or module.
+
+    `kind` is the word for them ("Task"), `names` returns the shipped names, and `fits` accepts
+    what is a class of the kind.
+    """
+
+    kind: str
+    names: Callable[[], Collection[str]]
+    fits: Callable[[Any], bool]
+
+    def find(self, reference: str | Source) -> Any:
+        """The class that a file, a module or "module:Class" names; imports it.
+
+        Raises UserError, with the nearest name, if there is none.
+        """
+        module, name = self._module(reference)
+        if not name:
+            return self.only(module)
+        found = getattr(module, name, None)
+        if not self.fits(found):
+            where = f"{self.kind.lower()} class in {module.__name__}"
+            raise unknown(where, name, self._classes(module))
+        return found
+
+    def trusted(self, reference: str, where: str, trust_code: bool = False) -> str | Source:
+        """What `find` takes for a class that the file `where` names; imports nothing.
+
+        Raises UserError for code of the user's own that is neither trusted nor accepted by
+        `trust_code`, and for a name that is not there.
+        """
+        if reference in self.names() or _is_shipped_class(reference):
+            return reference
+        source = trusted_source(reference, where, trust_code)
+        if source is None:
+            raise unknown(self.kind.lower(), reference, self.names())
+        return source
+
+    def only(self, module: ModuleType) -> Any:
+        """The one class of this kind that a module defines; UserError for none and for several."""
+        found = self._classes(module)
+        if len(found) != 1:
+            names = ", ".join(found) or "none"
+            raise UserError(f"{module.__file__} must define one {self.kind}, it defines {names}")
+        return next(iter(found.values()))
+
+    def _module(self, reference: str | Source) -> tuple[ModuleType, str]:
+        """The module that a reference names, imported, and the class that it names, or ""."""
+        if isinstance(reference, Source):
+            return import_source(reference), reference.name
+        module, _, name = reference.partition(":")
+        if name and not module.endswith(".py") and _is_importable(module):
+            return importlib.import_module(module), name
+        source = find_source(reference)
+        if source is not None:
+            return import_source(source), source.name
+        if name:
+            raise UserError(f"{self.kind.lower()} {reference!r}: No module named {module!r}")
+        raise unknown(self.kind.lower(), reference, self.names())
+
+    def _classes(self, module: ModuleType) -> dict[str, Any]:
+        """The public classes of this kind that a module itself defines."""
+        return {
+            name: value
+            for name, value in vars(module).items()
+            if self.fits(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        }
+
+
+def _is_shipped_class(reference: str) -> bool:
+    """Whether a reference is "module:Class" of the library. A file "sim2real.py:Class" is not."""
+    module, colon, _ = reference.partition(":")
+    return bool(colon) and not module.endswith(".py") and is_shipped(module)
+
+
+def _is_importable(module: str) -> bool:
+    """Whether an ordinary import finds the module. Imports the packages that it is in."""
+    if module in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
+
+
 def task_names() -> list[str]:
     """The names of the tasks that are shipped."""
     return sorted(path.stem for path in ENVS.glob("*.py") if not path.stem.startswith("_"))
@@ -34,6 +121,14 @@ def gymnasium_ids() -> dict[str, str]:
 
 def _camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def _is_task(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, Task) and found is not Task
+
+
+TASKS = Registry("Task", task_names, _is_task)
+"""The tasks."""
 
 
 def load_task(reference: str | Task | type[Task] | Source, /, **options: Any) -> Task:
@@ -53,8 +148,8 @@ def load_task(reference: str | Task | type[Task] | Source, /, **options: Any) ->
     refuse_policy(reference)
     if isinstance(reference, str) and reference in task_names():
         module = importlib.import_module(f"sim2real.envs.{reference}")
-        return _make(_only(module, "Task", _is_task), options)
-    task = _make(find_class(reference, "Task", _is_task, task_names), options)
+        return _make(TASKS.only(module), options)
+    task = _make(TASKS.find(reference), options)
     if not is_shipped(type(task).__module__):
         task.reference = _reference(reference, task)
     return task
@@ -69,62 +164,9 @@ def refuse_policy(reference: Any) -> None:
 
 
 def trusted_task(reference: str, where: str, trust_code: bool = False) -> str | Source:
-    """What `load_task` takes for a task that the file `where` names; nothing is imported.
-
-    Raises UserError for code of the user's own that is neither trusted nor accepted by
-    `trust_code`, and for a name that is not there.
-    """
+    """What `load_task` takes for a task that the file `where` names; see `Registry.trusted`."""
     refuse_policy(reference)
-    module, colon, _ = reference.partition(":")
-    if reference in task_names() or (colon and is_shipped(module)):
-        return reference
-    source = trusted_source(reference, where, trust_code)
-    if source is None:
-        raise unknown("task", reference, task_names())
-    return source
-
-
-def find_class(
-    reference: str | Source, kind: str, fits: Callable[[Any], bool], names: Callable[[], list[str]]
-) -> Any:
-    """The class that a file, a module or "module:Class" names, of those that `fits` accepts.
-
-    `kind` is the word for it ("Task"). Raises UserError, with the shipped `names`, for none.
-    """
-    module, name = _module_of(reference, kind.lower(), names)
-    if not name:
-        return _only(module, kind, fits)
-    found = getattr(module, name, None)
-    if not fits(found):
-        raise unknown(f"{kind.lower()} class in {module.__name__}", name, _classes(module, fits))
-    return found
-
-
-def _module_of(
-    reference: str | Source, kind: str, names: Callable[[], list[str]]
-) -> tuple[ModuleType, str]:
-    """The module that a reference names, imported, and the class that it names, or ""."""
-    if isinstance(reference, Source):
-        return import_source(reference), reference.name
-    module, _, name = reference.partition(":")
-    if name and not module.endswith(".py") and _is_importable(module):
-        return importlib.import_module(module), name
-    source = find_source(reference)
-    if source is not None:
-        return import_source(source), source.name
-    if name:
-        raise UserError(f"{kind} {reference!r}: No module named {module!r}")
-    raise unknown(kind, reference, names())
-
-
-def _is_importable(module: str) -> bool:
-    """Whether an ordinary import finds the module. Imports the packages that it is in."""
-    if module in sys.modules:
-        return True
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False
+    return TASKS.trusted(reference, where, trust_code)
 
 
 def _reference(reference: str | Source, task: Task) -> str:
@@ -135,30 +177,9 @@ def _reference(reference: str | Source, task: Task) -> str:
     return task.reference if source is None else source.reference
 
 
-def _is_task(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, Task) and found is not Task
-
-
 def _make(task: type[Task], options: dict[str, Any]) -> Task:
     allowed = [name for name in inspect.signature(task).parameters if name != "options"]
     for option in options:
         if option not in allowed:
             raise unknown(f"option of task {task.__name__!r}", option, allowed)
     return task(**options)
-
-
-def _classes(module: ModuleType, fits: Callable[[Any], bool]) -> dict[str, Any]:
-    """The public classes that a module itself defines and `fits` accepts."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if fits(value) and value.__module__ == module.__name__ and not name.startswith("_")
-    }
-
-
-def _only(module: ModuleType, kind: str, fits: Callable[[Any], bool]) -> Any:
-    found = _classes(module, fits)
-    if len(found) != 1:
-        names = ", ".join(found) or "none"
-        raise UserError(f"{module.__file__} must define one {kind}, it defines {names}")
-    return next(iter(found.values()))

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from sim2real.domains.entries.own import KINDS
 from sim2real.envs.hopper import Hopper
 from sim2real.errors import UserError
-from sim2real.registry import gymnasium_ids, load_task, task_names, trusted_task
+from sim2real.registry import TASKS, gymnasium_ids, load_task, task_names, trusted_task
 from sim2real.simulation.front_ends.foreign import find_foreign
+from sim2real.transfer.method import METHOD_CLASSES
 
 
 def trusted_policy(name):
@@ -62,6 +64,35 @@ def test_ids_follow_the_names():
     assert ids["sim2real/HalfCheetah-v0"] == "half_cheetah"
     assert ids["sim2real/Walker2d-v0"] == "walker2d"
     assert list(ids.values()) == task_names()
+
+
+@pytest.mark.parametrize(
+    "trusted",
+    [TASKS.trusted, METHOD_CLASSES.trusted, KINDS.trusted],
+    ids=["task", "method", "kind"],
+)
+def test_a_file_named_like_the_library_needs_trust(trusted, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("sim2real.py", "sim2real.mine.py"):
+        Path(name).write_text("raise SystemExit\n")
+        with pytest.raises(UserError, match="is not part of sim2real"):
+            trusted(f"{name}:Robot", "config.yaml")
+        with pytest.raises(UserError, match="is not part of sim2real"):
+            trusted(name, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("registry", "reference", "match"),
+    [
+        (TASKS, "hoper", "unknown task 'hoper'; did you mean 'hopper'"),
+        (METHOD_CLASSES, "fine_tun", "unknown method 'fine_tun'; did you mean 'fine_tune'"),
+        (KINDS, "nowhere", "unknown stage 'nowhere'; allowed: none"),
+    ],
+)
+def test_a_name_that_is_not_there_is_unknown_to_each_registry(registry, reference, match):
+    for find in (registry.find, lambda one: registry.trusted(one, "config.yaml")):
+        with pytest.raises(UserError, match=match):
+            find(reference)
 
 
 @pytest.mark.parametrize(

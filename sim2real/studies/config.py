@@ -16,7 +16,7 @@ from sim2real.domains import load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.files import read_yaml, user_path
 from sim2real.registry import load_task, trusted_task
-from sim2real.transfer.method import trusted_method
+from sim2real.transfer.method import METHOD_CLASSES
 
 SCRATCH = "scratch"
 """The baseline method, learning in the target alone; part of every study."""
@@ -259,7 +259,7 @@ def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | Comp
     trusted_task(config.task, str(path), trust_code)
     methods = config.methods if isinstance(config, StudyConfig) else {}
     for label, options in methods.items():
-        trusted_method(str(options.get("name", label)), str(path), trust_code)
+        METHOD_CLASSES.trusted(str(options.get("name", label)), str(path), trust_code)
     if trust_code:
         task = load_task(config.task, **config.task_options)
         for domain in _domains_of(config):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,17 +21,16 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds, parse
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
-from sim2real.registry import find_class
+from sim2real.registry import Registry
 from sim2real.runs.run import Run
-from sim2real.sources import Source, is_shipped, source_of
+from sim2real.sources import Source, source_of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, Row
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
-from sim2real.trust import trusted_source
 
 METHODS = {
     "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
@@ -40,6 +39,15 @@ METHODS = {
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
 }
 """The methods that are shipped, by name."""
+
+
+def _is_class(found: Any) -> bool:
+    """Whether something may be a method; `load_method` reports what it lacks."""
+    return isinstance(found, type)
+
+
+METHOD_CLASSES = Registry("Method", METHODS.keys, _is_class)
+"""The classes of methods: those of METHODS, and the user's own."""
 
 SIZES: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256},
@@ -168,22 +176,8 @@ def load_method_of_file(
     Raises UserError, before anything is imported, if it is not.
     """
     options = {key: value for key, value in described.items() if key != "name"}
-    return load_method(trusted_method(str(described.get("name", "")), where, trust_code), options)
-
-
-def trusted_method(name: str, where: str, trust_code: bool = False) -> str | Source:
-    """What `load_method` takes for a method that the file `where` names; nothing is imported.
-
-    Raises UserError for code of the user's own that is neither trusted nor accepted by
-    `trust_code`, and for a name that is not there.
-    """
-    module, colon, _ = name.partition(":")
-    if name in METHODS or (colon and is_shipped(module)):
-        return name
-    source = trusted_source(name, where, trust_code)
-    if source is None:
-        raise unknown("method", name, METHODS)
-    return source
+    name = METHOD_CLASSES.trusted(str(described.get("name", "")), where, trust_code)
+    return load_method(name, options)
 
 
 def describe_method(method: Method) -> dict[str, Any]:
@@ -203,7 +197,7 @@ def find_method(reference: str | Source) -> type[Method]:
     """The class of a method by name, file or module; UserError if there is none."""
     if isinstance(reference, str):
         reference = METHODS.get(reference, reference)
-    found: type = find_class(reference, "Method", _is_class, lambda: list(METHODS))
+    found: type = METHOD_CLASSES.find(reference)
     if not issubclass(found, Method):
         raise UserError(f"method {reference!r} must be a class derived from Method")
     if missing := _missing(found):
@@ -226,12 +220,7 @@ def defines_method(reference: str) -> bool:
     if reference in METHODS:
         return True
     try:
-        find_class(reference, "Method", is_method, lambda: list(METHODS))
+        replace(METHOD_CLASSES, fits=is_method).find(reference)
     except UserError:
         return False
     return True
-
-
-def _is_class(found: Any) -> bool:
-    """Whether something may be a method; `load_method` reports what it lacks."""
-    return isinstance(found, type)

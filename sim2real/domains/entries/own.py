@@ -11,9 +11,8 @@ from typing import Any
 from sim2real.domains.entries.stage import Stage
 from sim2real.errors import UserError, unknown
 from sim2real.files import user_path
-from sim2real.registry import find_class
+from sim2real.registry import Registry
 from sim2real.sources import Source, find_source, source_of
-from sim2real.trust import trusted_source
 
 SECTIONS = ("actuation", "sensing", "disturbances")
 """Sections of a domain whose entries may name a kind by a path."""
@@ -33,19 +32,22 @@ def reference_of(kind: type) -> str:
     return source.reference
 
 
+def _is_kind(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, Stage) and found.name != ""
+
+
+KINDS = Registry("Stage", list, _is_kind)
+"""The kinds in files of the user's own; shipped ones are found by the key of the entry."""
+
+
 def load_kind(reference: str | Source | type) -> type[Stage]:
     """The class that a path, or a source that was read, names; UserError if it is not sound."""
-
-    def fits(found: Any) -> bool:
-        return isinstance(found, type) and issubclass(found, Stage) and found.name != ""
-
-    if isinstance(reference, type):
-        if not fits(reference):
-            raise UserError(f"{reference.__name__} is no subclass of Stage with a name")
-        found = reference
-    else:
-        found = find_class(reference, "Stage", fits, list)
-    return found
+    if not isinstance(reference, type):
+        found: type[Stage] = KINDS.find(reference)
+        return found
+    if not KINDS.fits(reference):
+        raise UserError(f"{reference.__name__} is no subclass of Stage with a name")
+    return reference
 
 
 def check_kind(kind: type[Stage], shipped: Mapping[str, Any]) -> None:
@@ -78,6 +80,4 @@ def own_sources(data: Mapping[str, Any]) -> Iterator[Source]:
 
 def trusted_kind(reference: str, where: str, trust_code: bool) -> type[Stage]:
     """The kind that the file `where` names; UserError, before it is imported, without trust."""
-    source = trusted_source(reference, where, trust_code)
-    assert source is not None  # a path
-    return load_kind(source)
+    return load_kind(KINDS.trusted(reference, where, trust_code))
