@@ -1,0 +1,1 @@
+"""Identify a target from logs: which world of a family moves as the log does."""

@@ -1,0 +1,187 @@
+"""Record a log in simulated worlds of any task, with exploration noise if it is asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from sim2real.config import MOST_STEPS
+from sim2real.domains.model_fields.elements import element_rows
+from sim2real.domains.model_fields.table import STRENGTH
+from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.rollout import Policy
+from sim2real.identification.log import Log
+from sim2real.runs.state import layers
+from sim2real.simulation import Simulation
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.task import Array, BoolArray
+
+
+def record(
+    worlds: Simulation | VecEnv,
+    act: Policy | ArrayLike,
+    steps: int,
+    noise: float = 0.0,
+    seed: int = 0,
+    deterministic: bool = True,
+) -> Log:
+    """Let `act` command the `worlds` for `steps` control steps in all; return the log.
+
+    `worlds` are a Simulation or a VecEnv of `make_vec_env`, wrapped or not, which is reset first
+    and stays open; `steps` are rounded down to whole steps of all of them. `act` is a policy, or
+    the actions themselves: (t, nu) for all worlds alike, or (t, num_envs, nu).
+    `noise` is the standard deviation, in halves of the range of an action, of normal noise added to
+    every action, drawn from `seed`; what leaves the range is clipped.
+    The episodes of the first world come first; the last one of each world is cut where the steps
+    end. Raises UserError for too few steps or actions, and what the worlds raise.
+    """
+    env = SimVecEnv(worlds) if isinstance(worlds, Simulation) else worlds
+    simulation = simulation_behind(env)
+    whole_number("steps", steps, env.num_envs, MOST_STEPS)
+    count = steps // env.num_envs
+    actions = _Actions(env, act, count, noise, seed, deterministic)
+    rows = list(_rows(env, simulation, actions, count))
+    strips = [strip for world in range(env.num_envs) for strip in _strips(rows, world)]
+    return _log(simulation, strips)
+
+
+def simulation_behind(env: VecEnv) -> Simulation:
+    """The simulation that a VecEnv wraps; UserError if there is none."""
+    for layer in layers(env):
+        found = vars(layer).get("simulation")
+        if isinstance(found, Simulation):
+            return found
+    raise UserError(f"a log is recorded in an environment of make_vec_env, got {env}")
+
+
+def actuator_names(simulation: Simulation) -> tuple[str, ...]:
+    """The names of the actuators; an unnamed one is called after the joint that it drives."""
+    return tuple(element_rows(simulation.model, STRENGTH, ()))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One control step of n worlds: what was observed before and after it, and what was commanded.
+
+    Shapes: observations (n, k); command (n, nu); seconds, done, terminated (n,).
+    """
+
+    before: Array
+    command: Array
+    seconds: Array
+    after: Array
+    done: BoolArray
+    terminated: BoolArray
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """One episode of one world: m + 1 rows of times, commands and observations."""
+
+    times: Array
+    commands: Array
+    observations: Array
+    terminated: bool
+
+
+class _Actions:
+    """The actions of a policy, or given ones, with noise."""
+
+    def __init__(
+        self,
+        env: VecEnv,
+        act: Policy | ArrayLike,
+        count: int,
+        noise: float,
+        seed: int,
+        deterministic: bool,
+    ) -> None:
+        if not 0 <= noise < np.inf:
+            raise UserError(f"noise is {noise}; allowed: 0 or more halves of the range")
+        space = env.action_space
+        self._low, self._high = space.low, space.high  # type: ignore[attr-defined]
+        self._noise, self._rng = noise, np.random.default_rng(seed)
+        self._policy = act if hasattr(act, "predict") else None
+        self._deterministic = deterministic
+        shape = (env.num_envs, *self._low.shape)
+        self._given = np.zeros((0, *shape)) if self._policy else _given(act, count, shape)
+
+    def at(self, step: int, observation: Array) -> NDArray[np.float32]:
+        """The actions at a step, (n, nu)."""
+        if self._policy is None:
+            action = self._given[step]
+        else:
+            action, _ = self._policy.predict(observation, deterministic=self._deterministic)
+        if self._noise:
+            half = 0.5 * (self._high - self._low)
+            action = action + self._noise * half * self._rng.standard_normal(np.shape(action))
+        clipped: NDArray[np.float32] = np.clip(action, self._low, self._high).astype(np.float32)
+        return clipped
+
+
+def _given(actions: object, count: int, shape: tuple[int, ...]) -> Array:
+    """Given actions, (t, n, nu)."""
+    array = np.asarray(actions, dtype=np.float64)
+    each = array[:, None] if array.ndim == 2 else array
+    if each.ndim != 3 or len(each) < count or each.shape[1:] not in (shape, (1, *shape[1:])):
+        raise UserError(f"the actions are {array.shape}; allowed: {(count, *shape[1:])} or more")
+    return np.broadcast_to(each, (len(each), *shape))
+
+
+def _rows(env: VecEnv, simulation: Simulation, actions: _Actions, count: int) -> Iterator[_Row]:
+    before = np.array(env.reset())
+    for step in range(count):
+        observation, _, done, infos = env.step(actions.at(step, before))
+        following = np.array(observation)
+        after, terminated = following.copy(), done.copy()
+        for world in np.flatnonzero(done):
+            after[world] = infos[world]["terminal_observation"]
+            terminated[world] = not infos[world]["TimeLimit.truncated"]
+        command, seconds = simulation.commanded.copy(), simulation.step_s.copy()
+        yield _Row(before, command, seconds, after, done, terminated)
+        before = following
+
+
+def _strips(rows: Sequence[_Row], world: int) -> Iterator[_Strip]:
+    """The episodes of one world."""
+    ends = [index + 1 for index, row in enumerate(rows) if row.done[world]]
+    bounds = list(dict.fromkeys([0, *ends, len(rows)]))
+    for first, end in itertools.pairwise(bounds):
+        own, last = rows[first:end], rows[end - 1]
+        yield _Strip(
+            times=np.cumsum([0.0, *(row.seconds[world] for row in own)]),
+            commands=np.array([row.command[world] for row in (*own, last)]),
+            observations=np.array([*(row.before[world] for row in own), last.after[world]]),
+            terminated=bool(last.terminated[world]),
+        )
+
+
+def _log(simulation: Simulation, strips: Sequence[_Strip]) -> Log:
+    lengths = [len(strip.times) for strip in strips]
+    observed = np.concatenate([strip.observations for strip in strips])
+    return Log(
+        times=np.concatenate([strip.times for strip in strips]),
+        commands=np.concatenate([strip.commands for strip in strips]),
+        actuators=actuator_names(simulation),
+        observations=newest_terms(simulation, observed),
+        control_dt=simulation.dt,
+        starts=np.cumsum([0, *lengths[:-1]]),
+        terminated=np.array([strip.terminated for strip in strips]),
+        units={term.name: term.unit for term in simulation.policy_terms if term.unit},
+    )
+
+
+def newest_terms(simulation: Simulation, observations: Array) -> dict[str, Array]:
+    """Each term of `observations` (n, k) of a policy, without its history, by name."""
+    found: dict[str, Array] = {}
+    end = 0
+    for term in simulation.policy_terms:
+        end += term.size
+        newest = term.size // simulation.task.history.get(term.name, 1)
+        found[term.name] = observations[:, end - newest : end]
+    return found
