@@ -16,10 +16,9 @@ from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import Policy
 from sim2real.identification.log import Log
-from sim2real.runs.state import layers
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
-from sim2real.task import Array, BoolArray
+from sim2real.task import Array, BoolArray, ObservationTerm, Task
 
 
 def record(
@@ -32,36 +31,26 @@ def record(
 ) -> Log:
     """Let `act` command the `worlds` for `steps` control steps in all; return the log.
 
-    `worlds` are a Simulation or a VecEnv of `make_vec_env`, wrapped or not, which is reset first
-    and stays open; `steps` are rounded down to whole steps of all of them. `act` is a policy, or
-    the actions themselves: (t, nu) for all worlds alike, or (t, num_envs, nu).
+    `worlds` are a Simulation or a VecEnv of `make_vec_env` or of a target, wrapped or not, which is
+    reset first and stays open; `steps` are rounded down to whole steps of all of them. `act` is a
+    policy, or the actions themselves: (t, nu) for all worlds alike, or (t, num_envs, nu).
     `noise` is the standard deviation, in halves of the range of an action, of normal noise added to
     every action, drawn from `seed`; what leaves the range is clipped.
     The episodes of the first world come first; the last one of each world is cut where the steps
     end. Raises UserError for too few steps or actions, and what the worlds raise.
     """
     env = SimVecEnv(worlds) if isinstance(worlds, Simulation) else worlds
-    simulation = simulation_behind(env)
     whole_number("steps", steps, env.num_envs, MOST_STEPS)
     count = steps // env.num_envs
     actions = _Actions(env, act, count, noise, seed, deterministic)
-    rows = list(_rows(env, simulation, actions, count))
+    rows = list(_rows(env, actions, count))
     strips = [strip for world in range(env.num_envs) for strip in _strips(rows, world)]
-    return _log(simulation, strips)
+    return _log(env, strips)
 
 
-def simulation_behind(env: VecEnv) -> Simulation:
-    """The simulation that a VecEnv wraps; UserError if there is none."""
-    for layer in layers(env):
-        found = vars(layer).get("simulation")
-        if isinstance(found, Simulation):
-            return found
-    raise UserError(f"a log is recorded in an environment of make_vec_env, got {env}")
-
-
-def actuator_names(simulation: Simulation) -> tuple[str, ...]:
+def actuator_names(task: Task) -> tuple[str, ...]:
     """The names of the actuators; an unnamed one is called after the joint that it drives."""
-    return tuple(element_rows(simulation.model, STRENGTH, ()))
+    return tuple(element_rows(task.compile(), STRENGTH, ()))
 
 
 @dataclass(frozen=True)
@@ -133,7 +122,7 @@ def _given(actions: object, count: int, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(each, (len(each), *shape))
 
 
-def _rows(env: VecEnv, simulation: Simulation, actions: _Actions, count: int) -> Iterator[_Row]:
+def _rows(env: VecEnv, actions: _Actions, count: int) -> Iterator[_Row]:
     before = np.array(env.reset())
     for step in range(count):
         observation, _, done, infos = env.step(actions.at(step, before))
@@ -142,7 +131,7 @@ def _rows(env: VecEnv, simulation: Simulation, actions: _Actions, count: int) ->
         for world in np.flatnonzero(done):
             after[world] = infos[world]["terminal_observation"]
             terminated[world] = not infos[world]["TimeLimit.truncated"]
-        command, seconds = simulation.commanded.copy(), simulation.step_s.copy()
+        command, seconds = (np.array(env.get_attr(name)[0]) for name in ("commanded", "step_s"))
         yield _Row(before, command, seconds, after, done, terminated)
         before = following
 
@@ -161,27 +150,30 @@ def _strips(rows: Sequence[_Row], world: int) -> Iterator[_Strip]:
         )
 
 
-def _log(simulation: Simulation, strips: Sequence[_Strip]) -> Log:
+def _log(env: VecEnv, strips: Sequence[_Strip]) -> Log:
+    task, terms, dt = (env.get_attr(name)[0] for name in ("task", "policy_terms", "dt"))
     lengths = [len(strip.times) for strip in strips]
     observed = np.concatenate([strip.observations for strip in strips])
     return Log(
         times=np.concatenate([strip.times for strip in strips]),
         commands=np.concatenate([strip.commands for strip in strips]),
-        actuators=actuator_names(simulation),
-        observations=newest_terms(simulation, observed),
-        control_dt=simulation.dt,
+        actuators=actuator_names(task),
+        observations=newest_terms(task, terms, observed),
+        control_dt=dt,
         starts=np.cumsum([0, *lengths[:-1]]),
         terminated=np.array([strip.terminated for strip in strips]),
-        units={term.name: term.unit for term in simulation.policy_terms if term.unit},
+        units={term.name: term.unit for term in terms if term.unit},
     )
 
 
-def newest_terms(simulation: Simulation, observations: Array) -> dict[str, Array]:
-    """Each term of `observations` (n, k) of a policy, without its history, by name."""
+def newest_terms(
+    task: Task, terms: Sequence[ObservationTerm], observations: Array
+) -> dict[str, Array]:
+    """Each of the policy's `terms` in `observations` (n, k), without its history, by name."""
     found: dict[str, Array] = {}
     end = 0
-    for term in simulation.policy_terms:
+    for term in terms:
         end += term.size
-        newest = term.size // simulation.task.history.get(term.name, 1)
+        newest = term.size // task.history.get(term.name, 1)
         found[term.name] = observations[:, end - newest : end]
     return found

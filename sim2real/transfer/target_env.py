@@ -19,10 +19,10 @@ from sim2real.transfer.budget import MeteredVecEnv
 
 ATTRIBUTES = (
     *("observation_space", "action_space", "observation_terms", "policy_terms", "action_map"),
-    *("num_envs", "dt", "render_mode", "commanded", "step_s"),
+    *("num_envs", "dt", "render_mode", "task", "commanded", "step_s"),
 )
-"""What `get_attr` returns: the contract of a policy, and the commands and duration of the last
-control step: (n, nu) and (n,) in s, of all worlds."""
+"""What `get_attr` returns: the task, the contract of a policy, and the commands and duration of the
+last control step: (n, nu) and (n,) in s, of all worlds."""
 
 INFOS = (
     *("terminal_observation", "TimeLimit.truncated", "episode", "reward_terms"),

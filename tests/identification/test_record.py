@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim2real.domains import load_domain
 from sim2real.errors import UserError
 from sim2real.identification.record import record
+from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.target import Environments, open_target
 
 
 class Constant:
@@ -113,3 +117,14 @@ def test_bad_arguments() -> None:
         record(worlds, np.zeros((3, 3)), steps=1)
     with pytest.raises(UserError, match="noise is -1"):
         record(worlds, np.zeros((4, 3)), steps=8, noise=-1)
+
+
+def test_a_target_is_recorded_and_charged() -> None:
+    task, domain = load_task("hopper"), load_domain("hopper", "hard")
+    environments = Environments(seed=5)
+    target, meter = open_target(task, domain, Budget(50), environments, actions="normalized")
+    log = record(target.env(2), np.full((20, 3), 0.1), steps=40)
+    plain = Simulation("hopper", "hard", 2, seed=5, actions="normalized")
+    assert np.array_equal(log.commands, record(plain, np.full((20, 3), 0.1), steps=40).commands)
+    assert log.steps == meter.usage.steps == 40
+    environments.close()
