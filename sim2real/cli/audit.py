@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from sim2real.cli.command import Command, Pairs, accept_domains, named_task
 from sim2real.cli.output import Outcome, can_write, table
+from sim2real.errors import UserError
 from sim2real.files import unused
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ class Audit(Command):
             task: Any = named_task(self.task, self.task_options)
             accept_domains(task, [self.domain], self.trust_code)
             domain = self.domain or default_domain(task)
+        elif self.domain is None:
+            raise UserError(
+                f"{self.task} is a foreign environment, which has no domains of its own: name one, "
+                "such as --domain my_domains.yaml:windy"
+            )
         else:
-            task, domain = self.task, self.domain or "randomized"
+            task, domain = self.task, self.domain
         report = audit(task, domain, waive=self.waive)
         file, picture = None, None
         if self.out is not None and can_write(self.out):

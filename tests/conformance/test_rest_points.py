@@ -97,6 +97,18 @@ def test_a_lost_command_asks_for_nothing(kind: str) -> None:
     _check(task, {"dropped": 0.4}, commands, expected)
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"), [({"saturation": 0.25}, saturated), ({"dead_zone": 0.3}, dead)]
+)
+def test_a_target_beyond_the_range_rests_at_its_limit(
+    entry: Any, expected: Callable[[Array, float], list[float]]
+) -> None:
+    task = Driven("position")
+    task.home = HIGH + 1.0
+    commands = np.random.default_rng(0).uniform(LOW, HIGH, STEPS)
+    _check(task, entry, commands, expected(commands, HIGH))
+
+
 @pytest.mark.parametrize("kind", ["position", "slow position", "own servo"])
 def test_a_servo_that_hears_nothing_stands_where_it_stood(kind: str) -> None:
     """At 0 rad, where a lost command used to send it, it would be more than half a radian away."""

@@ -14,6 +14,7 @@ from sim2real import untrusted_model
 from sim2real.domains import Domain, load_domain, load_domains
 from sim2real.errors import UserError
 from sim2real.evaluation.provenance import content
+from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.task import Task
 
@@ -199,6 +200,21 @@ def test_legs_in_another_order_are_brought_into_ours(task: Biped, other_way_roun
         one, two = ours.advance(action), other.advance(action)
         np.testing.assert_allclose(two.observation, one.observation, atol=1e-9)
     assert abs(ours.joint("L_hip").qpos[0, 0] - ours.joint("R_hip").qpos[0, 0]) > 0.1
+
+
+def test_actuators_without_names_are_matched_by_their_joints(tmp_path: Path) -> None:
+    task = load_task("hopper")
+    lines = task.model_file.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if "<motor" in line and "joint=" in line)
+    lines[first : first + 3] = lines[first : first + 3][::-1]
+    (tmp_path / "other.xml").write_text("\n".join(lines))
+    with pytest.warns(UserWarning, match="stand in the order foot_joint, leg_joint, thigh_joint"):
+        other = Simulation(task, Domain(model=str(tmp_path / "other.xml")), threads=1)
+    ours = Simulation(task, threads=1)
+    for _ in range(10):
+        action = np.array([[0.8, -0.3, 0.1]])
+        one, two = ours.advance(action), other.advance(action)
+        np.testing.assert_array_equal(two.observation, one.observation)
 
 
 @pytest.mark.usefixtures("menagerie")

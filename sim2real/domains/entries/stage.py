@@ -155,17 +155,24 @@ class Load(Stage):
 
 
 class Resting(Stage):
-    """A stage that acts about the rest points: a number, or the target before the episode."""
+    """A stage that acts about the rest points: a number, or the target before the episode.
+
+    A target beyond the limits of the signal is the limit, as it is to the actuator.
+    """
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The rest points of each world."""
         self._holds = np.concatenate([one.rest.holds for one in effects])
         self._rest = self.memory["rest"] = np.zeros(self.shape)
         self._rest[:] = np.concatenate([one.rest.values for one in effects])
+        self._low, self._high = (
+            np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")
+        )
 
     def start(self, rows: Rows, values: Array) -> None:
         """What is a target rests where it was."""
-        self._rest[rows] = np.where(self._holds, values[:, self.columns], self._rest[rows])
+        held = np.clip(values[:, self.columns], self._low, self._high)
+        self._rest[rows] = np.where(self._holds, held, self._rest[rows])
 
 
 class Remembering(Stage):

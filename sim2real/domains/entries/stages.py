@@ -127,13 +127,6 @@ class Saturation(Resting):
     low, high = 0.0, 1.0
     identity: ClassVar[float | None] = 1.0
 
-    def prepare(self, effects: Sequence[Effect]) -> None:
-        """As of all that rests, and the limits of a saturation of 1."""
-        super().prepare(effects)
-        self._low, self._high = (
-            np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")
-        )
-
     def change(self, values: Array, moment: Moment) -> Array:
         """x, no lower than the low limit and no higher than the high one."""
         rest, share = self._rest[moment.rows], self.magnitude[moment.rows]

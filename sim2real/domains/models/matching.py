@@ -38,7 +38,7 @@ def actuator_names(model: mujoco.MjModel) -> list[str]:
 
 
 def _driven(model: mujoco.MjModel, actuator: int) -> str:
-    if model.actuator_trntype[actuator] in _JOINTS:
+    if mujoco.mjtTrn(int(model.actuator_trntype[actuator])) in _JOINTS:
         return model.joint(int(model.actuator_trnid[actuator, 0])).name or f"#{actuator}"
     return f"#{actuator}"
 

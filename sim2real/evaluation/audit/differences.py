@@ -197,7 +197,9 @@ def _change(field: str, before: NDArray[Any], after: NDArray[Any]) -> str:
     if before.ndim and not differs.all():
         before, after = (values.reshape(-1)[differs] for values in (before, after))
         label = f"{_columns(field, np.flatnonzero(differs).tolist())} "
-    return f"{label}{_number(field, before)} -> {_number(field, after)}"
+    pairs = ([_number(field, one, n) for one in (before, after)] for n in (4, 8, 17))
+    old, new = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{label}{old} -> {new}"
 
 
 def _columns(field: str, columns: Sequence[int]) -> str:
@@ -213,10 +215,10 @@ def _angle(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(2 * np.arccos(np.clip(abs(float(one @ other)), 0.0, 1.0)))
 
 
-def _number(field: str, value: NDArray[Any]) -> str:
+def _number(field: str, value: NDArray[Any], digits: int) -> str:
     if field in _ENUMS:
         return str(_ENUMS[field](int(value)).name.split("_", 1)[1].lower())
-    words = [f"{number:.4g}" for number in np.atleast_1d(value).reshape(-1).tolist()]
+    words = [f"{number:.{digits}g}" for number in np.atleast_1d(value).reshape(-1).tolist()]
     return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
 

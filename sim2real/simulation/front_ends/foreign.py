@@ -64,7 +64,11 @@ class ForeignEnv:
         if self.function is not None:
             return self.function()
         assert self.spec is not None
-        return gymnasium.make(self.spec)
+        try:
+            return gymnasium.make(self.spec)
+        except ImportError as error:  # an id that is only kept for its message
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.name} cannot be made: {reason}") from None
 
 
 def find_foreign(reference: Any) -> ForeignEnv | None:
@@ -105,8 +109,8 @@ def foreign_domain(domain: Domain | Mapping[str, Any] | str | None) -> Domain:
     file, found, name = domain.partition(".yaml:")
     if not found:
         raise UserError(
-            f"a foreign environment has no domains of its own: give a Domain, or "
-            f"'file.yaml:name' in place of {domain!r}"
+            f"a foreign environment has no domains of its own, such as {domain!r}; allowed: "
+            "'my_domains.yaml:windy', or a Domain in Python"
         )
     domains = load_domains(Path(f"{file}.yaml").expanduser())
     if name not in domains:

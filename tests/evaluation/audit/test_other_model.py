@@ -86,6 +86,7 @@ def found(report: AuditReport, parameter: str) -> Finding:
     ("before", "after", "field", "words"),
     [
         ('mass="1"', 'mass="1.5"', "body_mass", "box 1 -> 1.5"),
+        ('mass="1"', 'mass="1.00001"', "body_mass", "box 1 -> 1.00001"),
         ("0 0 -9.81", "0 0 -3.7", "opt.gravity", "z -9.81 -> -3.7"),
         ('timestep="0.005"', 'timestep="0.002"', "opt.timestep", "0.005 -> 0.002"),
         ('"Euler"', '"implicitfast"', "opt.integrator", "euler -> implicitfast"),
