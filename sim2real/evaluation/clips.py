@@ -1,4 +1,4 @@
-"""Moving pictures of a policy: what it does step by step, frames with captions, GIF and MP4."""
+"""Animations of a policy: its moments step by step, frames with captions, GIF and MP4."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from sim2real.simulation.rendering import Renderer
 FRAME_S = 0.05
 """Simulated seconds between two frames, about."""
 SHORT_S = 0.1
-"""The same for the small pictures of cards and the gallery."""
+"""The same for the small animations of cards and the gallery."""
 SHORT_SEED = 6
-"""Of their episodes: the quadruped is told to walk forwards in it."""
+"""Of their episodes: the quadruped is commanded to walk forwards in it."""
 COLORS = 64
 """Of a GIF's palette; more make it larger, not clearer."""
 MOST_LINES = 8
@@ -79,16 +79,16 @@ def moments(
 
 
 def frames_of(
-    told: Iterator[Moment],
+    shown: Iterator[Moment],
     simulation: Simulation,
     renderer: Renderer,
     every: int,
     title: str | None = None,
 ) -> Iterator[Frame]:
-    """A picture of every `every`-th moment with a title; without one, all of `words`, each end."""
-    for number, moment in enumerate(told):
+    """A frame of every `every`-th moment with a title; without one, the whole caption, each end."""
+    for number, moment in enumerate(shown):
         if number % every == 0 or (title is None and moment.end):
-            lines = words(simulation, moment) if title is None else [title]
+            lines = caption(simulation, moment) if title is None else [title]
             yield captioned(renderer.frame(0), lines)
 
 
@@ -98,9 +98,9 @@ def short_clip(
     """The first frames, SHORT_S apart, of the simulation's first episodes; (height, width, 3)."""
     renderer = Renderer(simulation, *size)
     try:
-        told = moments(policy, simulation)
+        moment = moments(policy, simulation)
         every = stride(simulation, SHORT_S)
-        shown = frames_of(told, simulation, renderer, every, title)
+        shown = frames_of(moment, simulation, renderer, every, title)
         return list(itertools.islice(shown, frames))
     finally:
         renderer.close()
@@ -116,8 +116,8 @@ def frame_seconds(simulation: Simulation, seconds: float = FRAME_S) -> float:
     return stride(simulation, seconds) * simulation.dt
 
 
-def words(simulation: Simulation, moment: Moment) -> list[str]:
-    """What a caption tells: where and when, what is commanded, what was drawn."""
+def caption(simulation: Simulation, moment: Moment) -> list[str]:
+    """The lines of a caption: where and when, what is commanded, what was drawn."""
     where = f"{simulation.task.name} in {simulation.domain.name}, episode {moment.episode}"
     when = f"{moment.seconds:.2f} s, return {moment.total:,.1f}"
     succeeded = simulation.task.succeeded(simulation)
@@ -133,14 +133,14 @@ def words(simulation: Simulation, moment: Moment) -> list[str]:
 
 def captioned(frame: Frame, lines: Sequence[str]) -> Frame:
     """The frame with lines of text in its upper left corner, wrapped to its width."""
-    picture = Image.fromarray(frame)
+    image = Image.fromarray(frame)
     size = max(10, frame.shape[0] // 30)
     font = ImageFont.load_default(size)
     room = int(frame.shape[1] / (0.5 * size))  # characters; an average one is half an em wide
     wrapped = [part for line in lines for part in textwrap.wrap(line, room)]
     if len(wrapped) > MOST_LINES:
         wrapped = [*wrapped[: MOST_LINES - 1], f"{wrapped[MOST_LINES - 1][: room - 4]} ..."]
-    ImageDraw.Draw(picture).multiline_text(
+    ImageDraw.Draw(image).multiline_text(
         (8, 6),
         "\n".join(wrapped),
         fill=(255, 255, 255),
@@ -148,7 +148,7 @@ def captioned(frame: Frame, lines: Sequence[str]) -> Frame:
         stroke_width=1,
         stroke_fill=(0, 0, 0),
     )
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def beside(clips: Sequence[Frames]) -> Frames:
@@ -179,16 +179,16 @@ def grid(clips: Sequence[Frames], columns: int) -> Frames:
 def encode_gif(frames: Frames, seconds: float, colors: int = COLORS) -> bytes:
     """An endless GIF of `frames` (height, width, 3), each shown for `seconds`."""
     palette = _palette(frames, colors)
-    pictures = [
+    images = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames
     ]
     data = io.BytesIO()
-    pictures[0].save(
+    images[0].save(
         data,
         "GIF",
         save_all=True,
-        append_images=pictures[1:],
+        append_images=images[1:],
         duration=round(seconds * 1000),
         loop=0,
     )
@@ -214,7 +214,7 @@ def encode_mp4(frames: Frames, seconds: float) -> bytes:
     descriptor, name = tempfile.mkstemp(suffix=".mp4")
     os.close(descriptor)
     try:
-        # sides in multiples of 16 pixels, or imageio scales the pictures
+        # sides in multiples of 16 pixels, or imageio scales the frames
         imageio.mimwrite(name, [*frames], fps=1 / seconds, macro_block_size=16)
         return Path(name).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a transfer is judged by: pure functions of returns, scores and learning curves.
+"""Measures of a transfer: pure functions of returns, scores and learning curves.
 
 A *score* is a return normalized in one domain, 0 for uniformly random actions and 1 for the oracle
 of that domain. A *curve* is the score against the target steps used. The measures of a curve are
@@ -43,8 +43,8 @@ def zero_shot_gap(source_score: Estimate, target_score: Estimate) -> Estimate:
 def gap_closed(source_score: Estimate, before: Estimate, after: Estimate) -> Interval:
     """The share of the zero-shot gap that adaptation closed: (after - before) / (source - before).
 
-    `before` and `after` are scores in the target. 1 says that the policy is as good in the target
-    as it was in the source, below 0 that adaptation made it worse. NaN where there was no gap, or
+    `before` and `after` are scores in the target. 1: the policy is as good in the target as
+    it was in the source; below 0: adaptation made it worse. NaN where there was no gap, or
     where the interval of the gap includes 0; `why` gives the reason.
     """
     return share(after - before, zero_shot_gap(source_score, before))

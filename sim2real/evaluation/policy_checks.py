@@ -47,15 +47,15 @@ def check_columns(terms: Sequence[ObservationTerm], simulation: Simulation) -> N
 
 
 def check_spaces(policy: Any, worlds: Any, name: str) -> None:
-    """UserError if the policy tells its spaces, as SB3's do, and they are not the task's.
+    """UserError if the policy has spaces, as SB3's have, and they are not the task's.
 
-    A policy that tells which terms it acts on may have been trained with more.
+    A policy with `acting_terms` acts on these alone; it may have been trained with more.
     """
-    acting: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
+    terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     for kind in ("observation_space", "action_space"):
         given = _shape(getattr(policy, kind, None))
-        if acting and kind == "observation_space":
-            given = (sum(term.size for term in acting),)
+        if terms and kind == "observation_space":
+            given = (sum(term.size for term in terms),)
         expected = _shape(getattr(worlds, kind))
         if given is not None and given != expected:
             raise UserError(

@@ -1,6 +1,6 @@
-"""What a result was made of: task, model, domain, code, versions. Its digest names the result.
+"""What a result depends on: task, model, domain, code, versions. Its digest names the result.
 
-A result is used again only where all of this is the same; where it is not, `differences` tells
+A result is used again only where all of this is the same; where it is not, `differences` lists
 what has changed.
 """
 

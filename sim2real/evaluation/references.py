@@ -1,7 +1,7 @@
-"""The references that normalize returns, and the cache that keeps what they cost.
+"""The references that normalize returns, and the cache of what is costly to compute.
 
-`random` takes uniform actions. `oracle` is trained in the domain itself, without a budget; how it
-is trained is the caller's (evaluation knows nothing of training), here it is only kept. Entries
+`random` takes uniform actions. `oracle` is trained in the domain itself, without a budget; the
+caller trains it (evaluation imports no training), the cache stores it. Entries
 of the cache are named by everything that their content depends on, and are whole or absent.
 """
 
@@ -30,7 +30,7 @@ from sim2real.task import Task
 
 
 class UniformPolicy:
-    """Actions drawn uniformly from the action space; what is observed plays no part."""
+    """Actions drawn uniformly from the action space, whatever the observation."""
 
     def __init__(self, action_space: gymnasium.spaces.Box, rng: np.random.Generator) -> None:
         self.action_space = action_space
@@ -81,9 +81,9 @@ class References:
 
 
 def keep_references(task: Task, domain: Domain, found: References) -> None:
-    """Keep the references of a domain in the cache for whoever asks; those of a better oracle stay.
+    """Write the references of a domain into the cache, unless those of a better oracle are there.
 
-    The oracle is the best that training reaches, so a weaker one that comes later is none.
+    The oracle is the best that training reaches, so a weaker one does not replace it.
     """
     before = known_references(task, domain)
     if before is None or found.oracle > before.oracle:
@@ -91,7 +91,7 @@ def keep_references(task: Task, domain: Domain, found: References) -> None:
 
 
 def known_references(task: Task, domain: Domain) -> References | None:
-    """The references of a domain that a study has kept; None if there are none, or the task, the
+    """The references of a domain that a study has written; None if there are none, or the task, the
     domain or a version has changed since."""
     file = _references_file(task, domain)
     return References(**read_json(file)) if file.is_file() else None

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sim2real.simulation.front_ends.workers import WorkerVecEnv
 
 USUAL_WORLDS = 128
-"""Worlds of an evaluation, unless told otherwise; fewer if there are fewer episodes."""
+"""The default number of worlds of an evaluation; fewer if there are fewer episodes."""
 
 MOST_FOREIGN = 16
 """The same for a foreign environment, each of which is stepped by itself."""
@@ -68,12 +68,12 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One episode: where it ran, and what came of it.
+    """One episode: where it ran, and its result.
 
     `total` is the return (in means an unstable episode counts for less, see `returns`), `terms` the
     reward terms summed over the episode, `context` what the domain drew. `length` is in control
     steps. Several of `failed`, `unstable` (both end an episode) and `truncated` (out of time) may
-    hold at once, but not the first two. `success` is None where the task does not tell it.
+    hold at once, but not the first two. `success` is None where the task does not define it.
     """
 
     domain: str
@@ -90,8 +90,8 @@ class Row:
 
     def __repr__(self) -> str:
         end = "failed" if self.failed else "unstable" if self.unstable else "truncated"
-        told = f"total={self.total:.6g}, length={self.length}, {end}"
-        return f"Row({self.domain!r}, seed={self.seed}, episode={self.episode}, {told})"
+        result = f"total={self.total:.6g}, length={self.length}, {end}"
+        return f"Row({self.domain!r}, seed={self.seed}, episode={self.episode}, {result})"
 
 
 def evaluate(
@@ -108,8 +108,8 @@ def evaluate(
 ) -> tuple[Row, ...]:
     """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
 
-    A domain that is given twice runs once; different domains of one name are told apart by their
-    files in `Row.domain` (see `load_each`).
+    A domain that is given twice runs once; different domains of one name are distinguished by
+    their files in `Row.domain` (see `load_each`).
 
     `task` may be a foreign environment, as for `make_vec_env`; its rows have no reward terms. With
     a deterministic policy the rows are the same for any `num_envs` and `threads` (0: all
@@ -143,25 +143,25 @@ def evaluate(
 
 
 def returns(rows: Iterable[Row]) -> Array:
-    """What the episodes of one domain count for, in their order, (episodes,).
+    """The values with which the episodes of one domain count, in their order, (episodes,).
 
-    Their returns; an unstable one counts as `evaluation.unstable` says. Raises UserError where all
-    episodes became unstable.
+    Their returns; for an unstable one the value that `evaluation.unstable` defines. Raises
+    UserError where all episodes became unstable.
     """
     ordered = sorted(rows, key=lambda row: row.episode)
     counted = counted_returns([row.total for row in ordered], [row.unstable for row in ordered])
     if np.isnan(counted).any():
         raise UserError(
             f"all {len(ordered)} episodes in domain {ordered[0].domain!r} became unstable: there "
-            "is no return to be measured; `sim2real audit` tells what breaks the physics"
+            "is no return to be measured; `sim2real audit` shows what breaks the physics"
         )
     return counted
 
 
 def success_rate(rows: Iterable[Row]) -> float | None:
-    """The part of the episodes that were a success; None where the task does not tell it."""
-    told = [row.success for row in rows if row.success is not None]
-    return float(np.mean(told)) if told else None
+    """The part of the episodes that were a success; None where the task does not define it."""
+    known = [row.success for row in rows if row.success is not None]
+    return float(np.mean(known)) if known else None
 
 
 def by_domain(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:

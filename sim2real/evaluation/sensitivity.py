@@ -14,7 +14,7 @@ from sim2real.evaluation.rollout import Row, by_domain
 from sim2real.task import Array
 
 FEWEST = 12
-"""Episodes below which nothing is told."""
+"""Fewest episodes for which sensitivities are computed."""
 PER_BIN = 12
 MOST_BINS = 8
 

@@ -1,4 +1,4 @@
-"""The return against each entry of the context, as a picture: one small panel an entry."""
+"""A figure of the return against each entry of the context, one panel an entry."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def sensitivity_png(found: Mapping[str, Sequence[Sensitivity]]) -> bytes:
 def _block(part: SubFigure, title: str, panels: Sequence[Sensitivity], columns: int) -> None:
     rows = -(-len(panels) // columns)
     axes = part.subplots(rows, columns, sharey=True, squeeze=False)
-    told = f"{title}: {len(panels[0].values)} episodes; blue: rank correlation beyond chance"
-    part.suptitle(told, fontsize=10, x=0.01, ha="left")
+    heading = f"{title}: {len(panels[0].values)} episodes; blue: rank correlation beyond chance"
+    part.suptitle(heading, fontsize=10, x=0.01, ha="left")
     for one, place in zip(panels, axes.flat, strict=False):
         _draw(place, one)
     for place in list(axes.flat)[len(panels) :]:

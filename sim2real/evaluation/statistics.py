@@ -22,8 +22,8 @@ Of 40,000 synthetic studies with 3 / 5 / 10 seeds the 95 % interval holds the tr
 
 and calls a method different from itself in 2 to 4 %. The last line is what no interval can mend: 3
 seeds show none of those failures in a third of all studies. The interquartile mean is not used:
-over seeds, its t interval held 81 to 94 % at 5 seeds; over the episodes of a seed, 68 to 89 %
-where episodes fall.
+over seeds, its t interval contained the truth in 81 to 94 % at 5 seeds; over the episodes of a
+seed, in 68 to 89 % where episodes fall.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ LARGEST = 1e100
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval; `low` and `high` are NaN where there is none, and `why` says why.
+    """A value with its interval; `low` and `high` are NaN where there is none; `why` is the reason.
 
     `values` are the values of the seeds, which a figure shows as dots. `about` is "this policy"
-    where one policy was measured: then the interval is that of its episodes, it says nothing of
+    where one policy was measured: then the interval is that of its episodes, not of
     another training, and `values` is the value alone.
     """
 

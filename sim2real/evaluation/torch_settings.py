@@ -24,7 +24,7 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reproducible(deterministic: bool, seed: int) -> Iterator[None]:
-    """Give a policy that samples torch random numbers of its own, and put back what was there."""
+    """Seed torch's generator for a policy that samples; restore its state afterwards."""
     if deterministic:
         yield
         return

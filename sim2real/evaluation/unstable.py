@@ -1,9 +1,9 @@
-"""What an episode counts for in which the physics became unstable.
+"""The value with which an episode counts in which the physics became unstable.
 
-Its own return says nothing of the policy: the episode was cut short, which flatters a policy whose
-rewards are negative, and the steps before the end may have paid anything. So it counts with the
-lowest return of the episodes beside it that stayed stable, or with its own if that is lower. Where
-none stayed stable there is no return.
+Its own return does not measure the policy: the episode was cut short, which flatters a policy whose
+rewards are negative, and the rewards of the steps before the end may be arbitrary. So it counts
+with the lowest return of the stable episodes beside it, or with its own if that is lower. Where
+none is stable there is no return.
 """
 
 from __future__ import annotations

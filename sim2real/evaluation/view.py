@@ -15,11 +15,11 @@ from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.clips import (
     Frames,
     beside,
+    caption,
     frame_seconds,
     frames_of,
     moments,
     stride,
-    words,
     write_clip,
 )
 from sim2real.evaluation.policy_checks import require_contract
@@ -86,12 +86,12 @@ def _film(
         renderer = Renderer(simulation, *size)
     except RenderingUnavailable as error:
         raise UserError(
-            f"{error}; pictures need OpenGL: MUJOCO_GL=egl, and on Debian libegl1 and libgl1"
+            f"{error}; images need OpenGL: MUJOCO_GL=egl, and on Debian libegl1 and libgl1"
         ) from None
     try:
-        told = moments(policy, simulation, episodes, seconds)
+        shown = moments(policy, simulation, episodes, seconds)
         every = stride(simulation, FRAME_S)
-        return list(frames_of(told, simulation, renderer, every))
+        return list(frames_of(shown, simulation, renderer, every))
     finally:
         renderer.close()
 
@@ -115,7 +115,7 @@ def _show(policy: Policy, simulation: Simulation, episodes: int, seconds: float)
                 lit_model(simulation, 0, model)
                 simulation.world_data(0, data)
                 mujoco.mj_forward(model, data)
-            window.set_texts((None, None, "\n".join(words(simulation, moment)), ""))
+            window.set_texts((None, None, "\n".join(caption(simulation, moment)), ""))
             window.sync()
             due += simulation.dt
             time.sleep(max(0.0, due - time.perf_counter()))

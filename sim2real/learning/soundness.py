@@ -48,7 +48,7 @@ class Soundness(BaseCallback):
             raise UserError(
                 f"{broken} of the last {count} episodes became unstable at step "
                 f"{self.num_timesteps:,}; allowed: a share of {self._most:g} (max_unstable); "
-                "`sim2real audit` tells what breaks the physics"
+                "`sim2real audit` shows what breaks the physics"
             )
         return True
 

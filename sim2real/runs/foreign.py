@@ -44,7 +44,7 @@ MARKS = {
 }
 """A tensor by which the weights of each algorithm are known."""
 USUAL_ACTIVATION = {"ppo": "tanh", "sac": "relu", "td3": "relu"}
-"""What stable-baselines3 uses unless told otherwise."""
+"""The defaults of stable-baselines3."""
 CRITICS = 2
 
 Weights = Mapping[str, Tensor]

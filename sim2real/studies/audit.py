@@ -13,7 +13,7 @@ from sim2real.task import Task
 
 
 class AuditFailed(UserError):
-    """Domains of a study in which something is wrong; `reports` says what."""
+    """Some domains of a study have errors; `reports` has their audits."""
 
     def __init__(self, message: str, reports: Sequence[AuditReport]) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class AuditFailed(UserError):
 
 
 def audit_domains(config: Table, task: Task, domains: Sequence[Domain]) -> None:
-    """Audit `domains` unless the study says `audit: false`; write audit.json into its folder.
+    """Audit `domains` unless the study has `audit: false`; write audit.json into its folder.
 
     Raises AuditFailed for errors that the study does not waive by the parameter's name.
     """

@@ -86,7 +86,7 @@ class Cells:
 class TablePlan:
     """What the plans of all studies have: a task, the domains it looks at, and cells by name.
 
-    Domains of one name from different files are told apart (see `load_each`); the source may be
+    Domains of one name from different files are distinguished (see `load_each`); the source may be
     among the targets, as a control. Raises UserError for an unknown name and for a domain that
     does not fit.
     """

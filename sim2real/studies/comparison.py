@@ -87,10 +87,10 @@ class ComparisonPlan(TablePlan):
 
 @dataclass(frozen=True)
 class Reached:
-    """What the policies of one way did in one domain, a row or a number a seed.
+    """Results of the policies of one way in one domain, a row or a number a seed.
 
     `returns` is (seeds, episodes); the counts are of episodes. `succeeded` is None where the task
-    does not tell success.
+    does not define success.
     """
 
     returns: NDArray[np.float64]
@@ -117,7 +117,7 @@ def summarize_comparison(found: Mapping[str, Mapping[str, Reached]]) -> dict[str
 
     Each way has its return and its difference from the first way, paired by seed; the verdicts are
     corrected for all comparisons of the report. Then the rates of episodes that failed and that
-    succeeded, where the task tells it, and the number of unstable ones.
+    succeeded, where the task defines it, and the number of unstable ones.
     """
     differences = _differences(found)
     return {

@@ -241,7 +241,7 @@ def labelled(entries: Sequence[Any], kind: str) -> dict[str, Any]:
 
 
 def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | ComparisonConfig:
-    """The study in a YAML file; UserError tells every problem with its key and the nearest match.
+    """The study in a YAML file; UserError lists every problem with its key and the nearest match.
 
     Its name is by default the file's. Code that it or its domains name is imported later, as
     named by the user; it must be code that the user made or accepted before, or accepts here by

@@ -1,8 +1,8 @@
-"""Cells on local worker processes: one thread each, no orphans, failures told in full.
+"""Cells on local worker processes: one thread each, no orphans, failures reported in full.
 
-A worker is a fresh interpreter in a session of its own, so that Ctrl-C reaches the main process
-alone, which then asks each worker once to save and stop. A worker whose main process is gone,
-however it went, ends itself (see `worker`).
+A worker is a fresh interpreter in its own session, so that Ctrl-C reaches the main process
+alone, which then asks each worker once to save and stop. A worker whose main process has ended
+or was killed ends itself (see `worker`).
 """
 
 from __future__ import annotations

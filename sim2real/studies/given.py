@@ -58,9 +58,9 @@ def given_runs(config: StudyConfig) -> tuple[Given, ...]:
 
 
 def digest_of(run: Run) -> str:
-    """A digest of what a run's policy is: its tensors, what it sees and does, its recipe."""
-    told = {"task": run.task_info, "recipe": run.config.recipe}
-    described = json.dumps(told, sort_keys=True).encode()
+    """A digest of a run's policy: its tensors, its observations and actions, its recipe."""
+    content = {"task": run.task_info, "recipe": run.config.recipe}
+    described = json.dumps(content, sort_keys=True).encode()
     tensors = {name: tensor.contiguous() for name, tensor in run.checkpoint.policy.items()}
     digest = hashlib.sha256(described)
     digest.update(safetensors.torch.save(tensors))

@@ -1,8 +1,8 @@
-"""What is done: one JSON file for each finished cell, named by everything it depends on.
+"""The finished cells of a study: one JSON file each, named by everything the result depends on.
 
-A file is written whole when its cell is finished, so a study that was stopped, by whatever, goes on
+A file is written whole when its cell is finished, so a study that was stopped or killed continues
 where it was. A cell whose task, domain, method, code or versions have changed has another name, so
-that it is made again; what it was made of before says why (`Ledger.stale`).
+it is made again; `Ledger.stale` compares it with the earlier one and lists what changed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Which oracle normalizes a domain, whether it had converged, and when it is no reference.
+"""The oracle that normalizes a domain: how it is chosen, whether it converged, when it is unsound.
 
 An oracle is trained in the domain itself without a budget, in several ways and with several seeds.
-The way is chosen by the returns of the last policies on episodes of their own; what it reaches is
-measured on others, and over all its seeds, so that neither a lucky episode nor a lucky seed
-flatters it.
+The way is chosen by the returns of the last policies on a first set of episodes. Its return is
+measured on a second set and over all its seeds, so that it is not biased by the choice.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ FLAT = 0.05
 BEYOND = 0.05
 """Score above 1 from which the zero-shot policy counts as better than the oracle."""
 FAR = 0.25
-"""How far outside [0, 1] a score says that the references are not to be trusted."""
+"""Distance of a score from [0, 1] beyond which the references are unsound."""
 
 
 _SHAPES = {
     "rising": "was still rising at its end: a longer training reaches more, scores are too high",
     "falling": "was falling at its end: its training was not stable",
-    "unknown": "has too few points to tell whether it had converged",
+    "unknown": "has too few points to show whether it had converged",
 }
 
 
@@ -165,7 +164,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Scale:
-    """The references of a domain, with the uncertainty of their own."""
+    """The references of a domain, with their uncertainty."""
 
     random: Estimate
     oracle: Estimate

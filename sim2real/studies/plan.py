@@ -4,12 +4,12 @@ pretrain/seed-0                       one policy a seed, in the source; or given
 evaluate/hard/seed-0                  that policy as it is, in the source and in each target
 oracle/source/hard/seed-0             the references of a domain, trained in it without a budget:
 oracle/scratch/hard/seed-0            from the source's policy, and from scratch,
-evaluate/hard/oracle-source/seed-0    and what they reach there, on episodes of their own
+evaluate/hard/oracle-source/seed-0    and what they reach there, on other episodes
 evaluate/hard/random                  what uniform actions reach in a domain
 transfer/fine_tune/hard/seed-0        a method within the budget, with its learning curve,
 evaluate/randomized/fine_tune-hard/seed-0    and what is left of it in the source
 
-References and zero-shot come first, so that an unsound reference is told before methods run.
+References and zero-shot come first, so that an unsound reference is reported before methods run.
 """
 
 from __future__ import annotations

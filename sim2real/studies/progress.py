@@ -16,7 +16,7 @@ PLAIN_SECONDS = 15.0
 
 
 class Board:
-    """Tells how many cells are done, which are running, and about how long the rest takes."""
+    """Shows how many cells are done, which are running, and about how long the rest takes."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Board:
         self._left = sum(cell.steps for cell in cells) - sum(cell.steps for cell in done)
         self._steps, self._seconds = 0.0, 0.0  # of the cells finished here
         self._since: dict[str, float] = {}
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._bar: Progress | None = None
         if self.console.is_terminal:
             self._bar = _bar(self.console)
@@ -40,9 +40,9 @@ class Board:
             self._bar.start()
 
     def line(self, text: str) -> None:
-        """Tell one line now."""
+        """Print one line now."""
         self.console.print(f"{self.name}: {text}", soft_wrap=True, highlight=False, markup=False)
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
 
     def tick(self, running: Sequence[Cell]) -> None:
         """Show what is running."""
@@ -52,11 +52,11 @@ class Board:
         if self._bar is not None:
             task = self._bar.task_ids[0]
             self._bar.update(task, completed=self.count, running=names, left=left)
-        elif now - self._told >= PLAIN_SECONDS:
+        elif now - self._printed >= PLAIN_SECONDS:
             self.line(f"{self.count} of {self.total} done, {left} left; running {names}")
 
     def ended(self, outcome: Outcome) -> None:
-        """Count a cell that has ended, and say so."""
+        """Count a cell that has ended, and print its result."""
         done = outcome.status == "done"
         if done:
             self.count += 1

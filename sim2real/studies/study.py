@@ -40,7 +40,7 @@ AnyPlan = Plan | ComparisonPlan
 
 
 class CellsFailed(RuntimeError):
-    """Cells that failed, each with its id and traceback; what is done is kept."""
+    """Cells that failed, each with its id and traceback; finished cells stay."""
 
 
 def study(
@@ -101,7 +101,7 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
         board.line(f"{len(done)} of {len(cells)} were done before")
     judge = Judge(plan, ledger) if isinstance(plan, Plan) else None
     for line in [*stale_results(ledger, left), *(judge.lines() if judge and left else [])]:
-        _tell(line, board)
+        _print_line(line, board)
     outcomes = run_cells(
         left,
         "sim2real.studies.work:run_cell",
@@ -121,7 +121,7 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
                 if board is not None:
                     board.ended(outcome)
                 for line in judge.lines() if judge else []:
-                    _tell(line, board)
+                    _print_line(line, board)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{plan.config.name}: saved; started again, it goes on") from None
     finally:
@@ -131,7 +131,7 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
 
 
 class Judge:
-    """Says what is wrong with the references of a domain as soon as they are all measured."""
+    """Reports problems of a domain's references as soon as all are measured."""
 
     def __init__(self, plan: Plan, ledger: Ledger) -> None:
         self._plan, self._ledger = plan, ledger
@@ -146,8 +146,8 @@ class Judge:
             return []
         del self._waiting[domain.name]
         found = place(self._plan, self._ledger, domain)
-        kept = [f"{domain.name}: {hint}" for hint in found.hints()]
-        return kept + [
+        hints = [f"{domain.name}: {hint}" for hint in found.hints()]
+        return hints + [
             f"{domain.name} is left out of scores and of the overall: {problem}"
             for problem in found.problems()
         ]
@@ -172,8 +172,8 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _tell(line: str, board: Board | None) -> None:
-    """Tell a line on standard error, whether progress is shown or not."""
+def _print_line(line: str, board: Board | None) -> None:
+    """Print a line on standard error, whether progress is shown or not."""
     if board is not None:
         board.line(line)
     else:
@@ -189,7 +189,7 @@ def _raise(problems: Sequence[Outcome]) -> None:
 
 
 def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
-    """All that the report tells: what was asked, and the numbers."""
+    """All that the report shows: the settings and the numbers."""
     if isinstance(plan, ComparisonPlan):
         return _describe(plan) | _compare(plan, ledger)
     config, measured = plan.config, results(plan, ledger)
@@ -209,12 +209,12 @@ def _keep_references(plan: Plan, measured: Results) -> None:
     """Leave sound references in the user's cache, where a transfer finds them."""
     places = {plan.source.name: measured.source}
     places |= {name: target.place for name, target in measured.targets.items()}
-    told = f"study {plan.config.name}, {plan.config.oracle.steps:,} steps"
+    origin = f"study {plan.config.name}, {plan.config.oracle.steps:,} steps"
     for domain in plan.domains:
         place = places[domain.name]
         if not place.problems():
             random, oracle = place.scale.random.value, place.scale.oracle.value
-            keep_references(plan.task, domain, References(random, oracle, told))
+            keep_references(plan.task, domain, References(random, oracle, origin))
 
 
 def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
 
 
 def _describe(plan: AnyPlan) -> dict[str, Any]:
-    """What the report tells beside the numbers."""
+    """The settings that the report shows."""
     config = plan.config
     made: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

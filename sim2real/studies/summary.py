@@ -1,13 +1,13 @@
 """From the results of a study's cells to the numbers of its report; pure functions.
 
 Returns become scores with the references of their own domain, source and targets alike: `random`
-is 0 and the oracle is 1. The chance in the references is part of every score's interval. What
+is 0 and the oracle is 1. The uncertainty of the references is part of every score's interval. What
 comes from the same seed is paired: the pretrained policy in the source and the targets, and all
 methods. Differences between methods are of returns, so they need no references; the verdicts of
 one table are corrected for their number (Holm).
 
 A target whose references are unsound (see `oracle.Place.problems`) has no scores in the report and
-no part in what is said over all targets.
+does not count in the results over all targets.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Plain = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measured:
-    """A method in a target: the curve of every seed, what was used, what is left at home.
+    """A method in a target: a curve a seed, what was used, the return in the source afterwards.
 
     `returns` is (seeds, points, episodes), `steps` (points,): target steps at each evaluation;
     `home` (seeds, episodes) are the returns of the last policy in the source.

@@ -79,17 +79,17 @@ def _asked_curve(work: Mapping[str, Any]) -> dict[str, Any]:
 
 def _oracle(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
     """As `_pretrain`, but trained once only."""
-    return _kept(work, task, domain, _pretrain)
+    return _trained_once(work, task, domain, _pretrain)
 
 
 def _continue(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
     """As `_transfer`, but trained once only."""
-    result = _kept(work, task, domain, _transfer)
+    result = _trained_once(work, task, domain, _transfer)
     return {"run": result["run"], "steps": result["steps"][-1], "curve": _curve(Path(work["run"]))}
 
 
-def _kept(work: Mapping[str, Any], task: Task, domain: Domain, train: Training) -> Result:
-    """The result of `train`, of whose run a copy is kept in the user's cache."""
+def _trained_once(work: Mapping[str, Any], task: Task, domain: Domain, train: Training) -> Result:
+    """The result of `train`, whose run is copied into the user's cache, or from there."""
     folder = Path(work["run"])
     entry = cache_folder() / "oracle" / work["key"]
     if entry.is_dir() and not folder.is_dir():

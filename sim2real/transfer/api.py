@@ -307,7 +307,7 @@ class _Session:
 
         @functools.cache
         def in_source() -> float:
-            """The mean return of the source's policy at home, to which the target's is compared."""
+            """The mean return of the source's policy in the source, compared with the target's."""
             return float(measure(source.policy, self.task, source.domain, **how)["mean"])
 
         asked = (source.config.task, source.config.task_options)

@@ -19,7 +19,7 @@ from sim2real import cli
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation import view as views
-from sim2real.evaluation.clips import beside, captioned, moments, words, write_clip
+from sim2real.evaluation.clips import beside, caption, captioned, moments, write_clip
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.view import view
 from sim2real.learning.pretrain import pretrain
@@ -64,7 +64,7 @@ def test_the_caption_tells_domain_command_and_context(monkeypatch: pytest.Monkey
     *_, last = moments(Swing(), simulation, 1, seconds=0.04)
     simulation.memory = {"command": np.array([[0.5, -0.25]])}
     monkeypatch.setattr(simulation.task, "succeeded", lambda world: np.array([True]))
-    lines = words(simulation, last)
+    lines = caption(simulation, last)
     assert lines[0] == "cartpole in heavy, episode 0"
     assert lines[1].startswith("0.04 s, return ")
     assert lines[1].endswith(", success")
@@ -131,7 +131,7 @@ def test_without_opengl_or_screen_it_says_so_in_one_line(
         raise RenderingUnavailable("no pictures: there is no OpenGL")
 
     monkeypatch.setattr(views, "Renderer", unavailable)
-    with pytest.raises(UserError, match="no OpenGL; pictures need OpenGL: MUJOCO_GL=egl"):
+    with pytest.raises(UserError, match="no OpenGL; images need OpenGL: MUJOCO_GL=egl"):
         view(Swing(), "cartpole", out=tmp_path / "film.gif")
     monkeypatch.setattr(views, "has_screen", lambda: False)
     with pytest.raises(UserError, match="there is no screen here"):

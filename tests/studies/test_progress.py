@@ -33,7 +33,7 @@ def test_plain_lines_tell_how_much_is_left() -> None:
 
 def test_a_long_cell_is_heard_of() -> None:
     shown, text = board()
-    shown._told -= 60
+    shown._printed -= 60
     shown.tick(CELLS[1:2])
     assert text.getvalue() == "demo: 1 of 4 done, ? left; running b\n"
 

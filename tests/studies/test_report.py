@@ -95,7 +95,7 @@ def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_
 def test_sentences_tell_a_gap_and_verdicts(report: dict[str, Any]) -> None:
     before, fine_tune, plain = headlines(report)["hard"]
     assert before.startswith("In hard the policy from randomized reaches a return of 19.9 before")
-    assert "its score falls from 1.00 at home to 0.10, a gap of 0.90" in before
+    assert "its score falls from 1.00 in the source to 0.10, a gap of 0.90" in before
     assert fine_tune.endswith(
         "fine-tune reaches 120: better than the untouched policy, plain fine-tuning and learning "
         "from scratch."
@@ -106,7 +106,7 @@ def test_sentences_tell_a_gap_and_verdicts(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("zero_shot", "oracle", "words"),
     [
-        (198.0, 200.0, "do not tell the gap"),
+        (198.0, 200.0, "The gap may be 0"),
         (240.0, 200.0, "it has no score there: the oracle, 200, does not beat the untouched"),
     ],
 )
@@ -213,7 +213,7 @@ def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_p
 
 def test_the_number_of_comparisons_is_told(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
-    # fine-tuning against three and plain fine-tuning against two; two at home
+    # fine-tuning against three and plain fine-tuning against two; two in the source
     for file, count in (("index.html", 2 * 2), ("report.md", 2)):
         told = (tmp_path / file).read_text()
         assert told.count("corrected for the 5 comparisons of this table (Holm)") == 2, file

@@ -1,4 +1,4 @@
-"""The audit: does every parameter of a domain do what it says, and is every world sound?"""
+"""The audit: does every parameter of a domain have an effect, and is every world sound?"""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Auditor:
         yield Finding("control_period", words, errors=errors)
 
     def _other_model(self, domain: Domain) -> Iterator[Finding]:
-        """What differs where the domain has a model of its own, and if it is one known already."""
+        """What differs in a domain's other model, and whether another domain is the same world."""
         if domain.model is None or not isinstance(self.task, Task):
             return
         other = OtherModel.of(self.task, self._nominal(domain))
@@ -139,7 +139,7 @@ class Auditor:
             return
         for name, known in self._others.items():
             if name != domain.name and known.same_as(other.model):
-                error = f"is the same world as {name!r}, as far as any probe tells"
+                error = f"is the same world as {name!r}, no probe differs"
                 yield Finding("model", f"the model {domain.model}", errors=(error,))
                 return
         self._others[domain.name] = other
@@ -147,9 +147,9 @@ class Auditor:
     def _examine(self, reference: Reference, part: Part, shaken: frozenset[int]) -> Finding:
         """One parameter; `shaken` are the geoms whose friction the domain changes."""
         probed, errors = self._probe_ends(reference, part, part.alone)
-        if not probed and part.in_company(1, None, absent=True) != bare(part.domain):
-            reference = make_reference(self.task, part.in_company(1, None, absent=True))
-            probed, errors = self._probe_ends(reference, part, partial(part.in_company, 1))
+        if not probed and part.with_others(1, None, absent=True) != bare(part.domain):
+            reference = make_reference(self.task, part.with_others(1, None, absent=True))
+            probed, errors = self._probe_ends(reference, part, partial(part.with_others, 1))
         steps = self._steps_to_act(reference, part, probed)
         ends = [_end(one, reference.effects(one.probed, steps)) for one in probed]
         warnings: list[str] = []
@@ -208,7 +208,7 @@ class Auditor:
             if max(max(end.changes.values()) for end in ends) < FAINT:
                 warnings.append("changes nothing by more than a millionth of what is measured")
             return [], warnings
-        if self._acts_in_company(part):
+        if self._acts_with_others(part):
             return [], [*warnings, "acts only together with other parameters of the domain"]
         return [f"has no effect: {why_nothing(cases[-1])}"], warnings
 
@@ -224,19 +224,19 @@ class Auditor:
             steps = min(2 * steps, last)
         return steps
 
-    def _acts_in_company(self, part: Part) -> bool:
+    def _acts_with_others(self, part: Part) -> bool:
         """Whether it acts when the domain's other parameters are at their ends."""
         for end in (0, 1):
-            without = part.in_company(end, None, absent=True)
+            without = part.with_others(end, None, absent=True)
             if without == bare(part.domain):
                 return False
             try:
                 reference = make_reference(self.task, without)
                 for _, value in part.ends():
-                    company = probe(self.task, part.in_company(end, value), reference)
-                    if _is_clear(reference.effects(company, len(company.motion.qpos))):
+                    changed = probe(self.task, part.with_others(end, value), reference)
+                    if _is_clear(reference.effects(changed, len(changed.motion.qpos))):
                         return True
-            except _REFUSED:  # the others' own problems are told with them
+            except _REFUSED:  # the others' errors are reported with them
                 continue
         return False
 

@@ -16,7 +16,7 @@ from sim2real.task import Array
 
 _SHOWN = {"sensing": "observation", "actuation": "force"}
 _CLEARNESS = np.array([1.0, 1.0, 1.0, 0.2])
-"""Small commands change too often to be read in a picture."""
+"""Small commands change too often to be read in a figure."""
 
 
 def best_curve(

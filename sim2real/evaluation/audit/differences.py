@@ -120,13 +120,13 @@ def only_in_one(own: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[tuple[st
         ours, theirs = names(own), names(model)
         missing = [name for name in ours if name not in theirs]
         more = [name for name in theirs if name not in ours]
-        told = [
+        parts = [
             f"{what} {_listed(found)}"
             for what, found in (("lacks", missing), ("has besides", more))
             if found
         ]
-        if told and prefix != "dof":
-            yield prefix, "; ".join(told)
+        if parts and prefix != "dof":
+            yield prefix, "; ".join(parts)
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
@@ -190,7 +190,7 @@ def _apart(before: NDArray[Any], after: NDArray[Any], field: str) -> NDArray[np.
 
 
 def _change(field: str, before: NDArray[Any], after: NDArray[Any]) -> str:
-    """A change as a person says it; of a row with several numbers only those that differ."""
+    """A change in words; of a row with several numbers only those that differ."""
     if field.endswith("quat"):
         return f"turned by {np.rad2deg(_angle(before, after)):.3g} degrees"
     label, differs = "", np.atleast_1d(_apart(before, after, field)).reshape(-1)

@@ -29,7 +29,7 @@ from sim2real.task import Array, BoolArray, IntArray, Task
 Audited: TypeAlias = Task | ForeignEnv
 """What has domains to audit."""
 LONGEST = 1000
-"""Control steps of an episode of an environment that tells no time limit."""
+"""Control steps of an episode of an environment without a time limit."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is sound in a domain, and yet hard for the policy of a task."""
+"""Advice on a sound domain that is hard for the policy of a task."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def hints(task: Task, domain: Domain) -> Iterator[str]:
         yield (
             f"commands and observations are up to {late:g} s late, {steps:.3g} control steps of "
             f"{task.control_dt:g} s, and the policy observes neither a history nor its last "
-            "actions: it cannot tell what is on its way; give the task a `history`, or its last "
-            "action as a `commanded` term"
+            "actions: it cannot know which commands have not arrived yet; give the task a "
+            "`history`, or its last action as a `commanded` term"
         )
 
 
 def _longest_delay(domain: Domain) -> float:
-    """The time from a state to the force that answers it, in s, at most."""
-    acting = max((entry.longest for entry in domain.actuation), default=0.0)
+    """The longest time from a state to the force that depends on it, s."""
+    commands = max((entry.longest for entry in domain.actuation), default=0.0)
     sensing = [one.longest for one in domain.sensing if one.kind.name != "reward_delay"]
-    return float(acting + max(sensing, default=0.0))
+    return float(commands + max(sensing, default=0.0))

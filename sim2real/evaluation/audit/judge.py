@@ -78,9 +78,9 @@ def _stale(base: mujoco.MjModel | None, model: mujoco.MjModel) -> Iterator[str]:
 
 def _explosions(base: Probed, probed: Probed) -> Iterator[str]:
     news = [name for name in probed.motion.warnings if name not in base.motion.warnings]
-    told = f" (MuJoCo warns: {', '.join(news)})" if news else ""
+    warned = f" (MuJoCo warns: {', '.join(news)})" if news else ""
     if base.motion.sound.all() and not probed.motion.sound.all():
-        yield from (problem + told for problem in _unsound(probed.motion, probed.rollout))
+        yield from (problem + warned for problem in _unsound(probed.motion, probed.rollout))
     elif news:
         yield f"MuJoCo warns: {', '.join(news)}"
     else:

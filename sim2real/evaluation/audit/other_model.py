@@ -56,7 +56,7 @@ class OtherModel:
         return compared(self.does, self.twin, behaviour(other, self.states))
 
     def same_as(self, other: mujoco.MjModel) -> bool:
-        """Whether no probe tells the two apart."""
+        """Whether no probe differs."""
         return not _clear(self.effects(other))
 
     def why_nothing(self, undone: mujoco.MjModel) -> str:
@@ -93,7 +93,7 @@ def has_parameters(domain: Domain) -> bool:
 
 def _same_world(other: OtherModel, domain: Domain) -> Iterator[str]:
     if not has_parameters(domain) and other.same_as(other.own):
-        yield "has no effect: it is the world of the task's own model, as far as any probe tells"
+        yield "has no effect: it is the world of the task's own model, no probe differs"
 
 
 def _no_floor(other: OtherModel) -> Iterator[str]:

@@ -25,7 +25,7 @@ class Part:
 
     `domain` is where it comes from, entry `index` of `section`; `entry` is that entry, of the one
     element where each has its own number; `others` is the entry without it, if anything is left.
-    `drawn` tells whether the number is part of the context.
+    `drawn`: whether the number is part of the context.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Part:
         """A domain of nothing else, with the number at `value` (None: as it is drawn)."""
         return bare(self.domain).model_copy(update={self.section: (self._at(value),)})
 
-    def in_company(self, end: int, value: float | None, absent: bool = False) -> Domain:
+    def with_others(self, end: int, value: float | None, absent: bool = False) -> Domain:
         """The domain with all others at their low (0) or high (1) end, and this one at `value`."""
         update = {}
         for section in SECTIONS:
@@ -93,8 +93,8 @@ class Part:
 
 def bare(domain: Domain) -> Domain:
     """The domain without any parameter: its model as it is."""
-    kept = {"name", "about", "model", "mapping", "keyframe", "control_period"}
-    return Domain(**domain.model_dump(include=kept))
+    fields = {"name", "about", "model", "mapping", "keyframe", "control_period"}
+    return Domain(**domain.model_dump(include=fields))
 
 
 def ends_of(distribution: Distribution) -> tuple[float, float]:

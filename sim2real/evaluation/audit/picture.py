@@ -1,4 +1,4 @@
-"""A picture of an audit: what every parameter does to the motion at both ends of its range."""
+"""The figure of an audit: what every parameter does to the motion at both ends of its range."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINES = {
     "value": ("#d55e00", "-"),
     "drawn": ("#009e73", "-"),
 }
-"""Colours told apart with every common kind of colour blindness; after Okabe & Ito (2008)."""
+"""Colours distinct with every common kind of colour blindness; after Okabe & Ito (2008)."""
 COLUMNS = 3
 _STYLE: Any = {
     "font.family": "sans-serif",

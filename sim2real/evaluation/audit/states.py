@@ -11,8 +11,8 @@ import numpy as np
 from sim2real.simulation.warnings import warnings_logged
 from sim2real.task import Array, IntArray
 
-TRIES, KEPT = 100, 25
-"""Random poses tried for contacts with the surroundings, and at most kept."""
+TRIES, MOST = 100, 25
+"""Random poses tried for contacts with the surroundings, and the most that are used."""
 DEEP = 0.1
 """How deep a pose is pressed into the floor, of the size of the model."""
 
@@ -121,7 +121,7 @@ def _touching(model: mujoco.MjModel, rng: np.random.Generator) -> list[Array]:
     height = _height(model)
     fixed = model.body_weldid[model.geom_bodyid] == 0
     data = mujoco.MjData(model)
-    kept: list[Array] = []
+    found: list[Array] = []
     known: set[tuple[int, int]] = set()
     for _ in range(TRIES if fixed.any() else 0):
         qpos = _random_pose(model, rng)
@@ -130,10 +130,10 @@ def _touching(model: mujoco.MjModel, rng: np.random.Generator) -> list[Array]:
             if height is not None:
                 qpos[height] -= depth
             pairs = _pairs(model, data, qpos, fixed)
-            if not pairs <= known and len(kept) < KEPT:
-                kept.append(qpos.copy())
+            if not pairs <= known and len(found) < MOST:
+                found.append(qpos.copy())
                 known |= pairs
-    return kept
+    return found
 
 
 def _lower(

@@ -160,10 +160,10 @@ def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None =
         parts.append(f'<path d="M{place(found["low"])} {HEIGHT / 2}H{place(found["high"])}"/>')
     seeds = found["values"] if found["about"] == "seeds" else []
     parts += [f'<circle cx="{place(value)}" cy="{HEIGHT / 2}" r="2.6"/>' for value in seeds]
-    told = html.escape(f"seeds {seeds_text(found, kind)}" if seeds else bounds_text(found, kind))
+    text = html.escape(f"seeds {seeds_text(found, kind)}" if seeds else bounds_text(found, kind))
     return (
-        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{told}">'
-        f"<title>{told}</title>{''.join(parts)}</svg>"
+        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text}">'
+        f"<title>{text}</title>{''.join(parts)}</svg>"
     )
 
 
@@ -206,6 +206,6 @@ def interval_notes(seeds: int, comparisons: int) -> list[str]:
         *notes,
         f"“Better” and “worse” are corrected for the {comparisons} comparison"
         f"{'s' if comparisons > 1 else ''} of this report (Holm): the chance of any false one is "
-        "at most 5 %. “Undecided” is what these seeds cannot tell, not that there is no "
+        "at most 5 %. “Undecided” means that these seeds do not suffice, not that there is no "
         "difference.",
     ]

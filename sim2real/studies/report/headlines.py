@@ -45,17 +45,17 @@ def _before(report: Found, name: str, target: Found) -> str:
         return f"{start}, a score of {score}."
     at_home = number(home["value"])
     if gap["low"] is None:
-        return f"{start}, a score of {score}; at home it has {at_home} ({gap['why']})."
+        return f"{start}, a score of {score}; in the source it is {at_home} ({gap['why']})."
     if gap["low"] > 0:
         return (
-            f"{start}: its score falls from {at_home} at home to {score}, a gap of "
+            f"{start}: its score falls from {at_home} in the source to {score}, a gap of "
             f"{number(gap['value'])} ({bounds_text(gap)})."
         )
     if gap["high"] < 0:
-        return f"{start}, a score of {score}, above its {at_home} at home: there is no gap."
+        return f"{start}, a score of {score}, above its {at_home} in the source: there is no gap."
     return (
-        f"{start}, a score of {score}; at home it has {at_home}. These seeds do not tell the gap, "
-        f"{bounds_text(gap)}, from none."
+        f"{start}, a score of {score}; in the source it is {at_home}. The gap may be 0: "
+        f"{bounds_text(gap)}."
     )
 
 

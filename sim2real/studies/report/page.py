@@ -31,7 +31,7 @@ from sim2real.studies.report.formats import (
 
 INK, GREY, RULE = "#1a1a1a", "#5b5b5b", "#d9d9d9"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#117733", "#882255")
-"""Told apart with every common kind of colour blindness; after Okabe & Ito (2008) and P. Tol."""
+"""Distinct with every common kind of colour blindness; after Okabe & Ito (2008) and P. Tol."""
 MARKERS = "osD^vPX"
 
 

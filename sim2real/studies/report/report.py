@@ -50,7 +50,7 @@ MEANINGS = {
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write index.html, report.md and report.json into `folder`."""
     write_json(folder / "report.json", report)
-    told = {
+    content = {
         "report": report,
         "meanings": MEANINGS,
         "notes": interval_notes(len(report["seeds"]), 0),
@@ -66,5 +66,5 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     }
     home = trainings_svg(report["source_name"], source["references"], source["pretraining"])
     drawn = {"figures": figures, "trainings": {report["source_name"]: home, **trainings}}
-    write_text(folder / "report.md", render("report.md", **told))
-    write_text(folder / "index.html", render("report.html", **drawn, **told))
+    write_text(folder / "report.md", render("report.md", **content))
+    write_text(folder / "index.html", render("report.html", **drawn, **content))

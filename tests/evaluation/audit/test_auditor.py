@@ -189,7 +189,7 @@ def test_what_is_rare_is_looked_for_as_long_as_an_episode(slider: Auditor) -> No
     assert only(slider, disturbances=[push]).verdict == "acts"
 
 
-def test_what_acts_only_in_company_is_no_error(slider: Auditor) -> None:
+def test_what_acts_only_with_others_is_no_error(slider: Auditor) -> None:
     wind = {"field": "opt.wind", "component": "x", "set": 5.0}
     medium = {"field": "opt.density", "set": 1.2}
     first, second = slider.audit(Domain(dynamics=[wind, medium])).findings
@@ -197,7 +197,7 @@ def test_what_acts_only_in_company_is_no_error(slider: Auditor) -> None:
     assert second.verdict == "acts"
 
 
-def test_what_cannot_stand_alone_is_probed_in_company(hopper: Auditor) -> None:
+def test_what_cannot_stand_alone_is_probed_with_others(hopper: Auditor) -> None:
     payload = [
         {"field": "payload", "component": "mass", "of": "torso", "set": 1.0},
         {"field": "payload", "component": "x", "of": "torso", "set": {"uniform": [-0.1, 0.1]}},

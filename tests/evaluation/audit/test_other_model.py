@@ -163,7 +163,7 @@ def test_a_floor_that_is_missing_is_an_error(sled: Task, tmp_path: Path) -> None
 def test_a_model_that_is_the_tasks_own_is_an_error(sled: Task, tmp_path: Path) -> None:
     same = audit(sled, other(tmp_path, ('name="chip"', 'name="chip" rgba="1 0 0 1"')))
     assert same.errors == (
-        "model: has no effect: it is the world of the task's own model, as far as any probe tells",
+        "model: has no effect: it is the world of the task's own model, no probe differs",
     )
     heavier = other(tmp_path).model_copy(
         update={
@@ -210,7 +210,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> list[AuditReport]:
 def test_published_friction_targets_are_the_same_world(published: list[AuditReport]) -> None:
     lowest, low, high = published
     assert lowest.passed
-    assert low.errors == ("model: is the same world as 'friction 0.1', as far as any probe tells",)
+    assert low.errors == ("model: is the same world as 'friction 0.1', no probe differs",)
     assert high.passed
 
 

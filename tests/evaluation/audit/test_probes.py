@@ -104,19 +104,19 @@ def test_every_number_of_the_context_is_a_part() -> None:
     assert found[0].ends() == [("low", 0.7), ("high", 1.3)]
 
 
-def test_a_part_alone_and_in_company() -> None:
+def test_a_part_alone_and_with_others() -> None:
     masses = {"field": "body_mass", "of": ["torso", "foot"], "scale": {"uniform": [0.8, 1.2]}}
     domain = Domain(dynamics=[masses], actuation=[{"delay": {"uniform": [0.0, 0.01]}}])
     torso = taken_apart("hopper", domain)[0]
     (alone,) = torso.alone(0.8).dynamics
     assert (alone.of, alone.scale) == (("torso",), Constant(0.8))
-    company = torso.in_company(1, 0.8)
+    company = torso.with_others(1, 0.8)
     assert [(one.of, one.scale) for one in company.dynamics] == [
         (("foot",), Constant(1.2)),
         (("torso",), Constant(0.8)),
     ]
     assert company.actuation[0].distribution == Constant(0.01)
-    assert torso.in_company(0, None, absent=True).dynamics[0].of == ("foot",)
+    assert torso.with_others(0, None, absent=True).dynamics[0].of == ("foot",)
     assert bare(domain).dynamics == ()
 
 
