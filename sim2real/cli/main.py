@@ -1,9 +1,9 @@
 """`sim2real <verb>`: every verb is the library's function of the same name, as a typed command.
 
 A command prints a table and writes the same as JSON beside it; `--json` prints the JSON instead.
-Exit codes: 0 done; 1 an audit or a check found errors, or the disk is full; 2 bad input;
-130 interrupted. A new verb is one subclass of `Command` in a file of this package, and one line in
-`VERBS`.
+Exit codes: 0 done; 1 an audit or a check found errors, the disk is full, or the reader of the
+output is gone; 2 bad input; 130 interrupted. A new verb is one subclass of `Command` in a file of
+this package, and one line in `VERBS`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -56,7 +57,17 @@ REFUSED = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     warnings.formatwarning = cast(Any, _one_line)
-    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        try:
+            return _main(sys.argv[1:] if argv is None else list(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has closed standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(words: list[str]) -> int:
     if words == ["--version"]:
         print(f"sim2real {__version__}")
         return 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import measured
@@ -30,6 +33,18 @@ def column(text: str, place: int) -> str:
     """The cells of one column, without the breaks that folding made."""
     lines = [line for line in text.splitlines() if line.startswith("│")]
     return "".join(line.split("│")[place + 1].strip() for line in lines)
+
+
+@pytest.mark.parametrize("words", ["list --json", "list", "--version", "--help"])
+def test_a_reader_that_has_gone_ends_the_command_quietly(words: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    script = "import sys; from sim2real.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = [sys.executable, "-c", script, *words.split()]
+    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("width", [40, 80])
