@@ -24,7 +24,7 @@ SPEED = 2.5
 class ArmTask(Task):
     """An arm of five servos: an action moves their targets by so much of the fastest step.
 
-    The targets are kept in memory, as a bus servo keeps its goal position.
+    The targets are in `memory`, as a bus servo stores its goal position.
     """
 
     control_dt = 0.04  # s, as in Peng et al. 2018 (arXiv:1710.06537)

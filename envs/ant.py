@@ -43,7 +43,7 @@ class Ant(GymnasiumTask):
 
     Reward: velocity along x, +1 while healthy, -0.5 |action|². It fails when the torso leaves
     0.2 to 1 m. The option `contact_forces` observes them and takes 0.0005 of their squares off the
-    reward; they are those at the start of the last physics step, where Gymnasium tells those of
+    reward; they are those at the start of the last physics step, where Gymnasium has those of
     its last Runge-Kutta stage, so without them alone the two are equal.
     """
 

@@ -38,7 +38,7 @@ class ArmPush(ArmTask):
     |-------|----------|-------------------------------------------------|-------|
     | 0-4   | position | joint angles, in the order of actions           | rad   |
     | 5-9   | velocity | joint rates, in the order of actions            | rad/s |
-    | 10-14 | target   | where the servos are told to be                 | rad   |
+    | 10-14 | target   | commanded positions of the servos               | rad   |
     | 15-17 | tip      | x, y, z of the tip                              | m     |
     | 18-19 | puck     | x, y of the puck                                | m     |
     | 20-21 | to_puck  | x, y from the tip to the puck, as a camera sees | m     |
@@ -48,7 +48,7 @@ class ArmPush(ArmTask):
     Reward: up to 1 for a puck near the goal (a tenth of a metre counts), up to 1 for one on it, up
     to 0.5 for a tip at the puck, minus a little for changes of the action. The puck stands ahead
     of the tip, the goal behind the puck; both are drawn for each episode, unless the option
-    `goal` (x, y, 0 in m) says where it is. It never fails.
+    `goal` (x, y, 0 in m) is given. It never fails.
     """
 
     episode_s = 6.0

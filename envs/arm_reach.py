@@ -28,7 +28,7 @@ class ArmReach(ArmTask):
     |-------|----------|----------------------------------------------|-------|
     | 0-4   | position | joint angles, in the order of actions        | rad   |
     | 5-9   | velocity | joint rates, in the order of actions         | rad/s |
-    | 10-14 | target   | where the servos are told to be              | rad   |
+    | 10-14 | target   | commanded positions of the servos            | rad   |
     | 15-17 | goal     | x, y, z of the point                         | m     |
     | 18-20 | to_goal  | from the tip to the point, as a camera sees  | m     |
     | 21-25 | action   | the action before                            |       |

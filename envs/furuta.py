@@ -36,7 +36,7 @@ class Furuta(Task):
     | 0     | arm         | its encoder                                          | rad   |
     | 1-2   | pendulum    | cosine, sine of its encoder's angle from up          |       |
     | 3-4   | velocity    | arm, pendulum: differences of the encoders in a step | rad/s |
-    | 5     | last_action | what was told last                                   |       |
+    | 5     | last_action | the last command                                     |       |
 
     Both encoders have 2048 counts a turn, so that the velocities come in steps of 0.15 rad/s.
     Privileged are the true velocities, and the torque of the motor.
@@ -105,7 +105,7 @@ class Furuta(Task):
 
 
 def counted(angle: Array) -> Array:
-    """What an encoder tells of an angle in rad, of any shape."""
+    """The reading in rad of an encoder at an angle in rad, of any shape."""
     return np.rint(angle / COUNT) * COUNT
 
 

@@ -53,7 +53,7 @@ class Humanoid(GymnasiumTask):
     Reward: 1.25 times the velocity of the centre of mass along x, +5 while healthy, -0.1
     |action|². It fails when the torso leaves 1 to 2 m. The option `contact_forces` observes them
     and takes 5e-7 of their squares, at most 10, off the reward; they are those at the start of the
-    last physics step, where Gymnasium tells those of its last Runge-Kutta stage, so without them
+    last physics step, where Gymnasium has those of its last Runge-Kutta stage, so without them
     alone the two are equal.
     """
 

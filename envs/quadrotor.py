@@ -42,10 +42,10 @@ class Quadrotor(Task):
     | 33-47 | gyro     | angular velocity                      | rad/s |
     | 48-67 | action   | the action before                     |       |
 
-    Of all but the goal the last five are shown, oldest first: how the robot answers its motors
-    tells what it carries, how strong each motor is, and how late the commands come.
+    Of all but the goal the last five are shown, oldest first: the response to the
+    motors shows the payload, the strength of each motor, and the delay of the commands.
 
-    Privileged: `thrust`, what the motors have reached of what they were told, in units of hover.
+    Privileged: `thrust`, the thrust of the motors, which lags the command, in units of hover.
 
     An episode begins with a throw at 2 to 3 m: leaning up to 1.2 rad, moving at up to 1 m/s
     and turning at up to 3 rad/s along each axis, all in proportion to `world.difficulty`. A new

@@ -25,7 +25,7 @@ STANDING = 0.1
 START_HEIGHT = 0.31
 """m of the trunk at the start; in the pose it is 0.285 m high, and a little more or less here."""
 BELLY = 0.1
-"""m of the trunk over its lowest foot, at which it lies on the ground (it is 0.114 m thick)."""
+"""m of the trunk over its lowest foot, at which it lies on the floor (it is 0.114 m thick)."""
 TOLERANCE = 0.2
 """m/s of mean error that is called a success."""
 
@@ -35,9 +35,9 @@ place and the velocity in the world."""
 SWING_HEIGHT = 0.1
 """m at which a foot should swing, measured at its middle (Zakka et al. 2025)."""
 LONGEST_STRIDE = 0.3
-"""s of a foot in the air that pay; a trot of the robot has strides of 0.2 to 0.3 s."""
+"""s of a foot in the air that are rewarded; a trot of the robot has strides of 0.2 to 0.3 s."""
 POSTURE = np.tile([1.0, 1.0, 0.1], 4)
-"""How much an angle counts for the posture (Zakka et al. 2025)."""
+"""Weight of each angle in the posture (Zakka et al. 2025)."""
 
 
 class Quadruped(Task):
@@ -63,17 +63,17 @@ class Quadruped(Task):
     | 30-41 | last_action      | the action before                              |            |
     | 42-44 | command          | velocity forwards, to the left, turning left   | m/s, rad/s |
 
-    A critic may see the trunk's velocity, which feet touch the ground, and how high they are.
+    A critic may see the trunk's velocity, which feet touch the floor, and how high they are.
 
     The reward of a second is 2 for the velocity and 1 for the turning rate that were asked for,
     each exp(-error² / 0.25), and 0.5 for the posture. The exponentials are from Rudin et al. 2022
     (arXiv:2109.11978), most costs and their weights from MuJoCo Playground's Go1 (Zakka et al.
-    2025, arXiv:2502.08844), where 1 and 0.5 are paid; leaning, low feet and standing restlessly
-    cost less here. `stride` is paid at once when a foot lands, in proportion to its time in the
-    air beyond 0.1 s. A foot that swings low, or slides, costs. Costs beyond the pay are `forgiven`,
-    as in both, so that it never pays to fall; a fall costs 5.
+    2025, arXiv:2502.08844), where the weights are 1 and 0.5; leaning, low feet and standing
+    restlessly cost less here. `stride` is a reward at the step in which a foot lands, in proportion
+    to its time in the air beyond 0.1 s. A foot that swings low, or slides, costs. Costs beyond the
+    rewards are `forgiven`, as in both, so that no fall has an advantage; a fall costs 5.
 
-    It fails when it leans more than 60 degrees, or lies on the ground. It succeeds when the mean
+    It fails when it leans more than 60 degrees, or lies on the floor. It succeeds when the mean
     error of its velocity, over the episode, is below 0.2 m/s.
 
     The option `command` asks for one velocity, [forwards, left, turning left], in every episode.
@@ -148,7 +148,7 @@ class Quadruped(Task):
         return terms
 
     def _feet(self, sensed: Array, moving: BoolArray) -> dict[str, Array]:
-        """What the feet do that they should not: swing low, and slide."""
+        """Costs of feet that swing low, and that slide."""
         place = sensed[:, PLACE].reshape(-1, 4, 3)
         square = _squares(sensed[:, MOTION].reshape(-1, 4, 3)[:, :, :2])
         low = np.abs(place[:, :, 2] - SWING_HEIGHT) * np.sqrt(np.sqrt(square))
@@ -158,9 +158,9 @@ class Quadruped(Task):
     def _stride(self, world: World, touching: BoolArray) -> Array:
         """s in the air beyond 0.1 of the feet that land in this step, together, (n,)."""
         air = world.memory["air"]
-        paid = np.where(touching, np.clip(air, 0.1, LONGEST_STRIDE) - 0.1, 0.0)
+        rewarded = np.where(touching, np.clip(air, 0.1, LONGEST_STRIDE) - 0.1, 0.0)
         air[:] = np.where(touching, 0.0, air + world.step_s[:, None])
-        total: Array = paid.sum(axis=1)
+        total: Array = rewarded.sum(axis=1)
         return total
 
     def failed(self, world: World) -> BoolArray:

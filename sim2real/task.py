@@ -102,7 +102,7 @@ class Task:
     """Whether positions of bodies, sensors and the like belong to the new state ("current") or are
     left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
     camera: ClassVar[dict[str, Any]] = {}
-    """Free-camera settings for pictures: distance, azimuth, elevation, lookat, trackbodyid."""
+    """Free-camera settings for images: distance, azimuth, elevation, lookat, trackbodyid."""
 
     reference: str
     """How to find the task again: its name, its file, or "module:Class"."""
@@ -132,7 +132,7 @@ class Task:
         return {}
 
     def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:
-        """What the actuators are told, (n, nu), of an `action` (n, nu). By default the action.
+        """The actuator controls, (n, nu), of an `action` (n, nu). By default the action.
 
         A default pose and a scale, for example. A domain's imperfections act on what it returns.
         """
@@ -160,7 +160,7 @@ class Task:
         """
 
     def succeeded(self, world: World) -> BoolArray | None:
-        """(n,) bool: which worlds do at present what is asked. None, as by default: it is not told.
+        """(n,) bool: which worlds meet the task's goal at present. By default None: not defined.
 
         An episode is a success if this holds at its last step and it did not fail there.
         """

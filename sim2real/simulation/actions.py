@@ -106,10 +106,10 @@ class ActionSpaces:
 def action_spaces(
     choice: Choice, task: Task, domain: Domain, model: mujoco.MjModel
 ) -> ActionSpaces:
-    """How the actions of `task` are given in `domain`, whose model is `model`.
+    """The action spaces of `task` in `domain`, whose model is `model`, and the map between them.
 
-    The range is the task's limits, else the control ranges of its own model: a model that the
-    domain brings along does not change what an action means. Raises UserError for an actuator
+    The range is the task's limits, else the control ranges of its own model: the other model
+    of a domain does not change the meaning of an action. Raises UserError for an actuator
     without a control range, and as `chosen_map`.
     """
     here = action_space(task, model)
@@ -122,8 +122,8 @@ def chosen_map(choice: Choice, own: spaces.Space[Any], here: spaces.Space[Any]) 
     """The map of a `choice`; None where actions are given in the range that they have.
 
     `own` is the task's range, `here` that in the present domain. The bounds of a policy's space
-    tell whether it acts in one of them or in [-1, 1]. Raises UserError for a space that is neither,
-    and for a map of another size.
+    decide whether it acts in one of them or in [-1, 1]. Raises UserError for a space that is
+    neither, and for a map of another size.
     """
     if isinstance(choice, spaces.Space):
         return _map_of_space(choice, own, here)

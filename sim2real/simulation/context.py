@@ -23,8 +23,8 @@ from sim2real.task import Array, IntArray
 SIDES = ("low", "high")
 BLOCK = 64
 """Episodes, one after the other, whose contexts are drawn at once."""
-KEPT = 256
-"""Blocks that are kept, the last ones used."""
+CACHED = 256
+"""Blocks in the cache, the last ones used."""
 DRAWS, ENDS = 0, 1
 """Blocks of the context stream: the entries' uniform numbers, and those that choose an end."""
 
@@ -37,8 +37,8 @@ class ContextDraws:
     Entries in `distributions`, by name, are drawn from these in place of the plan's, whose supports
     are the outer limits: what the domain was checked for. With `probability` an episode takes one
     of `ends`, pairs of a name and "low" or "high", each as likely: that entry stands at the end of
-    its support. Whether and which is drawn from a number of its own, so that the other draws of
-    the episode stay what they are.
+    its support. Whether and which is drawn from a separate number, so that the other draws of
+    the episode do not change.
     Raises UserError for unknown names, and supports beyond the limits.
     """
 
@@ -78,7 +78,7 @@ class ContextDraws:
             self._blocks.clear()
         found = self._blocks.pop(block, None) or self._draw(generators, block)
         self._blocks[block] = found  # behind the others: the first one was used longest ago
-        if len(self._blocks) > KEPT:
+        if len(self._blocks) > CACHED:
             del self._blocks[next(iter(self._blocks))]
         return found
 
@@ -116,7 +116,7 @@ class ContextDraws:
 
 
 def changed_by(array: ArrayLike, plan: Plan) -> ContextDraws:
-    """The draws of `plan` as `to_array` has kept them; UserError where they do not fit it."""
+    """The draws of `plan` from what `to_array` gave; UserError where they do not fit it."""
     try:
         data: Any = json.loads(np.asarray(array, dtype=np.uint8).tobytes())
         changed = {name: parse_distribution(one) for name, one in data["distributions"].items()}

@@ -32,7 +32,7 @@ class Episode:
     success: bool | None = None
 
     def success_info(self) -> dict[str, Any]:
-        """{"is_success": ...} as stable-baselines3 wants it; empty if it is not told."""
+        """{"is_success": ...} as stable-baselines3 wants it; empty if the task has none."""
         return {} if self.success is None else {"is_success": self.success}
 
 

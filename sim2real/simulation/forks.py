@@ -2,7 +2,7 @@
 
 A child of a fork has all objects of its parent and none of the parent's threads, so the engine's
 destructor, which joins the pool's threads, never returns there. Gymnasium's AsyncVectorEnv and
-stable-baselines3's SubprocVecEnv fork. In a child every batch that has threads is therefore kept
+stable-baselines3's SubprocVecEnv fork. In a child every batch that has threads therefore stays
 alive until the process ends, and a world on such a batch raises UserError when it is used.
 """
 

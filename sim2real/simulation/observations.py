@@ -90,9 +90,9 @@ class Observations:
         if not finite(observation):
             sound = sound_worlds(self._world, unstable, active)
             self._check_shown(observation, sound, self._all)
-        kept = unstable if active is None else unstable | ~active
-        if kept.any():
-            observation[kept] = self._shown[kept]
+        unchanged = unstable if active is None else unstable | ~active
+        if unchanged.any():
+            observation[unchanged] = self._shown[unchanged]
         self._shown = observation.copy()
         return observation
 
@@ -101,7 +101,7 @@ class Observations:
         return {"observation": self.shown, **self._history.snapshot()}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """Take up what a snapshot kept."""
+        """Restore what `snapshot` gave."""
         self._shown = np.array(snapshot["observation"])
         self._history.restore(snapshot)
 
@@ -117,7 +117,7 @@ class Observations:
         return np.concatenate(list(terms.values()), axis=1)
 
     def _with_privileged(self, seen: Array, context: Array, ids: IntArray) -> Array:
-        """What the worlds `ids` give to who learns: what is seen, and what is privileged."""
+        """The observations `seen` of the worlds `ids`, with the privileged columns behind them."""
         if self._privileged is None:
             return seen
         return self._privileged.append(seen, self._truth()[ids], context[ids], ids)

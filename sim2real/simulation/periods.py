@@ -14,7 +14,7 @@ from sim2real.task import BoolArray, IntArray
 
 
 class ControlSteps:
-    """Takes the control steps of n worlds, and tells their lengths in `world.step_s`, (n,)."""
+    """Takes the control steps of n worlds and writes their lengths in s to `world.step_s`, (n,)."""
 
     def __init__(self, period: Period, world: Worlds) -> None:
         self._substeps = period.substeps

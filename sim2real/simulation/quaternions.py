@@ -44,8 +44,8 @@ def find_foreign_quaternions(
     if not _changes_numbers(domain):
         return ()
     model, data = unwrapped.model, unwrapped.data
-    kept = np.zeros(mujoco.mj_stateSize(model, _STATE))
-    mujoco.mj_getState(model, data, kept, _STATE)
+    state = np.zeros(mujoco.mj_stateSize(model, _STATE))
+    mujoco.mj_getState(model, data, state, _STATE)
     rng = np.random.default_rng(_SEED)
     rows = []
     try:
@@ -58,10 +58,10 @@ def find_foreign_quaternions(
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         return ()  # it observes in an episode only, or its wrappers make something else of it
     finally:
-        mujoco.mj_setState(model, data, kept, _STATE)
+        mujoco.mj_setState(model, data, state, _STATE)
         with warnings_logged():
             mujoco.mj_forward(model, data)
-        mujoco.mj_setState(model, data, kept, _STATE)  # a forward pass moves the warm start
+        mujoco.mj_setState(model, data, state, _STATE)  # a forward pass moves the warm start
 
 
 def _changes_numbers(domain: Domain) -> bool:

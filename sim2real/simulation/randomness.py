@@ -38,7 +38,7 @@ class EpisodeGenerators:
     def at(self, episode: int, stream: int, block: int, key: int = 0) -> np.random.Generator:
         """The generator of one block; valid until the next call of `at`.
 
-        `key` in [0, 2**64) tells draws of different names apart; 0 is for those without a name.
+        `key` in [0, 2**64) distinguishes draws of different names; 0 is for those without a name.
         """
         counter = self._counter
         self._key[1], counter[1], counter[2], counter[3] = episode, key, block, stream
@@ -58,7 +58,7 @@ class Clock:
 class RowRng:
     """Draws for several episodes at once: row k comes from the generator of `episodes[k]`.
 
-    Every call is a block of its own, so that the k-th call of an episode always draws the same;
+    Every call is a separate block, so that the k-th call of an episode always draws the same;
     `first` (m,) are the blocks of the first call, by default 0.
     """
 

@@ -40,7 +40,7 @@ class Renderer:
                 warnings.simplefilter("ignore")
                 self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:
-            raise RenderingUnavailable(f"no pictures: {error}") from error
+            raise RenderingUnavailable(f"no images: {error}") from error
         self._model = model
         self._data = mujoco.MjData(model)
         for flag in _COSTLY:

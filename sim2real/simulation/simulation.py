@@ -49,7 +49,7 @@ class Simulation(Worlds):
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
     (n, nq)), state fields may be written, `joint(name)`, `body(name)`, ... are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
-    simulator knows (see `simulation.privileged`); `observation_terms` tells which column is what.
+    simulator knows (see `simulation.privileged`); `observation_terms` names the columns.
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone:
@@ -118,8 +118,8 @@ class Simulation(Worlds):
         """Advance every world by one control step and reset those whose episode ended.
 
         `action` is (n, nu), within `action_space`. Raises UserError for a wrong shape, and for a
-        number that is not finite where the action, the task or the domain gives it; what the
-        physics makes of a sound state ends the episode as unstable.
+        number that is not finite in the action or from the task or the domain; where the physics
+        diverges from a finite state, the episode ends as unstable.
         """
         transition = self.advance(action)
         if not len(transition.ended):
@@ -129,10 +129,10 @@ class Simulation(Worlds):
         return dataclasses.replace(transition, observation=observation)
 
     def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
-        """As `step`, but without the resets: what ended stays at its end.
+        """As `step`, but without the resets: worlds whose episode ended stay there.
 
-        Worlds where `active` (n,) is False stand still; what the transition says of their reward
-        and end means nothing, and they are not among `ended`.
+        Worlds where `active` (n,) is False stand still; their reward and end in the
+        transition mean nothing, and they are not among `ended`.
         """
         own = checked_action(action, (self.num_envs, self.model.nu))
         given = own if self.action_map is None else self.action_map(own)

@@ -1,8 +1,8 @@
-"""Numbers that are not finite, found where they enter, and reported with who made them.
+"""Find numbers that are not finite where they enter, and report their origin.
 
-What the physics makes of a sound state ends an episode as unstable; what a task, a domain or a
-caller makes raises UserError with the world, the term and the control step. The check of a step is
-one `np.isfinite` over all worlds; only where that fails is the number looked for.
+Where the physics diverges from a finite state, the episode ends as unstable. Where a task, a domain
+or a caller gives such a number, UserError names the world, the term and the control step. The check
+of a step is one `np.isfinite` over all worlds; only where it fails is the number searched for.
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ class Attributes:
         return [shared for _ in worlds]
 
     def set(self, name: str, values: Iterable[Any], worlds: Iterable[int]) -> None:
-        """Keep one of a user's own `values` for each of `worlds`; the others have None at first.
+        """Store one of a user's own `values` for each of `worlds`; the others have None at first.
 
         Raises AttributeError for what the worlds share.
         """
         if name in self._fixed or hasattr(self._simulation, name):
             raise AttributeError(f"{name} belongs to all worlds; set it on the env's simulation")
-        kept = self._own.setdefault(name, [None] * self._simulation.num_envs)
+        own = self._own.setdefault(name, [None] * self._simulation.num_envs)
         for world, value in zip(worlds, values, strict=True):
-            kept[world] = value
+            own[world] = value

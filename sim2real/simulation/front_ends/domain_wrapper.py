@@ -60,8 +60,8 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one, and
     `reset(options={"episode": k})` the k-th; the seed is 0 if none was ever given. All draws of an
     episode depend on its seed and number alone, the environment's own among them (`episode_seed`).
-    `info["context"]` has the draws; `info["unstable"]` tells of a step after which MuJoCo gave the
-    state up or ignored the controls: such an episode is terminated, with a reward of 0 and the last
+    `info["context"]` has the draws; `info["unstable"]` marks a step after which MuJoCo reset the
+    state or ignored the controls: such an episode is terminated, with a reward of 0 and the last
     observation that was good.
 
     An environment may make its model anew when it is reset, with the same elements: the domain then
@@ -251,7 +251,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             self._data.warning[kind].number = 0
 
     def _sound(self) -> bool:
-        """Whether MuJoCo has kept the state since the warnings were forgotten, and accepts it."""
+        """Whether MuJoCo has not reset the state since `_forget_warnings`, and accepts it."""
         warned = any(self._data.warning[kind].number for kind in BAD_STATE)
         state = np.concatenate([self._data.qpos, self._data.qvel, self._data.act])
         return not warned and bool((np.abs(state) <= mujoco.mjMAXVAL).all())  # false for NaN

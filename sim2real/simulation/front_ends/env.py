@@ -36,7 +36,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     `reset(options={"episode": k})` the k-th. `max_episode_steps` replaces the task's time limit;
     through `gymnasium.make` it can only shorten it.
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
-    `info["is_success"]` tells whether it was one, if the task does.
+    `info["is_success"]` is whether it was a success, if the task defines it.
     Observation: (k,) float64; action: (nu,) float32, in the task's own range, or with
     `actions="normalized"` in [-1, 1].
     """
@@ -154,7 +154,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         }
 
     def render(self) -> Any:
-        """A picture (height, width, 3) in the mode "rgb_array"; a window in the mode "human"."""
+        """An image (height, width, 3) in the mode "rgb_array"; a window in the mode "human"."""
         if self.render_mode is None:
             raise UserError("make the environment with render_mode='rgb_array' to render it")
         if self.render_mode == "human":

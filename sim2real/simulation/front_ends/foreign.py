@@ -148,10 +148,10 @@ def _refused(domain: Domain, what: str, why: str) -> UserError:
 
 
 def subject_of(env: AnyEnv) -> Subject:
-    """What a domain is bound to: the terms, control step and time limit of a foreign environment.
+    """The subject of a domain: the terms, control step and time limit of a foreign environment.
 
     A Box is one term, "observation"; a Dict has a term for each key.
-    Raises UserError if it has no MuJoCo model, or does not tell its control step.
+    Raises UserError if it has no MuJoCo model, or no control step is found.
     """
     unwrapped = env.unwrapped
     name = env.spec.id if env.spec is not None else type(unwrapped).__name__
@@ -166,7 +166,7 @@ def subject_of(env: AnyEnv) -> Subject:
     control_dt = _control_dt(unwrapped, model)
     if control_dt is None:
         raise UserError(
-            f"{name} does not tell its control step: it needs an attribute dt, in s, or frame_skip"
+            f"{name} has no control step: it needs an attribute dt, in s, or frame_skip"
         )
     limited = env.has_wrapper_attr("_max_episode_steps")  # TimeLimit's
     episode_s = float("inf")
@@ -184,8 +184,8 @@ def subject_of(env: AnyEnv) -> Subject:
 def _control_dt(unwrapped: Any, model: mujoco.MjModel) -> float | None:
     """The control step in s: `dt`, else that of `frame_skip`, else that of an inner environment.
 
-    The mazes and the kitchen of gymnasium-robotics keep the robot in an environment of its own,
-    which has the same model. None where nothing tells.
+    The mazes and the kitchen of gymnasium-robotics keep the robot in an inner environment
+    with the same model. None where neither attribute is found.
     """
     if getattr(unwrapped, "dt", None) is not None:
         return float(unwrapped.dt)

@@ -20,7 +20,7 @@ from sim2real.task import Array
 class _Tracked:
     """One array of the model, its entries in one row.
 
-    `found` is what it held when it was wrapped, `base` what it holds without a draw (the same, or
+    `found` is its value when the model was wrapped, `base` its value without a draw (the same, or
     what `mj_setConst` computes), `free` are the entries that may be written, `changed` those that
     some episode so far has changed.
     """
@@ -38,8 +38,8 @@ class ModelWriter:
     Values, and the constants that follow from them, are computed in a copy; then only the entries
     that the domain changes are taken over, so that neither the environment's data nor the rest of
     its model is touched. An environment may keep part of its task in the model (where the nail is),
-    and may have written what `mj_setConst` would compute anew: Fetch's `eq_data` says how the
-    gripper hangs on its mocap body, and `mj_setConst` would tear it off.
+    and may have written what `mj_setConst` would compute anew: Fetch's `eq_data` is the pose
+    of the gripper on its mocap body, and `mj_setConst` would replace it.
 
     Raises UserError for `body_gravcomp` in a model without any: MuJoCo then skips it.
     """

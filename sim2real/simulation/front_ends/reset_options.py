@@ -43,7 +43,7 @@ def episodes_of(options: Mapping[str, Any], count: int) -> IntArray | None:
 
 
 def mask_of(options: Mapping[str, Any], num_envs: int) -> BoolArray | None:
-    """Which worlds `options` reset, (num_envs,) bool; None where they do not tell."""
+    """Which worlds `options` reset, (num_envs,) bool; None where they have no mask."""
     if MASK not in options:
         return None
     mask: NDArray[Any] = np.asarray(options[MASK])

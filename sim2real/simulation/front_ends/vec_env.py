@@ -39,7 +39,7 @@ class SimVecEnv(VecEnv):
 
     Every info has the `context` of its world; at the end of an episode also `terminal_observation`,
     `TimeLimit.truncated`, `episode` (as from SB3's Monitor), `reward_terms`, `failed`, `unstable`;
-    and `is_success`, if the task tells it, which SB3 logs as rollout/success_rate.
+    and `is_success`, if the task defines it, which SB3 logs as rollout/success_rate.
     """
 
     def __init__(self, simulation: Simulation, render_mode: str | None = None) -> None:
@@ -53,8 +53,8 @@ class SimVecEnv(VecEnv):
         self._actions: NDArray[Any] = np.zeros((0, 0))
         self._ended: tuple[Episode, ...] = ()
         super().__init__(simulation.num_envs, simulation.observation_space, simulation.action_space)
-        told: dict[str, Any] = self.metadata
-        told["render_fps"] = round(1 / simulation.dt)
+        metadata: dict[str, Any] = self.metadata
+        metadata["render_fps"] = round(1 / simulation.dt)
 
     def episodes(self) -> tuple[Episode, ...]:
         """The episodes that ended in the last step."""
@@ -128,7 +128,7 @@ class SimVecEnv(VecEnv):
         self.simulation.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """A picture of every world, where made with render_mode="rgb_array"."""
+        """An image of every world, where made with render_mode="rgb_array"."""
         if self._render_mode is None:
             return [None] * self.num_envs
         if self._renderer is None:
@@ -211,7 +211,7 @@ def make_vec_env(
     `actions` are "normalized" to [-1, 1] or in the environment's "own" range. By default those of
     a task of ours are normalized: a VecEnv is there to learn on, and PPO does not find its way in
     a range like 0 to 200. Those of a foreign environment are its own.
-    With `render_mode` "rgb_array" there are pictures, for SB3's VecVideoRecorder.
+    With `render_mode` "rgb_array" there are images, for SB3's VecVideoRecorder.
     Raises UserError for a name that is none of these.
     """
     foreign = find_foreign(task)

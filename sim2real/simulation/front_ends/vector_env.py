@@ -39,9 +39,9 @@ class Sim2RealVectorEnv(
     `autoreset_mode` is Gymnasium's. "SameStep", the default: what ends is reset in the same step,
     and `info["final_obs"]` is its last observation. "NextStep", which Gymnasium's
     NormalizeObservation needs: it is reset in the next step, whose action does nothing. "Disabled":
-    by `reset(options={"reset_mask": ended})`. In all three `info["final_info"]` tells how an
-    episode ended, `info["context"]` what the present ones drew. `threads` and `actions` are those
-    of Simulation; `max_episode_steps` replaces the task's time limit.
+    by `reset(options={"reset_mask": ended})`. In all three `info["final_info"]` has how an
+    episode ended, `info["context"]` the draws of the present ones. `threads` and `actions` are
+    those of Simulation; `max_episode_steps` replaces the task's time limit.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by Gymnasium)
@@ -163,10 +163,10 @@ class Sim2RealVectorEnv(
         return observation, reward, terminated, truncated, info
 
     def _context_info(self, worlds: BoolArray | None = None) -> dict[str, Any]:
-        """What the present episodes drew; told of `worlds`, (n,), by default of all."""
+        """The draws of the present episodes, marked as valid for `worlds`, (n,), by default all."""
         names, columns = self.simulation.context_names, self.simulation.context.T.copy()
-        told = np.ones(self.num_envs, dtype=bool) if worlds is None else worlds.copy()
-        return {"context": dict(zip(names, columns, strict=True)), "_context": told}
+        valid = np.ones(self.num_envs, dtype=bool) if worlds is None else worlds.copy()
+        return {"context": dict(zip(names, columns, strict=True)), "_context": valid}
 
     def _final_obs(self, transition: Transition) -> dict[str, Any]:
         """The last observations of the episodes that ended, where there are any."""
@@ -213,7 +213,7 @@ class Sim2RealVectorEnv(
         return (values[0](*args, **kwargs),) * self.num_envs
 
     def render(self) -> tuple[NDArray[np.uint8], ...]:
-        """A picture (height, width, 3) of every world."""
+        """An image (height, width, 3) of every world."""
         if self.render_mode is None:
             raise UserError("make the environment with render_mode='rgb_array' to render it")
         if self._renderer is None:

@@ -1,8 +1,8 @@
 """Foreign environments in worker processes, as an SB3 VecEnv.
 
-SB3's SubprocVecEnv and Gymnasium's AsyncVectorEnv run the same environments, but neither tells
-which environment, seed and episode failed (the first ends in a bare EOFError), and the first waits
-for a hung worker for ever; both take a process for each environment, and pickled functions.
+SB3's SubprocVecEnv and Gymnasium's AsyncVectorEnv run the same environments, but neither names
+the environment, seed and episode that failed (the first ends in a bare EOFError), and the first
+waits for a hung worker for ever; both take a process for each environment, and pickled functions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sim2real.simulation.front_ends.worker_process import WorkerProcess
 from sim2real.simulation.worlds import default_threads
 
 TIMEOUT_S = 120.0
-"""How long an environment may take for one step, unless told otherwise, and to be made."""
+"""The default time limit of one step, and of making an environment."""
 
 _LAST_SECONDS, _AFTER_FAILURE = 5.0, 1.0  # that workers have for closing their environments
 
@@ -54,8 +54,8 @@ class WorkerError(RuntimeError):
         self.env_index, self.seed, self.episode = index, seed, episode
         self.traceback = traceback
         where = f"environment {index} of {name} (seed {seed}, episode {episode})"
-        told = f"\n\nIn the worker:\n{traceback.rstrip()}" if traceback else ""
-        super().__init__(f"{where}: {problem}{told}")
+        details = f"\n\nIn the worker:\n{traceback.rstrip()}" if traceback else ""
+        super().__init__(f"{where}: {problem}{details}")
 
 
 class WorkerVecEnv(VecEnv):
@@ -187,7 +187,7 @@ class WorkerVecEnv(VecEnv):
         return [wrapped for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """A picture of every environment, where they are made with render_mode="rgb_array"."""
+        """An image of every environment, where they are made with render_mode="rgb_array"."""
         if self.render_mode != "rgb_array":
             return [None] * self.num_envs
         return self.env_method("render")
@@ -206,7 +206,7 @@ class WorkerVecEnv(VecEnv):
         with self._ended_on_failure():
             for worker in self._workers:
                 own = {index: parts[index] for index in worker.indices if index in parts}
-                with contextlib.suppress(BrokenPipeError):  # told where the answer is missing
+                with contextlib.suppress(BrokenPipeError):  # reported where the answer is missing
                     if own:
                         worker.connection.send((method, own))
 
