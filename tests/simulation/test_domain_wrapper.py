@@ -344,7 +344,7 @@ def test_a_reset_never_gives_an_observation_that_is_not_finite():
         ({"actuation": [{"noise": 1.0, "of": "pull"}]}, "number of the action 'pull'"),
         ({"actuation": [{"delay": 0.4}]}, "as long as an episode"),
         ({"dynamic": []}, "unknown key 'dynamic'"),
-        ("windy", "'file.yaml:name' in place of 'windy'"),
+        ("windy", "such as 'windy'; allowed: 'my_domains.yaml:windy'"),
     ],
 )
 def test_domains_that_do_not_fit_are_refused_by_name(domain, message):
