@@ -81,14 +81,12 @@ def labels(terms: Terms) -> list[str]:
 
 def in_columns_of(source: Run, env: VecEnv) -> BasePolicy:
     """The source's policy for the observations of `env`, its columns matched by name."""
+    recipe, terms = source.config.parsed_recipe(), observation_terms(env)
     if _terms(source.policy) is None:
-        return source.policy
-    algorithm = build_offline(
-        source.config.parsed_recipe(),
-        env.observation_space,
-        env.action_space,
-        observation_terms(env),
-    )
+        if labels(policy_terms(terms)) == labels(terms):
+            return source.policy
+        recipe = recipe.model_copy(update={"privileged": True})  # a plain one sees every column
+    algorithm = build_offline(recipe, env.observation_space, env.action_space, terms)
     take_along(source.policy, algorithm.policy, list(named_tensors(algorithm.policy)))
     algorithm.policy.set_training_mode(False)
     return algorithm.policy

@@ -23,7 +23,7 @@ from sim2real.runs.run import Run
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
-from sim2real.transfer.columns import labels, take_along
+from sim2real.transfer.columns import in_columns_of, labels, take_along
 from sim2real.transfer.resume import resume
 
 Json = dict[str, Any]
@@ -238,6 +238,31 @@ def test_a_privileged_teacher_is_distilled_into_a_student_that_is_not(
     old = teacher.checkpoint.policy[name]
     assert torch.equal(student.checkpoint.policy[name], old[:columns])
     assert told[name] == "adapted"
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_a_plain_teacher_teaches_a_student_with_a_privileged_critic(
+    algorithm: str, tmp_path: Path
+) -> None:
+    source = train(tmp_path / "source", algorithm, privileged=False)
+    env = make_vec_env("cartpole", BENT, 4, privileged=True)
+    teacher = in_columns_of(source, env)
+    seen = np.random.default_rng(0).normal(size=(7, len(terms_in(BENT)))).astype(np.float32)
+    own = source.policy.observation_space.shape[0]  # type: ignore[index]
+    told, _ = teacher.predict(seen, deterministic=True)
+    expected, _ = source.policy.predict(seen[:, :own], deterministic=True)
+    np.testing.assert_array_equal(told, expected)
+    student = distill(
+        source,
+        BENT,
+        student=[7],
+        budget=256,
+        num_envs=4,
+        out=tmp_path / "student",
+        options={"rollout": 16, "updates": 5, "recipe": {"privileged": True}},
+        progress=False,
+    )
+    assert student.config.recipe["privileged"]
 
 
 def test_a_student_learns_what_its_teacher_does(tmp_path: Path) -> None:
