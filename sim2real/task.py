@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,12 @@ class ObservationTerm:
     def of(cls, data: Mapping[str, Any]) -> ObservationTerm:
         """A term from plain data, as `dataclasses.asdict` and JSON give it."""
         return cls(**{**data, "columns": tuple(data.get("columns", ()))})
+
+
+@functools.lru_cache(maxsize=64)
+def _file_of(task: type) -> Path:
+    """The Python file that defines a class; asked in each step, so found once."""
+    return Path(inspect.getfile(task)).resolve()
 
 
 def labels(terms: Iterable[ObservationTerm]) -> list[str]:
@@ -177,7 +184,7 @@ class Task:
     @property
     def file(self) -> Path:
         """The Python file that defines the task."""
-        return Path(inspect.getfile(type(self))).resolve()
+        return _file_of(type(self))  # type: ignore[arg-type]  # a class is hashable
 
     @property
     def model_file(self) -> Path:
