@@ -298,7 +298,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
         with _memory_for(recipe):
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
-    with contextlib.suppress(AttributeError):  # a foreign environment has no action map
+    if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     return algorithm
 
