@@ -58,7 +58,7 @@ def test_a_target_has_neither_domain_nor_meter(name: str, target: Target) -> Non
     assert not hasattr(target, name)
 
 
-@pytest.mark.parametrize("name", ["domain", "context", "contexts", "model", "task", "snapshot"])
+@pytest.mark.parametrize("name", ["domain", "context", "contexts", "model", "snapshot"])
 def test_attributes_of_the_simulation_are_hidden(name: str, target: Target) -> None:
     env = target.env(2)
     inside = SimVecEnv(Simulation("cartpole", "hard"))
