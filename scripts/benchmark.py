@@ -9,7 +9,7 @@ from sim2real.benchmark import BenchmarkConfig, benchmark, tables
 
 
 def main(config: tyro.conf.OmitArgPrefixes[BenchmarkConfig], json: bool = False):
-    result = benchmark(config, tell=lambda line: print(line, file=sys.stderr))
+    result = benchmark(config, report=lambda line: print(line, file=sys.stderr))
     if json:
         return rich.print_json(data=result)
     return rich.print(*tables(result))

@@ -95,8 +95,8 @@ def _word(model: type[BaseModel], problem: Any) -> str:
         owner = _owner(model, problem["loc"])
         return f"{path}: {unknown('key', problem['loc'][-1], owner.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ")
-    told = problem["type"] in ("missing", "value_error")
-    value = "" if told else f", got {brief(problem['input'])}"
+    complete = problem["type"] in ("missing", "value_error")
+    value = "" if complete else f", got {brief(problem['input'])}"
     return f"{path}: {message}{value}" if path else message
 
 

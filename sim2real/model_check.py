@@ -50,7 +50,7 @@ def _limit_memory(size: int) -> None:
 def _check(file: str) -> dict[str, list[str]]:
     try:
         model = mujoco.MjSpec.from_file(file).compile()
-    except ValueError:  # told by the process that asked, which compiles it again
+    except ValueError:  # reported by the process that asked, which compiles it again
         return {"files": [file], "problems": []}
     mujoco.MjData(model)  # which takes the memory that the file asks for
     dependencies = mujoco.mju_getXMLDependencies(file)

@@ -22,7 +22,7 @@ TINY = BenchmarkConfig(
 
 def test_every_contestant_is_measured_in_every_round() -> None:
     lines: list[str] = []
-    result = benchmark(TINY, tell=lines.append)
+    result = benchmark(TINY, report=lines.append)
     rates = result["steps_per_second"]
     assert {
         "our VecEnv",

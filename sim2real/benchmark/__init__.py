@@ -47,7 +47,7 @@ class Ratio:
     wanted: float
 
 
-def benchmark(config: BenchmarkConfig | None = None, tell: Callable[[str], None] = print) -> Any:
+def benchmark(config: BenchmarkConfig | None = None, report: Callable[[str], None] = print) -> Any:
     """Run the benchmark; return settings, machine, steps per second by round, and ratios."""
     config = config or BenchmarkConfig()
     parts = {
@@ -64,7 +64,7 @@ def benchmark(config: BenchmarkConfig | None = None, tell: Callable[[str], None]
                 name: stack.enter_context(manager) for name, manager in parts[part](config).items()
             }
             slices = config.slices if part in ("stepping", "randomization", "robots") else 1
-            _interleave(contestants, config.rounds, slices, rates, tell)
+            _interleave(contestants, config.rounds, slices, rates, report)
     return {
         "config": asdict(config) | {"policy": str(config.policy) if config.policy else None},
         "machine": {"cores": cores(), "load": os.getloadavg()[0], "versions": versions()},
@@ -78,7 +78,7 @@ def _interleave(
     rounds: int,
     slices: int,
     rates: dict[str, list[float]],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     """Give each contestant `slices` turns a round, starting with another one each time."""
     names = list(contestants)
@@ -92,8 +92,8 @@ def _interleave(
                 seconds[name] += taken
         for name in names:
             rates.setdefault(name, []).append(steps[name] / seconds[name])
-        told = ", ".join(f"{name} {rates[name][-1]:,.0f}" for name in names)
-        tell(f"round {index + 1} of {rounds}, steps/s: {told}")
+        speeds = ", ".join(f"{name} {rates[name][-1]:,.0f}" for name in names)
+        report(f"round {index + 1} of {rounds}, steps/s: {speeds}")
 
 
 def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
@@ -126,7 +126,7 @@ def tables(result: Any) -> list[Any]:
     """Rich tables of a benchmark's result: steps per second, and ratios with their range."""
     from rich.table import Table
 
-    rates = Table("contestant", "median", "range", title="steps/s, on Hopper where no task is told")
+    rates = Table("contestant", "median", "range", title="steps/s, on Hopper unless named")
     for name, values in result["steps_per_second"].items():
         span = f"{min(values):,.0f} .. {max(values):,.0f}"
         rates.add_row(name, f"{statistics.median(values):,.0f}", span)

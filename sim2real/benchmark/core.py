@@ -31,7 +31,7 @@ class BenchmarkConfig:
     parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "evaluation")
     """Which parts to run."""
     rounds: int = 5
-    """Interleaved rounds; the ratios are told as median and range over them."""
+    """Interleaved rounds; the ratios are given as median and range over them."""
     seconds: float = 2.0
     """Time that a stepping contestant has in one round, in s."""
     slices: int = 8

@@ -1,4 +1,4 @@
-"""Contestants that tell what randomization costs: a task as it is, and with twenty parameters."""
+"""Contestants that measure the cost of randomization: a task as it is and with 20 parameters."""
 
 from __future__ import annotations
 

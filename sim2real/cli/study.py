@@ -81,12 +81,12 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
     for policy, found, score, closed in reached:
         values = (number(score and score["value"]), percent(closed and closed["value"]))
         shown.add_row(policy, whole(found["value"]), dots(found, ends), *values)
-    told = _verdicts(target)
-    told += [f"No score: {problem}." for problem in target["problems"]]
-    told += [f"Note: {hint}." for hint in target["hints"]]
+    lines = _verdicts(target)
+    lines += [f"No score: {problem}." for problem in target["problems"]]
+    lines += [f"Note: {hint}." for hint in target["hints"]]
     unknown = [one["why"] for *_, one in reached if one is not None and one["value"] is None]
-    told += [f"Gap closed: –, {why}." for why in dict.fromkeys(unknown)]
-    shown.caption, shown.caption_justify = "\n".join(told) or None, "left"
+    lines += [f"Gap closed: –, {why}." for why in dict.fromkeys(unknown)]
+    shown.caption, shown.caption_justify = "\n".join(lines) or None, "left"
     return shown
 
 

@@ -139,8 +139,8 @@ class Difficulty(BaseCallback):
 
     Either in a line, over `steps` control steps; or by `by` each time that at least the part
     `success` of the `window` episodes since the last raise was a success (is_success, or where a
-    task does not tell it, not failed). Made before the training starts: the first episodes of a new
-    simulation begin anew with it. TensorBoard: worlds/curriculum/difficulty.
+    task does not define it, not failed). Made before the training starts: the first episodes of a
+    new simulation begin anew with it. TensorBoard: worlds/curriculum/difficulty.
     """
 
     def __init__(

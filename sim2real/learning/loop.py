@@ -96,7 +96,7 @@ def learn(
     finally:
         for bar in shown:
             bar.close()
-        with contextlib.suppress(OSError):  # a full disk has been told already
+        with contextlib.suppress(OSError):  # a full disk was reported already
             logger.close()
 
 
@@ -133,7 +133,7 @@ def _interruptible(interrupt: Interrupt) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def tell_rest(what: str, steps: int, num_envs: int) -> None:
+def report_rounding(what: str, steps: int, num_envs: int) -> None:
     """Say on standard error how many of `steps` are left over, as all worlds step together."""
     if rest := steps % num_envs:
         made = f"{steps - rest:,} are made, a multiple of the {num_envs} worlds"

@@ -91,6 +91,6 @@ class Pictures(BaseCallback):
 def clip(policy: Policy, simulation: Simulation, renderer: Renderer) -> Frames:
     """Frames (height, width, 3) of the policy in the first episodes of the simulation's seed."""
     simulation.reseed(simulation.seed)
-    told, title = moments(policy, simulation), simulation.domain.name
-    shown = frames_of(told, simulation, renderer, stride(simulation), title)
+    shown_moments, title = moments(policy, simulation), simulation.domain.name
+    shown = frames_of(shown_moments, simulation, renderer, stride(simulation), title)
     return list(itertools.islice(shown, round(CLIP_S / frame_seconds(simulation))))

@@ -16,7 +16,7 @@ from sim2real.errors import UserError
 from sim2real.learning.adaptive import build_randomization, checked_randomization
 from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
-from sim2real.learning.loop import learn, tell_rest, whole
+from sim2real.learning.loop import learn, report_rounding, whole
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
 from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
@@ -109,7 +109,7 @@ def pretrain(
     if target is not None:
         _check_target(loaded, domains[str(config.target)], config)
     if progress:
-        tell_rest("steps", steps, recipe.num_envs)
+        report_rounding("steps", steps, recipe.num_envs)
         if domain is None and source.name == "nominal":
             beside = loaded.file.with_suffix(".yaml")
             print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)

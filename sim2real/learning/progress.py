@@ -26,7 +26,7 @@ class Progress(BaseCallback):
         self._console = console or Console(stderr=True)
         self._bar: rich.progress.Progress | None = None
         self._started = (0, 0.0)
-        self._told = (0, 0.0)
+        self._printed = (0, 0.0)
 
     def close(self) -> None:
         """Leave the terminal in order, whatever ended the training."""
@@ -35,7 +35,7 @@ class Progress(BaseCallback):
             self._bar = None
 
     def _on_training_start(self) -> None:
-        self._started = self._told = (self.model.num_timesteps, time.monotonic())
+        self._started = self._printed = (self.model.num_timesteps, time.monotonic())
         if self._console.is_terminal:
             self._bar = _bar(self._console)
             self._bar.add_task(self._title, total=self._steps, speed=0.0, mean="-", left="-")
@@ -55,15 +55,15 @@ class Progress(BaseCallback):
             self._bar.update(task, completed=now, speed=speed, mean=self._mean(), left=left)
         elif self._due(now, clock):
             self._line(now, speed)
-            self._told = (now, clock)
+            self._printed = (now, clock)
 
     def _on_training_end(self) -> None:
-        self._told = (0, 0.0)
+        self._printed = (0, 0.0)
         self._on_rollout_start()
 
     def _due(self, now: int, clock: float) -> bool:
-        step, told = self._told
-        return clock - told >= PLAIN_SECONDS or now - step >= PLAIN_PART * self._steps
+        step, printed = self._printed
+        return clock - printed >= PLAIN_SECONDS or now - step >= PLAIN_PART * self._steps
 
     def _line(self, now: int, speed: float) -> None:
         left = _clock((self._steps - now) / speed)

@@ -168,7 +168,7 @@ def _model_files(model: Path) -> Iterator[Path]:
     try:
         compiled = mujoco.MjSpec.from_file(str(model)).compile()
         named = [*mujoco.mju_getXMLDependencies(str(model)), *_paths(compiled)]
-    except ValueError:  # told where it is used
+    except ValueError:  # reported where it is used
         return
     for path in (Path(model.parent, name).resolve() for name in named):
         if path.is_file():

@@ -154,7 +154,7 @@ def foreign_run(
     those of `read_foreign`. Raises UserError where no task is given, too.
     """
     if task is None:
-        raise UserError(f"{path} does not tell its task; add --task NAME")
+        raise UserError(f"{path} does not name its task; add --task NAME")
     loaded = load_task(task, **(task_options or {}))
     found = read_foreign(path, loaded, algorithm, **options)
     domain = load_domain(loaded, "nominal")

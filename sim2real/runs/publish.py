@@ -45,7 +45,7 @@ def publish(
 
     It is evaluated for `episodes` episodes of `seed` (another than the training's) in each of
     `domains`, by default every domain beside the task's file. The folder is a run without training
-    state: it loads wherever a run is accepted. card.json and card.md tell the figures with their
+    state: it loads wherever a run is accepted. card.json and card.md contain the figures with their
     95 % intervals over episodes, the command, the seed and the versions that made it; picture.gif
     shows it, if there is OpenGL here.
 
@@ -59,12 +59,12 @@ def publish(
     asked = list(task_domains(task)) if domains is None else list(domains)
     several = load_each(task, asked)
     rows = by_domain(evaluate(source.policy, task, several, episodes=episodes, seed=seed))
-    told = {domain.name: domain.about for domain in several}
+    texts = {domain.name: domain.about for domain in several}
     card = {
         **described(source),
         "episodes": episodes,
         "evaluation_seed": seed,
-        "domains": [{**summary(name, found), "about": told[name]} for name, found in rows.items()],
+        "domains": [{**summary(name, found), "about": texts[name]} for name, found in rows.items()],
         "versions": _versions(source.path),
     }
     picture = _picture(source)
@@ -80,10 +80,10 @@ def publish(
 def described(run: Run) -> dict[str, Any]:
     """What a run's policy is and how it was made, as plain data."""
     config = run.config
-    told = (run.task.__doc__ or run.task.name).strip().splitlines()[0]
+    about = (run.task.__doc__ or run.task.name).strip().splitlines()[0]
     return {
         "task": _task_of(config),
-        "about": told,
+        "about": about,
         "kind": config.kind,
         "domain": config.domain,
         "algorithm": config.algorithm,
@@ -119,11 +119,11 @@ def command_of(run: Run) -> str:
     return shlex.join(words)
 
 
-def _randomization(told: dict[str, Any] | None) -> list[str]:
-    if not told:
+def _randomization(described: dict[str, Any] | None) -> list[str]:
+    if not described:
         return []
-    options = {name: value for name, value in told.items() if name != "name"}
-    return ["--randomization", told["name"], *_pairs("--randomization-options", options)]
+    options = {name: value for name, value in described.items() if name != "name"}
+    return ["--randomization", described["name"], *_pairs("--randomization-options", options)]
 
 
 def _task_of(config: RunConfig) -> str:

@@ -24,7 +24,7 @@ from sim2real.task import Array
 
 MOST_BYTES = 64_000_000
 COUNT = 1e6
-"""How many observations the statistics of a file are of that does not tell."""
+"""The number of observations behind the statistics of a file that does not give it."""
 _DTYPES = ("f4", "f8", "i4", "i8")
 
 

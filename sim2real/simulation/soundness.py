@@ -20,11 +20,11 @@ from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray
 
 FAR = 1e6
-"""From so many times its range on, an action is the cause of what is not finite after it."""
+"""An action that is more than so many ranges from the middle of its space is named as the cause."""
 
 
 class NotFiniteError(UserError):
-    """A number that is not finite, and who made it."""
+    """A number that is not finite, with its origin."""
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from sim2real.errors import UserError
 from sim2real.evaluation.torch_settings import one_thread
 from sim2real.files import require_writable, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
-from sim2real.learning.loop import tell_rest
+from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
@@ -150,7 +150,7 @@ def transfer(
         create_run(folder, modified, loaded, {target.name: target}, methods, actions, add)
 
     if progress:
-        tell_rest("budget", budget, recipe.num_envs)
+        report_rounding("budget", budget, recipe.num_envs)
     session.adapt(folder, create, progress)
     return load_run(folder, task=loaded)
 

@@ -166,8 +166,8 @@ class Work:
     ) -> Learner:
         """The learner of `recipe` on `env`, with the weights of `policy`, checkpoints in a phase.
 
-        `modifiers` are applied to it then; the run records them. SAC's entropy coefficient goes
-        along if `policy` is the source's or of another learner.
+        `modifiers` are applied to it then; the run records them. SAC's entropy coefficient
+        is copied too if `policy` is the source's or another learner's.
         Raises UserError for a second phase of that name.
         """
         folder = self._folder(name)

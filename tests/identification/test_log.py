@@ -90,8 +90,8 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(UserError, match="no log, or it is damaged"):
             Log.load(path)
-    path.write_bytes(whole.replace(b'\\"control_dt\\": 0.1', b'\\"control_dt\\": -.1'))
-    with pytest.raises(UserError):
+    path.write_bytes(whole.replace(b'\\"control_dt\\": 0.1', b'\\"control_dt\\": -10'))
+    with pytest.raises(UserError, match="control_dt is -10; allowed: seconds, more than 0"):
         Log.load(path)
 
 

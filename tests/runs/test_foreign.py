@@ -406,7 +406,7 @@ def test_a_zip_is_evaluated_transferred_distilled_and_published(
     assert "trained elsewhere by PPO" in (tmp_path / "plain-shared" / "card.md").read_text()
     capsys.readouterr()
     for words, message in {
-        "transfer plain.zip --domain hard --budget 64": "does not tell its task; add --task NAME",
+        "transfer plain.zip --domain hard --budget 64": "does not name its task; add --task NAME",
         "evaluate plain-shared --normalization vec.pkl": "so it takes no normalization",
         "resume plain.zip": "is not a run",
         "resume plain-shared": "without training state",

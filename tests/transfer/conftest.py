@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,36 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.transfer.budget import MeteredVecEnv
+
+
+class Killed(BaseException):
+    """What a process that is killed does not catch."""
+
+
+@pytest.fixture
+def killed_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int], AbstractContextManager[None]]:
+    """A context that raises Killed in the metered step after `calls` steps, and expects it."""
+
+    @contextmanager
+    def killed(calls: int) -> Iterator[None]:
+        made, step_wait = 0, MeteredVecEnv.step_wait
+
+        def until_killed(env: MeteredVecEnv) -> Any:
+            nonlocal made
+            made += 1
+            if made > calls:
+                raise Killed
+            return step_wait(env)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MeteredVecEnv, "step_wait", until_killed)
+            with pytest.raises(Killed):
+                yield
+
+    return killed
 
 
 class CountingEnv(VecEnv):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from sim2real.policies.recipe import ALGORITHMS
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run, seal
 from sim2real.transfer.api import transfer
-from sim2real.transfer.budget import MeteredVecEnv
 from sim2real.transfer.resume import resume
 
 METHOD = str(Path(__file__).parent / "methods" / "low_rank.py")
@@ -83,30 +84,23 @@ def test_the_base_stays_and_the_run_is_loaded_and_evaluated(
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_kill_in_the_middle_changes_nothing(
-    algorithm: str, sources: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    algorithm: str,
+    sources: dict[str, Run],
+    tmp_path: Path,
+    killed_after: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     whole = go(sources[algorithm], tmp_path / "whole")
-    made, step_wait = 0, MeteredVecEnv.step_wait
-
-    class Killed(BaseException):
-        pass
-
-    def until_killed(env: MeteredVecEnv) -> Any:
-        nonlocal made
-        made += 1
-        if made > 15:
-            raise Killed
-        return step_wait(env)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MeteredVecEnv, "step_wait", until_killed)
-        with pytest.raises(Killed):
-            go(sources[algorithm], tmp_path / "killed")
+    with killed_after(15):
+        go(sources[algorithm], tmp_path / "killed")
     torch.manual_seed(123)
     resumed = resume(tmp_path / "killed", progress=False)
     assert equal(resumed.checkpoint.policy, whole.checkpoint.policy)
+    assert equal(resumed.checkpoint.training, whole.checkpoint.training)
     assert resumed.config.modifiers == whole.config.modifiers
-    assert np.array_equal(resumed.policy.predict(np.ones((1, 5)))[0].shape, (1, 1))
+    actions = [
+        run.policy.predict(np.ones((1, 5)), deterministic=True)[0] for run in (resumed, whole)
+    ]
+    assert np.array_equal(*actions)
 
 
 @pytest.mark.parametrize("method", ["fine_tune", "freeze", "distill"])

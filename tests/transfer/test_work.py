@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +21,6 @@ from sim2real.runs.checkpoint import discard_after
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
-from sim2real.transfer.budget import MeteredVecEnv
 from sim2real.transfer.method import Method
 from sim2real.transfer.resume import resume
 from sim2real.transfer.target import Target
@@ -86,10 +87,6 @@ def test_a_method_that_learns_in_simulation_only(
     assert resume(run.path, progress=False).step == 40
 
 
-class Killed(BaseException):
-    """What a process that is killed does not catch."""
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("calls", [50, 110, 122, 140], ids=["search", "second", "adapt", "late"])
 def test_a_method_killed_within_a_phase_goes_on_bit_for_bit(
@@ -97,22 +94,11 @@ def test_a_method_killed_within_a_phase_goes_on_bit_for_bit(
     algorithm: str,
     sources: dict[str, Run],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    killed_after: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     whole = go(sources[algorithm], tmp_path / "whole")
-    made, step_wait = 0, MeteredVecEnv.step_wait
-
-    def until_killed(env: MeteredVecEnv) -> Any:
-        nonlocal made
-        made += 1
-        if made > calls:
-            raise Killed
-        return step_wait(env)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MeteredVecEnv, "step_wait", until_killed)
-        with pytest.raises(Killed):
-            go(sources[algorithm], tmp_path / "killed")
+    with killed_after(calls):
+        go(sources[algorithm], tmp_path / "killed")
     torch.manual_seed(123)
     resumed = resume(tmp_path / "killed", progress=False)
     assert equal(resumed.checkpoint.policy, whole.checkpoint.policy)

@@ -51,9 +51,8 @@ CHANGES_NUMBERS = tuple(_NAMES[_NAMES.index("scale") : _NAMES.index("quantizatio
 """Kinds of `SENSING` after which a quaternion has another length."""
 
 _COMMANDS = (*ACTUATION, "jitter")
-_READINGS = [*SENSING]
-_READINGS.insert(_READINGS.index(CHANGES_NUMBERS[0]), "length")
-_READINGS[_READINGS.index(CHANGES_NUMBERS[-1]) + 1 : 0] = ["unit", "sampled"]
+_FIRST, _END = _NAMES.index(CHANGES_NUMBERS[0]), _NAMES.index(CHANGES_NUMBERS[-1]) + 1
+_READINGS = [*_NAMES[:_FIRST], "length", *CHANGES_NUMBERS, "unit", "sampled", *_NAMES[_END:]]
 """A quaternion that was changed gets its length back, then a sensor holds the noisy reading of its
 last sample, which may be lost in its turn."""
 

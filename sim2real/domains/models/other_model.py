@@ -64,10 +64,10 @@ def _read(task: Task, domain: Domain) -> tuple[mujoco.MjSpec, list[str]]:
     check_model(file)
     own = task.spec()
     nominal = own.compile()
-    with _told(f"{file} is not valid"):
+    with _reported(f"{file} is not valid"):
         spec = mujoco.MjSpec.from_file(str(file))
     ranks = _rename(spec, domain, own, nominal, file)
-    with _told(f"{file} does not compile"):
+    with _reported(f"{file} does not compile"):
         before = spec.compile()
         moved = list(other_order(nominal, before))
         if moved:
@@ -76,7 +76,7 @@ def _read(task: Task, domain: Domain) -> tuple[mujoco.MjSpec, list[str]]:
             move_keyframes(spec, before, spec.compile())
     missing = add_sensors(spec, own)
     task.edit(spec)
-    with _told(f"{file} does not compile"):
+    with _reported(f"{file} does not compile"):
         model = spec.compile()
     problems = [*misfits(nominal, model), *missing]
     if problems:
@@ -97,7 +97,7 @@ def _rename(
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def _reported(what: str) -> Iterator[None]:
     """Raise UserError, on one line, for what MuJoCo refuses."""
     try:
         yield

@@ -55,7 +55,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         self.options = parse(self.option_type, options, f"{self.name} options")
         self._simulation: Simulation | None = None
         self._saved: Mapping[str, Any] | None = None
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     # -- what a method defines ---------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
             "names": list(self.space.names),
             "episodes": self.episodes.state(),
             "method": self._method_state(),
-            "told": self._told,
+            "told": self._logged,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -133,7 +133,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         else:
             self._adopt(self._saved)
             self._saved = None
-        self._tell({})
+        self._update_logged({})
 
     def _adopt(self, state: Mapping[str, Any]) -> None:
         if list(state.get("names", ())) != list(self.space.names):
@@ -143,7 +143,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
             )
         self.episodes.restore(state["episodes"])
         self._restore_method(state["method"])
-        self._told = dict(state["told"])
+        self._logged = dict(state["told"])
         self._apply()
 
     def _on_step(self) -> bool:
@@ -158,26 +158,26 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         return True
 
     def _on_rollout_end(self) -> None:
-        told = self._update()
-        if told is not None:
+        found = self._update()
+        if found is not None:
             self._apply()
-            self._tell(told)
-        for key, value in self._told.items():
+            self._update_logged(found)
+        for key, value in self._logged.items():
             # a table on a terminal would have too many rows
             self.logger.record(f"worlds/randomization/{key}", value, exclude=("stdout", "log"))
 
     def _apply(self) -> None:
         self.simulation.redistribute(self.space.within(self._shares()), *self._ends())
 
-    def _tell(self, more: Mapping[str, float]) -> None:
+    def _update_logged(self, more: Mapping[str, float]) -> None:
         """Work out what to log until the next update."""
         low, high = (self.space.values(shares) for shares in self._range())
         entropies = self._entropies()
         for name, *values in zip(self.space.names, low, high, entropies, strict=True):
             for kind, value in zip(("low", "high", "entropy"), values, strict=True):
-                self._told[f"{kind}/{name}"] = float(value)
-        self._told["entropy"] = float(np.sum(entropies))
-        self._told |= more
+                self._logged[f"{kind}/{name}"] = float(value)
+        self._logged["entropy"] = float(np.sum(entropies))
+        self._logged |= more
 
 
 def _simulation_behind(callback: BaseCallback) -> Simulation:

@@ -57,7 +57,7 @@ class Curriculum(AdaptiveRandomization):
         self._since = self.episodes.clock
 
     def _update(self) -> Mapping[str, float] | None:
-        own, told = self._own, {}
+        own, values = self._own, {}
         if own.threshold is None:
             stage = self._stage_by_steps()
         else:
@@ -68,12 +68,12 @@ class Curriculum(AdaptiveRandomization):
             self._since = self.episodes.clock
             mean = mean_return(batch)
             stage = min(self.stage + (mean >= own.threshold), own.stages)
-            told["stage_return"] = mean
+            values["stage_return"] = mean
         self.episodes.keep(0, {})
-        if stage == self.stage and not told:
+        if stage == self.stage and not values:
             return None
         self.stage = stage
-        return {"level": self.level} | told
+        return {"level": self.level} | values
 
     def _stage_by_steps(self) -> int:
         # `_total_timesteps` counts from the very first step, also in a resumed training

@@ -66,18 +66,18 @@ class DORAEMON(AdaptiveRandomization):
             return None
         self._since = self.episodes.clock
         succeeded = np.array([self._succeeded(one) for one in batch])
-        told = {"success_rate": float(succeeded.mean())}
+        values = {"success_rate": float(succeeded.mean())}
         self._reached |= bool(succeeded.mean() >= own.success_rate)
         if self._reached:
             points = self.space.shares([one.context for one in batch])
             update = widen(self.shapes, points, succeeded, own.success_rate, own.divergence)
             self.shapes = update.shapes
-            told |= {
+            values |= {
                 "expected_success_rate": update.success_rate,
                 "divergence": update.divergence,
                 "effective_episodes": update.effective_episodes,
             }
-        return told
+        return values
 
     def _succeeded(self, episode: Finished) -> bool:
         if self._own.success_return is None:

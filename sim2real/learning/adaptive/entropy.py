@@ -30,7 +30,7 @@ CLOSEST = 1e-9
 
 @dataclass(frozen=True)
 class Update:
-    """The new `shapes` (d, 2), and what the episodes tell of them."""
+    """The new `shapes` (d, 2), and what the episodes show of them."""
 
     shapes: Array
     divergence: float

@@ -56,7 +56,7 @@ def mask_of(options: Mapping[str, Any], num_envs: int) -> BoolArray | None:
 
 
 def checked_seed(seed: Any) -> int | None:
-    """The seed of a VecEnv, to which SB3 adds the index of a world; UserError for what is none."""
+    """The seed of a VecEnv, to which SB3 adds the index of a world; UserError if it is invalid."""
     return None if seed is None else whole_number("seed", seed, 0, LAST_SEED)
 
 

@@ -61,7 +61,7 @@ class SimVecEnv(VecEnv):
         return self._ended
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Begin with the first episodes of `seed` at the next reset; UserError for what is none."""
+        """Begin with the first episodes of `seed` at the next reset; UserError if it is invalid."""
         return super().seed(checked_seed(seed))
 
     def reset(self) -> NDArray[np.float64]:

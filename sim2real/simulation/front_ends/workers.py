@@ -108,7 +108,7 @@ class WorkerVecEnv(VecEnv):
         return self._ended
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Begin with the first episodes of `seed` at the next reset; UserError for what is none."""
+        """Begin with the first episodes of `seed` at the next reset; UserError if it is invalid."""
         return super().seed(checked_seed(seed))
 
     def reset(self) -> VecEnvObs:
