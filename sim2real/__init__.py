@@ -4,7 +4,7 @@ The public names are imported when they are first used, so that `import sim2real
 
 >>> import sim2real as s2r
 >>> sorted(s2r.__all__)[:4]
-['Domain', 'DomainWrapper', 'Run', 'Simulation']
+['Domain', 'DomainWrapper', 'Log', 'Run']
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sim2real.evaluation.rollout import evaluate
     from sim2real.evaluation.statistics import compare, interval
     from sim2real.evaluation.view import view
+    from sim2real.identification.identify import identify
+    from sim2real.identification.log import Log
     from sim2real.learning.pretrain import pretrain
     from sim2real.registry import load_task, task_names
     from sim2real.runs.load import load_run
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> module that defines it
     "Domain": "sim2real.domains",
     "DomainWrapper": "sim2real.simulation.front_ends.domain_wrapper",
+    "Log": "sim2real.identification.log",
     "Run": "sim2real.runs.run",
     "Simulation": "sim2real.simulation",
     "Task": "sim2real.task",
@@ -49,6 +52,7 @@ _HOME = {  # public name -> module that defines it
     "compare": "sim2real.evaluation.statistics",
     "distill": "sim2real.transfer.api",
     "evaluate": "sim2real.evaluation.rollout",
+    "identify": "sim2real.identification.identify",
     "interval": "sim2real.evaluation.statistics",
     "load_domain": "sim2real.domains",
     "load_run": "sim2real.runs.load",
@@ -66,6 +70,7 @@ _HOME = {  # public name -> module that defines it
 __all__ = [
     "Domain",
     "DomainWrapper",
+    "Log",
     "Run",
     "Simulation",
     "Task",
@@ -74,6 +79,7 @@ __all__ = [
     "compare",
     "distill",
     "evaluate",
+    "identify",
     "interval",
     "load_domain",
     "load_run",

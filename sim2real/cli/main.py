@@ -20,7 +20,7 @@ from typing import Any, cast
 import tyro
 
 from sim2real import __version__
-from sim2real.cli import audit, check, information, new, policies, study, training
+from sim2real.cli import audit, check, identify, information, new, policies, study, training
 from sim2real.cli.arguments import check_words
 from sim2real.cli.command import Command
 from sim2real.errors import ChangedError, UserError
@@ -31,6 +31,7 @@ VERBS: dict[str, type[Command]] = {
     "transfer": training.Transfer,
     "distill": training.Distill,
     "evaluate": policies.Evaluate,
+    "identify": identify.Identify,
     "study": study.Study,
     "resume": training.Resume,
     "publish": policies.Publish,

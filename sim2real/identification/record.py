@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sim2real.evaluation.rollout import Policy
 from sim2real.identification.log import Log
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
-from sim2real.task import Array, BoolArray, ObservationTerm, Task
+from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
 
 def record(
@@ -170,10 +171,21 @@ def newest_terms(
     task: Task, terms: Sequence[ObservationTerm], observations: Array
 ) -> dict[str, Array]:
     """Each of the policy's `terms` in `observations` (n, k), without its history, by name."""
-    found: dict[str, Array] = {}
-    end = 0
-    for term in terms:
-        end += term.size
-        newest = term.size // task.history.get(term.name, 1)
-        found[term.name] = observations[:, end - newest : end]
-    return found
+    newest, columns = newest_columns(task, terms)
+    bounds = np.cumsum([0, *(term.size for term in newest)])
+    readings = observations[:, columns]
+    return {
+        term.name: readings[:, low:high]
+        for term, (low, high) in zip(newest, itertools.pairwise(bounds), strict=True)
+    }
+
+
+def newest_columns(
+    task: Task, terms: Sequence[ObservationTerm]
+) -> tuple[tuple[ObservationTerm, ...], IntArray]:
+    """The policy's `terms` without their histories, and their columns in an observation, (k,)."""
+    sizes = [term.size // task.history.get(term.name, 1) for term in terms]
+    ends = np.cumsum([term.size for term in terms])
+    newest = [dataclasses.replace(term, size=size) for term, size in zip(terms, sizes, strict=True)]
+    columns = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    return tuple(newest), np.concatenate(columns)

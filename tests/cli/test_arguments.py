@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sim2real import __version__, cli
+from sim2real.identification.record import record
+from sim2real.simulation import Simulation
 
 SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]
 Refused = Callable[..., str]
@@ -33,11 +36,12 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-NEEDED = {  # what each verb is asked beside the option that is tried; RUN and OUT are filled in
+NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT, LOG are filled in
     "pretrain": ["cartpole", "--steps", "64"],
     "transfer": ["RUN", "--domain", "hard", "--budget", "64"],
     "distill": ["RUN", "--budget", "64"],
     "evaluate": ["RUN", "--episodes", "1"],
+    "identify": ["LOG", "--task", "cartpole"],
     "study": ["STUDY"],
     "resume": ["RUN"],
     "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
@@ -55,11 +59,12 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "float": [["-1"], ["nan"], ["inf"], ["1e300"], ["abc"]],
     "tuple[int, int]": [["3"], ["3", "x"], ["0", "0"], ["-5", "64"], [HUGE, "64"], ["1", "2", "3"]],
     "Path": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
+    "tuple[Path, ...]": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
     "str": [["no_such_thing"], ["x" * 300], ["a\0b.yaml:x"], ["~nobody_at_all/my.yaml:x"]],
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in ("evaluate", "audit")]
+SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in ("evaluate", "audit", "identify")]
 """Where nothing can be written these show their result; see test_cli.py."""
 ALLOWED = [("new", "name", ["no_such_thing"])]
 """A name of the user's choice."""
@@ -72,7 +77,7 @@ def options() -> list[tuple[str, str, str]]:
         for field in dataclasses.fields(command):
             kind = str(field.type).removesuffix(" | None").removesuffix("]")
             kind = kind.removeprefix("Positional[").removesuffix(" | None")
-            kind += "]" if "[" in kind else ""
+            kind = f"{kind.rstrip(']')}]" if "[" in kind else kind
             found.append((verb, field.name, kind))
     return found
 
@@ -91,9 +96,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("logs") / "log.safetensors"
+    actions = np.random.default_rng(0).uniform(-1, 1, (200, 1))
+    record(Simulation("cartpole", None, 1, seed=0), actions, 200).save(path)
+    return path
+
+
 @pytest.fixture
 def refused(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Path,
+    log: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Refused:
     """Run words that must be refused before anything is written; return the line of error."""
     monkeypatch.chdir(tmp_path)
@@ -101,7 +118,7 @@ def refused(
     study.write_text("{task: cartpole, source: {steps: 64}, targets: [hard], methods: [freeze], ")
     with study.open("a") as file:
         file.write(f"budget: 64, oracle: {{steps: 64}}, out: {tmp_path / 'study'}}}")
-    places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study)}
+    places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study), "LOG": str(log)}
 
     def call(*words: str) -> str:
         before = sorted(tmp_path.rglob("*"))

@@ -1,0 +1,116 @@
+"""The verb `identify`, and the tables of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from sim2real.cli.command import Command, Pairs, accept_domains, named_task
+from sim2real.cli.output import Outcome, can_write, table
+from sim2real.files import unused
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sim2real.identification.result import Identification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identify(Command):
+    """Find the world of a family that moves as recorded logs do."""
+
+    logs: Positional[tuple[Path, ...]]
+    """Logs of one target."""
+    task: str
+    """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
+    family: str | None = None
+    """A domain with ranges, one of the task's or my_domains.yaml:windy; by default the domain
+    randomized with wider ranges."""
+    task_options: Pairs = ()
+    """Options of the task."""
+    trust_code: bool = False
+    """Accept and import the Python code that the file of the family names."""
+    seed: int = 0
+    """Seed of the search."""
+    horizon: int = 15
+    """Control steps of the windows that are replayed."""
+    out: Path | None = None
+    """Folder for identified.yaml, with the domains `identified` and `posterior`, and
+    identification.json; by default nothing is written."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.identify`."""
+        from sim2real.identification.identify import identify
+
+        task = named_task(self.task, self.task_options)
+        if self.family is not None:
+            accept_domains(task, [self.family], self.trust_code)
+        with _progress() as report:
+            found = identify(
+                self.logs, task, self.family, self.seed, horizon=self.horizon, report=report
+            )
+        file, page = None, None
+        if self.out is not None and can_write(self.out):
+            (file,) = unused(self.out, "identification.json")
+            page = found.save(self.out)
+        return Outcome(found.plain(), identified(found), file, page)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error that shows what is being done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    shown = bar.add_task("", total=1.0)
+
+    def report(what: str, done: float) -> None:
+        bar.start()  # the first time
+        bar.update(shown, description=what, completed=done)
+
+    try:
+        yield report
+    finally:
+        if console.is_terminal:
+            bar.stop()
+
+
+def identified(found: Identification) -> list[Table]:
+    """An identification as a table of the unknowns, one of prediction errors, and notes."""
+    unknowns = [
+        {
+            "unknown": row.name,
+            "nominal": f"{row.nominal:.4g}",
+            "identified": f"{row.value:.4g}",
+            "90 %": f"{row.low:.4g} to {row.high:.4g}",
+            "status": row.status,
+        }
+        for row in found.table
+    ]
+    check = found.validation
+    errors = [
+        {
+            "prediction error": what,
+            "nominal": f"{nominal:.3g}",
+            "identified": f"{best:.3g}",
+        }
+        for what, nominal, best in (
+            ("after one step", check.one_step_nominal, check.one_step),
+            (f"after {check.steps} steps", check.many_steps_nominal, check.many_steps),
+        )
+    ]
+    title = f"{found.steps:,} steps of the target; {found.simulated_steps:,} simulated steps"
+    return [
+        table(title, unknowns),
+        table(
+            f"{check.windows} windows held out; in units of a channel's change in a step", errors
+        ),
+        table("Notes", [{"note": note} for note in found.notes]),
+    ]

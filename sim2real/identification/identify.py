@@ -1,0 +1,234 @@
+"""Identify a target: check the log, search the family, refine, and say what is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim2real.config import LAST_SEED
+from sim2real.domains import Domain
+from sim2real.errors import UserError, whole_number
+from sim2real.identification.family import family_of
+from sim2real.identification.fit import (
+    Fit,
+    Problem,
+    equations_at,
+    improve,
+    start,
+)
+from sim2real.identification.log import Log
+from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
+from sim2real.identification.replay import Replay, Windows, joined
+from sim2real.identification.result import (
+    Identification,
+    Row,
+    Validation,
+    point_domain,
+    posterior_domain,
+    rows_of,
+)
+from sim2real.identification.search import CANDIDATES, WINDOWS, effects, generations
+from sim2real.identification.windows import Channels, channels_of, check_log, cut
+from sim2real.registry import load_task
+from sim2real.task import Array, BoolArray, Task
+
+HORIZON = 15
+"""Control steps of a window."""
+GENERATIONS, STEPS = 16, 12
+"""Generations of the search, and steps of the local stage, at most."""
+SETTLED = 5e-4
+"""Change of a share at which the local stage ends."""
+FITTED, HELD_OUT = 64, 0.2
+"""Windows that are fitted, at most, and the share of all windows that is held out."""
+EFFECT = 1e-3
+"""Change of the readings, in units of their change in a step, that counts as an effect."""
+NOISY = 0.002
+"""Noise, as a share of a channel's change in a step, that is worth a line in a domain."""
+STARTS = 2
+"""Searches, from different candidates, where the first does not explain the log."""
+
+Report = Callable[[str, float], None]
+"""What is being done, and the part of it that is done."""
+
+
+def identify(
+    log: Log | Path | str | Sequence[Log | Path | str],
+    task: str | Task,
+    family: str | Domain | None = None,
+    seed: int = 0,
+    horizon: int = HORIZON,
+    threads: int = 0,
+    report: Report | None = None,
+) -> Identification:
+    """Find the world of a `family` that moves as a `log` of `task` does, from the log alone.
+
+    `log` is a Log, a file of one, or several; all are of one target. `family` is a domain with
+    ranges, by default the task's `randomized` domain with wider ones. The log is cut into windows
+    of `horizon` control steps. Every window starts from a state estimated from its observations,
+    and is replayed under the logged commands: first by a cross-entropy search over the whole
+    family, then by Gauss-Newton over the unknowns and the start states together. A fifth of the
+    windows is held out to validate. `report` is called with what is being done.
+
+    Raises UserError for a log of another robot or rate, a log that is too short or in which
+    nothing of the family shows, and a family without ranges.
+    """
+    whole_number("seed", seed, 0, LAST_SEED)
+    whole_number("horizon", horizon, 2, 10_000)
+    loaded = load_task(task)
+    logs = [one if isinstance(one, Log) else Log.load(one) for one in _several(log)]
+    found = family_of(loaded, family)
+    replay = Replay(found, CANDIDATES * WINDOWS, threads)
+    try:
+        study = _Study(replay, logs, horizon, seed, report or _silent)
+        return study.identification(time.monotonic())
+    finally:
+        replay.close()
+
+
+def _several(log: Log | Path | str | Sequence[Log | Path | str]) -> Sequence[Log | Path | str]:
+    several = [log] if isinstance(log, Log | Path | str) else list(log)
+    if not several:
+        raise UserError("there is no log; allowed: one or more")
+    return several
+
+
+def _silent(what: str, done: float) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best fit of a problem, with the posterior and the misfit at it."""
+
+    fit: Fit
+    posterior: Posterior
+    misfit: Misfit
+
+
+class _Study:
+    """The stages of one identification, in the order in which they are called."""
+
+    def __init__(
+        self, replay: Replay, logs: Sequence[Log], horizon: int, seed: int, report: Report
+    ) -> None:
+        self.replay, self.family, self.report = replay, replay.family, report
+        self.rng = np.random.default_rng(seed)
+        self.steps = sum(log.steps for log in logs)
+        self.channels = _channels(logs, replay)
+        windows = joined([cut(log, replay, self.channels, horizon) for log in logs])
+        order = self.rng.permutation(len(windows))
+        held_out = max(1, round(HELD_OUT * len(windows)))
+        self.held_out = windows.take(order[:held_out])
+        self.problem = self._problem(windows.take(order[held_out:][:FITTED]))
+
+    def _problem(self, windows: Windows) -> Problem:
+        return Problem(self.replay, windows, self.channels)
+
+    def identification(self, began: float) -> Identification:
+        """All stages; `began` is the time on the monotonic clock."""
+        self.report("checking what the log shows", 0.0)
+        effective = effects(self.problem) > EFFECT
+        if not effective.any():
+            raise UserError(
+                f"no unknown of family {self.family.domain.name!r} has an effect on this log: "
+                "nothing moves in it"
+            )
+        best = self._best(effective)
+        table = rows_of(self.family, best.posterior, effective)
+        noise = self._noise(best.misfit)
+        return Identification(
+            domain=point_domain(self.family, table, noise),
+            posterior=posterior_domain(self.family, table, best.posterior, noise),
+            table=table,
+            misfit=best.misfit,
+            validation=self._validation(best.fit.shares),
+            notes=_notes(table, best, self.channels),
+            steps=self.steps,
+            simulated_steps=self.replay.simulated,
+            seconds=time.monotonic() - began,
+        )
+
+    def _best(self, effective: BoolArray) -> _Best:
+        """The best of several searches; one, where it explains the log."""
+        best = self._refined(self._searched(effective, 0))
+        for attempt in range(1, STARTS):
+            if not best.misfit.noticed:
+                break
+            other = self._refined(self._searched(effective, attempt))
+            best = other if other.fit.cost < best.fit.cost else best
+        return best
+
+    def _searched(self, effective: BoolArray, attempt: int) -> Array:
+        """The shares at which the cross-entropy search ends, (d,)."""
+        found = generations(self.problem, effective, self.rng)
+        for number in range(1, GENERATIONS + 1):
+            generation = next(found)
+            self.report(_stage("searching the family", attempt), number / GENERATIONS)
+            if generation.is_narrow(effective):
+                break
+        return generation.mean
+
+    def _refined(self, shares: Array) -> _Best:
+        """The fit at which Gauss-Newton ends, from the `shares`."""
+        fit = start(self.problem, shares)
+        for number in range(1, STEPS + 1):
+            fit, moved = improve(self.problem, fit)
+            self.report("refining the unknowns and the start states", number / STEPS)
+            if moved < SETTLED:
+                break
+        equations = equations_at(self.problem, fit)
+        posterior = posterior_of(self.problem, fit, equations, self.rng)
+        return _Best(fit, posterior, misfit_of(self.channels, fit))
+
+    def _validation(self, shares: Array) -> Validation:
+        """Errors on the windows that were held out, from the states as they were estimated."""
+        self.report("validating on windows held out", 0.0)
+        problem = self._problem(self.held_out)
+        errors = [
+            np.median(np.abs(start(problem, one).residuals), axis=(0, 2))
+            for one in (self.family.nominal, shares)
+        ]
+        return Validation(
+            steps=self.held_out.steps,
+            windows=len(self.held_out),
+            one_step_nominal=float(errors[0][1]),
+            one_step=float(errors[1][1]),
+            many_steps_nominal=float(errors[0][-1]),
+            many_steps=float(errors[1][-1]),
+        )
+
+    def _noise(self, misfit: Misfit) -> dict[str, float]:
+        """The standard deviation of the noise of each sensed term that has any."""
+        found = {}
+        for term in self.replay.sensed:
+            own = [name.startswith(f"{term.name}[") for name in misfit.names]
+            share = misfit.noise[own] / misfit.change[own]
+            if len(share) and np.median(share) > NOISY:
+                found[term.name] = float(np.median(misfit.noise[own]))
+        return found
+
+
+def _channels(logs: Sequence[Log], replay: Replay) -> Channels:
+    for log in logs:
+        check_log(log, replay)
+    several = [channels_of(log, replay) for log in logs]
+    scale = np.sqrt(np.mean([one.scale**2 for one in several], axis=0))
+    channels = Channels(several[0].names, scale, np.any([one.used for one in several], axis=0))
+    if not channels.used.any():
+        raise UserError("no sensor of the log ever changes; allowed: a log of a robot that moves")
+    return channels
+
+
+def _stage(what: str, attempt: int) -> str:
+    return f"{what} once more" if attempt else what
+
+
+def _notes(table: Sequence[Row], best: _Best, channels: Channels) -> tuple[str, ...]:
+    """What a user has to know, a sentence each."""
+    notes = [f"{row.name}: {row.status}" for row in table if row.status != "identified"]
+    notes += [f"{name}: the channel never changes" for name in channels.dead]
+    return (*notes, *best.posterior.combinations(), best.misfit.sentence)

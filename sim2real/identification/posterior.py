@@ -1,0 +1,153 @@
+"""What a log tells of the unknowns, and what of the log no member of the family explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim2real.domains.distributions.distribution import LogUniform
+from sim2real.identification.fit import PRIOR_PRECISION, Equations, Fit, Problem
+from sim2real.identification.windows import Channels
+from sim2real.task import Array
+
+RESAMPLES = 200
+"""Bootstrap samples of the windows."""
+CLIP = 4.0
+"""Residuals beyond so many standard deviations count as this many in the test for misfit."""
+CORRELATED = 0.3
+"""Correlation of neighbouring residuals, from which they are no noise."""
+NOTICED = 0.02
+"""Misfit, as a share of a channel's change in a step, that is worth a word."""
+SAME = 0.95
+"""Correlation from which two unknowns are known in combination only."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A normal distribution of d shares: `mean` (d,), `covariance` (d, d).
+
+    `logarithmic` tells which shares are those of a factor.
+    """
+
+    names: tuple[str, ...]
+    mean: Array
+    covariance: Array
+    logarithmic: tuple[bool, ...]
+
+    @property
+    def std(self) -> Array:
+        """Standard deviations of the shares, (d,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def correlation(self) -> Array:
+        """The correlation matrix, (d, d)."""
+        correlation: Array = self.covariance / np.outer(self.std, self.std)
+        return correlation
+
+    def combinations(self) -> tuple[str, ...]:
+        """Pairs of unknowns of which the log shows a combination only, in words."""
+        found = []
+        correlation = self.correlation
+        for row, column in np.argwhere(np.triu(np.abs(correlation) > SAME, 1)).tolist():
+            value = correlation[row, column]
+            both_log = self.logarithmic[row] and self.logarithmic[column]
+            what = _COMBINATIONS[both_log, value < 0]
+            found.append(
+                f"{self.names[row]} and {self.names[column]}: only their {what} is determined "
+                f"(correlation {value:.2f})"
+            )
+        return tuple(found)
+
+
+_COMBINATIONS = {
+    (False, True): "sum",
+    (False, False): "difference",
+    (True, True): "product",
+    (True, False): "ratio",
+}
+"""What is determined of two unknowns: on a linear or logarithmic scale, negatively correlated or
+not; of a sum on the scale of their ranges."""
+
+
+def posterior_of(
+    problem: Problem, fit: Fit, equations: Equations, rng: np.random.Generator
+) -> Posterior:
+    """The Laplace approximation, widened where a bootstrap over the windows spreads wider.
+
+    Laplace takes the residuals for independent; windows of one motion are not. A bootstrap of the
+    windows does not need that (Efron 1979): its estimates follow from the normal equations of the
+    windows that are drawn, without another replay.
+    """
+    size = len(fit.shares)
+    prior = PRIOR_PRECISION * np.eye(size)
+    laplace = np.linalg.inv(equations.information.sum(axis=0) + prior)
+    drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
+    spread = np.var(drawn, axis=0)
+    factor = np.sqrt(np.maximum(spread / np.diag(laplace), 1.0))
+    covariance = laplace * np.outer(factor, factor)
+    family = problem.replay.family
+    logarithmic = tuple(isinstance(base, LogUniform) for base in family.space.bases)
+    return Posterior(family.names, fit.shares, covariance, logarithmic)
+
+
+def _resampled(equations: Equations, prior: Array, rng: np.random.Generator) -> Array:
+    """The change of the shares that windows drawn with replacement ask for, (d,)."""
+    count = len(equations.gradient)
+    times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
+    information = np.tensordot(times, equations.information, axes=1) + prior
+    gradient = times @ (equations.gradient - equations.gradient.mean(axis=0))
+    change: Array = np.linalg.solve(information, gradient)
+    return change
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What remains of a log: noise, and what is no noise. All (k,), in units of the log.
+
+    Noise has no memory. So the covariance of neighbouring residuals of a replay is what the family
+    does not explain (a test for whiteness, Ljung and Box 1978). `correlation` is that of the
+    neighbours; `change` is a channel's typical change in a step.
+    """
+
+    names: tuple[str, ...]
+    unexplained: Array
+    noise: Array
+    correlation: Array
+    change: Array
+
+    @property
+    def noticed(self) -> tuple[str, ...]:
+        """The channels that are not explained."""
+        clear = (self.correlation > CORRELATED) & (self.unexplained > NOTICED * self.change)
+        return tuple(name for name, one in zip(self.names, clear, strict=True) if one)
+
+    @property
+    def sentence(self) -> str:
+        """Whether the family explains the log, in words."""
+        if not self.noticed:
+            return "the family explains this log down to its noise"
+        worst = int(np.argmax(self.unexplained / self.change))
+        return (
+            f"the family does not explain this log: {len(self.noticed)} of {len(self.names)} "
+            f"channels differ by more than noise, most of all {self.names[worst]} by "
+            f"{self.unexplained[worst]:.3g} where it changes by {self.change[worst]:.3g} in a step"
+        )
+
+
+def misfit_of(channels: Channels, fit: Fit) -> Misfit:
+    """The misfit of each channel that is used, from the residuals of a fit."""
+    scaled = np.clip(fit.residuals[:, 1:] / fit.noise, -CLIP, CLIP)
+    power = np.mean(scaled**2, axis=(0, 1))
+    neighbours = np.mean(scaled[:, 1:] * scaled[:, :-1], axis=(0, 1))
+    correlation = neighbours / np.maximum(power, 1e-12)
+    change = channels.scale[channels.used]
+    smooth = np.clip(correlation, 0.0, 1.0)
+    return Misfit(
+        names=tuple(name for name, one in zip(channels.names, channels.used, strict=True) if one),
+        unexplained=change * fit.noise * np.sqrt(smooth * power),
+        noise=change * fit.noise * np.sqrt(1.0 - smooth),
+        correlation=correlation,
+        change=change,
+    )

@@ -1,0 +1,48 @@
+"""The verb `identify` writes a domain file, and its tables name every unknown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim2real import cli
+from sim2real.domains import load_domain
+from sim2real.identification.record import record
+from sim2real.simulation import Simulation
+
+FAMILY = """
+motors:
+  actuation:
+    - {strength: {uniform: [0.5, 1.5]}}
+    - {delay: {uniform: [0.0, 0.06]}}
+"""
+
+
+def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "target.yaml").write_text("weak: {actuation: [{strength: 0.7}, {delay: 0.02}]}")
+    (tmp_path / "family.yaml").write_text(FAMILY)
+    target = Simulation("cartpole", f"{tmp_path}/target.yaml:weak", 1, seed=0)
+    actions = np.random.default_rng(0).uniform(-1, 1, (300, 1))
+    record(target, actions, 300).save(tmp_path / "log.safetensors")
+    words = ["identify", str(tmp_path / "log.safetensors"), "--task", "cartpole"]
+    words += ["--family", f"{tmp_path}/family.yaml:motors", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for word in (
+        "strength:drive",
+        "delay",
+        "0.7",
+        "0.02",
+        "identified.yaml",
+        "the family explains",
+    ):
+        assert word in shown
+    report = json.loads((tmp_path / "out" / "identification.json").read_text())
+    found = {row["name"]: row["value"] for row in report["table"]}
+    assert found == pytest.approx({"strength:drive": 0.7, "delay": 0.02}, rel=1e-3)
+    assert report["explained"]
+    domain = load_domain("cartpole", f"{tmp_path}/out/identified.yaml:identified")
+    assert Simulation("cartpole", domain).contexts()[0] == pytest.approx(found)

@@ -1,0 +1,51 @@
+"""A pendulum on a cart that is moved at random: logs of it, and a family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain
+from sim2real.identification.identify import identify
+from sim2real.identification.log import Log
+from sim2real.identification.record import record
+from sim2real.identification.result import Identification
+from sim2real.simulation import Simulation
+
+FAMILY = Domain(
+    name="bearings",
+    dynamics=[
+        {"field": "body_mass", "of": "pole", "scale": {"log_uniform": [0.25, 4.0]}},
+        {"field": "dof_damping", "of": "hinge", "scale": {"log_uniform": [0.1, 100.0]}},
+    ],
+    actuation=[{"delay": {"uniform": [0.0, 0.06]}}, {"strength": {"uniform": [0.5, 1.5]}}],
+)
+TRUTH = {"body_mass:pole": 2.0, "dof_damping:hinge": 30.0, "delay": 0.03, "strength:drive": 0.8}
+
+
+def target(noise: float = 0.0, **changed: Any) -> Domain:
+    values = TRUTH | changed
+    sensing = [{"noise": {"normal": [0.0, noise]}}] if noise else []
+    return Domain(
+        dynamics=[
+            {"field": "body_mass", "of": "pole", "scale": values["body_mass:pole"]},
+            {"field": "dof_damping", "of": "hinge", "scale": values["dof_damping:hinge"]},
+            *values.get("more", []),
+        ],
+        actuation=[{"delay": values["delay"]}, {"strength": values["strength:drive"]}],
+        sensing=sensing,
+    )
+
+
+def log_of(domain: Domain | str | None, steps: int = 600, seed: int = 0) -> Log:
+    """A log of slow random forces."""
+    rng = np.random.default_rng(seed)
+    forces = np.repeat(rng.uniform(-1, 1, (steps // 2 // 5 + 1, 2, 1)), 5, axis=0)
+    return record(Simulation("cartpole", domain, 2, seed=seed), forces, steps)
+
+
+@pytest.fixture(scope="session")
+def noisy() -> Identification:
+    return identify(log_of(target(noise=0.002)), "cartpole", FAMILY, seed=1)

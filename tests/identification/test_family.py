@@ -1,0 +1,102 @@
+"""A family lists what may differ, and writes domains in which it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim2real.domains import Domain, load_domain
+from sim2real.domains.distributions.distribution import Constant
+from sim2real.errors import UserError
+from sim2real.identification.family import default_family, family_of, replayable
+from sim2real.registry import load_task, task_names
+from sim2real.simulation import Simulation
+from tests.identification.conftest import FAMILY
+
+
+def test_shares_are_places_in_the_ranges() -> None:
+    family = family_of(load_task("cartpole"), FAMILY)
+    assert family.names == ("body_mass:pole", "dof_damping:hinge", "delay", "strength:drive")
+    assert family.values(np.zeros((1, 4)))[0] == pytest.approx([0.25, 0.1, 0.0, 0.5])
+    assert family.values(np.ones((1, 4)))[0] == pytest.approx([4.0, 100.0, 0.06, 1.5])
+    assert family.values(np.full((1, 4), 0.5))[0] == pytest.approx([1.0, 10**0.5, 0.03, 1.0])
+    assert family.nominal == pytest.approx([0.5, 1 / 3, 0.0, 0.5])
+    assert family.nominal_values == pytest.approx([1.0, 1.0, 0.0, 1.0])
+
+
+def test_contexts_are_those_of_the_worlds() -> None:
+    family = family_of(load_task("cartpole"), FAMILY)
+    contexts = family.contexts(np.array([[0.5, 0.0, 0.5, 1.0]]))
+    assert dict(zip(family.plan.names, contexts[0], strict=True)) == pytest.approx(
+        {"body_mass:pole": 1.0, "dof_damping:hinge": 0.1, "delay": 0.03, "strength:drive": 1.5}
+    )
+
+
+def test_delays_are_rounded_to_physics_steps() -> None:
+    family = family_of(load_task("cartpole"), FAMILY)
+    step = family.timestep
+    values = np.array([1.0, 1.0, 1.7 * step, 1.0])
+    assert family.rounded(values).tolist() == [1.0, 1.0, 2 * step, 1.0]
+    assert family.rounded(np.array([1.0, 1.0, 2 * step, 1.0]))[2] == 2 * step
+
+
+def test_what_a_replay_cannot_repeat_is_left_out() -> None:
+    domain = Domain(
+        dynamics=[{"field": "body_mass", "of": "pole", "scale": {"uniform": [1, 2]}}],
+        actuation=[{"noise": 0.1}, {"dropped": 0.1}],
+        sensing=[
+            {"noise": {"normal": [0.0, 0.1]}, "of": "pole"},
+            {"bias": {"uniform": [-0.1, 0.1]}, "of": "pole[0]"},
+        ],
+        disturbances=[{"push": 1.0, "of": "pole", "every": 1.0}],
+    )
+    kept = replayable(domain)
+    assert [one.kind.name for one in kept.sensing] == ["bias"]
+    assert not kept.actuation
+    assert not kept.disturbances
+    assert family_of(load_task("cartpole"), domain).names == (
+        "body_mass:pole",
+        "sensor_bias:pole[0]",
+    )
+
+
+def test_a_domain_without_ranges_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing to identify"):
+        family_of(load_task("hopper"), "hard")
+
+
+def test_a_group_is_one_unknown() -> None:
+    domain = Domain(
+        dynamics=[
+            {"field": "body_mass", "of": name, "scale": {"uniform": [1, 2]}, "group": "all"}
+            for name in ("cart", "pole")
+        ]
+    )
+    family = family_of(load_task("cartpole"), domain)
+    assert len(family.names) == 1
+    assert family.contexts(np.array([[0.25]])).tolist() == [[1.25, 1.25]]
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_default_families_contain_the_nominal_world_and_write_domains(name: str) -> None:
+    task = load_task(name)
+    family = family_of(task)
+    assert ((family.nominal >= 0) & (family.nominal <= 1)).all()
+    values = dict(
+        zip(family.names, family.values(np.full((1, len(family.names)), 0.4))[0], strict=True)
+    )
+    constants = {one: Constant(value) for one, value in values.items()}
+    simulation = Simulation(task, family.with_distributions(constants, "point"), 1, threads=1)
+    context = simulation.contexts()[0]
+    assert set(context) == set(family.plan.names)
+    assert {one: context[one] for one in family.names} == pytest.approx(values)
+    simulation.close()
+
+
+def test_a_default_family_is_wider_than_randomized() -> None:
+    task = load_task("hopper")
+    narrow, wide = load_domain(task, "randomized"), default_family(task)
+    for one, other in zip(narrow.dynamics, wide.dynamics, strict=True):
+        low, high = one.distribution.support
+        assert other.distribution.support == pytest.approx((low / 2, high * 2))
+    assert wide.actuation[0].distribution.support == pytest.approx((0.0, 0.032))

@@ -1,0 +1,75 @@
+"""The arithmetic of the local stage against dense and published solvers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import lsq_linear
+
+from sim2real.identification.fit import FREEDOM, STATE_PRECISION, Fit, _damped, _weights, reduce
+
+
+def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
+    """Residuals of 5 windows, 4 rows, 3 channels; 2 shares and 2 states."""
+    rng = np.random.default_rng(seed)
+    fit = Fit(
+        shares=np.array([0.4, 0.6]),
+        offsets=0.1 * rng.standard_normal((5, 2)),
+        residuals=rng.standard_normal((5, 4, 3)),
+        noise=np.array([0.5, 1.0, 2.0]),
+        cost=0.0,
+    )
+    return fit, rng.standard_normal((5, 4, 3, 2)), rng.standard_normal((5, 4, 3, 2))
+
+
+def test_reduced_equations_solve_the_dense_problem() -> None:
+    fit, by_share, by_state = arrow()
+    equations = reduce(fit, by_share, by_state)
+    root = np.sqrt(_weights(fit)).reshape(5, 12, 1)
+    rows, right = [], []
+    for w in range(5):
+        block = np.zeros((12, 2 + 10))
+        block[:, :2] = by_share[w].reshape(12, 2)
+        block[:, 2 + 2 * w : 4 + 2 * w] = by_state[w].reshape(12, 2)
+        rows.append(root[w] * block)
+        right.append(-root[w, :, 0] * fit.residuals[w].ravel())
+    prior = np.sqrt(STATE_PRECISION) * np.eye(12)[2:]
+    dense = np.vstack([*rows, prior])
+    target = np.concatenate([*right, -np.sqrt(STATE_PRECISION) * fit.offsets.ravel()])
+    expected = np.linalg.lstsq(dense, target, rcond=None)[0]
+    change = np.linalg.solve(equations.information.sum(0), equations.gradient.sum(0))
+    assert change == pytest.approx(expected[:2])
+    states = equations.correction - equations.back @ change
+    assert states.ravel() == pytest.approx(expected[2:])
+    covariance = np.linalg.inv(dense.T @ dense)[:2, :2]
+    assert np.linalg.inv(equations.information.sum(0)) == pytest.approx(covariance)
+
+
+def test_channels_that_show_nothing_at_the_start_do_not_count_there() -> None:
+    fit, by_share, by_state = arrow()
+    by_state[:, 0, 1] = 0.0
+    changed = fit.residuals.copy()
+    changed[:, 0, 1] += 100.0
+    other = Fit(fit.shares, fit.offsets, changed, fit.noise, 0.0)
+    one, two = (reduce(each, by_share, by_state) for each in (fit, other))
+    assert one.gradient == pytest.approx(two.gradient)
+
+
+def test_outliers_weigh_little() -> None:
+    fit, _, _ = arrow()
+    far = Fit(fit.shares, fit.offsets, 100.0 * np.ones((1, 2, 3)), fit.noise, 0.0)
+    assert (_weights(far) < 1.1 * (FREEDOM + 1) / 100.0**2).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_step_stays_in_the_cube_and_is_the_best_there(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slopes, right = rng.standard_normal((8, 3)), 2.0 * rng.standard_normal(8)
+    shares = rng.uniform(0.1, 0.9, 3)
+    found = _damped(shares, slopes.T @ slopes, slopes.T @ right, 0.0, np.ones(3, dtype=bool))
+    exact = lsq_linear(slopes, right, (-shares, 1.0 - shares)).x
+    assert ((found >= 0) & (found <= 1)).all()
+    cost = lambda change: np.sum((slopes @ change - right) ** 2)  # noqa: E731
+    assert cost(found - shares) <= 1.25 * cost(exact) + 1e-9
+    if ((exact > 1e-6 - shares) & (exact < 1 - 1e-6 - shares)).all():
+        assert found - shares == pytest.approx(exact, abs=1e-6)

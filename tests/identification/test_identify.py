@@ -1,0 +1,126 @@
+"""From a log to a world: what is found, what is not, and what is told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim2real.domains import load_domain
+from sim2real.errors import UserError
+from sim2real.identification.identify import identify
+from sim2real.identification.log import Log
+from sim2real.identification.result import Identification
+from sim2real.simulation import Simulation
+from tests.identification.conftest import FAMILY, TRUTH, log_of, target
+
+
+def values(found: Identification) -> dict[str, float]:
+    return {row.name: row.value for row in found.table}
+
+
+def test_noisy_logs_give_the_world_back(noisy: Identification) -> None:
+    for row in noisy.table:
+        assert row.value == pytest.approx(TRUTH[row.name], rel=0.06), row
+        assert row.low - 0.02 * row.value <= TRUTH[row.name] <= row.high + 0.02 * row.value, row
+        assert row.status == "identified"
+    assert noisy.explained
+    assert noisy.steps == 600
+
+
+def test_held_out_windows_are_predicted(noisy: Identification) -> None:
+    check = noisy.validation
+    assert check.windows >= 5
+    assert check.many_steps < 0.2 * check.many_steps_nominal
+    assert check.one_step <= check.one_step_nominal
+
+
+def test_the_noise_is_in_the_domain(noisy: Identification) -> None:
+    noises = {one.of: one.distribution.std for one in noisy.domain.sensing}
+    assert noises.keys() == {("cart",), ("pole",), ("velocity",)}
+    assert all(std == pytest.approx(0.002, rel=0.4) for std in noises.values())
+
+
+def test_the_domain_file_is_read_and_drawn_from(noisy: Identification, tmp_path: Path) -> None:
+    file = noisy.save(tmp_path / "new")
+    point = Simulation("cartpole", load_domain("cartpole", f"{file}:identified"), 1, threads=1)
+    assert point.contexts()[0] == pytest.approx(values(noisy))
+    wide = Simulation("cartpole", load_domain("cartpole", f"{file}:posterior"), 400, threads=1)
+    for row in noisy.table:
+        place = wide.context_names.index(row.name)
+        column = wide.context[:, place]
+        assert column.mean() == pytest.approx(row.value, abs=0.3 * row.std), row
+        assert column.std() == pytest.approx(row.std, rel=0.2), row
+    json.dumps(noisy.plain(), allow_nan=False)
+
+
+def test_the_same_seed_gives_the_same_bits(noisy: Identification) -> None:
+    again = identify(log_of(target(noise=0.002)), "cartpole", FAMILY, seed=1, threads=1)
+    assert again.table == noisy.table
+    assert again.domain == noisy.domain
+
+
+def test_what_the_family_has_not_is_noticed() -> None:
+    dry = [{"field": "dof_frictionloss", "of": "slider", "set": 6.0}]
+    found = identify(log_of(target(more=dry)), "cartpole", FAMILY)
+    assert not found.explained
+    assert any("the family does not explain this log" in note for note in found.notes)
+
+
+def test_a_truth_beyond_a_range_is_at_its_boundary() -> None:
+    found = identify(log_of(target(**{"strength:drive": 0.3})), "cartpole", FAMILY)
+    assert {row.name: row.status for row in found.table}["strength:drive"] == (
+        "at the boundary of its range"
+    )
+    assert "strength:drive: at the boundary of its range" in found.notes
+
+
+def test_what_does_not_show_keeps_its_prior() -> None:
+    family = FAMILY.model_copy(
+        update={"dynamics": (*FAMILY.dynamics, *_friction()), "actuation": FAMILY.actuation}
+    )
+    found = identify(log_of(None), "cartpole", family)
+    rows = {row.name: row for row in found.table}
+    assert rows["geom_friction.sliding"].status == "no effect"
+    assert rows["geom_friction.sliding"].value == pytest.approx(1.0)
+    prior = family.dynamics[-1].distribution
+    kept = [one for one in found.posterior.dynamics if one.field == "geom_friction"]
+    assert [one.distribution for one in kept] == [prior]
+    # the target is the source: 1 lies in every interval
+    for row in found.table:
+        assert row.low - 1e-3 <= row.nominal <= row.high + 1e-3, row
+
+
+def _friction():  # type: ignore[no-untyped-def]
+    from sim2real.domains import Domain
+
+    entry = {"field": "geom_friction", "component": "sliding", "shared": True}
+    return Domain(dynamics=[{**entry, "scale": {"uniform": [0.5, 2.0]}}]).dynamics
+
+
+def still() -> Log:
+    log = log_of(None, 200)
+    quiet = {name: np.zeros_like(one) for name, one in log.observations.items()}
+    return dataclasses.replace(log, observations=quiet)
+
+
+def test_bad_logs_are_refused() -> None:
+    with pytest.raises(UserError, match="no sensor of the log ever changes"):
+        identify(still(), "cartpole", FAMILY)
+    with pytest.raises(UserError, match="the log commands drive; task 'hopper' has"):
+        identify(log_of(None, 200), "hopper")
+    with pytest.raises(UserError, match="there is no log"):
+        identify([], "cartpole")
+    with pytest.raises(UserError, match="horizon is 1; allowed: 2 to"):
+        identify(log_of(None, 200), "cartpole", horizon=1)
+
+
+def test_a_dead_channel_is_named() -> None:
+    log = log_of(target(noise=0.002))
+    dead = log.observations | {"cart": np.zeros((len(log), 1))}
+    found = identify(dataclasses.replace(log, observations=dead), "cartpole", FAMILY)
+    assert "cart[0]: the channel never changes" in found.notes
+    assert values(found)["body_mass:pole"] == pytest.approx(2.0, rel=0.15)
