@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sim2real.config import MOST_SEEDS, Config, Count, Episodes, Seed, parse
+from sim2real.config import MOST_SEEDS, MOST_STEPS, Config, Count, Episodes, Seed, parse
 from sim2real.domains import load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.files import read_yaml, user_path
+from sim2real.learning.curve import schedule
 from sim2real.registry import load_task, trusted_task
 from sim2real.transfer.method import METHOD_CLASSES
 
@@ -24,6 +25,8 @@ PLAIN = "plain"
 """The label of plain fine-tuning, part of every study unless `plain: false`: what loading a policy
 and going on learning does, with the source's learning rate and noise and no warm-up of its critic.
 Its rollouts are those of the other methods."""
+BUDGET = "budget"
+"""The key of a method's own budget among its options."""
 PLAIN_OPTIONS = {
     "name": "fine_tune",
     "learning_rate_factor": 1.0,
@@ -148,11 +151,12 @@ class Table(Config):
 
 
 class StudyConfig(Table):
-    """Methods x targets x seeds, each with the same budget of target steps."""
+    """Methods x targets x seeds, on a budget of target steps for all, or one for a method."""
 
     source: Source
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Label -> options; `name` among them is the method, by default the label is its name."""
+    """Label -> options; `name` among them is the method, by default the label is its name, and
+    `budget` its own budget in place of the study's."""
     budget: Count
     """Control steps of the target that each method may use."""
     evaluations: int | tuple[int, ...] = 5
@@ -177,6 +181,13 @@ class StudyConfig(Table):
         return self
 
     @model_validator(mode="after")
+    def _own_budgets(self) -> StudyConfig:
+        for label, options in self.methods.items():
+            if BUDGET in options:
+                whole_number(f"methods: {label}: budget", options[BUDGET], 1, MOST_STEPS)
+        return self
+
+    @model_validator(mode="after")
     def _a_run_for_each_seed(self) -> StudyConfig:
         runs = len(self.source.run)
         if runs not in (0, 1, len(self.seeds)):
@@ -194,7 +205,19 @@ class StudyConfig(Table):
 
     def method(self, label: str) -> dict[str, Any]:
         """What `load_method` takes for the method of that label."""
-        return {"name": label, **self.methods[label]}
+        options = {key: value for key, value in self.methods[label].items() if key != BUDGET}
+        return {"name": label, **options}
+
+    def budget_of(self, label: str) -> int:
+        """Control steps of the target that the method of that label may use."""
+        return int(self.methods[label].get(BUDGET, self.budget))
+
+    def points_of(self, label: str) -> tuple[int, ...]:
+        """Target steps at which the method of that label is evaluated."""
+        budget = self.budget_of(label)
+        if isinstance(self.evaluations, int):
+            return schedule(self.evaluations, budget)
+        return schedule([step for step in self.evaluations if step <= budget], budget)
 
 
 class Pretraining(Config):

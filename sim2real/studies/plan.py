@@ -43,7 +43,7 @@ class Plan(TablePlan):
         self.given = given_runs(config)
         own = self.given[0].domain if self.given else "randomized"
         super().__init__(config, config.source.domain or own)
-        self.points = schedule(config.evaluations, config.budget)
+        schedule(config.evaluations, config.budget)  # refuses what does not fit
         self._recipe = self._source_recipe()
         self._add_all()
 
@@ -185,7 +185,7 @@ class Plan(TablePlan):
     def _method(self, label: str) -> dict[str, Any]:
         """The method of a label, checked against the budget, as JSON."""
         method = load_method(self.config.method(label))
-        budget = Budget(self.config.budget)
+        budget = Budget(self.config.budget_of(label))
         budget.usable(method.target_recipe(self._recipe, budget).num_envs)
         return describe_method(method)
 
@@ -222,16 +222,17 @@ class Plan(TablePlan):
     def _transfer(self, label: str, method: Mapping[str, Any], target: Domain, seed: int) -> None:
         """A method in a target, and what it leaves of the policy in the source."""
         config = self.config
+        budget, points = config.budget_of(label), config.points_of(label)
         moved = self._cells.add(
             "transfer",
             f"transfer/{label}/{target.name}/seed-{seed}",
             target,
-            config.budget + len(self.points) * self._evaluation,
+            budget + len(points) * self._evaluation,
             self.trained(seed),
             1,
             method=method,
-            budget=config.budget,
-            points=list(self.points),
+            budget=budget,
+            points=list(points),
             episodes=config.episodes,
             seed=seed,
         )

@@ -194,7 +194,12 @@ def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
         return _describe(plan) | _compare(plan, ledger)
     config, measured = plan.config, results(plan, ledger)
     _keep_references(plan, measured)
-    report = _describe(plan) | {"budget": config.budget} | summarize(measured)
+    own = {label: config.budget_of(label) for label in config.methods}
+    budgets = {
+        "budget": config.budget,
+        "own_budgets": {label: one for label, one in own.items() if one != config.budget},
+    }
+    report = _describe(plan) | budgets | summarize(measured)
     report["made"] |= {
         "oracle_steps": config.oracle.steps,
         "oracle_seeds": list(config.oracle_seeds),

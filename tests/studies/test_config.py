@@ -51,6 +51,8 @@ def test_defaults_and_short_forms(tmp_path: Path) -> None:
         ({"source": {"steps": 5, "domian": "x"}}, "source.domian: .*did you mean 'domain'"),
         ({"budget": 0}, "budget: .*got 0"),
         ({"budget": float("nan")}, "budget: .*got nan"),
+        ({"methods": [{"freeze": {"budget": 0}}]}, "freeze: budget is 0; allowed: 1"),
+        ({"methods": [{"freeze": {"budget": "x"}}]}, "freeze: budget is 'x'"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [1, 1]}, "each may be there once"),
         ({"targets": ["hard", "hard"]}, "each may be there once"),
@@ -183,6 +185,22 @@ def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
     after_it = {"oracle", "evaluate", "transfer"}  # the oracle that goes on from the source
     assert changed(source={"steps": 8192}) == {"pretrain", *after_it}
     assert changed(methods=[{"fine_tune": {"warm_up": 0.3}}]) == {"transfer", "evaluate"}
+
+
+def test_a_method_may_have_a_budget_of_its_own(tmp_path: Path) -> None:
+    cheap = {"cheap": {"name": "fine_tune", "budget": 512}}
+    config = made(tmp_path, methods=["freeze", cheap], evaluations=2)
+    plan = Plan(config)
+    asked = {
+        label: plan.transferred(label, plan.targets[0], 0).work for label in ("freeze", "cheap")
+    }
+    assert [one["budget"] for one in asked.values()] == [2048, 512]
+    assert [one["points"] for one in asked.values()] == [[0, 1024, 2048], [0, 256, 512]]
+    assert "budget" not in asked["cheap"]["method"]
+    listed = made(tmp_path, methods=["freeze", cheap], evaluations=[100, 1000])
+    assert listed.points_of("cheap") == (0, 100, 512)
+    assert listed.points_of("freeze") == (0, 100, 1000, 2048)
+    assert StudyConfig(**config.model_dump(mode="json")) == config
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda f: f.name)

@@ -54,6 +54,15 @@ class Outline(html.parser.HTMLParser):
         self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
 
 
+def test_a_budget_of_its_own_is_shown(report: dict[str, Any], tmp_path: Path) -> None:
+    label = next(iter(report["targets"]["hard"]["methods"]))
+    write_report(tmp_path, report | {"own_budgets": {label: 777}})
+    text = (tmp_path / "report.md").read_text()
+    assert f"After 777 steps {label.replace('_', '-')} reaches" in text
+    assert " 777)" in text.split("## ")[0]  # beside the study's budget
+    assert "after its budget |" in text
+
+
 def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     page = (tmp_path / "index.html").read_text()

@@ -57,6 +57,23 @@ def label(name: str) -> str:
     return _NAMES.get(name, name.replace("_", "-"))
 
 
+def budget_of(report: Mapping[str, Any], name: str) -> int:
+    """The target steps that a method of a report may use."""
+    return int(report.get("own_budgets", {}).get(name, report["budget"]))
+
+
+def budget_text(report: Mapping[str, Any]) -> str:
+    """`16,000 steps`; `its budget` where methods have budgets of their own."""
+    return "its budget" if report.get("own_budgets") else f"{whole(report['budget'])} steps"
+
+
+def budgets_text(report: Mapping[str, Any]) -> str:
+    """`100,000 control steps of each target`, and the methods with budgets of their own."""
+    own = [f"{label(name)} {whole(one)}" for name, one in report.get("own_budgets", {}).items()]
+    others = f" ({', '.join(own)})" if own else ""
+    return f"{whole(report['budget'])} control steps of each target{others}"
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `13 min`, `2.4 h`."""
     if seconds < 120:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim2real.studies.report.formats import SCRATCH, bounds_text, label, number, whole
+from sim2real.studies.report.formats import (
+    SCRATCH,
+    bounds_text,
+    budget_of,
+    label,
+    number,
+    whole,
+)
 
 Found = Mapping[str, Any]
 OTHERS = {
@@ -61,7 +68,7 @@ def _before(report: Found, name: str, target: Found) -> str:
 
 def _after(report: Found, target: Found) -> list[str]:
     return [
-        f"After {whole(report['budget'])} steps {label(name)} reaches "
+        f"After {whole(budget_of(report, name))} steps {label(name)} reaches "
         f"{whole(method['return_after']['value'])}: {_against(method['against'])}."
         for name, method in target["methods"].items()
         if name != SCRATCH

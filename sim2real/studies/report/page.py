@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from sim2real.studies.report.formats import (
     SCRATCH,
     bounds_text,
+    budget_text,
+    budgets_text,
     cell,
     column,
     differences,
@@ -73,6 +75,8 @@ def render(template: str, **data: Any) -> str:
         "percent": percent,
         "text": text,
         "bounds": bounds_text,
+        "budget": budget_text,
+        "budgets": budgets_text,
         "cell": cell,
         "scale": scale,
         "column": column,

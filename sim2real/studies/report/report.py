@@ -39,7 +39,7 @@ MEANINGS = {
     "Asymptote": "The mean return over the last fifth of the budget.",
     "Steps to match scratch": "Target steps after which it is as good as learning from scratch is "
     "after the whole budget.",
-    "Negative transfer": "How far it stays behind learning from scratch with the same budget; 0 "
+    "Negative transfer": "How far it stays behind learning from scratch, each after its budget; 0 "
     "where it does not.",
     "Change": "The return in the source after the transfer minus that before it; what is "
     "below 0 was forgotten.",
