@@ -25,7 +25,9 @@ class Identify(Command):
     """Find the world of a family that moves as recorded logs do."""
 
     logs: Positional[tuple[Path, ...]]
-    """Logs of one target."""
+    """Logs of one target: files of `Log.save`, or of another format."""
+    mapping: Path | None = None
+    """YAML file that says which column of the logs is what."""
     task: str
     """Task: a name (see `sim2real list`), a file my_robot.py, or "module:Class"."""
     family: str | None = None
@@ -46,13 +48,15 @@ class Identify(Command):
     def run(self) -> Outcome:
         """Call `sim2real.identify`."""
         from sim2real.identification.identify import identify
+        from sim2real.identification.log import Log
 
         task = named_task(self.task, self.task_options)
         if self.family is not None:
             accept_domains(task, [self.family], self.trust_code)
+        logs = [Log.load(path, self.mapping) for path in self.logs]
         with _progress() as report:
             found = identify(
-                self.logs, task, self.family, self.seed, horizon=self.horizon, report=report
+                logs, task, self.family, self.seed, horizon=self.horizon, report=report
             )
         file, page = None, None
         if self.out is not None and can_write(self.out):

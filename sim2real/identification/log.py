@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 
 from sim2real import files
 from sim2real.errors import UserError, brief
+from sim2real.identification.formats.mapping import LogMapping
+from sim2real.identification.formats.read import is_foreign, read_parts
 from sim2real.task import Array, BoolArray, IntArray
 
 FORMAT = "sim2real.log"
@@ -133,11 +135,20 @@ class Log:
         files.write_bytes(files.user_path(path), data)
 
     @classmethod
-    def load(cls, path: Path | str) -> Log:
-        """The log in a file of `save`; UserError if it is missing, damaged or another file."""
+    def load(
+        cls, path: Path | str, mapping: LogMapping | Mapping[str, Any] | Path | str | None = None
+    ) -> Log:
+        """The log in a file of `save`, or in one of another format (`formats.FORMATS`).
+
+        The `mapping`, a LogMapping, its values or its YAML file, says which column is what. Nothing
+        in a file is executed, and nothing is read that would not fit in memory. Raises UserError
+        for a file that is missing, damaged or of an unknown format, and what the Log raises.
+        """
         place = files.user_path(path)
-        if not place.is_file():
+        if not place.exists():
             raise UserError(f"{place} does not exist")
+        if mapping is not None or is_foreign(place):
+            return cls(**vars(read_parts(place, mapping)))
         try:
             with safetensors.safe_open(place, "numpy") as file:
                 about = json.loads((file.metadata() or {})[FORMAT])
