@@ -32,7 +32,7 @@ from sim2real.identification.result import (
     rows_of,
 )
 from sim2real.identification.search import CANDIDATES, WINDOWS, effects, generations
-from sim2real.identification.windows import Channels, channels_of, check_log, cut
+from sim2real.identification.windows import Channels, at_control_step, channels_of, cut
 from sim2real.registry import load_task
 from sim2real.task import Array, BoolArray, Task
 
@@ -71,10 +71,11 @@ def identify(
     of `horizon` control steps. Every window starts from a state estimated from its observations,
     and is replayed under the logged commands: first by a cross-entropy search over the whole
     family, then by Gauss-Newton over the unknowns and the start states together. A fifth of the
-    windows is held out to validate. `report` is called with what is being done.
+    windows is held out to validate. A log of another rate, or an uneven one, is resampled, and a
+    note says so. `report` is called with what is being done.
 
-    Raises UserError for a log of another robot or rate, a log that is too short or in which
-    nothing of the family shows, and a family without ranges.
+    Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
+    in which nothing of the family shows, and a family without ranges.
     """
     whole_number("seed", seed, 0, LAST_SEED)
     whole_number("horizon", horizon, 2, 10_000)
@@ -118,6 +119,9 @@ class _Study:
         self.replay, self.family, self.report = replay, replay.family, report
         self.rng = np.random.default_rng(seed)
         self.steps = sum(log.steps for log in logs)
+        resampled = [at_control_step(log, replay) for log in logs]
+        self.resampling = [one.sentence for one in resampled if one.changed]
+        logs = [one.log for one in resampled]
         self.channels = _channels(logs, replay)
         windows = joined([cut(log, replay, self.channels, horizon) for log in logs])
         order = self.rng.permutation(len(windows))
@@ -146,7 +150,7 @@ class _Study:
             table=table,
             misfit=best.misfit,
             validation=self._validation(best.fit.shares),
-            notes=_notes(table, best, self.channels),
+            notes=(*self.resampling, *_notes(table, best, self.channels)),
             steps=self.steps,
             simulated_steps=self.replay.simulated,
             seconds=time.monotonic() - began,
@@ -213,8 +217,6 @@ class _Study:
 
 
 def _channels(logs: Sequence[Log], replay: Replay) -> Channels:
-    for log in logs:
-        check_log(log, replay)
     several = [channels_of(log, replay) for log in logs]
     scale = np.sqrt(np.mean([one.scale**2 for one in several], axis=0))
     channels = Channels(several[0].names, scale, np.any([one.used for one in several], axis=0))

@@ -11,11 +11,10 @@ from sim2real.errors import UserError, unknown
 from sim2real.identification.log import Log
 from sim2real.identification.record import actuator_names
 from sim2real.identification.replay import Replay, Windows
+from sim2real.identification.resample import Resampled, resample
 from sim2real.identification.states import States, estimate, with_differences
 from sim2real.task import Array, BoolArray, IntArray, labels
 
-IRREGULAR = 0.02
-"""Largest difference of a step from the control step, as a share, that a replay leaves out."""
 FEWEST = 4
 """Windows, at least."""
 
@@ -39,7 +38,7 @@ class Channels:
 
 
 def check_log(log: Log, replay: Replay) -> None:
-    """UserError unless the `log` is of the task: its actuators, terms and control step."""
+    """UserError unless the `log` is of the task: its actuators and terms."""
     task = replay.task
     expected = actuator_names(task)
     if log.actuators != expected:
@@ -62,23 +61,13 @@ def check_log(log: Log, replay: Replay) -> None:
                 f"the log has {values.shape[1]} numbers of {name!r}; task {task.name!r} has "
                 f"{sizes[name]}"
             )
-    _check_rate(log, replay.dt)
 
 
-def _check_rate(log: Log, dt: float) -> None:
-    steps = np.concatenate([np.diff(log.times[rows]) for rows in log.episodes])
-    typical = float(np.median(steps))
-    if abs(typical - dt) > IRREGULAR * dt:
-        raise UserError(
-            f"the log has a row every {typical * 1e3:.4g} ms; the control step of the task is "
-            f"{dt * 1e3:.4g} ms; allowed: a log of the same rate"
-        )
-    share = float(np.mean(np.abs(steps - dt) > IRREGULAR * dt))
-    if share > IRREGULAR:
-        raise UserError(
-            f"{share:.0%} of the log's rows do not come {dt * 1e3:.4g} ms after the one before; "
-            "allowed: an even rate"
-        )
+def at_control_step(log: Log, replay: Replay) -> Resampled:
+    """The log of the task at its control step; UserError for another robot's, or another rate."""
+    check_log(log, replay)
+    held = [term.name for term in replay.sensed if term.commanded]
+    return resample(log, replay.dt, held)
 
 
 def readings_of(log: Log, replay: Replay) -> Array:

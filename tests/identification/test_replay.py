@@ -93,11 +93,10 @@ def hopper_log(**changed: Any) -> Log:
     return Log(**parts | changed)
 
 
-def test_logs_of_another_robot_or_rate_are_refused() -> None:
+def test_logs_of_another_robot_are_refused() -> None:
     replay = Replay(family_of(load_task("hopper")), 2, threads=1)
     check_log(hopper_log(), replay)
     log = hopper_log()
-    uneven = log.times + 0.003 * (np.arange(len(log)) % 2)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"actuators": ("a", "b", "c")}, "the log commands a, b, c; task 'hopper' has thigh_joint"),
         ({"observations": {"position": log.observations["position"]}, "units": {}}, "'velocity'"),
@@ -109,8 +108,6 @@ def test_logs_of_another_robot_or_rate_are_refused() -> None:
             {"observations": log.observations | {"position": np.ones((len(log), 4))}},
             "the log has 4 numbers of 'position'; task 'hopper' has 5",
         ),
-        ({"times": 1.3 * log.times}, "a row every 10.4 ms; the control step of the task is 8 ms"),
-        ({"times": uneven}, "allowed: a"),
     ]
     for changed, message in cases:
         with pytest.raises(UserError, match=message):
