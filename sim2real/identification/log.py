@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,35 @@ class Log:
             units=about["units"],
             extras={name: tensors[f"{EXTRAS}{name}"] for name in about["extras"]},
         )
+
+
+def join(logs: Sequence[Log]) -> Log:
+    """One log with the episodes of several, which have the same terms, actuators and rate."""
+    first, *others = logs
+    for other in others:
+        for name in ("actuators", "control_dt", "units"):
+            if getattr(first, name) != getattr(other, name):
+                given = f"{brief(getattr(first, name))} and {brief(getattr(other, name))}"
+                raise UserError(f"logs: {name} are {given}; allowed: the same in all")
+    lengths = np.cumsum([0, *(len(log) for log in logs[:-1])])
+
+    def columns(kind: str) -> dict[str, Array]:
+        several = [getattr(log, kind) for log in logs]
+        if any(one.keys() != several[0].keys() for one in several):
+            raise UserError(f"logs: their {kind} have different names; allowed: the same in all")
+        return {name: np.concatenate([one[name] for one in several]) for name in several[0]}
+
+    return Log(
+        times=np.concatenate([log.times for log in logs]),
+        commands=np.concatenate([log.commands for log in logs]),
+        actuators=first.actuators,
+        observations=columns("observations"),
+        control_dt=first.control_dt,
+        starts=np.concatenate([log.starts + at for log, at in zip(logs, lengths, strict=True)]),
+        terminated=np.concatenate([np.asarray(log.terminated) for log in logs]),
+        units=first.units,
+        extras=columns("extras"),
+    )
 
 
 def _numbers(name: str, values: ArrayLike, ndim: int) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.config import MOST_STEPS
+from sim2real.config import MOST_EPISODES, MOST_STEPS
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, whole_number
@@ -21,6 +21,9 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
+REWARD = "reward"
+"""The extra of a log that has the rewards."""
+
 
 def record(
     worlds: Simulation | VecEnv,
@@ -29,6 +32,7 @@ def record(
     noise: float = 0.0,
     seed: int = 0,
     deterministic: bool = True,
+    episodes: int | None = None,
 ) -> Log:
     """Let `act` command the `worlds` for `steps` control steps in all; return the log.
 
@@ -38,13 +42,17 @@ def record(
     `noise` is the standard deviation, in halves of the range of an action, of normal noise added to
     every action, drawn from `seed`; what leaves the range is clipped.
     The episodes of the first world come first; the last one of each world is cut where the steps
-    end. Raises UserError for too few steps or actions, and what the worlds raise.
+    end. Recording stops before, when `episodes` episodes have ended in all worlds together. The
+    extra "reward" of a row is that of the control step which begins there, and 0 in the last row
+    of an episode. Raises UserError for too few steps or actions, and what the worlds raise.
     """
     env = SimVecEnv(worlds) if isinstance(worlds, Simulation) else worlds
     whole_number("steps", steps, env.num_envs, MOST_STEPS)
+    if episodes is not None:
+        whole_number("episodes", episodes, 1, MOST_EPISODES)
     count = steps // env.num_envs
     actions = _Actions(env, act, count, noise, seed, deterministic)
-    rows = list(_rows(env, actions, count))
+    rows = list(_until(episodes, _rows(env, actions, count)))
     strips = [strip for world in range(env.num_envs) for strip in _strips(rows, world)]
     return _log(env, strips)
 
@@ -58,11 +66,12 @@ def actuator_names(task: Task) -> tuple[str, ...]:
 class _Row:
     """One control step of n worlds: what was observed before and after it, and what was commanded.
 
-    Shapes: observations (n, k); command (n, nu); seconds, done, terminated (n,).
+    Shapes: observations (n, k); command (n, nu); reward, seconds, done, terminated (n,).
     """
 
     before: Array
     command: Array
+    reward: Array
     seconds: Array
     after: Array
     done: BoolArray
@@ -76,6 +85,7 @@ class _Strip:
     times: Array
     commands: Array
     observations: Array
+    rewards: Array
     terminated: bool
 
 
@@ -126,15 +136,25 @@ def _given(actions: object, count: int, shape: tuple[int, ...]) -> Array:
 def _rows(env: VecEnv, actions: _Actions, count: int) -> Iterator[_Row]:
     before = np.array(env.reset())
     for step in range(count):
-        observation, _, done, infos = env.step(actions.at(step, before))
+        observation, reward, done, infos = env.step(actions.at(step, before))
         following = np.array(observation)
         after, terminated = following.copy(), done.copy()
         for world in np.flatnonzero(done):
             after[world] = infos[world]["terminal_observation"]
             terminated[world] = not infos[world]["TimeLimit.truncated"]
         command, seconds = (np.array(env.get_attr(name)[0]) for name in ("commanded", "step_s"))
-        yield _Row(before, command, seconds, after, done, terminated)
+        yield _Row(before, command, np.array(reward), seconds, after, done, terminated)
         before = following
+
+
+def _until(episodes: int | None, rows: Iterator[_Row]) -> Iterator[_Row]:
+    """The rows up to that in which the last of so many episodes ends."""
+    ended = 0
+    for row in rows:
+        yield row
+        ended += int(np.sum(row.done))
+        if episodes is not None and ended >= episodes:
+            return
 
 
 def _strips(rows: Sequence[_Row], world: int) -> Iterator[_Strip]:
@@ -147,6 +167,7 @@ def _strips(rows: Sequence[_Row], world: int) -> Iterator[_Strip]:
             times=np.cumsum([0.0, *(row.seconds[world] for row in own)]),
             commands=np.array([row.command[world] for row in (*own, last)]),
             observations=np.array([*(row.before[world] for row in own), last.after[world]]),
+            rewards=np.array([*(row.reward[world] for row in own), 0.0]),
             terminated=bool(last.terminated[world]),
         )
 
@@ -164,6 +185,7 @@ def _log(env: VecEnv, strips: Sequence[_Strip]) -> Log:
         starts=np.cumsum([0, *lengths[:-1]]),
         terminated=np.array([strip.terminated for strip in strips]),
         units={term.name: term.unit for term in terms if term.unit},
+        extras={REWARD: np.concatenate([strip.rewards for strip in strips])[:, None]},
     )
 
 

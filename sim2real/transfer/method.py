@@ -37,6 +37,7 @@ METHODS = {
     "freeze": "sim2real.transfer.methods.freeze:Freeze",
     "distill": "sim2real.transfer.methods.distill:Distill",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
+    "identify": "sim2real.transfer.methods.identify:Identify",
 }
 """The methods that are shipped, by name."""
 

@@ -6,23 +6,24 @@ not cover raises BudgetExceeded before it is made, whichever environment asks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.errors import whole_number
+from sim2real.identification.log import Log
+from sim2real.identification.record import record
 from sim2real.runs.contract import Contract, contract_of
 from sim2real.runs.state import State, Tensors, capture_worlds, prefixed, restore_worlds, without
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
-from sim2real.task import ObservationTerm, Task
+from sim2real.task import Task
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv, Usage
 from sim2real.transfer.target_env import TargetVecEnv
 
@@ -118,34 +119,24 @@ class Target:
         return self.__open(num_envs, self.__privileged)
 
     def record(
-        self, policy: BasePolicy, steps: int, num_envs: int = 1, deterministic: bool = True
-    ) -> dict[str, Any]:
-        """Let `policy` act for `steps` control steps in all, rounded down to whole batches.
+        self,
+        policy: BasePolicy,
+        steps: int,
+        num_envs: int = 1,
+        *,
+        noise: float = 0.0,
+        seed: int = 0,
+        episodes: int | None = None,
+        deterministic: bool = True,
+    ) -> Log:
+        """Let `policy` act for `steps` control steps in all; the log, with the rewards as an extra.
 
-        Arrays (t, num_envs, ...) by name: observation, action, command (what the task commanded the
-        actuators), reward, next_observation (the last of the episode where it ended), terminated,
-        truncated, begins (the first step of an episode), time (s since then, at the observation)
-        and duration (s). `terms` and `next_terms` have the observations by term, `units` their
-        units. Raises UserError if `steps` do not cover one step of every world, and BudgetExceeded
-        as an environment does.
+        As `sim2real.identification.record`, in worlds of their own. Raises UserError if `steps` do
+        not cover one step of every world, and BudgetExceeded as an environment does.
         """
         whole_number("steps", steps, num_envs, self.budget.steps)
         env = self.__open(num_envs, privileged=False)
-        observation, time, begins = env.reset(), np.zeros(num_envs), np.ones(num_envs, dtype=bool)
-        rows: list[dict[str, Any]] = []
-        for _ in range(steps // num_envs):
-            action, _ = policy.predict(observation, deterministic=deterministic)  # type: ignore[arg-type]
-            before = {"observation": observation, "action": action, "begins": begins, "time": time}
-            rows.append(before | _step(env, action))
-            observation, begins = rows[-1].pop("following"), rows[-1].pop("done")
-            time = np.where(begins, 0.0, time + rows[-1]["duration"])
-        arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        terms = env.get_attr("policy_terms")[0]
-        return arrays | {
-            "terms": _by_term(terms, arrays["observation"]),
-            "next_terms": _by_term(terms, arrays["next_observation"]),
-            "units": {term.name: term.unit for term in terms},
-        }
+        return record(env, policy, steps, noise, seed, deterministic, episodes)
 
     def is_target(self, domain: Domain) -> bool:
         """Whether `domain` has the content of the target's, under this name or another."""
@@ -177,35 +168,6 @@ def open_target(
     simulation.close()
     given: Any = {"actions": actions, "privileged": privileged}
     return Target(task, domain, contract, meter, environments, **given), meter
-
-
-def _step(env: TargetVecEnv, action: NDArray[Any]) -> dict[str, Any]:
-    """One control step, with `following`, what is observed after the resets, and `done`."""
-    following, reward, done, infos = env.step(action)
-    assert isinstance(following, np.ndarray)
-    last, truncated = following.copy(), np.zeros(env.num_envs, dtype=bool)
-    for world in np.flatnonzero(done):
-        last[world] = infos[world]["terminal_observation"]
-        truncated[world] = infos[world]["TimeLimit.truncated"]
-    return {
-        "command": np.array(env.get_attr("commanded")[0]),
-        "duration": np.array(env.get_attr("step_s")[0]),
-        "reward": reward,
-        "next_observation": last,
-        "terminated": done & ~truncated,
-        "truncated": truncated,
-        "following": following,
-        "done": done,
-    }
-
-
-def _by_term(terms: Sequence[ObservationTerm], values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Arrays (..., k) by the name of the term, of observations (..., all columns)."""
-    bounds = np.cumsum([0, *(term.size for term in terms)])
-    return {
-        term.name: values[..., low:high]
-        for term, low, high in zip(terms, bounds, bounds[1:], strict=False)
-    }
 
 
 def _content(domain: Domain) -> Domain:

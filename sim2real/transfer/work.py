@@ -31,6 +31,7 @@ from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
+from sim2real.identification.log import Log
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
@@ -100,9 +101,9 @@ class Work:
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` returns: made by the first call of a run, then read from its folder.
 
-        It may be numbers, strings, None, arrays and tensors, in lists and dictionaries; tuples
-        become lists. Environments opened within `make` are closed after it. Raises UserError for
-        a second phase of that name, and for a value that cannot be stored.
+        It may be numbers, strings, None, arrays, tensors and logs, in lists and dictionaries;
+        tuples become lists. Environments opened within `make` are closed after it. Raises UserError
+        for a second phase of that name, and for a value that cannot be stored.
         """
         folder = self._folder(name)
         if not folder.is_dir():
@@ -306,6 +307,8 @@ def _encode(value: Any, arrays: dict[str, Tensor], where: str) -> Any:
         return {"array": name}
     if isinstance(value, np.generic):
         return _encode(value.item(), arrays, where)
+    if isinstance(value, Log):
+        return {"log": _encode(vars(value), arrays, where)}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(one, arrays, where) for key, one in value.items()}}
     if isinstance(value, list | tuple):
@@ -314,7 +317,8 @@ def _encode(value: Any, arrays: dict[str, Tensor], where: str) -> Any:
         return value
     raise UserError(
         f"{where} cannot store {type(value).__name__} {value!r:.60}; "
-        "allowed: finite numbers, strings, None, arrays, tensors, lists and dictionaries of them"
+        "allowed: finite numbers, strings, None, arrays, tensors and logs, lists and dictionaries "
+        "of them"
     )
 
 
@@ -328,6 +332,8 @@ def _decode(value: Any, arrays: dict[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, stored),) = value.items()
+    if kind == "log":
+        return Log(**_decode(stored, arrays))
     if kind == "dict":
         return {key: _decode(one, arrays) for key, one in stored.items()}
     return arrays[stored].numpy() if kind == "array" else arrays[stored]

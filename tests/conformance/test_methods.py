@@ -1,4 +1,7 @@
-"""One suite for every transfer method with every algorithm; a new method writes no test here."""
+"""One suite for every method that is one learner, with every algorithm; a new one writes no test.
+
+`sim2real check` is the suite of the others: see tests/transfer/methods.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
 from sim2real.transfer.conformance import SOURCE, TARGET, WORLDS
-from sim2real.transfer.method import METHODS
+from sim2real.transfer.method import METHODS, LearnerMethod, find_method
 from sim2real.transfer.resume import resume
 
 OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
@@ -94,7 +97,8 @@ def moved(
     return get
 
 
-CASES = [(method, algorithm) for method in METHODS for algorithm in ALGORITHMS]
+LEARNERS = [name for name in METHODS if issubclass(find_method(name), LearnerMethod)]
+CASES = [(method, algorithm) for method in LEARNERS for algorithm in ALGORITHMS]
 pytestmark = pytest.mark.parametrize("case", CASES, ids="-".join)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from sim2real.errors import UserError
-from sim2real.identification.log import Log
+from sim2real.identification.log import Log, join
+from sim2real.identification.record import record
+from sim2real.simulation import Simulation
 
 
 def parts(**changed: Any) -> dict[str, Any]:
@@ -130,3 +133,19 @@ def test_bad_parts_are_refused_in_one_line(changed: dict[str, Any], message: str
     with pytest.raises(UserError, match=message) as caught:
         Log(**parts(**changed))
     assert "\n" not in str(caught.value)
+
+
+def test_joined_logs_have_the_episodes_of_all() -> None:
+    actions = np.random.default_rng(1).uniform(-1, 1, (200, 1, 3)).astype(np.float32)
+    logs = [record(Simulation("hopper", "hard", seed=k), actions, steps=200) for k in (1, 2)]
+    whole = join(logs)
+    counts = [len(log.starts) for log in logs]
+    assert whole.steps == 400
+    for part, log in zip((range(counts[0]), range(counts[0], sum(counts))), logs, strict=True):
+        taken = whole.take(part)
+        assert np.array_equal(taken.times, log.times)
+        assert np.array_equal(taken.observations["position"], log.observations["position"])
+        assert np.array_equal(taken.extras["reward"], log.extras["reward"])
+    other = dataclasses.replace(logs[1], control_dt=0.01)
+    with pytest.raises(UserError, match=r"logs: control_dt are 0.008 and 0.01; allowed: the same"):
+        join([logs[0], other])

@@ -56,6 +56,27 @@ def test_rows_are_those_of_a_plain_loop() -> None:
     assert log.terminated.sum() >= 4  # random hoppers fall
 
 
+def test_rewards_are_those_of_the_steps() -> None:
+    actions = np.random.default_rng(1).uniform(-1, 1, (120, 2, 3)).astype(np.float32)
+    log = record(Simulation("hopper", "hard", 2, seed=3), actions, steps=240)
+    simulation = Simulation("hopper", "hard", 2, seed=3)
+    simulation.restart()
+    expected = np.array([simulation.step(action).reward for action in actions])
+    found = [log.extras["reward"][rows][:-1, 0] for rows in log.episodes]
+    assert np.allclose(np.concatenate(found), expected.T.ravel(), rtol=1e-6)
+    assert all(log.extras["reward"][rows][-1] == 0 for rows in log.episodes)
+
+
+def test_recording_stops_after_so_many_episodes() -> None:
+    actions = np.random.default_rng(1).uniform(-1, 1, (400, 1, 3)).astype(np.float32)
+    whole = record(Simulation("hopper", "hard", seed=3), actions, steps=400)
+    log = record(Simulation("hopper", "hard", seed=3), actions, steps=400, episodes=2)
+    assert len(whole.starts) > 3
+    assert np.array_equal(log.observations["velocity"], whole.take([0, 1]).observations["velocity"])
+    assert log.terminated is not None
+    assert log.terminated.all()
+
+
 def test_commands_are_those_given_at_their_row() -> None:
     log = record(Simulation("hopper", None, 1, seed=0), np.full((5, 3), 0.25), steps=5)
     assert log.actuators == ("thigh_joint", "leg_joint", "foot_joint")

@@ -32,10 +32,11 @@ def test_a_sound_method_passes(reference: str) -> None:
         ("record: int = 40", "record: int = 151", "ppo: adapts", "exceed|allowed"),
         (
             'log = work.once("record", lambda: target.record(source.policy, self.record))',
-            "log: dict[str, Any] = {}\n        "
-            'work.once("record", lambda: log.update(target.record(source.policy, self.record)))',
+            "logs: list[Log] = []\n        "
+            'work.once("record", lambda: logs.append(target.record(source.policy, self.record)))\n'
+            "        log = logs[0]",
             "ppo: resumes",
-            "KeyError",
+            "IndexError",
         ),
         ("return learner.algorithm.policy", "return None", "ppo: adapts", "NoneType"),
     ],

@@ -144,19 +144,16 @@ class Own(Method):
 
     def _records(self, target: Target, work: Work) -> None:
         log = work.once("record", lambda: target.record(self._policy, 2400, 2))
-        dt, begins = target.contract.control_dt, log["begins"]
-        done = log["terminated"] | log["truncated"]
-        assert begins[0].all()
-        assert done[:-1].any()
-        assert np.array_equal(begins[1:], done[:-1])
-        assert not log["time"][begins].any()
-        later = ~begins[1:]
-        assert np.allclose(log["time"][1:][later], log["time"][:-1][later] + dt)
-        assert np.allclose(log["duration"], dt)
-        assert np.array_equal(log["command"], log["action"])  # cartpole's own range is [-1, 1]
-        assert list(log["terms"]) == list(log["units"])
-        for whole, parts in (("observation", "terms"), ("next_observation", "next_terms")):
-            assert np.array_equal(np.concatenate(list(log[parts].values()), axis=-1), log[whole])
+        assert log.steps == 2400
+        assert log.terminated is not None
+        assert log.terminated.any()
+        for rows in log.episodes:
+            assert log.times[rows][0] == 0.0
+            assert np.allclose(np.diff(log.times[rows]), target.contract.control_dt)
+            assert log.extras["reward"][rows][-1] == 0.0
+        again = work.once("again", lambda: {"log": target.record(self._policy, 60, episodes=1)})
+        assert again["log"].steps == 60
+        assert set(again["log"].observations) == {"cart", "pole", "velocity"}
 
     def _schedules(self, target: Target, work: Work) -> None:
         recipe = parse_recipe("sac", {**work.recipe.model_dump(), "lr_schedule": "linear"})
@@ -221,7 +218,8 @@ def test_the_mean_of_several_teachers_is_learned(sources: dict[str, Run], tmp_pa
     options = {"teachers": [str(path) for path in paths], "updates": 200}
     run = go(source, tmp_path / "run", method, options=options)
     recorded = load_file(run.path / "phases" / "00-record" / "tensors.safetensors")
-    seen = recorded["value/0"].reshape(-1, 5).numpy()  # the observations
+    terms = [recorded[f"value/{number}"] for number in (2, 3, 4)]  # after times and commands
+    seen = torch.cat(terms, dim=1).numpy()
     acts = [
         load_run(path).policy.predict(seen, deterministic=True)[0]
         for path in (*paths, source.path, run.path)
@@ -243,7 +241,7 @@ def test_the_mean_of_several_teachers_is_learned(sources: dict[str, Run], tmp_pa
 def test_a_record_has_times_commands_terms_and_marks(
     sources: dict[str, Run], tmp_path: Path
 ) -> None:
-    run = go(sources["ppo"], tmp_path / "run", Own(what="records"), budget=2400)
+    run = go(sources["ppo"], tmp_path / "run", Own(what="records"), budget=2460)
     assert report(run, "budget")["used"]["steps"] == 2400
 
 

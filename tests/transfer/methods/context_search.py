@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from stable_baselines3.common.policies import BasePolicy
 
+from sim2real.identification.log import Log
 from sim2real.runs.run import Run
 from sim2real.transfer.method import Method
 from sim2real.transfer.target import Target
@@ -37,15 +38,16 @@ class ContextSearch(Method):
         learner.algorithm.policy.set_training_mode(False)
         return learner.algorithm.policy
 
-    def _search(self, log: dict[str, Any], source: Run, work: Work) -> dict[str, Any]:
+    def _search(self, log: Log, source: Run, work: Work) -> dict[str, Any]:
         distances = {name: self._distance(name, log, source, work) for name in self.candidates}
         return {"domain": min(distances, key=lambda name: distances[name]), **distances}
 
-    def _distance(self, name: str, log: dict[str, Any], source: Run, work: Work) -> float:
+    def _distance(self, name: str, log: Log, source: Run, work: Work) -> float:
         env = work.env(name)
         rows, observation = [env.reset()], None
-        for action in log["action"]:
+        recorded = np.concatenate(list(log.observations.values()), axis=1)[log.episodes[0]]
+        for action in log.commands[log.episodes[0]][:-1, None]:
             observation, *_ = env.step(action + 0.01 * work.generator.normal(size=action.shape))
             rows.append(observation)
-        simulated = np.stack(rows[1:])
-        return float(np.abs(simulated - log["next_observation"]).mean())
+        simulated = np.concatenate(rows)
+        return float(np.abs(simulated - recorded).mean())

@@ -33,7 +33,7 @@ class Teachers(Method):
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """One phase that records, and one that teaches."""
         log = work.once("record", lambda: target.record(source.policy, self.record))
-        seen = log["observation"].reshape(-1, log["observation"].shape[-1])
+        seen = np.concatenate(list(log.observations.values()), axis=1)
         student = copy.deepcopy(source.policy)
         student.load_state_dict(work.once("teach", lambda: self._teach(student, seen)))
         return student

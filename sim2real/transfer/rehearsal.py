@@ -1,0 +1,143 @@
+"""Train a policy in a simulation, in attempts, and keep the best one as evaluated there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from sim2real.domains import Domain
+from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.recipe import AnyRecipe
+from sim2real.transfer.verification import Trace, simulate
+from sim2real.transfer.work import Learner, Work
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy: its weights, and its episodes in the identified world."""
+
+    weights: dict[str, Tensor]
+    traces: tuple[Trace, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean return in the identified world."""
+        return mean_return(self.traces)
+
+
+def mean_return(traces: tuple[Trace, ...]) -> float:
+    """The mean return of episodes that have ended."""
+    return float(np.mean([trace.within(np.inf) for trace in traces]))
+
+
+class Rehearsal:
+    """Training of one policy in an identified world; `best` is the best candidate so far.
+
+    `start` is the policy as it came. The return at `home`, the domain of the source, is what
+    the attempts try to reach.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        policy: BasePolicy,
+        identified: Domain,
+        world: Domain,
+        home: Domain | None,
+        episodes: int,
+        number: int,
+    ) -> None:
+        self._work, self._policy, self._number = work, policy, number
+        self._tests = work.env(identified, episodes)
+        self._training = work.env(world, work.recipe.num_envs)
+        self.episode_steps = int(self._tests.get_attr("episode_steps")[0])
+        self.learner = self._new_learner(0)
+        self.start = self.best = self._evaluated(self.learner, "start")
+        self.returns: list[list[float]] = []
+        self.home = self.start.mean if home is None else self._at_home(home, episodes)
+
+    @property
+    def closed(self) -> float:
+        """The part of the gap to the return at home that the best candidate closes."""
+        gap = self.home - self.start.mean
+        return (self.best.mean - self.start.mean) / gap if gap > 0 else 1.0
+
+    def attempt(self, number: int, steps: int, evaluations: int) -> None:
+        """Train for `steps` control steps with a seed of its own, evaluated so many times."""
+        self.learner = self._new_learner(number)
+        restart_exploration(self.learner.algorithm, self._work.recipe)
+        ends, found = parts(self._work.recipe, steps, evaluations), []
+        for end in ends:
+            self.learner.learn(end, schedule_steps=ends[-1])
+            candidate = self._evaluated(self.learner, f"{number}-{end}")
+            found.append(candidate.mean)
+            if candidate.mean > self.best.mean:
+                self.best = candidate
+        self.returns.append(found)
+
+    def plain(self) -> dict[str, Any]:
+        """The returns in simulation as JSON: at home, at the start, of each attempt, the best."""
+        return {
+            "home": self.home,
+            "start": self.start.mean,
+            "attempts": self.returns,
+            "best": self.best.mean,
+        }
+
+    def _new_learner(self, attempt: int) -> Learner:
+        name = f"adapt-{self._number}-{attempt}"
+        return self._work.learner(name, self._work.recipe, self._training, self._policy)
+
+    def _evaluated(self, learner: Learner, name: str) -> Candidate:
+        policy = learner.algorithm.policy
+
+        def evaluate() -> dict[str, Any]:
+            traces = simulate(policy, self._tests)
+            return {"weights": dict(policy.state_dict()), "rewards": [t.rewards for t in traces]}
+
+        stored = self._work.once(f"evaluate-{self._number}-{name}", evaluate)
+        traces = tuple(Trace(rewards, ended=True) for rewards in stored["rewards"])
+        return Candidate(stored["weights"], traces)
+
+    def _at_home(self, home: Domain, episodes: int) -> float:
+        def evaluate() -> list[Any]:
+            env: VecEnv = self._work.env(home, episodes)
+            return [trace.rewards for trace in simulate(self._policy, env)]
+
+        stored = self._work.once(f"home-{self._number}", evaluate)
+        return mean_return(tuple(Trace(rewards, ended=True) for rewards in stored))
+
+
+def parts(recipe: AnyRecipe, steps: int, evaluations: int) -> list[int]:
+    """The control steps at which a training of `steps` is evaluated: whole rollouts where it can.
+
+    The last is the largest multiple of the worlds within `steps`, and of one step of each at least.
+    """
+    rollout = recipe.num_envs * getattr(recipe, "n_steps", 1)
+    unit = rollout if steps >= rollout * evaluations else recipe.num_envs
+    total = max(steps // recipe.num_envs, 1) * recipe.num_envs
+    ends = {total * k // evaluations // unit * unit for k in range(1, evaluations)}
+    return sorted((ends | {total}) - {0})
+
+
+def restart_exploration(algorithm: BaseAlgorithm, recipe: AnyRecipe) -> None:
+    """Give PPO the exploration noise with which a pretraining begins, in place."""
+    log_std = named_tensors(algorithm.policy).get("log_std")
+    if log_std is not None:
+        with torch.no_grad():
+            log_std.fill_(recipe.log_std_init)  # type: ignore[union-attr]
+
+
+def with_weights(learner: Learner, candidate: Candidate) -> BasePolicy:
+    """The policy of a learner with the weights of a candidate, loaded in place."""
+    policy = learner.algorithm.policy
+    policy.load_state_dict(candidate.weights)
+    policy.set_training_mode(False)
+    return policy
