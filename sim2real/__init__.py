@@ -4,7 +4,7 @@ The public names are imported when they are first used, so that `import sim2real
 
 >>> import sim2real as s2r
 >>> sorted(s2r.__all__)[:4]
-['Domain', 'DomainWrapper', 'Log', 'Run']
+['Domain', 'DomainWrapper', 'Log', 'LogWriter']
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sim2real.evaluation.view import view
     from sim2real.identification.identify import identify
     from sim2real.identification.log import Log
+    from sim2real.identification.writer import LogWriter
     from sim2real.learning.pretrain import pretrain
     from sim2real.registry import load_task, task_names
     from sim2real.runs.load import load_run
@@ -44,6 +45,7 @@ _HOME = {  # public name -> module that defines it
     "Domain": "sim2real.domains",
     "DomainWrapper": "sim2real.simulation.front_ends.domain_wrapper",
     "Log": "sim2real.identification.log",
+    "LogWriter": "sim2real.identification.writer",
     "Run": "sim2real.runs.run",
     "Simulation": "sim2real.simulation",
     "Task": "sim2real.task",
@@ -71,6 +73,7 @@ __all__ = [
     "Domain",
     "DomainWrapper",
     "Log",
+    "LogWriter",
     "Run",
     "Simulation",
     "Task",

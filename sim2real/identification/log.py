@@ -17,6 +17,7 @@ from sim2real import files
 from sim2real.errors import UserError, brief
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.read import is_foreign, read_parts
+from sim2real.identification.formats.records import SUFFIX
 from sim2real.task import Array, BoolArray, IntArray
 
 FORMAT = "sim2real.log"
@@ -146,7 +147,9 @@ class Log:
         """
         place = files.user_path(path)
         if not place.exists():
-            raise UserError(f"{place} does not exist")
+            left = place.with_name(place.name + SUFFIX)
+            hint = f"; {left} is left from a process that was killed" if left.exists() else ""
+            raise UserError(f"{place} does not exist{hint}")
         if mapping is not None or is_foreign(place):
             return cls(**vars(read_parts(place, mapping)))
         try:

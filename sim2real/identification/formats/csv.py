@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sim2real.errors import UserError, brief
+from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.rows import Table, check_size, list_columns
 
 MOST_TEXT = 2**30
@@ -17,8 +18,8 @@ MOST_TEXT = 2**30
 LONGEST_LINE = 2**20
 
 
-def read_csv(path: Path, names: Sequence[str]) -> Table:
-    """The columns `names` of a file; those that are not there are left out.
+def read_csv(path: Path, mapping: LogMapping) -> Table:
+    """The columns of a file that the `mapping` names; the others are there without values.
 
     An empty cell is NaN; true and false are 1 and 0. Raises UserError for a file that is too large
     or no table, and for a cell that is no number.
@@ -27,7 +28,7 @@ def read_csv(path: Path, names: Sequence[str]) -> Table:
         raise UserError(f"{path} is larger than {MOST_TEXT:,} bytes; split it, or use Parquet")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(file, names)
+            return _read(file, mapping.named)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:

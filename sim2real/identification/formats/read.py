@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sim2real.errors import UserError
 from sim2real.identification.formats.csv import read_csv
 from sim2real.identification.formats.mapping import LogMapping, load_mapping
+from sim2real.identification.formats.parquet import (
+    is_lerobot,
+    lerobot_mapping,
+    read_lerobot,
+    read_parquet,
+)
+from sim2real.identification.formats.records import SUFFIX, read_records
 from sim2real.identification.formats.rows import Parts, Table, parts_of
+from sim2real.identification.formats.toolbox import read_toolbox, toolbox_mapping
 
-TABLES: dict[str, Callable[[Path, Sequence[str]], Table]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
+
+@dataclass(frozen=True)
+class Format:
+    """What reads the columns of a file that a mapping names, and the mapping of a file without."""
+
+    read: Callable[[Path, LogMapping], Table]
+    default: Callable[[Path], LogMapping] | None = None
+
+
+FORMATS: dict[str, Format] = {
+    ".csv": Format(read_csv),
+    ".tsv": Format(read_csv),
+    ".parquet": Format(read_parquet),
+    ".npz": Format(read_toolbox, toolbox_mapping),
 }
-"""By suffix: what reads the named columns of a file."""
+"""By suffix. A folder is a LeRobot dataset; what a LogWriter left is `.unfinished`."""
+LEROBOT = Format(read_lerobot, lerobot_mapping)
 
 
 def is_foreign(path: Path) -> bool:
     """Whether a file is one of another format than `Log.save` writes."""
-    return path.suffix.lower() in TABLES
+    return path.is_dir() or path.suffix.lower() in {*FORMATS, SUFFIX}
 
 
 def read_parts(path: Path, mapping: LogMapping | Mapping[str, Any] | Path | str | None) -> Parts:
     """The parts of the log in a file; UserError for an unknown format or no mapping."""
-    suffix = path.suffix.lower()
-    if suffix not in TABLES:
-        raise UserError(f"{path} has no known format; allowed: {', '.join(TABLES)}")
-    if mapping is None:
+    if path.suffix == SUFFIX:
+        return read_records(path)
+    form = _format(path)
+    if mapping is None and form.default is None:
         raise UserError(f"{path} needs a mapping: a YAML file that says which column is what")
-    known = load_mapping(mapping)
-    table = TABLES[suffix](path, known.named)
+    known = load_mapping(mapping) if mapping is not None else form.default(path)  # type: ignore[misc]
+    table = form.read(path, known)
     try:
         return parts_of(table, known)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _format(path: Path) -> Format:
+    if path.is_dir() and is_lerobot(path):
+        return LEROBOT
+    if path.is_dir() or path.suffix.lower() not in FORMATS:
+        raise UserError(
+            f"{path} has no known format; allowed: {', '.join(FORMATS)}, or a folder of LeRobot"
+        )
+    return FORMATS[path.suffix.lower()]

@@ -150,3 +150,10 @@ def _check_clock(times: Array, bounds: Sequence[tuple[int, int]], mapping: LogMa
 
 def _typical_step(times: Array, bounds: Sequence[tuple[int, int]]) -> float:
     return float(np.median(np.concatenate([np.diff(times[low:high]) for low, high in bounds])))
+
+
+def held_at(times: Array, values: Array, at: Array) -> Array:
+    """What was given last, (m, k), of `values` (n, k) at `times` (n,); NaN before the first."""
+    last = np.searchsorted(times, at, side="right") - 1
+    found: Array = np.where((last >= 0)[:, None], values[np.maximum(last, 0)], np.nan)
+    return found
