@@ -10,6 +10,7 @@ from typing import Any
 from sim2real.errors import UserError
 from sim2real.identification.formats.csv import read_csv
 from sim2real.identification.formats.mapping import LogMapping, load_mapping
+from sim2real.identification.formats.messages import is_bag, read_bag, read_mcap
 from sim2real.identification.formats.parquet import (
     is_lerobot,
     lerobot_mapping,
@@ -34,9 +35,15 @@ FORMATS: dict[str, Format] = {
     ".tsv": Format(read_csv),
     ".parquet": Format(read_parquet),
     ".npz": Format(read_toolbox, toolbox_mapping),
+    ".mcap": Format(read_mcap),
+    ".db3": Format(read_bag),
 }
-"""By suffix. A folder is a LeRobot dataset; what a LogWriter left is `.unfinished`."""
-LEROBOT = Format(read_lerobot, lerobot_mapping)
+"""By suffix. What a LogWriter left is `.unfinished`."""
+FOLDERS: dict[Callable[[Path], bool], Format] = {
+    is_lerobot: Format(read_lerobot, lerobot_mapping),
+    is_bag: Format(read_bag),
+}
+"""By what tells them."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -60,10 +67,10 @@ def read_parts(path: Path, mapping: LogMapping | Mapping[str, Any] | Path | str 
 
 
 def _format(path: Path) -> Format:
-    if path.is_dir() and is_lerobot(path):
-        return LEROBOT
-    if path.is_dir() or path.suffix.lower() not in FORMATS:
+    found = [form for is_of, form in FOLDERS.items() if is_of(path)]
+    if not found and (path.is_dir() or path.suffix.lower() not in FORMATS):
         raise UserError(
-            f"{path} has no known format; allowed: {', '.join(FORMATS)}, or a folder of LeRobot"
+            f"{path} has no known format; allowed: {', '.join(FORMATS)}, the folder of a LeRobot "
+            "dataset or of a ROS 2 bag"
         )
-    return FORMATS[path.suffix.lower()]
+    return found[0] if found else FORMATS[path.suffix.lower()]
