@@ -23,6 +23,7 @@ from sim2real import __version__
 from sim2real.cli import audit, check, identify, information, new, policies, study, training
 from sim2real.cli.arguments import check_words
 from sim2real.cli.command import Command
+from sim2real.cli.output import show
 from sim2real.errors import ChangedError, UserError
 from sim2real.files import write_json
 
@@ -107,8 +108,6 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
 
 def _execute(command: Command) -> int:
     """Run the command; print only its result to standard output; return the exit code."""
-    from rich.console import Console
-
     with contextlib.redirect_stdout(sys.stderr if command.json else sys.stdout):
         outcome = command.run()
     if outcome.file is not None:
@@ -116,8 +115,7 @@ def _execute(command: Command) -> int:
     if command.json:
         print(json.dumps(outcome.data, indent=2))
         return outcome.code
-    for shown in outcome.tables:
-        Console().print(shown)
+    show(outcome.tables, sys.stdout)
     for written in filter(None, (outcome.file, outcome.page)):
         print(f"written to {written}")
     return outcome.code

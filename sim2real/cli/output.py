@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sim2real.files import unwritable
 
@@ -39,13 +39,16 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
-def show(tables: Sequence[Table]) -> None:
-    """Print tables to standard error."""
+def show(tables: Sequence[Table], file: TextIO | None = None) -> None:
+    """Print tables to `file`, standard error by default, with `-` as the minus sign."""
     from rich.console import Console
 
-    console = Console(stderr=True)
+    stream = file or sys.stderr
+    console = Console(file=stream)
     for shown in tables:
-        console.print(shown)
+        with console.capture() as captured:
+            console.print(shown)
+        stream.write(captured.get().replace("−", "-"))
 
 
 def can_write(folder: Path) -> bool:

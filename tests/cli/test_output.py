@@ -15,12 +15,12 @@ import pytest
 from rich.console import Console
 
 import sim2real as s2r
-from sim2real.cli.output import table
+from sim2real.cli.output import show, table
 from sim2real.cli.policies import evaluated
 from sim2real.cli.study import compared
 from sim2real.evaluation.summary import summary
 from sim2real.runs.load import load_run
-from sim2real.studies.report.formats import dots
+from sim2real.studies.report.formats import dots, whole
 
 
 def shown(found: object, width: int) -> str:
@@ -109,3 +109,11 @@ def test_dots_stand_where_the_seeds_are() -> None:
     assert dots(found, (0.0, 10.0), width=11) == "  ─●─●─●─  "
     assert dots(found | {"low": None}, (0.0, 10.0), width=11) == "   ● ● ●   "
     assert dots(found | {"value": None}) == ""
+
+
+def test_all_tables_print_the_same_minus_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"evaluate": -1.5, "transfer": whole(-12.5)}, {"evaluate": 2.0, "transfer": whole(-7)}]
+    show([table("t", rows)], sys.stdout)
+    text = capsys.readouterr().out
+    assert "-1.50" in text
+    assert column(text, 1) == "-12.5-7"

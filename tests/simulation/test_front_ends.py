@@ -264,6 +264,33 @@ def test_a_reset_starts_the_episode_that_it_is_asked_for():
     assert many.simulation.episode_indices.tolist() == [3, 0]
 
 
+@pytest.mark.parametrize(
+    "options", [[1], [], 0, 3.5, "episode", ("a", 1), {"episode": [[1, 2], [3]]}]
+)
+def test_options_of_another_type_are_refused_in_one_line(options):
+    foreign = gym.make("InvertedPendulum-v5")
+    vector = gym.make_vec("sim2real/Cartpole-v0", num_envs=2)
+    for env in (Sim2RealEnv(SLIDER), vector, DomainWrapper(foreign)):
+        with pytest.raises(UserError, match=r"(the options of a reset are|option 'episode' is) "):
+            env.reset(options=options)
+    with pytest.raises(UserError, match="option 'reset_mask' is"):
+        vector.reset(options={"reset_mask": [[True], [True, False]]})
+
+
+@pytest.mark.parametrize("options", [[1, 2], [{}], 5, "ab", [{}, 5], ({}, {}, {})])
+@pytest.mark.parametrize("task", [SLIDER, "InvertedPendulum-v5"])
+def test_sb3_options_of_another_type_are_refused_in_one_line(task, options):
+    env = make_vec_env(task, num_envs=2, threads=1)
+    try:
+        env.set_options(options)
+        with pytest.raises(UserError, match="the options of a reset are"):
+            env.reset()
+        env.set_options()
+        env.reset()
+    finally:
+        env.close()
+
+
 def test_what_a_reset_cannot_do_is_refused():
     one, many = Sim2RealEnv(SLIDER), gym.make_vec("sim2real/Hopper-v0", num_envs=2)
     for env in (one, many.unwrapped):

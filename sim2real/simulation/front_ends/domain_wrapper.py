@@ -25,7 +25,7 @@ from sim2real.simulation.front_ends.foreign import (
     subject_of,
 )
 from sim2real.simulation.front_ends.model_writer import ModelWriter
-from sim2real.simulation.front_ends.reset_options import EPISODE, episodes_of
+from sim2real.simulation.front_ends.reset_options import EPISODE, copy_options, episodes_of
 from sim2real.simulation.front_ends.screen import require_screen
 from sim2real.simulation.quaternions import find_foreign_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
@@ -126,7 +126,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
         What else is among the options goes to the environment.
         """
-        given = dict(options or {})
+        given = copy_options(options)
         if seed is not None:
             self._generators = EpisodeGenerators(whole_number("seed", seed, 0, 2**63 - 1))
         following = 0 if seed is not None else self._episode + 1

@@ -26,6 +26,7 @@ from sim2real.simulation.front_ends.reset_options import (
     check_options,
     checked_seed,
     episodes_of,
+    options_of_worlds,
 )
 from sim2real.simulation.front_ends.workers import WorkerVecEnv
 from sim2real.simulation.rendering import Renderer
@@ -78,10 +79,11 @@ class SimVecEnv(VecEnv):
 
     def _asked_episodes(self) -> IntArray | None:
         """The episodes in the worlds' options, (n,); None where there are none."""
-        asked = [check_options(options, [EPISODE]) for options in self._options]
+        given = options_of_worlds(self._options, self.num_envs)
+        asked = [check_options(options, [EPISODE]) for options in given]
         if not any(asked):
             return None
-        if len(asked) != self.num_envs or not all(asked):
+        if not all(asked):
             raise UserError(
                 f"the options ask for an episode in some worlds; allowed: in each of the "
                 f"{self.num_envs}, or in none"

@@ -32,7 +32,7 @@ from sim2real.simulation.actions import Choice
 from sim2real.simulation.episode import Episode
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import ForeignEnv
-from sim2real.simulation.front_ends.reset_options import checked_seed
+from sim2real.simulation.front_ends.reset_options import checked_seed, options_of_worlds
 from sim2real.simulation.front_ends.worker_process import WorkerProcess
 from sim2real.simulation.worlds import default_threads
 
@@ -113,12 +113,12 @@ class WorkerVecEnv(VecEnv):
 
     def reset(self) -> VecEnvObs:
         """Start the next episode of every environment, the first ones of a seed given to `seed`."""
+        options = options_of_worlds(self._options, self.num_envs)
         seed = self._next_seed if self._seeds[0] is None else int(self._seeds[0])
         if seed is not None:
             self._seed = seed
             self._episodes = np.arange(self.num_envs) - self.num_envs
         self._episodes += self.num_envs
-        options = self._options
         answers = self._ask("reset", {i: (seed, options[i]) for i in range(self.num_envs)})
         self._next_seed = None
         self._reset_seeds()
