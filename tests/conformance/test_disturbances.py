@@ -33,7 +33,7 @@ def entry(kind: str) -> dict[str, Any]:
         return SPECIAL[kind]
     load = DISTURBANCES[kind]
     assert issubclass(load, Load)
-    magnitude = float(np.clip(1.0, load.low, load.high))
+    magnitude = float(np.clip(5.0, load.low, load.high))
     return {kind: magnitude, **({"direction": "x"} if load.acts_on == "body" else {})}
 
 
