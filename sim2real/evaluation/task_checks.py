@@ -65,7 +65,8 @@ def check_reward(task: Task) -> None:
     problems: dict[str, None] = {}
 
     def watch(world: World, action: NDArray[Any]) -> dict[str, Array]:
-        sound = np.isfinite(np.hstack([world.qpos, world.qvel])).all(axis=1)
+        state = np.hstack([world.qpos, world.qvel])
+        sound: NDArray[Any] = np.asarray(np.isfinite(state).all(axis=1))
         for name, term in task.reward(world, action).items():
             if problem := _problem_of(np.asarray(term), sound):
                 problems[f"reward term {name!r} {problem}"] = None
@@ -76,7 +77,7 @@ def check_reward(task: Task) -> None:
     require(not problems, "; ".join(problems))
 
 
-def _problem_of(term: NDArray[Any], sound: NDArray[np.bool_]) -> str:
+def _problem_of(term: NDArray[Any], sound: NDArray[Any]) -> str:
     """What is wrong with a term of the reward, where the state of the worlds is `sound` (n,)."""
     if term.shape != sound.shape:
         return f"has the shape {term.shape} for {len(sound)} worlds; allowed: {sound.shape}"
