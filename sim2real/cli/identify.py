@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
@@ -16,8 +16,6 @@ from sim2real.files import unused
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from sim2real.identification.result import Identification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +37,8 @@ class Identify(Command):
     """Accept and import the Python code that the file of the family names."""
     seed: int = 0
     """Seed of the search."""
-    horizon: int | None = None
-    """Control steps of the windows that are replayed; by default about 0.3 s."""
+    horizon: int = 15
+    """Control steps of the windows that are replayed."""
     out: Path | None = None
     """Folder for identified.yaml, with the domains `identified` and `posterior`, and
     identification.json; by default nothing is written."""
@@ -62,7 +60,7 @@ class Identify(Command):
         if self.out is not None and can_write(self.out):
             (file,) = unused(self.out, "identification.json")
             page = found.save(self.out)
-        return Outcome(found.plain(), identified(found), file, page)
+        return Outcome(found.plain(), identified(found.plain()), file, page)
 
 
 @contextmanager
@@ -86,35 +84,35 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
             bar.stop()
 
 
-def identified(found: Identification) -> list[Table]:
-    """An identification as a table of the unknowns, one of prediction errors, and notes."""
+def identified(found: Mapping[str, Any]) -> list[Table]:
+    """An identification, as JSON: a table of the unknowns, one of prediction errors, and notes."""
     unknowns = [
         {
-            "unknown": row.name,
-            "nominal": f"{row.nominal:.4g}",
-            "identified": f"{row.value:.4g}",
-            "90 %": f"{row.low:.4g} to {row.high:.4g}",
-            "status": row.status,
+            "unknown": row["name"],
+            "nominal": f"{row['nominal']:.4g}",
+            "identified": f"{row['value']:.4g}",
+            "90 %": f"{row['low']:.4g} to {row['high']:.4g}",
+            "status": row["status"],
         }
-        for row in found.table
+        for row in found["table"]
     ]
-    check = found.validation
+    check = found["validation"]
     errors = [
         {
             "prediction error": what,
-            "nominal": f"{nominal:.3g}",
-            "identified": f"{best:.3g}",
+            "nominal": f"{check[f'{name}_nominal']:.3g}",
+            "identified": f"{check[name]:.3g}",
         }
-        for what, nominal, best in (
-            ("after one step", check.one_step_nominal, check.one_step),
-            (f"after {check.steps} steps", check.many_steps_nominal, check.many_steps),
+        for what, name in (
+            ("after one step", "one_step"),
+            (f"after {check['steps']} steps", "many_steps"),
         )
     ]
-    title = f"{found.steps:,} steps of the target; {found.simulated_steps:,} simulated steps"
+    title = f"{found['steps']:,} steps of the target; {found['simulated_steps']:,} simulated steps"
     return [
         table(title, unknowns),
         table(
-            f"{check.windows} windows held out; in units of a channel's change in a step", errors
+            f"{check['windows']} windows held out; in units of a channel's change in a step", errors
         ),
-        table("Notes", [{"note": note} for note in found.notes]),
+        table("Notes", [{"note": note} for note in found["notes"]]),
     ]

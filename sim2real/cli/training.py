@@ -20,6 +20,8 @@ from sim2real.cli.command import (
 from sim2real.cli.output import Outcome, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from sim2real.runs.run import Run
 
 RESUME = "`sim2real resume RUN` goes on from the last checkpoint"
@@ -209,4 +211,26 @@ def moved(run: Run) -> Outcome:
     }
     title = f"{found['domain']}, {found['episodes']} episodes (95 % interval of these policies)"
     shown = table(title, [{"what": name, "value": value} for name, value in rows.items()])
-    return Outcome(made.data | found, [*made.tables, shown], made.file)
+    rounds = _rounds(run)
+    more = [one for number, found in enumerate(rounds, 1) for one in _round(number, found)]
+    data = {"rounds": rounds} if rounds else {}
+    return Outcome(made.data | found | data, [*made.tables, *more, shown], made.file)
+
+
+def _rounds(run: Run) -> list[dict[str, Any]]:
+    """The rounds of the method `identify`; none of another method."""
+    from sim2real.files import read_json
+    from sim2real.transfer.methods.identify import REPORT
+
+    path = run.path / REPORT
+    return list(read_json(path)["rounds"]) if path.is_file() else []
+
+
+def _round(number: int, found: dict[str, Any]) -> list[Table]:
+    """The tables of one round: what was identified, and what it gave."""
+    from sim2real.cli.identify import identified
+    from sim2real.transfer.methods.identify import results
+
+    rows = [{"what": name, "value": value} for name, value in results(found).items()]
+    tables = identified(found) if "table" in found else []
+    return [*tables, table(f"round {number}", rows)]

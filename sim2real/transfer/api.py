@@ -108,7 +108,8 @@ def transfer(
     target = load_domain(loaded, domain)
     allowance = Budget(budget)
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
-    allowance.usable(recipe.num_envs)
+    worlds_in_target = chosen.target_worlds(recipe)
+    allowance.usable(worlds_in_target)
     folder = Path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another name or remove it")
@@ -127,7 +128,6 @@ def transfer(
         "pictures_every": pictures_every,
         "method": describe_method(chosen),
         "source": source.reference,
-        "accept_changes": source.loading.accept_changes,
         "curve": schedule(curve, budget) if curve is not None else None,
         "curve_episodes": curve_episodes,
     }
@@ -151,7 +151,7 @@ def transfer(
         create_run(folder, modified, loaded, {target.name: target}, methods, actions, add)
 
     if progress:
-        report_rounding("budget", budget, recipe.num_envs)
+        report_rounding("budget", budget, worlds_in_target)
     session.adapt(folder, create, progress)
     return load_run(folder, task=loaded)
 
@@ -190,8 +190,7 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     if config.method is None:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     check_policy(folder)
-    accepted = config.accept_changes or folder.loading.accept_changes
-    source = load_run(path / SOURCE, accept_changes=accepted)
+    source = load_run(path / SOURCE, accept_changes=folder.loading.accept_changes)
     files.remove_unfinished(path)
     session = _Session(
         config,

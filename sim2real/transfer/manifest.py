@@ -67,7 +67,8 @@ class Manifest:
             console.print(f"[bold]Contract[/bold] no difference: {lines}", highlight=False)
         else:
             console.print(contract_table(self.differences))
-        console.print(_tensor_table(self.method, self.rows))
+        if self.rows:  # not known before the end for a method with a loop of its own
+            console.print(_tensor_table(self.method, self.rows))
 
 
 def result_rows(source: BasePolicy, policy: BasePolicy, frozen: Collection[str]) -> tuple[Row, ...]:

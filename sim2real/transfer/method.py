@@ -91,6 +91,10 @@ class Method(Config):
         """The recipe of the policy that `adapt` returns: the source's, resized for a target."""
         return self.resized(source)
 
+    def target_worlds(self, recipe: AnyRecipe) -> int:
+        """Worlds of the target that are stepped together; the budget must cover a step of all."""
+        return recipe.num_envs
+
     @abstractmethod
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""
@@ -218,5 +222,10 @@ def defines_method(reference: str) -> bool:
     def is_method(found: Any) -> bool:
         return isinstance(found, type) and issubclass(found, Method)
 
-    methods = replace(METHOD_CLASSES, fits=is_method)
-    return reference in METHODS or bool(methods.defined_by(reference))
+    if reference in METHODS:
+        return True
+    try:
+        replace(METHOD_CLASSES, fits=is_method).find(reference)
+    except UserError:
+        return False
+    return True

@@ -95,10 +95,16 @@ class Verdict:
         """Whether more episodes would hardly change that."""
         return self.measured is not None and abs(self.mean) > CLEAR * self.error
 
+    @property
+    def disappoints(self) -> bool:
+        """Whether the target gives clearly less than the simulation predicts."""
+        return self.measured is not None and self.predicted - self.mean > CLEAR * self.error
+
     def plain(self) -> dict[str, Any]:
         """The verdict as JSON; `steps` is None for whole episodes."""
         steps = None if self.steps == np.inf else self.steps
-        return {**vars(self), "steps": steps, "keep": self.keep, "clear": self.clear}
+        judged = {"keep": self.keep, "clear": self.clear, "disappoints": self.disappoints}
+        return {**vars(self), "steps": steps, **judged}
 
 
 def compare(

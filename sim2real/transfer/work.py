@@ -12,6 +12,7 @@ steps of environments only within phases and learners.
 from __future__ import annotations
 
 import re
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -203,6 +204,11 @@ class Work:
         self._begin(())
         names = ("checkpoint_every", "progress", "max_unstable")
         return {name: self._learning[name] for name in names}
+
+    def report(self, line: str) -> None:
+        """Print a line on standard error, where progress is shown."""
+        if self._learning["progress"]:
+            print(line, file=sys.stderr)
 
     def _folder(self, name: str) -> Path:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", name):

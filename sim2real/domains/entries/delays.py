@@ -21,7 +21,6 @@ class Delay(Stage):
     """
 
     name, unit, low, lane_of = "delay", "s", 0.0, "element"
-    keeps_length = True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """A line of the last values, (n, slots, k); step s is in the slot s % slots."""
@@ -106,10 +105,7 @@ class Grid:
 
 
 class Rate(Delay):
-    """The sensor samples this often; a reading stays, noise and all, until the next sample.
-
-    The reading is what the signal was at that time, interpolated between the control steps.
-    """
+    """What the signal was when its sensor last sampled, interpolated between the control steps."""
 
     name, unit, takes_course = "rate", "Hz", False
     open_low, identity = True, None
@@ -133,7 +129,7 @@ class Rate(Delay):
 class Sampled(Remembering):
     """A reading, with its noise, stays until the sensor samples again."""
 
-    name, keeps_length = "sampled", True
+    name = "sampled"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The last reading, and when the sensors sample."""
@@ -174,15 +170,12 @@ class EngineJitter(Stage):
 
 
 class CommandDelay(Delay):
-    """Commands come late, by any fraction of a control step; one delay for all actuators.
-
-    An entry may have it otherwise.
-    """
+    """A delay of commands: one for all actuators unless an entry says otherwise."""
 
     shared = True
 
 
 class RewardDelay(Delay):
-    """Rewards come late; at the end of an episode all that is outstanding arrives."""
+    """A delay of the reward; what is outstanding is paid at the end of the episode."""
 
     name, shared, takes_course = "reward_delay", True, False

@@ -25,7 +25,7 @@ _ROUNDING = 1e-12
 
 
 class Scale(Stage):
-    """Multiplies by the magnitude."""
+    """A factor."""
 
     name, sign, each = "scale", "×", "number"
     identity = 1.0
@@ -38,7 +38,7 @@ class Scale(Stage):
 class Length(Stage):
     """Quaternions, four neighbouring columns each, as they are; their lengths are noted."""
 
-    name, keeps_length = "length", True
+    name = "length"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """Make room for the lengths, (n, quaternions, 1)."""
@@ -56,7 +56,7 @@ class Unit(Stage):
     That is 1 but where an environment starts with others, as Gymnasium's do.
     """
 
-    name, keeps_length = "unit", True
+    name = "unit"
 
     before: Length
 
@@ -77,7 +77,7 @@ def _lengths(values: Array) -> Array:
 
 
 class Bias(Stage):
-    """Adds an offset, constant in an episode."""
+    """An offset that stays."""
 
     name, sign, each = "bias", "+", "number"
 
@@ -87,7 +87,7 @@ class Bias(Stage):
 
 
 class Noise(Stage):
-    """Adds white noise, a number for each control step."""
+    """White noise."""
 
     name, sign, drawn = "noise", "+", "step"
 
@@ -97,7 +97,7 @@ class Noise(Stage):
 
 
 class Drift(Stage):
-    """Adds a random walk from 0, of standard deviation `magnitude` after one second."""
+    """A random walk from 0, of standard deviation `magnitude` after one second."""
 
     name, unit, low = "drift", "a square root of a second", 0.0
     random = Normal(0.0, 1.0)
@@ -121,7 +121,7 @@ class Drift(Stage):
 
 
 class Saturation(Resting):
-    """Limits `magnitude` times as far from the rest point as those of the control range."""
+    """Limits: `magnitude` times as far from the rest point as those of the signal."""
 
     name, unit = "saturation", "of the control range"
     low, high = 0.0, 1.0
@@ -135,7 +135,7 @@ class Saturation(Resting):
 
 
 class Quantization(Stage):
-    """Rounds to the nearest multiple of `magnitude`; 0 changes nothing."""
+    """A grid of width `magnitude`; 0 is none."""
 
     name, low = "quantization", 0.0
 
@@ -155,7 +155,7 @@ class Quantization(Stage):
 
 
 class DeadZone(Resting):
-    """Values within `magnitude` of the rest point become it; others come nearer to it by that."""
+    """Values within `magnitude` of the rest point are it, all others come nearer to it by that."""
 
     name, low = "dead_zone", 0.0
 
@@ -178,7 +178,7 @@ class RateLimit(Remembering):
 
 
 class Lag(Remembering):
-    """First-order lag: after a step, 63 % of it is there in the time `magnitude`.
+    """A first-order lag with the time constant `magnitude`, in s.
 
     The exact solution for an input that is constant over a control step (zero-order hold); the
     output is that at the end of the step, so that a lag of 0 is no lag.
@@ -213,7 +213,7 @@ class Backlash(Remembering):
 
 
 class Repeat(Remembering):
-    """Takes every n-th value, n the magnitude, which stays until the next."""
+    """Every value stays for `magnitude` control steps."""
 
     name, unit, whole, shared = "repeat", "control steps", True, True
     low = identity = 1.0
@@ -225,7 +225,7 @@ class Repeat(Remembering):
 
 
 class Latency(Stage):
-    """The policy computes this long, rounded up to m control steps, from one older observation.
+    """A policy that computes for `magnitude` seconds, rounded up to m control steps.
 
     It starts with the observation of every m-th control step; when it has its action it starts
     again, and the action is held until the next one is there.
@@ -257,7 +257,7 @@ class Latency(Stage):
 
 
 class ZeroOrderHold(Lapse):
-    """The last value stays, for `steps` control steps."""
+    """The last value stays."""
 
     name = "held"
 
@@ -284,10 +284,7 @@ class ZeroOrderHold(Lapse):
 
 
 class Dropped(ZeroOrderHold):
-    """A value is lost for `steps` control steps: it is 0, or the rest point of the actuator.
-
-    That is a number, or the last value of what is a target.
-    """
+    """Lost values are the rest point: a number, or the last value of what is a target."""
 
     name = "dropped"
 
@@ -303,7 +300,7 @@ class Dropped(ZeroOrderHold):
 
 
 class Stuck(ZeroOrderHold):
-    """The last value stays for the rest of the episode."""
+    """The last value stays until the end of the episode."""
 
     name, takes_steps = "stuck", False
 
@@ -313,24 +310,21 @@ class Stuck(ZeroOrderHold):
 
 
 class SensorSaturation(Saturation):
-    """Limits the absolute value of a reading."""
+    """The largest absolute value of a reading."""
 
     unit, high = "", np.inf
     open_low, identity = True, None
 
 
 class Strength(Kind):
-    """A factor on the force and its limit, written into the model.
-
-    Of a `dcmotor` that is nothing but constant and resistance it is a factor on 1 / resistance.
-    """
+    """A factor on the force of an actuator, its limit included, which is written into the model."""
 
     name, sign = "strength", "×"
     low, identity = 0.0, 1.0
 
 
 class NoLoadSpeed(Kind):
-    """The speed of the joint at which a motor or servo has no force left in its direction."""
+    """The speed of a joint at which its actuator has no force left in the direction of motion."""
 
     name, unit = "no_load_speed", "rad/s or m/s"
     low, open_low, identity = 0.0, True, None

@@ -8,14 +8,19 @@ A round has four phases:
 1. record: the policy acts in the target, half of the steps with noise on its actions and half
    without. The noise excites what the policy alone does not; the other half measures the policy.
 2. identify: which world of a family of simulations moves as the log does (`sim2real.identify`).
+   If the log does not allow it (too short, nothing moves), the policy stays as it is.
 3. adapt: the source's algorithm continues in the identified world with its recipe of pretraining.
    The weights, the critic and the observation statistics are the source's, the exploration noise is
-   that of a fresh policy, and the learning rate is not reduced: the steps are free. The policy is
-   evaluated in the identified world at equal distances, and the best one is kept. Where it closes
-   too little of the gap in simulation, another attempt is made with another seed.
-4. verify: whole episodes of the adapted policy and of the source's in the target, until it is
+   that of a fresh policy, and the learning rate of PPO falls linearly from that of the pretraining
+   to 0. The policy is evaluated in the identified world at equal distances, and the best one is
+   kept. Where an attempt has stalled, another one follows with another seed.
+4. verify: whole episodes of the adapted policy and of the former one in the target, until it is
    clear which is better or the budget ends. `sim2real.transfer.verification` states the rule. The
-   source's policy is kept unless the adapted one is better, so chance alone makes it worse.
+   former policy is kept unless the adapted one is better, so chance alone makes it worse.
+
+Another round follows where the budget allows it and something remains: the family does not explain
+the log, the adapted policy was not kept, or it gets clearly less than the simulation predicts. It
+records with the policy that was kept; the earlier logs are used with the new ones.
 
 The idea is that of system identification before control (Ljung 1999, "System Identification"),
 with simulations and policies: Chebotar et al. 2019 (SimOpt, arXiv:1810.05687), Tsai et al. 2021
@@ -38,20 +43,26 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real import files
 from sim2real.config import LAST_SEED, Count
 from sim2real.domains.library import dump_domains, load_domains
+from sim2real.errors import UserError
+from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log, join
 from sim2real.identification.result import IDENTIFIED, POSTERIOR
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.runs.run import Run
+from sim2real.transfer.adaptation import Adaptation
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import PLAIN, Method
-from sim2real.transfer.rehearsal import Rehearsal, with_weights
 from sim2real.transfer.target import Target
-from sim2real.transfer.verification import Trace, compare, traces_of
+from sim2real.transfer.verification import Trace, Verdict, compare, traces_of
 from sim2real.transfer.work import Work
 
 REPORT, DOMAINS = "report/identification.json", "report/identified.yaml"
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+STEPS = {"ppo": 3_000_000, "sac": 300_000, "td3": 300_000}
+"""Control steps of an attempt in simulation: minutes on two cores."""
+NEXT_ROUND = 0.3
+"""Part of the budget that must be left for another round."""
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Identify(Method):
@@ -59,63 +70,73 @@ class Identify(Method):
 
     name: ClassVar[str] = "identify"
 
-    record: Share = 0.5
-    """Part of the budget of a round that is recorded for the identification, at most."""
+    record: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Part of what is left of the budget that a round records, at most."""
     most_recorded: Count = 2_000
-    """Control steps that are recorded in a round, at most; more tell little more."""
+    """Control steps that a round records, at most; more tell little more."""
     noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
     """Standard deviation of the noise on the recorded actions, in halves of their range."""
     family: str | None = None
     """A domain with ranges: what may differ; by default `randomized`, with wider ranges."""
     world: Literal["identified", "posterior"] = "identified"
     """Where to adapt: in the best estimate, or in draws from what the log leaves open."""
-    simulated_steps: Count = 3_000_000
-    """Control steps of an attempt in simulation."""
-    evaluations: Count = 12
+    simulated_steps: Count | None = None
+    """Control steps of an attempt in simulation, at most; by default those of STEPS."""
+    evaluations: Count = 24
     """Times that an attempt is evaluated in the identified world."""
     episodes: Count = 16
     """Episodes of an evaluation in simulation."""
+    enough: Share = 0.9
+    """Part of the gap in simulation, to the source's return at home, that ends the training."""
     attempts: Count = 2
-    """Attempts with other seeds, at most; one, where the first closes enough of the gap."""
-    enough: Share = 0.8
-    """Part of the gap in simulation to the source's return at home that ends the attempts."""
-    rounds: Count = 1
-    """Rounds, which share the budget; each records with the policy that the last one kept."""
+    """Attempts with other seeds, at most; another one follows where all before have stalled."""
+    stalled: Share = 0.5
+    """Part of the gap in simulation up to which an attempt has stalled."""
+    rounds: Count = 2
+    """Rounds, at most."""
     verify: Count = 6
     """Episodes of the adapted policy in the target, at most."""
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
-        """The recipe of the source's pretraining, as it learns in simulation."""
-        starts = {} if source.algorithm == "ppo" else {"learning_starts": 0}
+        """The recipe of the source's pretraining, with a learning rate that falls to 0 (PPO)."""
+        is_ppo = source.algorithm == "ppo"
+        changes: dict[str, Any] = {"lr_schedule": "linear"} if is_ppo else {"learning_starts": 0}
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
-        merged = {**source.model_dump(), **PLAIN, **starts, **self.recipe, **worlds}
+        merged = {**source.model_dump(), **PLAIN, **changes, **self.recipe, **worlds}
         return parse_recipe(source.algorithm, merged)
+
+    def target_worlds(self, recipe: AnyRecipe) -> int:
+        """One; those of the recipe are simulated."""
+        return 1
 
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Rounds of record, identify, adapt and verify; the policy that is best in the target."""
-        acting, logs, rounds = source.policy, [], []
+        family_of(target.task, self.family)  # refused before a step is made
+        policy = work.learner("source", work.recipe, target.env(), source.policy).algorithm.policy
+        logs, rounds = list[Log](), list[dict[str, Any]]()
         for number in range(1, self.rounds + 1):
-            left = target.budget.steps - target.usage.steps
-            pays = left // (self.rounds - number + 1)
-            recorded = self._record(acting, target, work, pays, number)
-            logs += recorded
+            logs += self._record(policy, target, work, number)
             found = self._identify(logs, target, work, number)
-            rehearsal = self._rehearse(source, acting, target, work, number)
-            own = traces_of(recorded[-1], rehearsal.episode_steps)
-            verdict = self._verify(
-                acting, own, rehearsal, target, work, found["explained"], left - pays, number
-            )
-            kept = rehearsal.best if verdict["keep"] else rehearsal.start
-            acting = with_weights(rehearsal.learner, kept)
-            rounds.append({**found, "adaptation": rehearsal.plain(), "verdict": verdict})
+            rounds.append(found)
+            if "problem" not in found:
+                adaptation = self._train(policy, source, target, work, number)
+                former = traces_of(logs[-1], adaptation.episode_steps)
+                verdict = self._verify(
+                    policy, former, adaptation, found["explained"], target, work, number
+                )
+                policy = adaptation.policy(adaptation.best if verdict["keep"] else adaptation.start)
+                found |= {"adaptation": adaptation.plain(), "verdict": verdict}
+            work.report(", ".join(f"{name}: {value}" for name, value in results(found).items()))
             files.write_json(work.path / REPORT, {"rounds": rounds})
-        return acting
+            left = target.budget.steps - target.usage.steps
+            if _is_done(found) or left < NEXT_ROUND * target.budget.steps:
+                break
+        return policy
 
-    def _record(
-        self, policy: BasePolicy, target: Target, work: Work, pays: int, number: int
-    ) -> list[Log]:
+    def _record(self, policy: BasePolicy, target: Target, work: Work, number: int) -> list[Log]:
         """Two logs of the policy in the target: with noise on its actions, and without."""
-        steps = min(int(self.record * pays), self.most_recorded)
+        left = target.budget.steps - target.usage.steps
+        steps = min(int(self.record * left), self.most_recorded)
         parts = [(steps - steps // 2, self.noise), (steps // 2, 0.0)]
 
         def record() -> list[Log]:
@@ -127,63 +148,87 @@ class Identify(Method):
     def _identify(
         self, logs: Sequence[Log], target: Target, work: Work, number: int
     ) -> dict[str, Any]:
-        """What was identified, as JSON; the domains are in DOMAINS."""
+        """What was identified, as JSON, with the domains in DOMAINS; or the problem of the log."""
 
         def find() -> dict[str, Any]:
-            found = identify(join(logs), target.task, self.family, work.seed)
+            try:
+                found = identify(join(logs), target.task, self.family, work.seed)
+            except UserError as error:
+                return {"problem": str(error)}
             work.meter.add(steps=found.simulated_steps)
             domains = {IDENTIFIED: found.domain, POSTERIOR: found.posterior}
             return {"domains": dump_domains(domains), **found.plain()}
 
         found = work.once(f"identify-{number}", find)
-        files.write_text(work.path / DOMAINS, found["domains"])
-        return {key: value for key, value in found.items() if key != "domains"}
+        if "domains" in found:
+            files.write_text(work.path / DOMAINS, found.pop("domains"))
+        return found
 
-    def _rehearse(
-        self, source: Run, acting: BasePolicy, target: Target, work: Work, number: int
-    ) -> Rehearsal:
-        """Train `acting` in the identified world, in one or more attempts."""
+    def _train(
+        self, policy: BasePolicy, source: Run, target: Target, work: Work, number: int
+    ) -> Adaptation:
+        """Train the policy in the identified world, in one or more attempts."""
         domains = load_domains(work.path / DOMAINS)
         home = None if target.is_target(source.domain) else source.domain
-        rehearsal = Rehearsal(
-            work, acting, domains[IDENTIFIED], domains[self.world], home, self.episodes, number
-        )
+        identified, world = domains[IDENTIFIED], domains[self.world]
+        adaptation = Adaptation(work, policy, identified, world, home, self.episodes, number)
+        steps = self.simulated_steps or STEPS[work.recipe.algorithm]
         for attempt in range(1, self.attempts + 1):
-            rehearsal.attempt(attempt, self.simulated_steps, self.evaluations)
-            if rehearsal.closed >= self.enough:
+            adaptation.attempt(attempt, steps, self.evaluations, self.enough)
+            if adaptation.closed > self.stalled:
                 break
-        return rehearsal
+        return adaptation
 
     def _verify(
         self,
         policy: BasePolicy,
-        own: Sequence[Trace],
-        rehearsal: Rehearsal,
+        recorded: Sequence[Trace],
+        adaptation: Adaptation,
+        explained: bool,
         target: Target,
         work: Work,
-        explained: bool,
-        spare: int,
         number: int,
     ) -> dict[str, Any]:
-        """The verdict on both policies; `own` are the recorded episodes of the one that acts.
+        """The verdict on the former policy, with its recorded episodes, and the adapted one."""
+        simulated = adaptation.start.traces, adaptation.best.traces
+        adapted = adaptation.policy(adaptation.best)
 
-        Leaves at least `spare` steps of the budget.
-        """
-        simulated = rehearsal.start.traces, rehearsal.best.traces
-        adapted = with_weights(rehearsal.learner, rehearsal.best)
-
-        def play() -> dict[str, Any]:
-            before: list[Trace] = list(own)
-            after: list[Trace] = []
+        def play() -> Verdict:
+            before, after = list(recorded), list[Trace]()
             while True:
                 verdict = compare(before, after, simulated, explained)
-                left = target.budget.steps - target.usage.steps - spare
-                if verdict.clear or left <= 0 or len(after) >= self.verify:
-                    return verdict.plain()
+                left = target.budget.steps - target.usage.steps
+                if verdict.clear or not left or len(after) == self.verify:
+                    return verdict
                 acts, traces = (policy, before) if len(before) < len(after) else (adapted, after)
                 log = target.record(acts, left, episodes=1)
-                traces += traces_of(log, rehearsal.episode_steps)
+                traces += traces_of(log, adaptation.episode_steps)
 
-        if rehearsal.best is rehearsal.start:
-            return compare(own, [], simulated, explained=False).plain()
-        return work.once(f"verify-{number}", play)
+        if adaptation.best is adaptation.start:
+            return compare(recorded, [], simulated, explained=False).plain()
+        return work.once(f"verify-{number}", lambda: play().plain())
+
+
+def results(found: dict[str, Any]) -> dict[str, str]:
+    """What a round gave, of what stands in the report, in words."""
+    if "problem" in found:
+        return {"problem": found["problem"], "policy": "as it was"}
+    returns, verdict = found["adaptation"], found["verdict"]
+    over = "whole episodes" if verdict["steps"] is None else f"{verdict['steps']:,} steps"
+    measured = verdict["measured"]
+    return {
+        "simulated return at home": f"{returns['home']:,.0f}",
+        "simulated return before": f"{returns['start']:,.0f}",
+        "simulated return after": f"{returns['best']:,.0f}",
+        "difference predicted": f"{verdict['predicted']:+,.0f} over {over}",
+        "difference in the target": "not measured" if measured is None else f"{measured:+,.0f}",
+        "adapted policy": "kept" if verdict["keep"] else "not kept",
+    }
+
+
+def _is_done(found: dict[str, Any]) -> bool:
+    """Whether a round has left nothing to gain for another one."""
+    if "problem" in found:
+        return False
+    verdict = found["verdict"]
+    return bool(found["explained"] and verdict["keep"] and not verdict["disappoints"])

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sim2real.domains.library import load_domains
+from sim2real.errors import UserError
 from sim2real.files import read_json
-from sim2real.policies.recipe import ALGORITHMS
-from sim2real.transfer.api import SOURCE_STEPS
+from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.recipe import ALGORITHMS, load_recipe
+from sim2real.transfer.adaptation import parts, restart_exploration
+from sim2real.transfer.api import SOURCE_STEPS, transfer
 from sim2real.transfer.conformance import Trial, same_policy
-from sim2real.transfer.methods.identify import DOMAINS, REPORT
+from sim2real.transfer.methods.identify import DOMAINS, REPORT, results
 from sim2real.transfer.resume import resume
 from sim2real.transfer.work import PHASES
 
@@ -21,12 +25,14 @@ TINY: dict[str, Any] = {
     "simulated_steps": 96,
     "evaluations": 2,
     "episodes": 2,
-    "attempts": 2,
     "verify": 2,
+    "rounds": 1,
 }
-BUDGET = 240
+BUDGET = 200
 
 
+MORE: tuple[dict[str, Any], ...] = ({"rounds": 2, "stalled": 1.0}, {"attempts": 1}, {"attempts": 1})
+"""Options by algorithm: PPO makes two attempts and rounds where it can."""
 FAMILY = """
 strengths:
   actuation: [{strength: {uniform: [0.3, 1.7]}}]
@@ -40,8 +46,8 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
     (folder / "family.yaml").write_text(FAMILY)
     options = {**TINY, "family": f"{folder}/family.yaml:strengths"}
     return {
-        algorithm: Trial("identify", algorithm, folder / algorithm, BUDGET, options)
-        for algorithm in ALGORITHMS
+        algorithm: Trial("identify", algorithm, folder / algorithm, BUDGET, {**options, **more})
+        for algorithm, more in zip(ALGORITHMS, MORE, strict=True)
     }
 
 
@@ -57,7 +63,7 @@ def untimed(path: Path) -> Any:
 def test_a_run_resumed_after_any_phase_equals_it(algorithm: str, trials: dict[str, Trial]) -> None:
     trial = trials[algorithm]
     count = len(list((trial.moved.path / PHASES).glob("*")))
-    for kept in range(2, count, 3) if algorithm == "ppo" else [count // 2]:
+    for kept in [count // 4, 2 * count // 3] if algorithm == "ppo" else [count // 2]:
         path = trial.folder / f"cut-{kept}"
         shutil.copytree(trial.moved.path, path)
         for phase in sorted((path / PHASES).glob("*"))[kept:]:
@@ -73,10 +79,55 @@ def test_a_run_resumed_after_any_phase_equals_it(algorithm: str, trials: dict[st
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_report_has_what_was_done(algorithm: str, trials: dict[str, Trial]) -> None:
     path = trials[algorithm].moved.path
-    (only,) = read_json(path / REPORT)["rounds"]
+    first, *_ = read_json(path / REPORT)["rounds"]
     used = read_json(path / "report/budget.json")["used"]["steps"]
-    assert only["steps"] == BUDGET // 2
+    assert first["steps"] == BUDGET // 2
     assert BUDGET // 2 <= used <= BUDGET
     assert set(load_domains(path / DOMAINS)) == {"identified", "posterior"}
     simulated = read_json(path / SOURCE_STEPS)["steps"]
-    assert simulated > only["simulated_steps"] + 96
+    assert simulated > first["simulated_steps"] + 96
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "expected"),
+    [
+        (3_000_000, 3, [999_424, 1_998_848, 3_000_000]),  # whole rollouts of 64 x 64
+        (3_000_000, 1, [3_000_000]),
+        (200, 2, [64, 192]),
+        (10, 3, [64]),
+    ],
+)
+def test_parts_of_a_training(steps: int, evaluations: int, expected: list[int]) -> None:
+    assert parts(load_recipe("ppo", "hopper", {}), steps, evaluations) == expected
+
+
+def test_a_log_in_which_nothing_can_be_identified_leaves_the_policy(
+    trials: dict[str, Trial], tmp_path: Path
+) -> None:
+    source = trials["ppo"].source
+    run = transfer(
+        source, "hard", method="identify", budget=40, out=tmp_path / "run", progress=False
+    )
+    found = read_json(run.path / REPORT)["rounds"]
+    assert all("windows of 15 steps" in one["problem"] for one in found)
+    before, after = source.checkpoint.policy, run.checkpoint.policy
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert results(found[0])["policy"] == "as it was"
+
+
+def test_a_family_without_ranges_is_refused_before_a_step(
+    trials: dict[str, Trial], tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"options": {"family": "nominal"}, "out": tmp_path / "run"}
+    with pytest.raises(UserError, match="nominal"):
+        transfer(trials["ppo"].source, "hard", method="identify", budget=40, **given)
+
+
+def test_exploration_starts_as_that_of_a_fresh_policy(trials: dict[str, Trial]) -> None:
+    algorithm = trials["ppo"].source.algorithm
+    recipe = load_recipe("ppo", None, {"log_std_init": -0.25})
+    before = named_tensors(algorithm.policy)["action_net.weight"].clone()
+    restart_exploration(algorithm, recipe)
+    tensors = named_tensors(algorithm.policy)
+    assert (tensors["log_std"] == -0.25).all()
+    assert torch.equal(tensors["action_net.weight"], before)

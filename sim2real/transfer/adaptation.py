@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sim2real.domains import Domain
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import AnyRecipe
+from sim2real.task import Array
 from sim2real.transfer.verification import Trace, simulate
 from sim2real.transfer.work import Learner, Work
 
@@ -32,16 +34,16 @@ class Candidate:
         return mean_return(self.traces)
 
 
-def mean_return(traces: tuple[Trace, ...]) -> float:
+def mean_return(traces: Sequence[Trace]) -> float:
     """The mean return of episodes that have ended."""
     return float(np.mean([trace.within(np.inf) for trace in traces]))
 
 
-class Rehearsal:
+class Adaptation:
     """Training of one policy in an identified world; `best` is the best candidate so far.
 
     `start` is the policy as it came. The return at `home`, the domain of the source, is what
-    the attempts try to reach.
+    the attempts try to reach; without one it is that of the start.
     """
 
     def __init__(
@@ -58,8 +60,8 @@ class Rehearsal:
         self._tests = work.env(identified, episodes)
         self._training = work.env(world, work.recipe.num_envs)
         self.episode_steps = int(self._tests.get_attr("episode_steps")[0])
-        self.learner = self._new_learner(0)
-        self.start = self.best = self._evaluated(self.learner, "start")
+        self._learner = self._new_learner(0)
+        self.start = self.best = self._evaluated("start")
         self.returns: list[list[float]] = []
         self.home = self.start.mean if home is None else self._at_home(home, episodes)
 
@@ -69,18 +71,30 @@ class Rehearsal:
         gap = self.home - self.start.mean
         return (self.best.mean - self.start.mean) / gap if gap > 0 else 1.0
 
-    def attempt(self, number: int, steps: int, evaluations: int) -> None:
-        """Train for `steps` control steps with a seed of its own, evaluated so many times."""
-        self.learner = self._new_learner(number)
-        restart_exploration(self.learner.algorithm, self._work.recipe)
-        ends, found = parts(self._work.recipe, steps, evaluations), []
+    def attempt(self, number: int, steps: int, evaluations: int, enough: float) -> None:
+        """Train for `steps` control steps with a seed of its own, evaluated so many times.
+
+        Ends before, when the part `enough` of the gap is closed and something was learned.
+        """
+        self._learner = self._new_learner(number)
+        restart_exploration(self._learner.algorithm, self._work.recipe)
+        ends, found = parts(self._work.recipe, steps, evaluations), list[float]()
+        self.returns.append(found)
         for end in ends:
-            self.learner.learn(end, schedule_steps=ends[-1])
-            candidate = self._evaluated(self.learner, f"{number}-{end}")
+            self._learner.learn(end, [Shown(found[-1:])], schedule_steps=ends[-1])
+            candidate = self._evaluated(f"{number}-{end}")
             found.append(candidate.mean)
             if candidate.mean > self.best.mean:
                 self.best = candidate
-        self.returns.append(found)
+                if self.closed >= enough:
+                    break
+
+    def policy(self, candidate: Candidate) -> BasePolicy:
+        """The policy of the last learner with the weights of a candidate, loaded in place."""
+        policy = self._learner.algorithm.policy
+        policy.load_state_dict(candidate.weights)
+        policy.set_training_mode(False)
+        return policy
 
     def plain(self) -> dict[str, Any]:
         """The returns in simulation as JSON: at home, at the start, of each attempt, the best."""
@@ -95,24 +109,43 @@ class Rehearsal:
         name = f"adapt-{self._number}-{attempt}"
         return self._work.learner(name, self._work.recipe, self._training, self._policy)
 
-    def _evaluated(self, learner: Learner, name: str) -> Candidate:
-        policy = learner.algorithm.policy
+    def _evaluated(self, name: str) -> Candidate:
+        """The policy of the learner as it is now, evaluated in the identified world."""
+        policy = self._learner.algorithm.policy
 
         def evaluate() -> dict[str, Any]:
             traces = simulate(policy, self._tests)
             return {"weights": dict(policy.state_dict()), "rewards": [t.rewards for t in traces]}
 
         stored = self._work.once(f"evaluate-{self._number}-{name}", evaluate)
-        traces = tuple(Trace(rewards, ended=True) for rewards in stored["rewards"])
-        return Candidate(stored["weights"], traces)
+        return Candidate(stored["weights"], ended(stored["rewards"]))
 
     def _at_home(self, home: Domain, episodes: int) -> float:
         def evaluate() -> list[Any]:
-            env: VecEnv = self._work.env(home, episodes)
+            env = self._work.env(home, episodes)
             return [trace.rewards for trace in simulate(self._policy, env)]
 
-        stored = self._work.once(f"home-{self._number}", evaluate)
-        return mean_return(tuple(Trace(rewards, ended=True) for rewards in stored))
+        return mean_return(ended(self._work.once(f"home-{self._number}", evaluate)))
+
+
+class Shown(BaseCallback):
+    """Write the last of the returns in the identified world, if there is one, to TensorBoard."""
+
+    def __init__(self, returns: Sequence[float]) -> None:
+        super().__init__()
+        self._returns = returns
+
+    def _on_training_start(self) -> None:
+        for value in self._returns[-1:]:
+            self.logger.record("rollout/return_in_identified", value)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def ended(rewards: Sequence[Array]) -> tuple[Trace, ...]:
+    """Whole episodes, of their rewards."""
+    return tuple(Trace(one, ended=True) for one in rewards)
 
 
 def parts(recipe: AnyRecipe, steps: int, evaluations: int) -> list[int]:
@@ -133,11 +166,3 @@ def restart_exploration(algorithm: BaseAlgorithm, recipe: AnyRecipe) -> None:
     if log_std is not None:
         with torch.no_grad():
             log_std.fill_(recipe.log_std_init)  # type: ignore[union-attr]
-
-
-def with_weights(learner: Learner, candidate: Candidate) -> BasePolicy:
-    """The policy of a learner with the weights of a candidate, loaded in place."""
-    policy = learner.algorithm.policy
-    policy.load_state_dict(candidate.weights)
-    policy.set_training_mode(False)
-    return policy
