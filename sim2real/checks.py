@@ -16,9 +16,13 @@ class CheckFailed(Exception):
     """What is wrong, and what to do about it, on one line."""
 
 
+class CheckSkipped(Exception):
+    """What this machine lacks for a check, which says nothing about its subject."""
+
+
 @dataclass(frozen=True)
 class Check:
-    """The result of one check; `message` is empty if it passed."""
+    """The result of one check; `message` is empty if it passed, or says why it was skipped."""
 
     name: str
     passed: bool
@@ -40,6 +44,8 @@ def run_checks(
             warnings.simplefilter("error")
             try:
                 check(subject)
+            except CheckSkipped as skipped:
+                yield Check(name, True, " ".join(f"skipped: {skipped}".split()))
             except Exception as error:  # code of the user's own may raise anything
                 kind = (
                     ""

@@ -70,6 +70,14 @@ class Registry:
             raise UserError(f"{module.__file__} must define one {self.kind}, it defines {names}")
         return next(iter(found.values()))
 
+    def defined_by(self, reference: str) -> list[Any]:
+        """The classes of this kind that a file or "module:Class" defines; imports it."""
+        try:
+            module, name = self._module(reference)
+        except UserError:
+            return []
+        return [found for key, found in self._classes(module).items() if name in ("", key)]
+
     def _module(self, reference: str | Source) -> tuple[ModuleType, str]:
         """The module that a reference names, imported, and the class that it names, or ""."""
         if isinstance(reference, Source):

@@ -15,6 +15,7 @@ import inspect
 import itertools
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -157,7 +158,17 @@ def import_source(source: Source) -> ModuleType:
         if isinstance(error, SyntaxError):
             where = f"{error.filename}, line {error.lineno}"
             raise UserError(f"{where}: not valid Python: {error.msg}") from None
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            raise UserError(_failed(source, error)) from error
         raise
+
+
+def _failed(source: Source, error: Exception) -> str:
+    """What an exception of a source's own code says, on one line, with the line of the file."""
+    mine = {str(source.root / path) for path in source.files}
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename in mine]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(source.main)
+    return f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -123,6 +123,20 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_task(str(tmp_path / "large.py"))
 
 
+def test_an_exception_of_a_users_code_is_one_line_with_its_place(tmp_path: Path) -> None:
+    failing = "def f():\n    raise ValueError('no\\nmore')\n\nf()\n"
+    write(tmp_path, failing=failing, importing="import failing\n", missing="import not_there_\n")
+    messages = {
+        "failing": r"failing\.py, line 2: ValueError: no more$",
+        "importing": r"failing\.py, line 2: ValueError: no more$",
+        "missing": r"missing\.py, line 1: ModuleNotFoundError: No module named 'not_there_'$",
+    }
+    for name, message in messages.items():
+        with pytest.raises(UserError, match=message) as caught:
+            load_task(str(tmp_path / f"{name}.py"))
+        assert caught.value.__cause__ is not None  # with its traceback in Python
+
+
 def test_shipped_classes_and_those_without_a_file_have_no_source() -> None:
     assert source_of(type(load_task("hopper"))) is None
     assert source_of(type("Made", (), {"__module__": "nowhere"})) is None

@@ -56,7 +56,7 @@ class Audit(Command):
             )
         else:
             task, domain = self.task, self.domain
-        report = audit(task, domain, waive=self.waive)
+        report = audit(task, domain, waive=self.waive, progress=True)
         file, picture = None, None
         if self.out is not None and can_write(self.out):
             from sim2real.evaluation.audit.picture import write_picture

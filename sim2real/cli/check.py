@@ -1,4 +1,4 @@
-"""The verb `check`: what is wrong with a task, domains, a method or a study of the user's own."""
+"""The verb `check`: faults of a task, domains, a method, a kind or a study of the user's own."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from sim2real.studies.comparison import ComparisonPlan
     from sim2real.studies.plan import Plan
 
-KINDS = "a task or method (my_robot.py), a file of domains (my_robot.yaml), a study (study.yaml)"
+ALLOWED = (
+    "a task, method or kind (my_robot.py), a file of domains (my_robot.yaml), a study (study.yaml)"
+)
 STUDY_KEYS = {"methods", "pretrainings", "targets", "budget"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Command):
-    """Check a task, a method, a file of domains or a study: one line of advice for a problem."""
+    """Check a task, method, kind of entry, file of domains or study: one line for each problem."""
 
     file: Positional[str]
-    """The Python file or name of a task or method, or the YAML file of domains or of a study."""
+    """The Python file of a task, method or kinds, or the YAML file of domains or of a study."""
     task: str | None = None
-    """Task of a file of domains; by default the Python file of the same stem beside it."""
+    """Task of domains, by default the Python file of the same stem; of kinds, by default hopper."""
     task_options: Pairs = ()
     """Options of the task."""
     trust_code: bool = False
@@ -47,31 +49,40 @@ class Check(Command):
         return Outcome(data, [table(title, rows)], code=1 if failed else 0)
 
     def _results(self) -> Iterator[Result]:
-        from sim2real.checks import run_checks
-        from sim2real.evaluation.task_checks import TASK_CHECKS
-        from sim2real.transfer.conformance import check_method
-        from sim2real.transfer.method import defines_method
-
         if not self.file.endswith((".yaml", ".yml")):
-            if self.task is not None:
-                raise UserError(f"--task is for a file of domains; {self.file} is a task itself")
-            if defines_method(self.file):
-                yield from check_method(self.file)
-                return
-            yield from run_checks(TASK_CHECKS, named_task(self.file, self.task_options))
-            return
-        data = self._read()
-        if STUDY_KEYS & set(data):
+            yield from self._of_code()
+        elif STUDY_KEYS & set(data := self._read()):
             yield from self._of_study()
         else:
             yield from self._of_domains(list(data))
+
+    def _of_code(self) -> Iterator[Result]:
+        """The kinds of entries, the method or the task of a Python file fulfil their contract."""
+        from sim2real.domains.entries.own import KINDS
+        from sim2real.evaluation.kind_checks import check_kind
+        from sim2real.evaluation.task_checks import check_task
+        from sim2real.registry import TASKS
+        from sim2real.transfer.conformance import check_method
+        from sim2real.transfer.method import defines_method
+
+        kinds = [] if TASKS.defined_by(self.file) else KINDS.defined_by(self.file)
+        for kind in kinds:
+            yield from check_kind(kind, named_task(self.task or "hopper", self.task_options))
+        if kinds:
+            return
+        if self.task is not None:
+            raise UserError(f"--task is for domains and kinds; {self.file} is a task itself")
+        if defines_method(self.file):
+            yield from check_method(self.file)
+        else:
+            yield from check_task(named_task(self.file, self.task_options))
 
     def _read(self) -> dict[str, Any]:
         from sim2real.files import read_yaml, user_path
 
         data = read_yaml(user_path(self.file))
         if not isinstance(data, dict) or not data:
-            raise UserError(f"{self.file}: expected keys and values; allowed: {KINDS}")
+            raise UserError(f"{self.file}: expected keys and values; allowed: {ALLOWED}")
         return data
 
     def _of_study(self) -> Iterator[Result]:

@@ -37,8 +37,8 @@ class Identify(Command):
     """Accept and import the Python code that the file of the family names."""
     seed: int = 0
     """Seed of the search."""
-    horizon: int = 15
-    """Control steps of the windows that are replayed."""
+    horizon: int | None = None
+    """Control steps of the windows that are replayed; by default about 0.3 s."""
     out: Path | None = None
     """Folder for identified.yaml, with the domains `identified` and `posterior`, and
     identification.json; by default nothing is written."""

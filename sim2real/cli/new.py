@@ -1,4 +1,4 @@
-"""The verb `new`: a working skeleton of a robot of one's own."""
+"""The verb `new`: a working skeleton of a robot, a transfer method or a kind of entry."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ SKELETON = Path(__file__).parent / "skeleton"
 
 @dataclass(frozen=True, kw_only=True)
 class New(Command):
-    """Write a skeleton of a robot: task, model, domains, study, test and README."""
+    """Write a skeleton of a robot: task, model, domains, study, test and README.
+
+    With --method or --kind, of a transfer method, or of a kind of imperfection.
+    """
 
     name: Positional[str]
-    """Name of the robot: lower case letters, digits and _, as in my_robot."""
+    """Name of what is new: lower case letters, digits and _, as in my_robot."""
+    method: bool = False
+    """Write a transfer method."""
+    kind: bool = False
+    """Write a kind of imperfection or disturbance."""
     out: Path | None = None
     """New folder; by default the name, here."""
 
@@ -34,22 +41,28 @@ class New(Command):
                 f"name is {brief(self.name)}; allowed: a lower case letter, then letters, digits "
                 "and _, at most 40, no word of Python"
             )
+        if self.method and self.kind:
+            raise UserError("got --method and --kind; allowed: one of them")
+        what = "method" if self.method else "kind" if self.kind else "robot"
         folder = self.out or Path(self.name)
         require_writable(folder.parent)
         with new_folder(folder) as new:
-            for template in sorted(SKELETON.iterdir()):
-                write_text(new / self._named(template.stem), self._named(template.read_text()))
-        rows = [{"file": str(path), "content": _content(path)} for path in sorted(folder.iterdir())]
+            for template in sorted((SKELETON / what).iterdir()):
+                text = self._named(template.read_text(), what)
+                write_text(new / self._named(template.stem, what), text)
+        files = sorted(folder.iterdir())
+        rows = [{"file": str(path), "content": _content(path, what)} for path in files]
         return Outcome(rows, [table(f"{self.name}: start with README.md", rows)])
 
-    def _named(self, text: str) -> str:
-        """A template with the robot's name and its class in place of my_robot and MyRobot."""
+    def _named(self, text: str, what: str) -> str:
+        """A template with the name and its class in place of, say, my_robot and MyRobot."""
         camel = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
-        return text.replace("my_robot", self.name).replace("MyRobot", camel)
+        return text.replace(f"my_{what}", self.name).replace(f"My{what.capitalize()}", camel)
 
 
-def _content(path: Path) -> str:
-    kinds = {".xml": "model", ".md": "commands", ".py": "task"}
+def _content(path: Path, what: str) -> str:
+    code = "task" if what == "robot" else what
+    kinds = {".xml": "model", ".md": "commands", ".py": code}
     if path.name == "study.yaml":
         return "study"
     if path.name.startswith("test_"):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim2real.checks import require
+from sim2real.checks import Check, CheckSkipped, require, run_checks
+from sim2real.domains import Domain
 from sim2real.simulation import Simulation
 from sim2real.simulation.episode import Transition
 from sim2real.simulation.front_ends.env import Sim2RealEnv
-from sim2real.task import Array, Task, whole_steps
+from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.rendering import Renderer, RenderingUnavailable
+from sim2real.task import Array, Task, World, whole_steps
 
 TERM = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -32,6 +38,52 @@ def random_actions(simulation: Simulation, steps: int, seed: int = 0) -> Array:
 def transitions(simulation: Simulation, steps: int) -> Iterator[Transition]:
     """What random actions lead to; the simulation resets ended episodes."""
     return map(simulation.step, random_actions(simulation, steps))
+
+
+def check_task(task: Task) -> Iterator[Check]:
+    """Run every check of a task; where the reward has a fault, the others with a reward of 0."""
+    for name, check in TASK_CHECKS.items():
+        for result in run_checks({name: check}, task):
+            yield result
+            if check is check_reward and not result.passed:
+                task = _with_reward(task, _no_reward)
+
+
+def _with_reward(task: Task, reward: Callable[[World, NDArray[Any]], dict[str, Array]]) -> Task:
+    """The same task with another reward."""
+    changed = copy.copy(task)
+    vars(changed)["reward"] = reward
+    return changed
+
+
+def _no_reward(world: World, action: NDArray[Any]) -> dict[str, Array]:
+    return {"reward": np.zeros(len(action))}
+
+
+def check_reward(task: Task) -> None:
+    """Over 200 random steps each term of the reward is a finite number for each world."""
+    problems: dict[str, None] = {}
+
+    def watch(world: World, action: NDArray[Any]) -> dict[str, Array]:
+        state = np.hstack([world.qpos, world.qvel])
+        sound: NDArray[Any] = np.asarray(np.isfinite(state).all(axis=1))
+        for name, term in task.reward(world, action).items():
+            if problem := _problem_of(np.asarray(term), sound):
+                problems[f"reward term {name!r} {problem}"] = None
+        return _no_reward(world, action)
+
+    for _ in transitions(simulate(_with_reward(task, watch)), 200):
+        pass
+    require(not problems, "; ".join(problems))
+
+
+def _problem_of(term: NDArray[Any], sound: NDArray[Any]) -> str:
+    """What is wrong with a term of the reward, where the state of the worlds is `sound` (n,)."""
+    if term.shape != sound.shape:
+        return f"has the shape {term.shape} for {len(sound)} worlds; allowed: {sound.shape}"
+    if term.dtype.kind not in "fiub":
+        return f"is no number: {term.dtype}"
+    return "" if np.isfinite(term[sound]).all() else "is not finite"
 
 
 def check_control_step(task: Task) -> None:
@@ -95,6 +147,63 @@ def check_start(task: Task) -> None:
     require(not task.failed(simulation).any(), "an episode starts failed: see failed() and start()")
 
 
+def check_contexts(task: Task) -> None:
+    """Episodes in a random domain differ, and each can be had again."""
+    masses: Any = {"field": "body_mass", "scale": {"uniform": [0.9, 1.1]}}
+    domain = Domain(dynamics=(masses,))
+    simulation = Simulation(task, domain, num_envs=3, threads=1)
+    first = np.hstack([simulation.context, simulation.observation])
+    for transition in transitions(simulation, 20):
+        require(np.isfinite(transition.reward).all(), "not finite with masses ± 10 %")
+    observation = simulation.reset()
+    others = np.hstack([simulation.context, observation])
+    require((others != first).any(axis=1).all(), "a new episode has the context of the last one")
+    observation = simulation.reset(episodes=[0, 1, 2])
+    same = np.array_equal(np.hstack([simulation.context, observation]), first)
+    require(same, "an episode starts otherwise the second time: keep no state in the task")
+
+
+def check_actions(task: Task) -> None:
+    """Each action has an effect between the ends of its range."""
+    simulation = simulate(task, 2)
+    low, high = simulation.action_space.low, simulation.action_space.high
+    for index in range(len(low)):
+        simulation.reset(episodes=[0, 0])
+        actions = np.stack([(low + high) / 2] * 2)
+        actions[:, index] = low[index], high[index]
+        for _ in range(5):
+            simulation.advance(actions)
+        states = np.hstack([simulation.qpos, simulation.qvel])
+        differ = not np.array_equal(*states)
+        require(
+            differ,
+            f"action {index} has no effect between {low[index]:g} and {high[index]:g}: see the "
+            "actuators and control()",
+        )
+
+
+def check_training(task: Task) -> None:
+    """64 steps of PPO with Stable-baselines3 leave finite weights."""
+    from stable_baselines3 import PPO
+
+    env = SimVecEnv(Simulation(task, num_envs=2, threads=1, actions="normalized"))
+    learner = PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=2, seed=0, device="cpu")
+    learner.learn(64)
+    finite = all(bool(one.isfinite().all()) for one in learner.policy.parameters())
+    require(finite, "training leads to weights that are not finite: scale rewards and observations")
+
+
+def check_rendering(task: Task) -> None:
+    """A frame shows more than one colour."""
+    try:
+        renderer = Renderer(simulate(task, 1))
+    except RenderingUnavailable as error:
+        raise CheckSkipped(str(error)) from None
+    frame = renderer.frame()
+    renderer.close()
+    require(frame.min() < frame.max(), "a frame has one colour: see `camera`, and the lights")
+
+
 def check_gymnasium(task: Task) -> None:
     """Gymnasium's `check_env` passes without a warning, with actions in [-1, 1]."""
     from gymnasium.utils.env_checker import check_env
@@ -110,13 +219,18 @@ def check_sb3(task: Task) -> None:
 
 
 TASK_CHECKS: Mapping[str, Callable[[Task], None]] = {
+    "reward terms": check_reward,
     "control step": check_control_step,
     "names of terms": check_term_names,
     "terms are finite": check_terms,
     "seeds": check_seeds,
     "worlds are independent": check_worlds,
     "start states": check_start,
+    "contexts": check_contexts,
+    "range of the actions": check_actions,
     "gymnasium's check_env": check_gymnasium,
     "stable-baselines3's check_env": check_sb3,
+    "training": check_training,
+    "rendering": check_rendering,
 }
 """The checks by the names that users see."""

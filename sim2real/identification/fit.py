@@ -10,12 +10,14 @@ a contact that the replay misses counts little.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim2real.identification.family import Family
 from sim2real.identification.replay import Replay, Windows
+from sim2real.identification.states import PROBE, linearized
 from sim2real.identification.windows import Channels
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -23,6 +25,13 @@ FREEDOM = 4.0
 """Degrees of freedom of the Student distribution."""
 STATE_STEP = 1e-3
 """Finite difference of a coordinate of the state, in m, rad, m/s or rad/s."""
+GRAIN = 0.2
+"""Change of a slope with the size of the step, as a share, from which a sensor counts in steps."""
+COARSE, COARSE_SPEED = 5.0, 0.2
+"""Where a sensor counts in steps: factor of the finite differences of shares, and difference of a
+velocity, in m/s or rad/s."""
+STATE_PARTS = (1.0, 0.3, 0.0)
+"""Parts of a step of its start state that each window tries."""
 PRIOR_PRECISION = 12.0
 """Of a share around the nominal one: that of a uniform distribution on [0, 1]."""
 STATE_PRECISION = 1.0
@@ -39,7 +48,7 @@ LOST = 1e3
 class Fit:
     """Shares (d,) and offsets of the start states (w, 2 nv), with what they leave unexplained.
 
-    `residuals` (w, rows, k), in units of the channels' scale; `noise` (k,), in the same units;
+    `residuals` (w, rows, k), in units of the channels' scale; `noise` (rows, k), in the same units;
     `cost`, the robust negative log-likelihood with the prior.
     """
 
@@ -74,20 +83,91 @@ class Problem:
     def residuals(self, shares: Array, choice: IntArray, offsets: Array) -> Array:
         """Readings of the log minus those of m replays, in units of the scale, (m, rows, k).
 
-        The k columns are the channels that are used.
+        The k columns are the channels that are used. What does not follow from the state at once,
+        such as a difference between two readings, is 0 in the first row.
         """
         shown = self.replay.run(shares, self.windows, choice, offsets)
         used = self.channels.used
         gap = (self.windows.observations[choice][:, :, used] - shown[:, :, used]) / (
             self.channels.scale[used]
         )
+        gap[:, 0] *= self.shown
         return np.where(np.isfinite(gap), gap, LOST)
+
+    @functools.cached_property
+    def shown(self) -> Array:
+        """The channels whose first reading follows from the state, (k,) of 1 or 0."""
+        shows: Array = (np.abs(self._slopes).max(axis=(0, 2)) > 0).astype(np.float64)
+        return shows
+
+    @functools.cached_property
+    def state_steps(self) -> Array:
+        """Finite differences of the coordinates of the start state, (2 nv,).
+
+        Where a sensor shows something in steps, as an encoder does, they are larger.
+        """
+        size = 2 * self.replay.model.nv
+        if not self.in_steps:
+            return np.full(size, STATE_STEP)
+        return np.repeat([PROBE, COARSE_SPEED], size // 2)
+
+    @functools.cached_property
+    def in_steps(self) -> bool:
+        """Whether a sensor shows a coordinate in steps, as an encoder does."""
+        fine = self._slopes_at(STATE_STEP)
+        apart = np.linalg.norm(self._slopes - fine, axis=(0, 1))
+        size = np.linalg.norm(self._slopes, axis=(0, 1))
+        return bool((apart > GRAIN * size).any())
+
+    @functools.cached_property
+    def share_steps(self) -> Array:
+        """Finite differences of the shares, (d,)."""
+        family = self.replay.family
+        coarse = COARSE if self.in_steps else 1.0
+        return family.differences * np.where(family.is_delay, 1.0, coarse)
+
+    def aligned(self, shares: Array, choice: IntArray) -> Array:
+        """Offsets of the states (m, 2 nv) from which m worlds show the first readings of windows.
+
+        They are not 0 where a sensor has a bias or a scale of its own in the world.
+        """
+        size = 2 * self.replay.model.nv
+        if not self.replay.family.domain.sensing:
+            return np.zeros((len(choice), size))
+        nothing = np.zeros((len(choice), size))
+        first = self.windows.first_rows()
+        shown = self.replay.run(shares, first, choice, nothing)[:, 0]
+        used = self.channels.used
+        gap = (first.observations[choice, 0] - shown)[:, used] / self.channels.scale[used]
+        offsets: Array = np.einsum("msk,mk->ms", self._gains[choice], gap * self.shown)
+        return offsets
+
+    @functools.cached_property
+    def _gains(self) -> Array:
+        """What the states change for the first readings, (w, 2 nv, k)."""
+        gains: Array = np.asarray(
+            np.linalg.pinv(self._slopes * self.shown[:, None], rcond=1e-4), dtype=np.float64
+        )
+        return gains
+
+    @functools.cached_property
+    def _slopes(self) -> Array:
+        """Of the first readings by the states, in units of the scale, (w, k, 2 nv)."""
+        return self._slopes_at(PROBE)
+
+    def _slopes_at(self, step: float) -> Array:
+        windows, used = self.windows, self.channels.used
+        memory = windows.memory_at(windows.before)
+        slopes = linearized(self.replay, windows.qpos, windows.qvel, memory, step)[1]
+        found: Array = slopes[:, used] / self.channels.scale[used][:, None]
+        return found
 
 
 def start(problem: Problem, shares: Array) -> Fit:
     """A fit at the `shares`, delays at whole physics steps, with the states as estimated."""
     shares = problem.replay.family.snapped(shares)
-    offsets = np.zeros((len(problem.windows), 2 * problem.replay.model.nv))
+    count = len(problem.windows)
+    offsets = problem.aligned(np.tile(shares, (count, 1)), np.arange(count))
     return _with_noise(problem, shares, offsets, _replayed(problem, shares, offsets))
 
 
@@ -101,16 +181,37 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     return found, float(np.abs(found.shares - fit.shares).max())
 
 
+def improve_states(problem: Problem, fit: Fit) -> Fit:
+    """One Gauss-Newton step of the start states alone."""
+    by_state = state_slopes(problem, fit)
+    correction = reduce(fit, by_state[..., :0], by_state).correction
+    found = _moved(problem, fit, fit.shares, correction)
+    return _with_noise(problem, found.shares, found.offsets, found.residuals)
+
+
 def equations_at(problem: Problem, fit: Fit) -> Equations:
     """The normal equations of the shares at a fit."""
-    return reduce(fit, *linearize(problem, fit))
+    return reduce(fit, share_slopes(problem, fit), state_slopes(problem, fit))
 
 
 def _with_noise(problem: Problem, shares: Array, offsets: Array, residuals: Array) -> Fit:
-    """A fit with the noise of each channel as its residuals show it."""
-    spread = 1.4826 * np.median(np.abs(residuals[:, 1:]), axis=(0, 1))
-    noise = np.maximum(spread, QUIET)
-    return Fit(shares, offsets, residuals, noise, _cost(problem, residuals, noise, shares, offsets))
+    """A fit with the noise of each channel in each row as its residuals show it."""
+    noise = noise_of(residuals, offsets.shape[1])
+    cost = _window_costs(residuals, noise, offsets).sum() + _prior_cost(problem, shares)
+    return Fit(shares, offsets, residuals, noise, float(cost))
+
+
+def noise_of(residuals: Array, states: int) -> Array:
+    """Robust standard deviations, (rows, k), of residuals (w, rows, k) with fitted `states`.
+
+    They grow along a window where a replay diverges. The first row, which the states are fitted to
+    most of all, has those of the second one.
+    """
+    spread = 1.4826 * np.median(np.abs(residuals), axis=0)
+    spread[0] = spread[1]
+    readings = residuals.shape[1] * residuals.shape[2]
+    spread *= np.sqrt(readings / max(readings - states, 0.5 * readings))
+    return np.maximum(spread, QUIET)
 
 
 def _replayed(problem: Problem, shares: Array, offsets: Array) -> Array:
@@ -118,25 +219,29 @@ def _replayed(problem: Problem, shares: Array, offsets: Array) -> Array:
     return problem.residuals(np.tile(shares, (count, 1)), np.arange(count), offsets)
 
 
-def linearize(problem: Problem, fit: Fit) -> tuple[Array, Array]:
-    """Slopes of the residuals: by the shares (w, rows, k, d), by the states (w, rows, k, 2 nv).
-
-    All columns are replayed in one batch.
-    """
+def share_slopes(problem: Problem, fit: Fit) -> Array:
+    """Slopes of the residuals by the shares, (w, rows, k, d); all are replayed in one batch."""
     count, unknowns = len(problem.windows), len(fit.shares)
-    shares, widths = _neighbours(fit.shares, problem.replay.family.differences)
-    size = fit.offsets.shape[1]
-    rows = [np.tile(one, (count, 1)) for one in shares]
-    rows += [np.tile(fit.shares, (count, 1))] * size
-    offsets = [fit.offsets] * len(shares)
-    offsets += [fit.offsets + STATE_STEP * unit for unit in np.eye(size)]
-    choice = np.tile(np.arange(count), len(rows))
-    found = problem.residuals(np.concatenate(rows), choice, np.concatenate(offsets))
-    runs = found.reshape(len(rows), *fit.residuals.shape)
-    low, high, moved = np.split(runs, [unknowns, 2 * unknowns])
-    by_share = (high - low) / widths[:, None, None, None]
-    by_state = (moved - fit.residuals) / STATE_STEP
-    return np.moveaxis(by_share, 0, -1), np.moveaxis(by_state, 0, -1)
+    shares, widths = _neighbours(fit.shares, problem.share_steps)
+    runs = problem.residuals(
+        np.repeat(shares, count, axis=0),
+        np.tile(np.arange(count), len(shares)),
+        np.tile(fit.offsets, (len(shares), 1)),
+    ).reshape(2 * unknowns, *fit.residuals.shape)
+    low, high = np.split(runs, 2)
+    return np.moveaxis((high - low) / widths[:, None, None, None], 0, -1)
+
+
+def state_slopes(problem: Problem, fit: Fit) -> Array:
+    """Slopes of the residuals by the start states, (w, rows, k, 2 nv)."""
+    count, size = fit.offsets.shape
+    steps = problem.state_steps
+    runs = problem.residuals(
+        np.tile(fit.shares, (count * size, 1)),
+        np.tile(np.arange(count), size),
+        np.concatenate([fit.offsets + step for step in np.diag(steps)]),
+    ).reshape(size, *fit.residuals.shape)
+    return np.moveaxis((runs - fit.residuals) / steps[:, None, None, None], 0, -1)
 
 
 def _neighbours(shares: Array, steps: Array) -> tuple[Array, Array]:
@@ -149,12 +254,11 @@ def _neighbours(shares: Array, steps: Array) -> tuple[Array, Array]:
 def reduce(fit: Fit, by_share: Array, by_state: Array) -> Equations:
     """The normal equations of the shares, with the start states eliminated."""
     weights = _weights(fit)
-    weights[:, 0] *= _shown_at_once(by_state)
     count = len(weights)
     root = np.sqrt(weights).reshape(count, -1, 1)
     rest = (root[..., 0] * fit.residuals.reshape(count, -1))[..., None]
-    first = root * by_share.reshape(count, -1, by_share.shape[-1])
-    second = root * by_state.reshape(count, -1, by_state.shape[-1])
+    first = root * by_share.reshape(count, root.shape[1], by_share.shape[-1])
+    second = root * by_state.reshape(count, root.shape[1], by_state.shape[-1])
     inner = np.swapaxes(second, 1, 2) @ second
     inner += STATE_PRECISION * np.eye(inner.shape[1])
     cross = np.swapaxes(second, 1, 2) @ first
@@ -166,15 +270,6 @@ def reduce(fit: Fit, by_share: Array, by_state: Array) -> Equations:
     return Equations(information, gradient[..., 0], back, correction[..., 0])
 
 
-def _shown_at_once(by_state: Array) -> Array:
-    """Channels whose first reading follows from the state, (k,) of 1 or 0.
-
-    The others, such as differences between two readings, show nothing at the start of a replay.
-    """
-    shows: Array = (np.abs(by_state[:, 0]).max(axis=(0, 2)) > 0).astype(np.float64)
-    return shows
-
-
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
     """The best of several damped steps, or the fit itself where none is better."""
     information = equations.information.sum(axis=0) + PRIOR_PRECISION * np.eye(len(fit.shares))
@@ -182,13 +277,28 @@ def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
     gradient = equations.gradient.sum(axis=0) - PRIOR_PRECISION * (fit.shares - nominal)
     for damping in DAMPINGS:
         for shares in _targets(problem.replay.family, fit.shares, information, gradient, damping):
-            change = shares - fit.shares
-            offsets = fit.offsets + equations.correction - equations.back @ change
-            residuals = _replayed(problem, shares, offsets)
-            cost = _cost(problem, residuals, fit.noise, shares, offsets)
-            if cost < fit.cost:
-                return Fit(shares, offsets, residuals, fit.noise, cost)
+            step = equations.correction - equations.back @ (shares - fit.shares)
+            found = _moved(problem, fit, shares, step)
+            if found.cost < fit.cost:
+                return found
     return fit
+
+
+def _moved(problem: Problem, fit: Fit, shares: Array, step: Array) -> Fit:
+    """A fit at other `shares`; each window's state goes the part of its `step` that fits best."""
+    count = len(step)
+    offsets = np.stack([fit.offsets + part * step for part in STATE_PARTS])
+    residuals = problem.residuals(
+        np.tile(shares, (count * len(STATE_PARTS), 1)),
+        np.tile(np.arange(count), len(STATE_PARTS)),
+        offsets.reshape(-1, step.shape[1]),
+    ).reshape(len(STATE_PARTS), *fit.residuals.shape)
+    costs = np.stack(
+        [_window_costs(r, fit.noise, o) for r, o in zip(residuals, offsets, strict=True)]
+    )
+    best, each = costs.argmin(axis=0), np.arange(count)
+    cost = costs.min(axis=0).sum() + _prior_cost(problem, shares)
+    return Fit(shares, offsets[best, each], residuals[best, each], fit.noise, float(cost))
 
 
 def _targets(
@@ -235,11 +345,15 @@ def _weights(fit: Fit) -> Array:
     return (FREEDOM + 1) / (FREEDOM * fit.noise**2 + fit.residuals**2)
 
 
-def _cost(problem: Problem, residuals: Array, noise: Array, shares: Array, offsets: Array) -> float:
-    """The negative logarithm of the posterior density, but for a constant."""
-    scaled = residuals[:, 1:] ** 2 / (FREEDOM * noise**2)
+def _window_costs(residuals: Array, noise: Array, offsets: Array) -> Array:
+    """The negative logarithm of the density of each window, but for a constant, (w,)."""
+    scaled = residuals**2 / (FREEDOM * noise**2)
     likelihood = 0.5 * (FREEDOM + 1) * np.log1p(scaled) + np.log(noise)
+    states = 0.5 * STATE_PRECISION * np.sum(offsets**2, axis=1)
+    costs: Array = likelihood.sum(axis=(1, 2)) + states
+    return costs
+
+
+def _prior_cost(problem: Problem, shares: Array) -> float:
     nominal = problem.replay.family.nominal
-    prior = 0.5 * PRIOR_PRECISION * np.sum((shares - nominal) ** 2)
-    states = 0.5 * STATE_PRECISION * np.sum(offsets**2)
-    return float(likelihood.sum() + prior + states)
+    return float(0.5 * PRIOR_PRECISION * np.sum((shares - nominal) ** 2))

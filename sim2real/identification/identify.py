@@ -18,6 +18,7 @@ from sim2real.identification.fit import (
     Problem,
     equations_at,
     improve,
+    improve_states,
     start,
 )
 from sim2real.identification.log import Log
@@ -32,18 +33,27 @@ from sim2real.identification.result import (
     rows_of,
 )
 from sim2real.identification.search import CANDIDATES, WINDOWS, effects, generations
-from sim2real.identification.windows import Channels, at_control_step, channels_of, cut
+from sim2real.identification.windows import (
+    Channels,
+    at_control_step,
+    channels_of,
+    cut,
+    steps_before,
+)
 from sim2real.registry import load_task
 from sim2real.task import Array, BoolArray, Task
 
-HORIZON = 15
-"""Control steps of a window."""
-GENERATIONS, STEPS = 16, 12
-"""Generations of the search, and steps of the local stage, at most."""
+HORIZON_S, FEWEST_STEPS, MOST_STEPS = 0.3, 5, 15
+"""Seconds of a window, and its control steps, at least and at most."""
+GENERATIONS, STATE_STEPS, STEPS = 16, 3, 12
+"""Generations of the search, steps of the start states alone, and of the local stage, at most."""
 SETTLED = 5e-4
 """Change of a share at which the local stage ends."""
-FITTED, HELD_OUT = 64, 0.2
-"""Windows that are fitted, at most, and the share of all windows that is held out."""
+SHORT = 0.25
+"""Share of the episodes that may be too short for a window."""
+FITTED, HELD_OUT = 960, 0.2
+"""Control steps of the windows that are fitted, about, and the share of all windows that is held
+out."""
 EFFECT = 1e-3
 """Change of the readings, in units of their change in a step, that counts as an effect."""
 NOISY = 0.002
@@ -60,7 +70,7 @@ def identify(
     task: str | Task,
     family: str | Domain | None = None,
     seed: int = 0,
-    horizon: int = HORIZON,
+    horizon: int | None = None,
     threads: int = 0,
     report: Report | None = None,
 ) -> Identification:
@@ -68,26 +78,40 @@ def identify(
 
     `log` is a Log, a file of one, or several; all are of one target. `family` is a domain with
     ranges, by default the task's `randomized` domain with wider ones. The log is cut into windows
-    of `horizon` control steps. Every window starts from a state estimated from its observations,
-    and is replayed under the logged commands: first by a cross-entropy search over the whole
-    family, then by Gauss-Newton over the unknowns and the start states together. A fifth of the
-    windows is held out to validate. A log of another rate, or an uneven one, is resampled, and a
-    note says so. `report` is called with what is being done.
+    of `horizon` control steps, by default about 0.3 s, less where episodes are short. Every window
+    starts from a state estimated from its observations, and is replayed under the logged commands:
+    first by a cross-entropy search over the whole family, then by Gauss-Newton over the unknowns
+    and the start states together. A fifth of the windows is held out to validate. A log of another
+    rate, or an uneven one, is resampled, and a note says so. `report` is called with what is being
+    done.
 
     Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
     in which nothing of the family shows, and a family without ranges.
     """
     whole_number("seed", seed, 0, LAST_SEED)
-    whole_number("horizon", horizon, 2, 10_000)
+    if horizon is not None:
+        whole_number("horizon", horizon, 2, 10_000)
     loaded = load_task(task)
     logs = [one if isinstance(one, Log) else Log.load(one) for one in _several(log)]
     found = family_of(loaded, family)
     replay = Replay(found, CANDIDATES * WINDOWS, threads)
     try:
-        study = _Study(replay, logs, horizon, seed, report or _silent)
+        steps = horizon or horizon_of(logs, replay)
+        study = _Study(replay, logs, steps, seed, report or _silent)
         return study.identification(time.monotonic())
     finally:
         replay.close()
+
+
+def horizon_of(logs: Sequence[Log], replay: Replay) -> int:
+    """Control steps of a window: about 0.3 s, and no more than three quarters of the episodes have.
+
+    In longer windows a contact that the replay misses hides what comes after it.
+    """
+    lengths = [rows.stop - rows.start for log in logs for rows in log.episodes]
+    usual = min(max(round(HORIZON_S / replay.dt), FEWEST_STEPS), MOST_STEPS)
+    short = int(np.quantile(lengths, SHORT)) - max(steps_before(replay), 1) - 1
+    return max(min(usual, short), FEWEST_STEPS)
 
 
 def _several(log: Log | Path | str | Sequence[Log | Path | str]) -> Sequence[Log | Path | str]:
@@ -127,7 +151,8 @@ class _Study:
         order = self.rng.permutation(len(windows))
         held_out = max(1, round(HELD_OUT * len(windows)))
         self.held_out = windows.take(order[:held_out])
-        self.problem = self._problem(windows.take(order[held_out:][:FITTED]))
+        fitted = order[held_out:][: FITTED // horizon]
+        self.problem = self._problem(windows.take(fitted))
 
     def _problem(self, windows: Windows) -> Problem:
         return Problem(self.replay, windows, self.channels)
@@ -179,6 +204,8 @@ class _Study:
     def _refined(self, shares: Array) -> _Best:
         """The fit at which Gauss-Newton ends, from the `shares`."""
         fit = start(self.problem, shares)
+        for _ in range(STATE_STEPS):
+            fit = improve_states(self.problem, fit)
         for number in range(1, STEPS + 1):
             fit, moved = improve(self.problem, fit)
             self.report("refining the unknowns and the start states", number / STEPS)

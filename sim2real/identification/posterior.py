@@ -138,7 +138,8 @@ class Misfit:
 
 def misfit_of(channels: Channels, fit: Fit) -> Misfit:
     """The misfit of each channel that is used, from the residuals of a fit."""
-    scaled = np.clip(fit.residuals[:, 1:] / fit.noise, -CLIP, CLIP)
+    scaled = np.clip(fit.residuals[:, 1:] / fit.noise[1:], -CLIP, CLIP)
+    noise = np.median(fit.noise[1:], axis=0)
     power = np.mean(scaled**2, axis=(0, 1))
     neighbours = np.mean(scaled[:, 1:] * scaled[:, :-1], axis=(0, 1))
     correlation = neighbours / np.maximum(power, 1e-12)
@@ -146,8 +147,8 @@ def misfit_of(channels: Channels, fit: Fit) -> Misfit:
     smooth = np.clip(correlation, 0.0, 1.0)
     return Misfit(
         names=tuple(name for name, one in zip(channels.names, channels.used, strict=True) if one),
-        unexplained=change * fit.noise * np.sqrt(smooth * power),
-        noise=change * fit.noise * np.sqrt(1.0 - smooth),
+        unexplained=change * noise * np.sqrt(smooth * power),
+        noise=change * noise * np.sqrt(1.0 - smooth),
         correlation=correlation,
         change=change,
     )

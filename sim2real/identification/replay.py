@@ -63,6 +63,18 @@ class Windows:
         """The task's memory at a row of the windows, counted with those `before`."""
         return {name: values[:, row] for name, values in self.memory.items()}
 
+    def first_rows(self) -> Windows:
+        """The windows without any step and without what comes before."""
+        return Windows(
+            self.commands[:, :0],
+            self.observations[:, :1],
+            self.qpos,
+            self.qvel,
+            {name: one[:, self.before : self.before + 1] for name, one in self.memory.items()},
+            self.first,
+            0,
+        )
+
     def take(self, rows: IntArray | slice) -> Windows:
         """Some of the windows."""
         return Windows(
@@ -109,6 +121,8 @@ class Replay(Simulation):
         """The columns of the present readings in an observation, without histories."""
         self.simulated = 0
         """Control steps of all replays so far."""
+        self.given = np.tile(family.contexts(family.nominal), (num_envs, 1))
+        self.reset(np.arange(num_envs))
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self.given is None:

@@ -15,13 +15,13 @@ import numpy as np
 from sim2real.identification.fit import Problem
 from sim2real.task import Array, BoolArray, IntArray
 
-CANDIDATES, WINDOWS = 64, 24
+CANDIDATES, WINDOWS = 64, 20
 """Candidates of a generation, and the windows that each replays."""
 ELITES, MEMORY = 12, 0.3
 """The best candidates, and the share of the last generation's distribution that is kept."""
 TOLERANCE = 0.3
 """Error, in units of a channel's change in a step, up to which a square is felt."""
-NARROW = 0.04
+NARROW = 0.06
 """Standard deviation of the shares at which the search has found its place."""
 PULL = 1e-3
 """Cost of a share's squared distance from the nominal one: it decides where the log does not."""
@@ -75,8 +75,7 @@ def _costs(problem: Problem, shares: Array, windows: IntArray) -> Array:
     """The mean logarithmic error of each candidate, (m,)."""
     choice = np.tile(windows, len(shares))
     rows = np.repeat(shares, len(windows), axis=0)
-    offsets = np.zeros((len(choice), 2 * problem.replay.model.nv))
-    residuals = problem.residuals(rows, choice, offsets)[:, 1:]
+    residuals = problem.residuals(rows, choice, problem.aligned(rows, choice))[:, 1:]
     errors = np.log1p((residuals / TOLERANCE) ** 2).mean(axis=(1, 2))
     costs: Array = errors.reshape(len(shares), -1).mean(axis=1)
     return costs

@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from sim2real.identification.replay import Replay, differences, moved
-from sim2real.task import Array, BoolArray
+from sim2real.task import Array, BoolArray, IntArray
 
 PROBE = 0.01
 """How far a coordinate is moved to see what the sensors show of it: more than a step of an encoder,
@@ -74,7 +74,7 @@ class _Given:
         qvel = np.zeros((len(qpos), model.nv))
         seen = np.zeros(2 * model.nv, dtype=bool)
         for _ in range(ITERATIONS):
-            shown, slopes = _linearized(self.replay, qpos, qvel, self.memory)
+            shown, slopes = linearized(self.replay, qpos, qvel, self.memory)
             residuals = (self.readings - shown) * self.weights
             step, seen = _gauss_newton(slopes * self.weights[:, None], residuals)
             qpos, qvel = moved(model, qpos, qvel, step)
@@ -87,11 +87,16 @@ def _elsewhere(replay: Replay, count: int, rng: np.random.Generator) -> Array:
     """Positions with every hinge at a random angle, (count, nq): other starts of the search."""
     model = replay.model
     offset = np.zeros((count, 2 * model.nv))
-    hinges = model.dof_jntid[model.jnt_type[model.dof_jntid] == mujoco.mjtJoint.mjJNT_HINGE]
-    columns = model.jnt_dofadr[hinges]
+    columns = hinges(model)
     offset[:, columns] = rng.uniform(-np.pi, np.pi, (count, len(columns)))
     default = np.tile(model.qpos0, (count, 1))
     return moved(model, default, np.zeros((count, model.nv)), offset)[0]
+
+
+def hinges(model: mujoco.MjModel) -> IntArray:
+    """The degrees of freedom of hinges."""
+    found: IntArray = model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE]
+    return found
 
 
 def with_differences(
@@ -102,15 +107,18 @@ def with_differences(
     `seconds` (m,) lie between the rows `before` and `after`.
     """
     nv = replay.model.nv
-    rates = differences(replay.model, before.qpos, after.qpos) / seconds[:, None]
+    moved_by = differences(replay.model, before.qpos, after.qpos)
+    columns = hinges(replay.model)  # a sine and a cosine show an angle but for whole turns
+    moved_by[:, columns] = np.mod(moved_by[:, columns] + np.pi, 2 * np.pi) - np.pi
+    rates = moved_by / seconds[:, None]
     qvel = np.where(states.seen[nv:], states.qvel, rates)
     return States(states.qpos, qvel, states.seen)
 
 
-def _linearized(
-    replay: Replay, qpos: Array, qvel: Array, memory: Mapping[str, Array]
+def linearized(
+    replay: Replay, qpos: Array, qvel: Array, memory: Mapping[str, Array], probe: float = PROBE
 ) -> tuple[Array, Array]:
-    """Readings (m, k) and their slopes (m, k, 2 nv) in the tangent space."""
+    """Readings (m, k) and their slopes (m, k, 2 nv) in the tangent space, between two probes."""
     size = 2 * replay.model.nv
     shown = replay.readings_at(qpos, qvel, memory)
     slopes = np.zeros((*shown.shape, size))
@@ -118,9 +126,9 @@ def _linearized(
         offset = np.zeros((len(qpos), size))
         ends = []
         for sign in (-1.0, 1.0):
-            offset[:, column] = sign * PROBE
+            offset[:, column] = sign * probe
             ends.append(replay.readings_at(*moved(replay.model, qpos, qvel, offset), memory))
-        slopes[:, :, column] = (ends[1] - ends[0]) / (2 * PROBE)
+        slopes[:, :, column] = (ends[1] - ends[0]) / (2 * probe)
     return shown, slopes
 
 

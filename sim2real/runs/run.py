@@ -92,6 +92,8 @@ class RunConfig(Config):
     """The transfer method and its options."""
     source: str | None = None
     """The run that a transfer starts from, or the zip of a foreign policy."""
+    accept_changes: bool = False
+    """Whether the user accepted that the source and the task of the target do not agree."""
     curve: tuple[int, ...] | None = None
     """Control steps at which the policy is evaluated in the domain that it learns in."""
     curve_episodes: Episodes = 20

@@ -9,7 +9,6 @@ import mujoco
 import numpy as np
 
 from sim2real.domains import Domain
-from sim2real.domains.entries.kinds import changes_numbers
 from sim2real.simulation.warnings import warnings_logged
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, ObservationTerm, Task
@@ -65,7 +64,7 @@ def find_foreign_quaternions(
 
 
 def _changes_numbers(domain: Domain) -> bool:
-    return any(changes_numbers(entry.kind) for entry in domain.sensing)
+    return any(not entry.kind.keeps_length for entry in domain.sensing)
 
 
 def _among(seen: Array, terms: Sequence[ObservationTerm]) -> tuple[int, ...]:

@@ -95,9 +95,14 @@ class Plan(TablePlan):
         return CURVE_PARTS * CURVE_EPISODES / self.config.episodes * self._evaluation
 
     def _is_pretrained(self, domain: Domain, seed: int) -> bool:
-        """Whether the pretraining of a seed is a training from scratch in `domain`, long enough."""
+        """Whether the pretraining of a seed is that of an oracle from scratch in `domain`.
+
+        It may be longer than the others asked for only if those of all the oracle's seeds are.
+        """
         config = self.config
-        long = config.source.steps is not None and config.source.steps >= config.oracle.steps
+        steps, asked = config.source.steps, config.oracle.steps
+        all_pretrained = set(config.oracle_seeds) <= set(config.seeds)
+        long = steps is not None and (steps == asked or (steps > asked and all_pretrained))
         alike = seed in config.seeds and not config.oracle.options
         return long and alike and _content(domain) == _content(self.source)
 

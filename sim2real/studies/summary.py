@@ -139,23 +139,14 @@ def _method(
     points = [interval(method.returns[:, point]) for point in range(len(steps))]
     means = [point.value for point in points]
     reached = metrics.time_to_threshold(steps, means, threshold)
-    start, after, area, asymptote = (
-        of_seeds("seeds", returns)
-        for returns in (
-            method.returns[:, 0],
-            method.returns[:, -1],
-            metrics.area_under_curve(steps, by_point),
-            metrics.asymptote(steps, by_point),
-        )
-    )
+    start, after = (of_seeds("seeds", method.returns[:, point]) for point in (0, -1))
+    measures = {
+        name: of_seeds("seeds", measure.of(steps, by_point))
+        for name, measure in metrics.CURVE_MEASURES.items()
+    }
     scored = {
         name: None if scale is None else _plain(scale.score(returns))
-        for name, returns in {
-            "score_before": start,
-            "score_after": after,
-            "area": area,
-            "asymptote": asymptote,
-        }.items()
+        for name, returns in {"score_before": start, "score_after": after, **measures}.items()
     }
     closed: Interval | None = None
     if scale is not None and home is not None and before is not None:
@@ -163,8 +154,7 @@ def _method(
     return {
         "return_before": points[0].plain(),
         "return_after": points[-1].plain(),
-        "area_return": area.interval().plain(),
-        "asymptote_return": asymptote.interval().plain(),
+        **{f"{name}_return": _plain(measured) for name, measured in measures.items()},
         **scored,
         "gap_closed": closed and closed.plain(),
         "steps_to_threshold": reached if math.isfinite(reached) else None,

@@ -128,6 +128,7 @@ def transfer(
         "pictures_every": pictures_every,
         "method": describe_method(chosen),
         "source": source.reference,
+        "accept_changes": source.loading.accept_changes,
         "curve": schedule(curve, budget) if curve is not None else None,
         "curve_episodes": curve_episodes,
     }
@@ -190,7 +191,8 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     if config.method is None:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     check_policy(folder)
-    source = load_run(path / SOURCE, accept_changes=folder.loading.accept_changes)
+    accepted = config.accept_changes or folder.loading.accept_changes
+    source = load_run(path / SOURCE, accept_changes=accepted)
     files.remove_unfinished(path)
     session = _Session(
         config,

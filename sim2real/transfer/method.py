@@ -222,10 +222,5 @@ def defines_method(reference: str) -> bool:
     def is_method(found: Any) -> bool:
         return isinstance(found, type) and issubclass(found, Method)
 
-    if reference in METHODS:
-        return True
-    try:
-        replace(METHOD_CLASSES, fits=is_method).find(reference)
-    except UserError:
-        return False
-    return True
+    methods = replace(METHOD_CLASSES, fits=is_method)
+    return reference in METHODS or bool(methods.defined_by(reference))

@@ -52,6 +52,17 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "list": [],
     "doctor": [],
 }
+
+
+def needed(verb: str) -> list[str]:
+    """The words that a verb needs; of one that is not in the table, a run or a task."""
+    if verb in NEEDED:
+        return list(NEEDED[verb])
+    fields = dataclasses.fields(cli.VERBS[verb])
+    kinds = [str(field.type) for field in fields if "Positional" in str(field.type)]
+    return ["RUN" if "Path" in kind else "cartpole" for kind in kinds]
+
+
 HUGE = str(10**30)
 ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of its kind is allowed
     "bool": [["3"]],
@@ -140,7 +151,7 @@ def refused(
 def with_option(verb: str, name: str, values: list[str]) -> list[str]:
     """The words of a verb with one of its options, or its positional word, given `values`."""
     flag = f"--{name.replace('_', '-')}"
-    words = list(NEEDED[verb])
+    words = needed(verb)
     if _is_positional(verb, name):
         return [verb, *values, *words[1:]]
     if flag in words:
@@ -171,7 +182,7 @@ def test_misspelt(verb: str, name: str, kind: str, refused: Refused) -> None:
     if _is_positional(verb, name):
         pytest.skip("has no name to misspell")
     flag = f"--{name.replace('_', '-')}"
-    line = refused(verb, *NEEDED[verb], f"{flag}x", "1")
+    line = refused(verb, *needed(verb), f"{flag}x", "1")
     assert f"did you mean '{flag}'?" in line
     assert f"see `sim2real {verb} --help`" in line
 

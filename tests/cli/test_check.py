@@ -62,8 +62,18 @@ def test_a_sound_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("changes", "name", "message"),
     [
         ({"control_dt": "0.0213"}, "control step", "control step"),
-        ({"reward": '"My reward": action[:, 0]'}, "names of terms", "'My reward': use lower case"),
-        ({"reward": '"root": np.full(len(action), np.nan)'}, "terms are finite", "root"),
+        ({"reward": '"My reward": action[:, 0]'}, "names of terms", "use lower case"),
+        (
+            {"reward": '"root": np.full(len(action), np.nan)'},
+            "reward terms",
+            "'root' is not finite",
+        ),
+        (
+            {"reward": '"wide": action, "root": np.sqrt(-np.ones(len(action)))'},
+            "reward terms",
+            "RuntimeWarning",
+        ),
+        ({"reward": '"wide": action'}, "reward terms", "'wide' has the shape (3, 1) for 3 worlds"),
         (
             {"observed": '"place": world.qpos + np.random.normal(size=world.qpos.shape)'},
             "seeds",
@@ -87,6 +97,108 @@ def test_a_fault_is_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert message in checks(capsys, write_task(tmp_path, **changes))[name]
+
+
+def test_a_fault_of_the_reward_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reward = '"wide": action, "root": np.full(len(action), np.inf)'
+    mine = write_task(tmp_path, reward=reward, start="world.qpos[ids] = 0.0")
+    found = checks(capsys, mine)
+    assert set(found) == {"reward terms", "seeds", "start states"}
+    assert "'wide' has the shape" in found["reward terms"]
+    assert "'root' is not finite" in found["reward terms"]
+
+
+def test_an_action_without_effect_and_a_task_that_remembers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path(write_task(tmp_path))
+    mine.write_text(
+        mine.read_text() + "    def control(self, world, action):\n        return 0 * action\n"
+    )
+    assert "action 0 has no effect" in checks(capsys, str(mine))["range of the actions"]
+    mine = Path(
+        write_task(
+            tmp_path, start="world.qpos[ids] = self.count() + rng.uniform(0, 1, (len(ids), 1))"
+        )
+    )
+    mine.write_text(
+        mine.read_text()
+        + "    n = 0\n    def count(self):\n        self.n += 1\n        return self.n\n"
+    )
+    assert "the second time" in checks(capsys, str(mine))["contexts"]
+
+
+KIND = """
+import numpy as np
+from sim2real.domains.entries.stage import {base}
+
+class Mine({base}):
+    \"\"\"A kind of the user's own.\"\"\"
+    name, low = "mine", 0.0
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "name", "message"),
+    [
+        (
+            "Remembering",
+            "def follow(self, last, values, moment):\n"
+            "        far = np.abs(values - last) > self.magnitude[moment.rows]\n"
+            "        return np.where(far, values, last)",
+            "",
+            "",
+        ),
+        (
+            "Stage",
+            "def change(self, values, moment):\n"
+            "        return values + self.magnitude[moment.rows] + 0.1",
+            "mine in sensing: does nothing at its identity",
+            "set `identity`",
+        ),
+        (
+            "Stage",
+            "def change(self, values, moment):\n        return values",
+            "mine in actuation: has an effect",
+            "no effect at 0.3",
+        ),
+        (
+            "Stage",
+            "def change(self, values, moment):\n"
+            "        self.count = getattr(self, 'count', 0) + 1\n"
+            "        return values + self.magnitude[moment.rows] * np.sin(self.count)",
+            "mine in sensing: memory",
+            "keep what it remembers in self.memory",
+        ),
+        (
+            "Stage",
+            "def change(self, values, moment):\n"
+            "        return values + self.magnitude[moment.rows] * len(values)",
+            "mine in sensing: worlds are independent",
+            "moment.rows",
+        ),
+        (
+            "Load",
+            "def change(self, values, moment):\n        return values[:, :0]",
+            "mine in disturbances: fits the model",
+            "shape",
+        ),
+    ],
+)
+def test_a_kind(
+    base: str,
+    body: str,
+    name: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "kind.py").write_text(KIND.format(base=base, body=body))
+    found = checks(capsys, str(tmp_path / "kind.py"), "--task", "cartpole")
+    assert message in found[name] if name else found == {}
 
 
 def test_domains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +246,6 @@ def test_a_study(
 def test_what_is_no_such_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.yaml").write_text("[1, 2]")
     assert cli.main(["check", str(tmp_path / "list.yaml")]) == 2
-    assert "allowed: a task or method (my_robot.py)" in capsys.readouterr().err
+    assert "allowed: a task, method or kind (my_robot.py)" in capsys.readouterr().err
     assert cli.main(["check", "cartpole", "--task", "hopper"]) == 2
     assert "cartpole is a task itself" in capsys.readouterr().err

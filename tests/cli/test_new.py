@@ -35,14 +35,23 @@ def test_the_commands_of_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert cli.main(words) == 0, line
 
 
-def test_its_own_tests_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "base", "passed"),
+    [
+        ([], "Task", 14),
+        pytest.param(["--method"], "Method", 1, marks=pytest.mark.slow),
+        (["--kind"], "Remembering", 2),
+    ],
+)
+def test_its_own_tests_pass(flags: list[str], base: str, passed: int, tmp_path: Path) -> None:
     folder = tmp_path / "leg"
-    assert cli.main(["new", "leg", "--out", str(folder)]) == 0
-    assert "class Leg(Task)" in (folder / "leg.py").read_text()
+    assert cli.main(["new", "leg", *flags, "--out", str(folder)]) == 0
+    assert f"class Leg({base})" in (folder / "leg.py").read_text()
+    assert not [path for path in folder.iterdir() if "my_" in path.read_text()]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stdout
-    assert "9 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["My_robot", "2legs", "class", "a-b", "x" * 41, "a/b"])
@@ -53,6 +62,14 @@ def test_names_that_are_refused(
     assert cli.main(["new", name]) == 2
     assert "allowed: a lower case letter" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kind_is_used_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", "sticky", "--kind"]) == 0
+    assert cli.main(["check", "sticky/sticky.yaml", "--task", "hopper", "--trust-code"]) == 0
+    assert cli.main(["new", "both", "--kind", "--method"]) == 2
 
 
 def test_nothing_is_overwritten(

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
+from sim2real.domains.entries.kinds import DISTURBANCES
+from sim2real.domains.entries.stage import Load
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
 STANDING = ("ant", "half_cheetah", "hopper", "humanoid", "quadruped", "walker2d")
 HELD = {"furuta": "pendulum"}
 """Bodies that are pushed instead of the first one, which turns about its centre of mass there."""
-KINDS: dict[str, dict[str, Any]] = {
+SPECIAL: dict[str, dict[str, Any]] = {
     "push": {"push": 1.0, "every": {"uniform": [0.1, 0.2]}},
     "force": {"force": 1.0, "direction": "x"},
     "twist": {"twist": 0.5, "every": {"uniform": [0.1, 0.2]}},
@@ -25,13 +27,28 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def entry(kind: str) -> dict[str, Any]:
+    """An entry of a kind: one of the table, or a load on a body or a joint."""
+    if kind in SPECIAL:
+        return SPECIAL[kind]
+    load = DISTURBANCES[kind]
+    assert issubclass(load, Load)
+    magnitude = float(np.clip(5.0, load.low, load.high))
+    return {kind: magnitude, **({"direction": "x"} if load.acts_on == "body" else {})}
+
+
+def on_joints(kind: str) -> bool:
+    load = DISTURBANCES[kind]
+    return issubclass(load, Load) and load.acts_on == "joint"
+
+
 def applies(kind: str, task: str) -> bool:
     if kind == "bumps":
         return task in STANDING
     return kind != "slope" or bool(load_task(task).compile().opt.gravity.any())
 
 
-PAIRS = [(kind, task) for kind in KINDS for task in task_names() if applies(kind, task)]
+PAIRS = [(kind, task) for kind in DISTURBANCES for task in task_names() if applies(kind, task)]
 LASTING = [(kind, task) for kind, task in PAIRS if kind not in ("push", "twist")]
 """Drawn once an episode; for those that are drawn within it see the tests of the simulation."""
 
@@ -59,8 +76,10 @@ def one(kind: str, task: str, **changes: Any) -> Domain:
     if kind in ("twist", "torque"):
         changes = turning(task) | changes
     moving = model.body(int(np.flatnonzero(model.body_weldid)[0])).name
-    of = {"of": HELD.get(task, moving)} if kind in ("push", "force") else {}
-    return Domain(disturbances=[{**KINDS[kind], **of, **changes}])  # type: ignore[list-item]
+    of = {} if kind in ("slope", "bumps") else {"of": HELD.get(task, moving)}
+    if on_joints(kind):
+        of = {"of": model.joint(0).name}
+    return Domain(disturbances=[{**entry(kind), **of, **changes}])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(("kind", "task"), PAIRS)

@@ -11,6 +11,7 @@ import pytest
 from sim2real.domains import Domain
 from sim2real.domains.entries.kinds import ACTUATION, SENSING
 from sim2real.errors import UserError
+from sim2real.evaluation.kind_checks import usual_magnitude
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 
@@ -44,7 +45,7 @@ def actuation(kind: str, task: str) -> dict[str, Any]:
         "strength": 0.7,
         "no_load_speed": 0.3,
     }
-    return {kind: magnitudes[kind]}
+    return {kind: magnitudes.get(kind) or usual_magnitude(ACTUATION[kind], 0.3 * half)}
 
 
 def sensing(kind: str, task: str) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def sensing(kind: str, task: str) -> dict[str, Any]:
         "held": 0.3,
         "reward_delay": 1.5 * dt,
     }
-    return {kind: magnitudes[kind]}
+    return {kind: magnitudes.get(kind) or usual_magnitude(SENSING[kind], 0.3)}
 
 
 @functools.cache

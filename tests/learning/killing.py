@@ -31,6 +31,7 @@ torch.set_num_threads(1)
 TINY = {"num_envs": 4, "net_arch": [8], "batch_size": 16}
 PPO = {**TINY, "n_steps": 16, "n_epochs": 2}
 SAC = {**TINY, "learning_starts": 32, "buffer_size": 500}
+ADR = {"name": "adr", "low": -300.0, "high": -200.0, "buffer": 2, "boundary_probability": 0.9}
 OPERATIONS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link")
 
 Make = Callable[[Path], Any]
@@ -69,7 +70,7 @@ def studied(out: Path) -> Any:
 SCENARIOS: dict[str, Make] = {
     "ppo": pretrain("ppo", PPO),
     "sac": pretrain("sac", SAC),
-    "adaptive": pretrain("ppo", PPO, randomization="adr"),
+    "adaptive": pretrain("ppo", PPO, randomization=ADR),
     "transfer": moved("fine_tune"),
     "distill": moved("distill"),
     "study": studied,
@@ -176,6 +177,8 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
     whole = folder / "whole" / "run"
     whole.parent.mkdir()
     operations = outcome(lambda: counted(make, whole, None))
+    if not isinstance(operations, int):
+        raise RuntimeError(operations["error"])
     expected = outcome(lambda: digests(whole))
     differences: dict[int, Any] = {}
     for at in kills if kills is not None else range(1, operations + 1):

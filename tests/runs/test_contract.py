@@ -28,6 +28,7 @@ from sim2real.runs.publish import publish
 from sim2real.runs.run import seal
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
+from sim2real.transfer.outcome import outcome
 from sim2real.transfer.resume import resume
 from tests.mutations.cases import sign
 
@@ -158,6 +159,27 @@ def test_python_shows_the_table_too(
     assert re.search(r"observation order +│ slider hinge velocity +│ hinge slider vel", table)
     with pytest.warns(UserWarning, match="the code of the task changed"):
         assert move(run, "nominal", accept_changes=True, **asked).step == 64
+
+
+@pytest.mark.parametrize("move", [transfer, distill], ids=["transfer", "distill"])
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.filterwarnings("ignore:.*the code of the task changed")
+def test_an_accepted_change_is_remembered_when_it_is_resumed(
+    move: Any, loaded: bool, robot: Path, run: Path, tmp_path: Path
+) -> None:
+    """Accepted in the call or when the source was loaded; the weights are those of one go."""
+    old, new, _ = CHANGES["order"]
+    robot.write_text(ROBOT.replace(old, new))
+    source = load_run(run, accept_changes=True) if loaded else run
+    asked = {"task": str(robot), "budget": 256, "checkpoint_every": 128, "out": tmp_path / "m"}
+    whole = move(source, "nominal", accept_changes=not loaded, **asked, **SMALL)
+    weights = (whole.checkpoint.path / "policy.safetensors").read_bytes()
+    shutil.rmtree(whole.checkpoint.path)
+    assert load_run(tmp_path / "m").step < whole.step
+    resumed = resume(tmp_path / "m", progress=False)
+    assert resumed.step == whole.step
+    assert (resumed.checkpoint.path / "policy.safetensors").read_bytes() == weights
+    assert outcome(resumed, episodes=2)["episodes"] == 2
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -147,6 +147,20 @@ def test_the_oracle_is_trained_as_long_in_the_source_as_in_a_target(tmp_path: Pa
     assert trained.id == "oracle/scratch/randomized/seed-0"
 
 
+def test_all_trainings_of_an_oracle_have_as_many_steps(tmp_path: Path) -> None:
+    """Longer pretrainings are an oracle only where they are those of all its seeds."""
+    source = {"domain": "randomized", "steps": 8192}
+    some, all_ = (
+        Plan(made(tmp_path, source=source, seeds=2, oracle={"steps": 4096, "seeds": seeds}))
+        for seeds in (3, 2)
+    )
+    for plan, seeds in ((some, (0, 1, 2)), (all_, (0, 1))):
+        found = [plan.oracle_training("scratch", plan.source, seed) for seed in seeds]
+        assert len({cell.work["steps"] for cell in found}) == 1
+    assert some.oracle_training("scratch", some.source, 0).id == "oracle/scratch/randomized/seed-0"
+    assert all_.oracle_training("scratch", all_.source, 0) is all_.trained(0)
+
+
 def test_a_domain_under_another_name_has_the_references_of_the_source(tmp_path: Path) -> None:
     beside = ROOT / "envs" / "inverted_pendulum.yaml"
     own = yaml.safe_load(beside.read_text())["randomized"]

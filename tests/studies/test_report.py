@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import measured
+import numpy as np
 import pytest
 
+from sim2real.evaluation import metrics
 from sim2real.studies.report.curves import curves_svg, spread_out, trainings_svg
 from sim2real.studies.report.formats import cell, number, scale, strip, text
 from sim2real.studies.report.headlines import headlines
@@ -263,3 +265,24 @@ def test_the_trainings_of_the_references_are_drawn(report: dict[str, Any]) -> No
 def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
     svg = curves_svg('a"b<c&d', report["targets"]["hard"])
     assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'return in a"b<c&d'
+
+
+def test_a_further_measure_of_the_curve_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def best(steps: Any, values: Any) -> Any:
+        return np.asarray(values).max(axis=-1)
+
+    measure = metrics.CurveMeasure(best, "Best point", "The highest point of the curve.")
+    monkeypatch.setitem(metrics.CURVE_MEASURES, "best", measure)
+    report = measured.report(measured.results())
+    method = report["targets"]["far"]["methods"]["fine_tune"]
+    points = [point["value"] for point in method["curve"]["points"]]
+    assert method["best_return"]["value"] >= max(points) - 1e-9
+    assert method["best"]["value"] >= method["area"]["value"]
+    write_report(tmp_path, report)
+    shown = text(method["best_return"], "whole")
+    page = (tmp_path / "report.md").read_text()
+    assert "| asymptote | best point |" in page
+    assert f" {shown} |" in page
+    assert '<th scope="col">Best point</th>' in (tmp_path / "index.html").read_text()

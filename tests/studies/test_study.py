@@ -166,7 +166,11 @@ def test_a_study_that_runs_already_is_refused(tmp_path: Path) -> None:
 def test_ctrl_c_saves_and_the_study_goes_on(tmp_path: Path) -> None:
     """Stopped in the middle of the pretraining: its checkpoint is there and is gone on from."""
     file = write(tmp_path, source={"steps": 400_000}, seeds=1)
-    script = "import sys; from sim2real.cli import main; sys.exit(main(['study', sys.argv[1]]))"
+    script = (
+        "import signal, sys; from sim2real.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # tests in the background
+        "sys.exit(main(['study', sys.argv[1]]))"
+    )
     command = [sys.executable, "-c", script, str(file)]
     runs = tmp_path / "out" / "runs"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

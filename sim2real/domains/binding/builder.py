@@ -29,7 +29,16 @@ from sim2real.domains.model_fields.inertials import (
 )
 from sim2real.domains.model_fields.locations import Entry, Follower, Place
 from sim2real.domains.model_fields.table import FIELDS, STRENGTH, TABLES, ModelField
-from sim2real.domains.writes import Fixed, Inverse, Operation, Proportional, Signed, Write, merged
+from sim2real.domains.writes import (
+    Fixed,
+    Inverse,
+    Late,
+    Operation,
+    Proportional,
+    Signed,
+    Write,
+    merged,
+)
 from sim2real.errors import UserError
 from sim2real.task import Array, IntArray
 
@@ -105,7 +114,10 @@ class Builder(Draws):
             for row in rows.tolist():
                 place = Place("actuator_delay", row)
                 self._take(place, label)
-                self.writes.append(self._changing(place, source, "set"))
+                nominal = self._nominals.at([place])
+                self.writes.append(
+                    Late(place.array, _one(place.flat), _one(source), nominal, "set")
+                )
         return sources
 
     @property

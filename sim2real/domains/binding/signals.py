@@ -20,13 +20,9 @@ from sim2real.domains.entries.delays import (
     RewardDelay,
     Sampled,
 )
-from sim2real.domains.entries.disturbances import Disturbance
+from sim2real.domains.entries.disturbance import Disturbance
 from sim2real.domains.entries.imperfection import Actuation, Imperfection, Sensing
-from sim2real.domains.entries.kinds import (
-    changes_numbers,
-    commands_in_order,
-    readings_in_order,
-)
+from sim2real.domains.entries.kinds import commands_in_order, readings_in_order
 from sim2real.domains.entries.speed_limits import bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
 from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit
@@ -229,7 +225,7 @@ class Effects:
         changed = {
             column
             for effect in self.found
-            if changes_numbers(effect.stage)
+            if not effect.stage.keeps_length
             for column in effect.columns.tolist()
         }
         fours = [np.arange(first, first + 4) for first in quaternions]

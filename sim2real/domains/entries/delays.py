@@ -21,6 +21,7 @@ class Delay(Stage):
     """
 
     name, unit, low, lane_of = "delay", "s", 0.0, "element"
+    keeps_length = True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """A line of the last values, (n, slots, k); step s is in the slot s % slots."""
@@ -105,7 +106,10 @@ class Grid:
 
 
 class Rate(Delay):
-    """What the signal was when its sensor last sampled, interpolated between the control steps."""
+    """The sensor samples this often; a reading stays, noise and all, until the next sample.
+
+    The reading is what the signal was at that time, interpolated between the control steps.
+    """
 
     name, unit, takes_course = "rate", "Hz", False
     open_low, identity = True, None
@@ -129,7 +133,7 @@ class Rate(Delay):
 class Sampled(Remembering):
     """A reading, with its noise, stays until the sensor samples again."""
 
-    name = "sampled"
+    name, keeps_length = "sampled", True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The last reading, and when the sensors sample."""
@@ -170,12 +174,15 @@ class EngineJitter(Stage):
 
 
 class CommandDelay(Delay):
-    """A delay of commands: one for all actuators unless an entry says otherwise."""
+    """Commands come late, by any fraction of a control step; one delay for all actuators.
+
+    An entry may have it otherwise.
+    """
 
     shared = True
 
 
 class RewardDelay(Delay):
-    """A delay of the reward; what is outstanding is paid at the end of the episode."""
+    """Rewards come late; at the end of an episode all that is outstanding arrives."""
 
     name, shared, takes_course = "reward_delay", True, False

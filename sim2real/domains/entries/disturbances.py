@@ -1,22 +1,21 @@
-"""What acts on the robot from outside: the `disturbances` section of a domain."""
+"""The kinds of disturbances: what acts on the robot from outside, one class for each kind.
+
+A `Load`, a force that is computed anew in each control step, is a whole disturbance in one class;
+the others are bound in `forces` and `terrain`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, model_validator
-
-from sim2real.domains.distributions.distribution import DistributionField
-from sim2real.domains.entries.entry import Entry, check_range
-from sim2real.domains.entries.stage import Kind, Load
+from sim2real.domains.entries.stage import Kind
 
 DEEPEST = 100.0
 """Depth of the hollows of an uneven floor in m, at most."""
 
 
 class Push(Kind):
-    """Impulses on one of some bodies, each drawn anew for its interval of an episode."""
+    """An impulse on one of the bodies `of`, after each interval of `every` seconds."""
 
     name, unit, drawn, takes_course = "push", "N s", "step", False
     keys: ClassVar[tuple[str, ...]] = ("of", "every", "direction")
@@ -24,7 +23,7 @@ class Push(Kind):
 
 
 class Twist(Push):
-    """Angular impulses, as pushes."""
+    """An angular impulse, as a push."""
 
     name, unit = "twist", "N m s"
 
@@ -57,104 +56,3 @@ class Bumps(Kind):
     name, unit, low, high, takes_course = "bumps", "m", 0.0, DEEPEST, False
     keys: ClassVar[tuple[str, ...]] = ("of", "wavelength")
     directions: ClassVar[tuple[str, ...]] = ()
-
-
-_SHIPPED = (Push, Twist, Force, Torque, Slope, Bumps)
-_OF_LOADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "body": (Force.keys, Force.directions),
-    "joint": (("of", "shared"), ()),
-}
-"""Keys and directions of a kind of the user's own, by what it acts on."""
-
-
-class Disturbance(Entry):
-    """One disturbance: `push`, `twist`, `force`, `torque`, `slope`, `bumps`, or a kind by path.
-
-    - `push`: impulses in N s on one of the bodies `of`, each as likely, along `direction`
-      (`horizontal`: at a random angle), one after each interval of `every` seconds.
-    - `twist`: angular impulses in N m s, as pushes, about `direction`.
-    - `force`: a constant force in N at the centres of mass of the bodies `of`, along the world's
-      `direction`; a draw for each body unless `shared`.
-    - `torque`: a constant torque in N m on the bodies `of`, about the world's `direction`.
-    - `slope`: the floor rises by this angle in rad along x (`direction` pitch) or y (roll).
-    - `bumps`: the depth in m of the hollows of an uneven floor; `wavelength` is about the
-      distance in m between two tops.
-    """
-
-    kinds: ClassVar[Mapping[str, type[Kind]]] = {kind.name: kind for kind in _SHIPPED}
-    loads: ClassVar[bool] = True
-    jitter: ClassVar[None] = None
-    by_joint: ClassVar[bool] = False
-    longest: ClassVar[float] = 0.0
-    steps: ClassVar[int] = 1
-
-    every: DistributionField | None = None
-    direction: str | None = None
-    wavelength: Annotated[float, Field(ge=0.001, le=1000.0)] | None = None
-    shared: bool = False
-
-    @model_validator(mode="after")
-    def _sound(self) -> Disturbance:
-        kind, (keys, _) = self.kind, self._form
-        for key in ("of", "every", "direction", "wavelength", "shared"):
-            if getattr(self, key) and key not in keys:
-                takes = ", ".join((kind.name, *keys, "name"))
-                raise ValueError(f"{kind.name} takes no {key!r}; it takes {takes}")
-        if self.course is not None and not kind.takes_course:
-            raise ValueError(f"{kind.name} takes no course")
-        self._check_values()
-        return self
-
-    @property
-    def _form(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The keys that the entry may have, and the directions."""
-        kind = self.kind
-        if issubclass(kind, Load):
-            return _OF_LOADS[kind.acts_on]
-        assert issubclass(kind, Push | Force | Slope | Bumps)
-        return kind.keys, kind.directions
-
-    def _check_values(self) -> None:
-        kind, (keys, allowed) = self.kind, self._form
-        what, either = f"a {kind.name}", " or ".join(allowed)
-        if self.direction is not None and self.direction not in allowed:
-            raise ValueError(f"{what} has the direction {either}, got {self.direction!r}")
-        if self.direction is None and allowed and "shared" in keys:
-            raise ValueError(f"{what} needs a direction: {either}")
-        if not self.of and "of" in keys and kind is not Bumps:
-            on = "joints" if issubclass(kind, Load) and kind.acts_on == "joint" else "bodies"
-            raise ValueError(f"{what} needs the {on} that it acts on ('of')")
-        if "every" in keys and (self.every is None or self.every.support[0] <= 0):
-            got = "nothing" if self.every is None else self.every.describe()
-            raise ValueError(f"{what} needs 'every', an interval greater than 0 s; got {got}")
-        low, high = self.distribution.support
-        if kind is Bumps and not kind.low <= low <= high <= kind.high:
-            raise ValueError(f"bumps must lie within 0 to {DEEPEST:g} m, got {self._amount()}")
-        if kind is Slope and not kind.low < low <= high < kind.high:
-            raise ValueError(f"a slope must lie within -1.5 to 1.5 rad, got {self._amount()}")
-        if issubclass(kind, Load):
-            check_range(kind, self.distribution)
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether one draw serves all elements."""
-        return self.shared
-
-    @property
-    def towards(self) -> str:
-        """The direction, where none is given that of the kind; empty for bumps."""
-        return self.direction or next(iter(self._form[1]), "")
-
-    @property
-    def label(self) -> str:
-        """The name in the context, without the element."""
-        return self.name or ".".join(part for part in (self.kind.name, self.towards) if part)
-
-    def describe(self) -> str:
-        """The disturbance in one phrase."""
-        what = " ".join(part for part in (self.towards, self.kind.name) if part)
-        often = f" every {self.every.describe()} s" if self.every is not None else ""
-        return self.sentence(what, self._amount() + often, self.shared)
-
-    def _amount(self) -> str:
-        return f"{self.distribution.describe()} {self.kind.unit}".rstrip()

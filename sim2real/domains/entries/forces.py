@@ -11,7 +11,8 @@ from sim2real.domains.binding.bound_forces import Force, Push
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.binding.signals import Effects
 from sim2real.domains.distributions.draw_keys import draw_name, key_of
-from sim2real.domains.entries.disturbances import Bumps, Disturbance, Slope, Torque, Twist
+from sim2real.domains.entries.disturbance import Disturbance
+from sim2real.domains.entries.disturbances import Bumps, Slope, Torque, Twist
 from sim2real.domains.entries.disturbances import Force as ForceKind
 from sim2real.domains.entries.disturbances import Push as PushKind
 from sim2real.domains.entries.stage import Effect, Load

@@ -1,10 +1,10 @@
-"""The table of imperfections of a signal, in the order in which the signal passes them."""
+"""The tables of kinds: imperfections in the order in which a signal passes them, disturbances."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim2real.domains.entries import delays, stages
+from sim2real.domains.entries import delays, disturbances, stages
 from sim2real.domains.entries.stage import Effect, Kind, Stage
 
 
@@ -46,20 +46,30 @@ SENSING = _table(
 )
 """Between the state and the observation, in units of the observation term."""
 
-_NAMES = list(SENSING)
-CHANGES_NUMBERS = tuple(_NAMES[_NAMES.index("scale") : _NAMES.index("quantization") + 1])
-"""Kinds of `SENSING` after which a quaternion has another length."""
+DISTURBANCES = _table(
+    disturbances.Push,
+    disturbances.Twist,
+    disturbances.Force,
+    disturbances.Torque,
+    disturbances.Slope,
+    disturbances.Bumps,
+)
+"""What acts on bodies, joints and the floor."""
 
 _COMMANDS = (*ACTUATION, "jitter")
-_FIRST, _END = _NAMES.index(CHANGES_NUMBERS[0]), _NAMES.index(CHANGES_NUMBERS[-1]) + 1
-_READINGS = [*_NAMES[:_FIRST], "length", *CHANGES_NUMBERS, "unit", "sampled", *_NAMES[_END:]]
+_NAMES = list(SENSING)
+_CHANGING = [place for place, kind in enumerate(SENSING.values()) if not kind.keeps_length]
+_FIRST, _END = _CHANGING[0], _CHANGING[-1] + 1
+_READINGS = [
+    *_NAMES[:_FIRST],
+    "length",
+    *_NAMES[_FIRST:_END],
+    "unit",
+    "sampled",
+    *_NAMES[_END:],
+]
 """A quaternion that was changed gets its length back, then a sensor holds the noisy reading of its
 last sample, which may be lost in its turn."""
-
-
-def changes_numbers(kind: type[Kind]) -> bool:
-    """Whether a quaternion has another length after a kind of `SENSING`, or one of the user's."""
-    return kind.name in CHANGES_NUMBERS or kind.name not in (*_READINGS, *SENSING)
 
 
 def commands_in_order(effects: Sequence[Effect]) -> tuple[Effect, ...]:

@@ -31,6 +31,7 @@ class Kind:
     not); `identity` is the one without effect. Where no draw is shared, a whole element (an
     actuator, an observation term) has its own, or each `number` of it. `sign` and `unit` describe
     the magnitude. `takes_steps`: an entry may give the number of control steps that it lasts.
+    `keeps_length`: a quaternion that passes it has the same length, or is zero.
     `options` are numbers of an entry that are not drawn, with their defaults.
     """
 
@@ -49,6 +50,7 @@ class Kind:
     lane_of: ClassVar[Literal["element", "number"]] = "number"
     takes_steps: ClassVar[bool] = False
     takes_course: ClassVar[bool] = True
+    keeps_length: ClassVar[bool] = False
     options: ClassVar[Mapping[str, float]] = {}
     after: ClassVar[str] = ""
     """Of a kind of your own: the kind after which a signal passes it."""
@@ -141,7 +143,7 @@ class Stage(Kind):
 
 
 class Load(Stage):
-    """A force or torque of a kind of the user's own, on some bodies or joints, in n worlds.
+    """A force or torque on some bodies or joints, in n worlds.
 
     `change(values, moment)` takes what else acts there, (m, k) in N or N m, and returns what acts
     over the control step. On bodies it acts at the centre of mass along the world's `direction` of
@@ -203,7 +205,7 @@ class Lapse(Stage):
 
     unit, low, high = "a step", 0.0, 1.0
     random = Uniform(0.0, 1.0)
-    takes_steps = True
+    takes_steps = keeps_length = True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """How long a lapse lasts, (k,), and how much of it is left."""

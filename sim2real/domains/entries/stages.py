@@ -25,7 +25,7 @@ _ROUNDING = 1e-12
 
 
 class Scale(Stage):
-    """A factor."""
+    """Multiplies by the magnitude."""
 
     name, sign, each = "scale", "×", "number"
     identity = 1.0
@@ -38,7 +38,7 @@ class Scale(Stage):
 class Length(Stage):
     """Quaternions, four neighbouring columns each, as they are; their lengths are noted."""
 
-    name = "length"
+    name, keeps_length = "length", True
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """Make room for the lengths, (n, quaternions, 1)."""
@@ -56,7 +56,7 @@ class Unit(Stage):
     That is 1 but where an environment starts with others, as Gymnasium's do.
     """
 
-    name = "unit"
+    name, keeps_length = "unit", True
 
     before: Length
 
@@ -77,7 +77,7 @@ def _lengths(values: Array) -> Array:
 
 
 class Bias(Stage):
-    """An offset that stays."""
+    """Adds an offset, constant in an episode."""
 
     name, sign, each = "bias", "+", "number"
 
@@ -87,7 +87,7 @@ class Bias(Stage):
 
 
 class Noise(Stage):
-    """White noise."""
+    """Adds white noise, a number for each control step."""
 
     name, sign, drawn = "noise", "+", "step"
 
@@ -97,7 +97,7 @@ class Noise(Stage):
 
 
 class Drift(Stage):
-    """A random walk from 0, of standard deviation `magnitude` after one second."""
+    """Adds a random walk from 0, of standard deviation `magnitude` after one second."""
 
     name, unit, low = "drift", "a square root of a second", 0.0
     random = Normal(0.0, 1.0)
@@ -121,7 +121,7 @@ class Drift(Stage):
 
 
 class Saturation(Resting):
-    """Limits: `magnitude` times as far from the rest point as those of the signal."""
+    """Limits `magnitude` times as far from the rest point as those of the control range."""
 
     name, unit = "saturation", "of the control range"
     low, high = 0.0, 1.0
@@ -135,7 +135,7 @@ class Saturation(Resting):
 
 
 class Quantization(Stage):
-    """A grid of width `magnitude`; 0 is none."""
+    """Rounds to the nearest multiple of `magnitude`; 0 changes nothing."""
 
     name, low = "quantization", 0.0
 
@@ -155,7 +155,7 @@ class Quantization(Stage):
 
 
 class DeadZone(Resting):
-    """Values within `magnitude` of the rest point are it, all others come nearer to it by that."""
+    """Values within `magnitude` of the rest point become it; others come nearer to it by that."""
 
     name, low = "dead_zone", 0.0
 
@@ -178,7 +178,7 @@ class RateLimit(Remembering):
 
 
 class Lag(Remembering):
-    """A first-order lag with the time constant `magnitude`, in s.
+    """First-order lag: after a step, 63 % of it is there in the time `magnitude`.
 
     The exact solution for an input that is constant over a control step (zero-order hold); the
     output is that at the end of the step, so that a lag of 0 is no lag.
@@ -213,7 +213,7 @@ class Backlash(Remembering):
 
 
 class Repeat(Remembering):
-    """Every value stays for `magnitude` control steps."""
+    """Takes every n-th value, n the magnitude, which stays until the next."""
 
     name, unit, whole, shared = "repeat", "control steps", True, True
     low = identity = 1.0
@@ -225,7 +225,7 @@ class Repeat(Remembering):
 
 
 class Latency(Stage):
-    """A policy that computes for `magnitude` seconds, rounded up to m control steps.
+    """The policy computes this long, rounded up to m control steps, from one older observation.
 
     It starts with the observation of every m-th control step; when it has its action it starts
     again, and the action is held until the next one is there.
@@ -257,7 +257,7 @@ class Latency(Stage):
 
 
 class ZeroOrderHold(Lapse):
-    """The last value stays."""
+    """The last value stays, for `steps` control steps."""
 
     name = "held"
 
@@ -284,7 +284,10 @@ class ZeroOrderHold(Lapse):
 
 
 class Dropped(ZeroOrderHold):
-    """Lost values are the rest point: a number, or the last value of what is a target."""
+    """A value is lost for `steps` control steps: it is 0, or the rest point of the actuator.
+
+    That is a number, or the last value of what is a target.
+    """
 
     name = "dropped"
 
@@ -300,7 +303,7 @@ class Dropped(ZeroOrderHold):
 
 
 class Stuck(ZeroOrderHold):
-    """The last value stays until the end of the episode."""
+    """The last value stays for the rest of the episode."""
 
     name, takes_steps = "stuck", False
 
@@ -310,21 +313,24 @@ class Stuck(ZeroOrderHold):
 
 
 class SensorSaturation(Saturation):
-    """The largest absolute value of a reading."""
+    """Limits the absolute value of a reading."""
 
     unit, high = "", np.inf
     open_low, identity = True, None
 
 
 class Strength(Kind):
-    """A factor on the force of an actuator, its limit included, which is written into the model."""
+    """A factor on the force and its limit, written into the model.
+
+    Of a `dcmotor` that is nothing but constant and resistance it is a factor on 1 / resistance.
+    """
 
     name, sign = "strength", "×"
     low, identity = 0.0, 1.0
 
 
 class NoLoadSpeed(Kind):
-    """The speed of a joint at which its actuator has no force left in the direction of motion."""
+    """The speed of the joint at which a motor or servo has no force left in its direction."""
 
     name, unit = "no_load_speed", "rad/s or m/s"
     low, open_low, identity = 0.0, True, None

@@ -24,7 +24,8 @@ from scipy.special import ndtr
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import Choice, Constant, Distribution
 from sim2real.domains.domain import Domain
-from sim2real.domains.entries.disturbances import Bumps, Disturbance
+from sim2real.domains.entries.disturbance import Disturbance
+from sim2real.domains.entries.disturbances import Bumps
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,24 +48,37 @@ FAINT = 1e-6
 _REFUSED = (ValueError, mujoco.FatalError, mujoco.batch.SimulationError)
 
 
+PATIENCE_S = 10.0
+"""Seconds between two lines of progress."""
+
+
 def audit(
-    task: AnyTask, domain: str | Domain = "randomized", *, waive: Sequence[str] = ()
+    task: AnyTask,
+    domain: str | Domain = "randomized",
+    *,
+    waive: Sequence[str] = (),
+    progress: bool = False,
 ) -> AuditReport:
     """Probe every parameter of `domain` at both ends of its range, all else nominal.
 
     `task` may be a foreign environment, as for `make_vec_env`, and the domain then an object or
     "file.yaml:name".
-    The errors of the parameters `waive` do not count. Raises UserError for a domain that cannot
+    The errors of the parameters `waive` do not count. With `progress`, an audit that takes long
+    prints the parameter that it is at, on standard error. Raises UserError for a domain that cannot
     be bound to the task at all, and for a waived parameter that it does not have.
     """
-    return audits(task, [domain], waive=waive)[0]
+    return audits(task, [domain], waive=waive, progress=progress)[0]
 
 
 def audits(
-    task: AnyTask, domains: Sequence[str | Domain], *, waive: Sequence[str] = ()
+    task: AnyTask,
+    domains: Sequence[str | Domain],
+    *,
+    waive: Sequence[str] = (),
+    progress: bool = False,
 ) -> list[AuditReport]:
     """As `audit`, for several domains of one task; one of them must have each waived parameter."""
-    auditor = Auditor(task)
+    auditor = Auditor(task, progress)
     reports = [auditor.audit(domain) for domain in domains]
     check_waived(reports, waive)
     return [report.waive(waive) for report in reports]
@@ -73,8 +87,9 @@ def audits(
 class Auditor:
     """Audits domains of one task; what is nominal is probed once for all of them."""
 
-    def __init__(self, task: AnyTask) -> None:
+    def __init__(self, task: AnyTask, progress: bool = False) -> None:
         self.task = audited(task)
+        self._progress = progress
         self._references: list[tuple[Domain, Reference]] = []
         self._others: dict[str, OtherModel] = {}
 
@@ -92,7 +107,10 @@ class Auditor:
             *self._keyframe(asked, base),
             *self._control_period(asked),
             *self._other_model(asked),
-            *(self._examine(reference, part, shaken) for part in parts(self.task, asked, names)),
+            *(
+                self._examine(reference, part, shaken)
+                for part in self._counted(list(parts(self.task, asked, names)))
+            ),
             together_finding(base, together),
         ]
         shown = tuple(
@@ -103,6 +121,16 @@ class Auditor:
         seconds = time.perf_counter() - started
         advice = tuple(hints(self.task, asked)) if isinstance(self.task, Task) else ()
         return AuditReport(self.task.name, asked.name, shown, seconds, advice)
+
+    def _counted(self, found: Sequence[Part]) -> Iterator[Part]:
+        """The parts one after the other, a line of progress every `PATIENCE_S` seconds."""
+        printed = time.monotonic()
+        for number, part in enumerate(found):
+            if self._progress and time.monotonic() - printed >= PATIENCE_S:
+                printed = time.monotonic()
+                line = f"audit of {part.domain.name}: {part.name}, {number + 1} of {len(found)}"
+                print(line, file=sys.stderr)
+            yield part
 
     def _nominal(self, domain: Domain) -> Reference:
         """The reference of the domain's model without parameters."""

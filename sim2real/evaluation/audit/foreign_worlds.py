@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sim2real.domains import Domain, load_domain
+from sim2real.domains import Domain, bind, load_domain
 from sim2real.errors import UserError
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
@@ -20,6 +20,7 @@ from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import (
     ForeignEnv,
     Terms,
+    check_foreign,
     find_foreign,
     foreign_domain,
     subject_of,
@@ -138,7 +139,8 @@ def context_names_of(subject: Audited, domain: Domain) -> tuple[str, ...]:
     """What `domain` draws for an episode, by name."""
     if isinstance(subject, Task):
         return Simulation(subject, domain, threads=1).context_names
-    return _wrapped(subject, domain).context_names
+    check_foreign(domain)
+    return bind(domain, *subject.subject).names
 
 
 def _wrapped(env: ForeignEnv, domain: Domain) -> DomainWrapper:

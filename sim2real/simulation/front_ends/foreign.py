@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import importlib.util
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +71,15 @@ class ForeignEnv:
         except ImportError as error:  # an id that is only kept for its message
             reason = " ".join(str(error).split())
             raise UserError(f"{self.name} cannot be made: {reason}") from None
+
+    @functools.cached_property
+    def subject(self) -> tuple[mujoco.MjModel, Subject]:
+        """The model of one environment, and what it is to a domain; made at the first use."""
+        with warnings.catch_warnings(action="ignore"):
+            env = self.make()
+            found = env.unwrapped.model, subject_of(env)  # type: ignore[attr-defined]
+            env.close()
+        return found
 
 
 def find_foreign(reference: Any) -> ForeignEnv | None:

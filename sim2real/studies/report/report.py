@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sim2real.evaluation.metrics import CURVE_MEASURES
 from sim2real.files import write_json, write_text
 from sim2real.studies.report.curves import curves_svg, trainings_svg
 from sim2real.studies.report.formats import interval_notes
@@ -34,9 +35,7 @@ MEANINGS = {
     "the untouched one, with its exact binomial interval: the probability that a transfer "
     "improves.",
     "Jump-start": "How much better it starts than an untrained policy does, in returns.",
-    "Mean on the way": "The area under the curve divided by the budget: the mean return while "
-    "learning.",
-    "Asymptote": "The mean return over the last fifth of the budget.",
+    **{measure.heading: measure.meaning for measure in CURVE_MEASURES.values()},
     "Steps to match scratch": "Target steps after which it is as good as learning from scratch is "
     "after the whole budget.",
     "Negative transfer": "How far it stays behind learning from scratch, each after its budget; 0 "
@@ -56,6 +55,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
         "notes": interval_notes(len(report["seeds"]), 0),
         "headlines": headlines(report),
         "others": OTHERS,
+        "measures": CURVE_MEASURES,
     }
     targets, source = report["targets"], report["source"]
     figures = {name: curves_svg(name, target) for name, target in targets.items()}

@@ -8,9 +8,10 @@ import pytest
 import sim2real as s2r
 from sim2real.cli.audit import Audit
 from sim2real.errors import UserError
-from sim2real.evaluation.audit.foreign_worlds import ForeignWorlds
+from sim2real.evaluation.audit import auditor
+from sim2real.evaluation.audit.foreign_worlds import ForeignWorlds, context_names_of
 from sim2real.simulation import Simulation
-from sim2real.simulation.front_ends.foreign import find_foreign
+from sim2real.simulation.front_ends.foreign import ForeignEnv, find_foreign
 
 ROBOTS = Path(__file__).parents[2] / "robots"
 
@@ -75,3 +76,27 @@ def test_the_verb_takes_a_gymnasium_id(tmp_path):
         Audit(task="HalfCheetah-v3", domain=f"{worlds}:heavy").run()
     with pytest.raises(UserError, match="CartPole-v1 is no MuJoCo environment"):
         s2r.audit("CartPole-v1", s2r.Domain())
+
+
+def test_names_of_a_domain_are_found_without_another_environment(monkeypatch):
+    made = []
+    make = ForeignEnv.make
+    monkeypatch.setattr(ForeignEnv, "make", lambda self: made.append(self) or make(self))
+    env = find_foreign("slider_env:make")
+    for scale in (0.5, 2.0):
+        domain = s2r.Domain(dynamics=[{"field": "body_mass", "scale": {"uniform": [0.1, scale]}}])
+        assert context_names_of(env, domain) == ("body_mass:mass",)
+    assert len(made) == 1
+    with pytest.raises(UserError, match="keyframe cannot be had in a foreign environment"):
+        context_names_of(env, s2r.Domain(keyframe="home"))
+
+
+def test_a_long_audit_shows_where_it_is(monkeypatch, capsys):
+    domain = s2r.Domain(name="worn", actuation=[{"strength": 0.5}, {"delay": 0.04}])
+    s2r.audit("slider_env:make", domain)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(auditor, "PATIENCE_S", 0.0)
+    s2r.audit("slider_env:make", domain, progress=True)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "audit of worn: strength:push, 1 of 2"
+    assert second == "audit of worn: delay, 2 of 2"

@@ -1,0 +1,190 @@
+"""How well identification finds random targets of a family: errors, intervals, seconds.
+
+The figures of docs/howto/identify.md. A target is drawn from the default family of its task, with
+noise on its sensors; the shipped policy of the task commands it, with exploration noise. One file
+holds what was found for one target; what is there already is not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim2real import files
+from sim2real.domains import Domain
+from sim2real.domains.distributions.distribution import Constant, Uniform
+from sim2real.identification.family import Family, default_family, family_of
+from sim2real.identification.identify import identify
+from sim2real.identification.log import Log
+from sim2real.identification.record import record
+from sim2real.identification.result import Identification, with_noise
+from sim2real.registry import load_task
+from sim2real.runs.load import load_run
+from sim2real.runs.pretrained import pretrained_names
+from sim2real.simulation import Simulation
+from sim2real.task import Task
+
+MARGIN = 0.05
+"""Share of a range next to its ends in which no target lies."""
+NOISES = {"m/s": 0.05, "rad/s": 0.05}
+NOISE = 0.005
+"""Standard deviations of the noise on the sensors, by their unit; in m, rad and so on."""
+EXPLORATION = 0.3
+"""Standard deviation of the noise on the actions, in halves of their range."""
+DETERMINED = ("identified", "at the boundary of its range")
+
+
+@dataclass(frozen=True)
+class RecoveryConfig:
+    """Which targets are identified, from how many steps of each."""
+
+    tasks: tuple[str, ...] = ("hopper", "half_cheetah", "furuta", "arm_reach", "ant", "quadruped")
+    targets: int = 10
+    """Targets of each task."""
+    steps: tuple[int, ...] = (500, 1_000, 2_000, 5_000)
+    """Control steps of the target that are recorded."""
+    seed: int = 0
+    threads: int = 0
+    out: Path = Path("docs/results/recovery")
+    """Folder for one file per target and the summary."""
+    most: dict[str, int] = field(default_factory=lambda: {"ant": 4, "quadruped": 4})
+    """Targets of a task, at most."""
+
+
+def recovery(config: RecoveryConfig) -> Iterator[str]:
+    """Identify all targets that have no result yet; a line for each."""
+    for task_name in config.tasks:
+        task = load_task(task_name)
+        family = family_of(task, _late(default_family(task), task))
+        for number in range(min(config.targets, config.most.get(task_name, config.targets))):
+            path = config.out / task_name / f"{number:02d}.json"
+            for steps in config.steps:
+                known = files.read_json(path) if path.exists() else {}
+                if str(steps) in known:
+                    continue
+                known[str(steps)] = one_target(family, steps, number, config)
+                files.write_json(path, known)
+                yield f"{task_name} target {number}, {steps} steps: {_line(known[str(steps)])}"
+    files.write_json(config.out / "summary.json", summary(config.out))
+
+
+def one_target(family: Family, steps: int, number: int, config: RecoveryConfig) -> dict[str, Any]:
+    """Draw a target, record it, identify it, and compare."""
+    truth = drawn(family, config.seed + number)
+    log = recorded(family, truth, steps, config.seed + number)
+    found = identify(log, family.task, family.domain, config.seed, threads=config.threads)
+    return {
+        "seconds": round(found.seconds, 1),
+        "simulated_steps": found.simulated_steps,
+        "explained": found.explained,
+        "unknowns": list(compared(found, truth)),
+    }
+
+
+def drawn(family: Family, seed: int) -> dict[str, float]:
+    """The values of a random member of the family; delays are whole physics steps."""
+    shares = np.random.default_rng(seed).uniform(MARGIN, 1 - MARGIN, len(family.names))
+    values = family.rounded(family.space.values(shares))
+    return dict(zip(family.names, values.tolist(), strict=True))
+
+
+def recorded(family: Family, truth: Mapping[str, float], steps: int, seed: int) -> Log:
+    """A log of the target with these values, from the shipped policy, or random commands."""
+    constants = {name: Constant(value) for name, value in truth.items()}
+    task = family.task
+    noise = {
+        term.name: NOISES.get(term.unit, NOISE)
+        for term in Simulation(task, None, 1, threads=1).policy_terms
+        if not term.commanded
+    }
+    target = with_noise(family.with_distributions(constants, "target"), noise)
+    worlds = Simulation(task, target, 1, seed=seed, threads=1)
+    return record(worlds, _policy(task, steps, seed), steps, EXPLORATION, seed)
+
+
+def _policy(task: Task, steps: int, seed: int) -> Any:
+    if task.name in pretrained_names():
+        return load_run(f"pretrained:{task.name}", task=task.name).policy
+    count = Simulation(task, None, 1, threads=1).action_size
+    return np.random.default_rng(seed).uniform(-1, 1, (steps, count))
+
+
+def _late(domain: Domain, task: Task) -> Domain:
+    """The domain with a delay of the commands of up to two control steps, if it has none."""
+    if any(one.kind.name == "delay" for one in domain.actuation):
+        return domain
+    added = Domain.model_validate({"actuation": [{"delay": 0.0}]}).actuation[0]
+    late = added.drawn_from(Uniform(0.0, 2 * task.control_dt))
+    return domain.model_copy(update={"actuation": (*domain.actuation, late)})
+
+
+def compared(found: Identification, truth: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """Each unknown beside its truth; the error relative to the truth, or absolute where it is 0."""
+    for row in found.table:
+        true = truth[row.name]
+        yield {
+            "name": row.name,
+            "truth": true,
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+            "status": row.status,
+            "error": abs(row.value - true),
+            "relative": abs(row.value - true) / abs(true) if true else None,
+            "inside": bool(row.low <= true <= row.high),
+        }
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    rows = [row for row in result["unknowns"] if row["status"] in DETERMINED]
+    errors = [row["relative"] for row in rows if row["relative"] is not None]
+    inside = np.mean([row["inside"] for row in result["unknowns"]])
+    return (
+        f"{len(rows)} of {len(result['unknowns'])} identified, median error "
+        f"{np.median(errors or [np.nan]):.1%}, {inside:.0%} inside, {result['seconds']:.0f} s"
+    )
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Errors of each unknown, coverage and seconds, by task and steps, from the files."""
+    found: dict[str, Any] = {}
+    for place in sorted(one for one in folder.iterdir() if one.is_dir()):
+        results = [files.read_json(path) for path in sorted(place.glob("*.json"))]
+        steps = sorted({int(one) for result in results for one in result})
+        found[place.name] = {
+            str(one): _of_steps([r[str(one)] for r in results if str(one) in r]) for one in steps
+        }
+    return found
+
+
+def _of_steps(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = [row for result in results for row in result["unknowns"]]
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    return {
+        "targets": len(results),
+        "coverage": round(float(np.mean([row["inside"] for row in rows])), 3),
+        "explained": int(sum(result["explained"] for result in results)),
+        "seconds": round(float(np.median([result["seconds"] for result in results])), 1),
+        "most_seconds": max(result["seconds"] for result in results),
+        "unknowns": {name: _of_unknown([r for r in rows if r["name"] == name]) for name in names},
+    }
+
+
+def _of_unknown(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    determined = [row for row in rows if row["status"] in DETERMINED]
+    by_scale = [row["relative"] for row in determined if row["relative"] is not None]
+    return {
+        "identified": len(determined),
+        "inside": int(sum(row["inside"] for row in rows)),
+        "relative": _quantiles(by_scale),
+        "error": _quantiles([row["error"] for row in determined]),
+    }
+
+
+def _quantiles(errors: Sequence[float]) -> list[float] | None:
+    """The median and the 90th percentile."""
+    return np.quantile(errors, [0.5, 0.9]).round(6).tolist() if errors else None
