@@ -83,6 +83,8 @@ class View(PolicyCommand):
 
     policy: Positional[Path]
     """Run folder, or a shipped policy such as pretrained:hopper."""
+    beside: tuple[Path, ...] = ()
+    """Other runs, whose policies are shown beside it in the same episodes."""
     domains: tuple[str, ...] = ()
     """Domains to show, side by side in a video; by default the domain of the training."""
     episodes: int = 1
@@ -109,8 +111,9 @@ class View(PolicyCommand):
         if out is not None:
             require_writable(out.parent)
         domains = self.domains or (run.domain,)
+        others = {str(path): self.load(path).policy for path in self.beside}
         view(
-            run.policy,
+            {str(self.policy): run.policy, **others} if others else run.policy,
             run.task,
             domains,
             episodes=self.episodes,

@@ -84,11 +84,15 @@ def frames_of(
     renderer: Renderer,
     every: int,
     title: str | None = None,
+    who: str = "",
 ) -> Iterator[Frame]:
-    """A frame of every `every`-th moment with a title; without one, the whole caption, each end."""
+    """A frame of every `every`-th moment with a title; without one, the whole caption, each end.
+
+    The caption begins with `who` acts, if that is given.
+    """
     for number, moment in enumerate(shown):
         if number % every == 0 or (title is None and moment.end):
-            lines = caption(simulation, moment) if title is None else [title]
+            lines = [who, *caption(simulation, moment)] if title is None else [title]
             yield captioned(renderer.frame(0), lines)
 
 

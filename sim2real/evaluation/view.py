@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mujoco
@@ -14,10 +14,10 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.clips import (
     Frames,
-    beside,
     caption,
     frame_seconds,
     frames_of,
+    grid,
     moments,
     stride,
     write_clip,
@@ -37,7 +37,7 @@ FRAME_S = 1 / 30
 
 
 def view(
-    policy: Policy,
+    policy: Policy | Mapping[str, Policy],
     task: str | Task,
     domains: str | Domain | Sequence[str | Domain] = "nominal",
     *,
@@ -52,7 +52,8 @@ def view(
 
     With `out`, a .gif or .mp4, they are written there, `size` (width, height) in pixels, domains
     side by side. Without it they run in MuJoCo's viewer, one domain after the other. They are the
-    episodes that `evaluate` runs. Returns what was written.
+    episodes that `evaluate` runs. Several policies, by the names that captions begin with, are
+    shown side by side in one domain, below each other in several. Returns what was written.
     Raises UserError where there is no OpenGL, no screen, or `out` is of another kind, and if the
     policy does not fit `task` (see `evaluate`, for `accept_changes` too).
     """
@@ -63,23 +64,32 @@ def view(
     if not 0 < seconds <= MOST_SECONDS:
         raise UserError(f"seconds is {seconds:g}; allowed: more than 0, up to {MOST_SECONDS:,}")
     loaded = load_task(task)
-    require_contract(policy, loaded, accept_changes)
+    policies = policy if isinstance(policy, Mapping) else {"": policy}
+    for one in policies.values():
+        require_contract(one, loaded, accept_changes)
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
-    worlds = [
-        simulation_for(policy, loaded, load_domain(loaded, domain), seed=seed, threads=1)
+    shows = [
+        (who, one, simulation_for(one, loaded, load_domain(loaded, domain), seed=seed, threads=1))
+        for who, one in policies.items()
         for domain in several
     ]
     if out is None:
-        for simulation in worlds:
-            _show(policy, simulation, episodes, seconds)
+        for _, one, simulation in shows:
+            _show(one, simulation, episodes, seconds)
         return None
-    clips = [_film(policy, simulation, episodes, seconds, size) for simulation in worlds]
-    write_clip(Path(out), beside(clips), frame_seconds(worlds[0], FRAME_S))
+    clips = [_film(*show, episodes, seconds, size) for show in shows]
+    frames = grid(clips, len(several) if len(several) > 1 else len(clips))
+    write_clip(Path(out), frames, frame_seconds(shows[0][2], FRAME_S))
     return Path(out)
 
 
 def _film(
-    policy: Policy, simulation: Simulation, episodes: int, seconds: float, size: tuple[int, int]
+    who: str,
+    policy: Policy,
+    simulation: Simulation,
+    episodes: int,
+    seconds: float,
+    size: tuple[int, int],
 ) -> Frames:
     """Frames (height, width, 3) of some episodes, each with a caption."""
     try:
@@ -91,7 +101,7 @@ def _film(
     try:
         shown = moments(policy, simulation, episodes, seconds)
         every = stride(simulation, FRAME_S)
-        return list(frames_of(shown, simulation, renderer, every))
+        return list(frames_of(shown, simulation, renderer, every, who=who))
     finally:
         renderer.close()
 

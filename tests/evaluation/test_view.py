@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shutil
 import types
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import imageio
 import mujoco
 import numpy as np
 import pytest
+from PIL import Image
 
 from sim2real import cli
 from sim2real.domains import Domain
@@ -32,6 +34,11 @@ class Swing:
 
     def predict(self, observation: Any, **_: Any) -> tuple[np.ndarray, None]:
         return np.tanh(np.asarray(observation)[:, -1:]).astype(np.float32), None
+
+
+def size_of(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as opened:
+        return opened.size
 
 
 @pytest.fixture
@@ -106,6 +113,16 @@ def test_a_film_shows_the_domains_side_by_side(suffix: str, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("drawing")
+def test_policies_are_shown_beside_each_other(tmp_path: Path) -> None:
+    policies = {"first": Swing(), "second": Swing()}
+    shape = {"seconds": 0.1, "size": (96, 80)}
+    view(policies, "cartpole", "hard", out=tmp_path / "one.gif", **shape)
+    view(policies, "cartpole", ["nominal", "hard"], out=tmp_path / "two.gif", **shape)
+    sizes = {out.name: size_of(out) for out in tmp_path.iterdir()}
+    assert sizes == {"one.gif": (192, 80), "two.gif": (192, 160)}
+
+
+@pytest.mark.usefixtures("drawing")
 def test_view_is_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +135,10 @@ def test_view_is_a_command(
     assert cli.main(words) == 0
     assert (run / "report" / "view.mp4").stat().st_size > 0
     assert "view.mp4" in capsys.readouterr().out
+    other = shutil.copytree(run, tmp_path / "other")
+    both = [*words, "--beside", str(other), "--out", str(tmp_path / "both.gif")]
+    assert cli.main(both) == 0
+    assert size_of(tmp_path / "both.gif") == (128, 48)
     assert cli.main([*words, "--out", str(tmp_path / "film.avi")]) == 2
     assert "unknown kind of picture '.avi'" in capsys.readouterr().err
     assert cli.main([*words, "--domains", "hrad"]) == 2
