@@ -81,7 +81,10 @@ def audited(report: AuditReport) -> list[Table]:
     ]
     tables = [_effects(report)] if any(finding.ends for finding in report.findings) else []
     differs = [
-        {"field": finding.parameter.removeprefix("model."), "task's model -> other": finding.words}
+        {
+            "field": finding.parameter.removeprefix("model."),
+            "task's model -> other": finding.description,
+        }
         for finding in report.findings
         if finding.parameter.startswith("model.")
     ]

@@ -6,29 +6,20 @@ import io
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from sim2real.evaluation.figures import COLOURS, GREY, RULE, figure_style
 from sim2real.evaluation.rollout import Row, by_domain
 from sim2real.evaluation.sensitivity import Sensitivity, return_against_context
 from sim2real.files import write_bytes
 
-INK, GREY, POINTS, RULE = "#1a1a1a", "#5b5b5b", "#9aa5b1", "#d9d9d9"
-CLEAR = "#0072b2"
+POINTS = "#9aa5b1"
 COLUMNS = 4
 DPI = 100
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
 
 
 def write_sensitivity(path: Path, rows: Iterable[Row]) -> Path | None:
@@ -50,7 +41,7 @@ def sensitivity_png(found: Mapping[str, Sequence[Sensitivity]]) -> bytes:
     rows = [-(-len(panels) // COLUMNS) for panels in blocks.values()]
     widest = min(COLUMNS, max(map(len, blocks.values())))
     height = 1.95 * sum(rows) + 0.45 * len(rows)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(cast(Any, figure_style(9))):
         figure = Figure(
             figsize=(max(2.6 * widest, 4.6) + 0.4, height), dpi=DPI, layout="constrained"
         )
@@ -76,7 +67,7 @@ def _block(part: SubFigure, title: str, panels: Sequence[Sensitivity], columns: 
 
 
 def _draw(axes: Axes, one: Sensitivity) -> None:
-    colour = CLEAR if one.is_clear else GREY
+    colour = COLOURS[0] if one.is_clear else GREY
     axes.scatter(one.values, one.totals, s=6, color=POINTS, alpha=0.35, linewidths=0)
     axes.fill_between(one.centres, one.lows, one.highs, color=colour, alpha=0.2, linewidth=0)
     axes.plot(one.centres, one.means, color=colour, linewidth=2, marker="o", markersize=3.5)

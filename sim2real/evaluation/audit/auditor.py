@@ -152,10 +152,10 @@ class Auditor:
         """Whether a control period of the domain's own is another than the task's."""
         if (period := domain.control_period) is None or not isinstance(self.task, Task):
             return
-        words = f"a control step of {period.describe()} s"
+        description = f"a control step of {period.describe()} s"
         same = period.support == (self.task.control_dt, self.task.control_dt)
         errors = ("has no effect: it is the task's own",) if same else ()
-        yield Finding("control_period", words, errors=errors)
+        yield Finding("control_period", description, errors=errors)
 
     def _other_model(self, domain: Domain) -> Iterator[Finding]:
         """What differs in a domain's other model, and whether another domain is the same world."""

@@ -68,7 +68,7 @@ class Difference:
     own_rows: IntArray
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """All of it; elements with the same change together."""
         together: dict[str, list[str]] = {}
         for name, change in zip(self.names, self.changes, strict=True):

@@ -45,7 +45,7 @@ class Finding:
     """One parameter, by its name in the context, with what is wrong and what is remarkable."""
 
     parameter: str
-    words: str
+    description: str
     ends: tuple[End, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ def _named(finding: Finding, names: Sequence[str]) -> bool:
 def _plain(finding: Finding) -> dict[str, Any]:
     return {
         "parameter": finding.parameter,
-        "words": finding.words,
+        "words": finding.description,
         "verdict": finding.verdict,
         "errors": list(finding.errors),
         "warnings": list(finding.warnings),

@@ -39,11 +39,11 @@ def model_finding(base: Probed) -> Finding:
 def keyframe_finding(base: Probed, own: Probed) -> Finding:
     """What a start from a key frame does, against the task's `own` start."""
     name = base.rollout.simulation.domain.keyframe
-    words = f"a start from the key frame {name}"
+    description = f"a start from the key frame {name}"
     if np.array_equal(base.rollout.start, own.rollout.start):
         error = "has no effect: the task starts every episode in that state"
-        return Finding("keyframe", words, errors=(error,))
-    return Finding("keyframe", words, warnings=tuple(_penetrations(base)))
+        return Finding("keyframe", description, errors=(error,))
+    return Finding("keyframe", description, warnings=tuple(_penetrations(base)))
 
 
 def _penetrations(base: Probed) -> Iterator[str]:

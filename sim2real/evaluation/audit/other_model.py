@@ -69,12 +69,12 @@ def other_model_findings(task: Task, domain: Domain, other: OtherModel) -> Itera
     """Everything in which the model of `domain` differs from the task's own."""
     if domain.model is None:
         return
-    words = f"the model {domain.model}"
+    description = f"the model {domain.model}"
     errors = [*_same_world(other, domain), *_no_floor(other)]
     if errors:
-        yield Finding("model", words, errors=tuple(errors))
+        yield Finding("model", description, errors=tuple(errors))
     if notes := notes_of(task, domain):
-        yield Finding("model", words, warnings=tuple(notes))
+        yield Finding("model", description, warnings=tuple(notes))
     for kind, said in only_in_one(other.own, other.model):
         name = f"model.{kind}"
         yield Finding(name, said, warnings=(said,))
@@ -117,21 +117,21 @@ def _grounds(model: mujoco.MjModel) -> list[str]:
 def _difference(other: OtherModel, difference: Difference, one_by_one: bool) -> Finding:
     """What the entries of a field do together and, if several act, which of them do nothing."""
     name = f"model.{difference.field}"
-    words = difference.words
+    description = difference.description
     undone = difference.undone(other.model, other.own)
     effects = other.effects(undone)
     ends = (End("model", None, _changes(effects), _times(effects)),)
     if not _clear(effects):
-        warning = f"{words}: has no effect: {other.why_nothing(undone)}"
-        return Finding(name, words, ends, warnings=(warning,))
+        warning = f"{description}: has no effect: {other.why_nothing(undone)}"
+        return Finding(name, description, ends, warnings=(warning,))
     warnings = []
     if one_by_one and len(difference.names) > 1:
         for index in range(len(difference.names)):
             entry = difference.single(index)
             without = entry.undone(other.model, other.own)
             if other.same_as(without):
-                warnings.append(f"{entry.words}: has no effect: {other.why_nothing(without)}")
-    return Finding(name, words, ends, warnings=tuple(warnings))
+                warnings.append(f"{entry.description}: has no effect: {other.why_nothing(without)}")
+    return Finding(name, description, ends, warnings=tuple(warnings))
 
 
 def _acting_friction(other: OtherModel) -> Iterator[Finding]:
@@ -148,8 +148,8 @@ def _acting_friction(other: OtherModel) -> Iterator[Finding]:
         if reason := why_other_friction(other.model, geoms_of, used, asked):
             warnings.append(f"{pair} {before:.4g} -> {used:.4g}: {reason}")
     if said:
-        words = f"as it acts: {', '.join(said)}"
-        yield Finding("model.contact friction", words, warnings=tuple(warnings))
+        description = f"as it acts: {', '.join(said)}"
+        yield Finding("model.contact friction", description, warnings=tuple(warnings))
 
 
 def _asked(other: OtherModel) -> frozenset[int]:

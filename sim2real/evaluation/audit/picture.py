@@ -5,40 +5,30 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim2real.evaluation.audit.findings import AuditReport, Finding
+from sim2real.evaluation.figures import ALARM, COLOURS, GREY, INK, RULE, figure_style
 from sim2real.files import write_bytes
 
-INK, GREY, RULE, ALARM = "#1a1a1a", "#6b6b6b", "#d9d9d9", "#b00020"
 LINES = {
-    "low": ("#0072b2", "-"),
-    "high": ("#d55e00", "-"),
-    "value": ("#d55e00", "-"),
-    "drawn": ("#009e73", "-"),
+    "low": (COLOURS[0], "-"),
+    "high": (COLOURS[1], "-"),
+    "value": (COLOURS[1], "-"),
+    "drawn": (COLOURS[2], "-"),
 }
-"""Colours distinct with every common kind of colour blindness; after Okabe & Ito (2008)."""
 COLUMNS = 3
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": GREY,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
 
 
 def write_picture(path: Path, report: AuditReport) -> None:
     """Write `report` as a PNG: a panel a parameter, the nominal world grey and dashed."""
     shown = [finding for finding in report.findings if finding.curve is not None]
     rows = max(1, -(-len(shown) // COLUMNS))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(cast(Any, figure_style(9))):
         figure = Figure(figsize=(4.1 * COLUMNS, 2.6 * rows + 0.7), layout="constrained", dpi=110)
         verdict = "passed" if report.passed else f"{len(report.errors)} errors"
         figure.suptitle(f"Audit of {report.task} in {report.domain}: {verdict}", fontsize=13)

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
 from sim2real.studies.report.formats import SCRATCH, label
-from sim2real.studies.report.page import COLOURS, GREY, INK, MARKERS, RULE, svg
+from sim2real.studies.report.page import svg
 
 SIZE = (6.2, 3.7)
 WIDEST, NARROWEST = 4.2, 1.6

@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim2real.evaluation.figures import figure_style
 from sim2real.studies.report.formats import (
     SCRATCH,
     bounds_text,
@@ -31,24 +32,13 @@ from sim2real.studies.report.formats import (
     whole,
 )
 
-INK, GREY, RULE = "#1a1a1a", "#5b5b5b", "#d9d9d9"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#117733", "#882255")
-"""Distinct with every common kind of colour blindness; after Okabe & Ito (2008) and P. Tol."""
-MARKERS = "osD^vPX"
-
 
 def svg(title: str, draw: Callable[[Axes], None], size: tuple[float, float] = (7.6, 3.9)) -> str:
     """What `draw` draws on one set of axes, as an SVG element; the same for the same drawing."""
     style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": title,
-        "font.family": "sans-serif",
-        "font.size": 10.5,
-        "axes.edgecolor": GREY,
-        "axes.labelcolor": INK,
-        "text.color": INK,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
+        **figure_style(10.5),
     }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")

@@ -227,7 +227,7 @@ def test_each_element_is_told_alone(hopper: Auditor) -> None:
         "body_mass:torso",
         "body_mass:foot",
     ]
-    assert report.findings[0].words == "body_mass of torso × 0.8 to 1.2"
+    assert report.findings[0].description == "body_mass of torso × 0.8 to 1.2"
 
 
 def test_it_is_the_same_every_time() -> None:

@@ -115,7 +115,7 @@ def test_every_difference_is_told_and_acts(
 ) -> None:
     report = audit(sled, other(tmp_path, (before, after)))
     finding = found(report, f"model.{field}")
-    assert finding.words.startswith(words)
+    assert finding.description.startswith(words)
     assert finding.verdict == "acts", finding.warnings
     assert finding.ends[0].times_noise > 10
     assert report.passed
@@ -218,7 +218,7 @@ def test_friction_is_compared_as_it_acts(published: list[AuditReport]) -> None:
     lowest, low, high = published
     for report in (lowest, low):
         acting = found(report, "model.contact friction")
-        assert acting.words == "as it acts: floor+foot_geom 2 -> 1"
+        assert acting.description == "as it acts: floor+foot_geom 2 -> 1"
         hidden = found(report, "model.geom_friction").warnings
         assert len(hidden) == 3  # of torso, thigh and leg, which stay below the floor's
         assert all("floor's friction 1.0 is larger" in one for one in hidden)
@@ -226,7 +226,7 @@ def test_friction_is_compared_as_it_acts(published: list[AuditReport]) -> None:
         "floor+foot_geom 2 -> 1: foot_geom is asked to have 0.2, but floor's friction 1.0 is "
         "larger, and MuJoCo takes the maximum",
     )
-    assert "floor+foot_geom 2 -> 4" in found(high, "model.contact friction").words
+    assert "floor+foot_geom 2 -> 4" in found(high, "model.contact friction").description
 
 
 def test_the_tables_show_what_differs(published: list[AuditReport]) -> None:
