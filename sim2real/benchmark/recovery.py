@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from sim2real import files
-from sim2real.domains import Domain
-from sim2real.domains.distributions.distribution import Constant, Uniform
-from sim2real.identification.family import Family, default_family, family_of
+from sim2real.domains.distributions.distribution import Constant
+from sim2real.identification.family import Family, family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log
 from sim2real.identification.record import record
@@ -56,20 +55,23 @@ class RecoveryConfig:
 
 
 def recovery(config: RecoveryConfig) -> Iterator[str]:
-    """Identify all targets that have no result yet; a line for each."""
-    for task_name in config.tasks:
-        task = load_task(task_name)
-        family = family_of(task, _late(default_family(task), task))
-        for number in range(min(config.targets, config.most.get(task_name, config.targets))):
-            path = config.out / task_name / f"{number:02d}.json"
-            for steps in config.steps:
-                known = files.read_json(path) if path.exists() else {}
-                if str(steps) in known:
-                    continue
-                known[str(steps)] = one_target(family, steps, number, config)
-                files.write_json(path, known)
-                yield f"{task_name} target {number}, {steps} steps: {_line(known[str(steps)])}"
+    """Identify all targets that have no result yet, the first of each task first; a line each."""
+    families = {name: family_of(load_task(name)) for name in config.tasks}
+    for number in range(config.targets):
+        for name in config.tasks:
+            if number < config.most.get(name, config.targets):
+                yield from _one_target(families[name], number, config)
     files.write_json(config.out / "summary.json", summary(config.out))
+
+
+def _one_target(family: Family, number: int, config: RecoveryConfig) -> Iterator[str]:
+    path = config.out / family.task.name / f"{number:02d}.json"
+    for steps in config.steps:
+        known = files.read_json(path) if path.exists() else {}
+        if str(steps) not in known:
+            known[str(steps)] = one_target(family, steps, number, config)
+            files.write_json(path, known)
+            yield f"{family.task.name} target {number}, {steps} steps: {_line(known[str(steps)])}"
 
 
 def one_target(family: Family, steps: int, number: int, config: RecoveryConfig) -> dict[str, Any]:
@@ -111,15 +113,6 @@ def _policy(task: Task, steps: int, seed: int) -> Any:
         return load_run(f"pretrained:{task.name}", task=task.name).policy
     count = Simulation(task, None, 1, threads=1).action_size
     return np.random.default_rng(seed).uniform(-1, 1, (steps, count))
-
-
-def _late(domain: Domain, task: Task) -> Domain:
-    """The domain with a delay of the commands of up to two control steps, if it has none."""
-    if any(one.kind.name == "delay" for one in domain.actuation):
-        return domain
-    added = Domain.model_validate({"actuation": [{"delay": 0.0}]}).actuation[0]
-    late = added.drawn_from(Uniform(0.0, 2 * task.control_dt))
-    return domain.model_copy(update={"actuation": (*domain.actuation, late)})
 
 
 def compared(found: Identification, truth: Mapping[str, float]) -> Iterator[dict[str, Any]]:

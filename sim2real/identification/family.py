@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,16 @@ from sim2real.domains.distributions.distribution import (
 from sim2real.domains.entries.imperfection import Actuation
 from sim2real.domains.library import default_domain
 from sim2real.errors import UserError
+from sim2real.evaluation.audit.auditor import audit
 from sim2real.evaluation.audit.foreign_worlds import context_names_of
 from sim2real.evaluation.audit.parts import SECTIONS, bare, ends_of
+from sim2real.identification.candidates import (
+    LATEST,
+    added_to,
+    candidates,
+    has_kind,
+    plain_family,
+)
 from sim2real.learning.adaptive.space import Space, adaptable, share_of
 from sim2real.simulation import Simulation
 from sim2real.task import Array, BoolArray, IntArray, Task
@@ -30,8 +38,8 @@ WIDER = 2.0
 """By what factor a default family is wider than the domain that it is made from."""
 SHARE_STEP, MOST_OF_A_RANGE = 0.003, 0.25
 """Finite difference of a share, and the largest one of a delay."""
-LATEST = 4
-"""Control steps that a command of a default family is late, at most."""
+USUAL = ("dof_frictionloss", "dof_armature", "delay")
+"""Candidates that every default family has."""
 
 
 @dataclass(frozen=True)
@@ -183,18 +191,45 @@ def replayable(domain: Domain) -> Domain:
 
 
 def default_family(task: Task) -> Domain:
-    """The `randomized` domain of a task with wider ranges.
+    """What may differ in any robot of a task, by default.
 
-    Factors lie between half the smallest and twice the largest; other ranges reach twice as far
-    from their middle, and not below 0 where the range is above; commands are late by up to four
-    control steps. Raises UserError where the task
-    has no such domain.
+    The domain `randomized` with wider ranges: factors lie between half the smallest and twice the
+    largest, other ranges reach twice as far from their middle, and not below 0 where the range is
+    above. Without such a domain, the masses, frictions and strengths of the model that have an
+    effect by the audit. Each has dry friction and armature of the driven joints, and commands that
+    are late by up to four control steps, with the prior that there are none.
     """
     name = default_domain(task)
-    if name == "nominal":
-        raise UserError(
-            f"task {task.name!r} has no domain 'randomized' to make a family of; allowed: a family"
-        )
+    family = audited_family(task) if name == "nominal" else _wide(task, name)
+    for kind, sections in candidates(task).items():
+        if kind in USUAL and not has_kind(family, sections):
+            family = added_to(family, sections)
+    return family
+
+
+def audited_family(task: Task) -> Domain:
+    """The plain family of a task without the parameters that have no effect by the audit."""
+    plain = plain_family(task)
+    wrong = {one.parameter for one in audit(task, plain).findings if one.errors}
+    update = {}
+    for section in SECTIONS:
+        kept = [_without(entry, wrong) for entry in getattr(plain, section)]
+        update[section] = tuple(entry for entry in kept if entry is not None)
+    return plain.model_copy(update=update)
+
+
+def _without(entry: Any, wrong: Collection[str]) -> Any:
+    """The entry without the elements that are `wrong`; None if nothing is left."""
+    if entry.label in wrong:
+        return None
+    of = tuple(one for one in entry.of if f"{entry.label}:{one}" not in wrong)
+    if entry.of and not of:
+        return None
+    return entry.model_copy(update={"of": of})
+
+
+def _wide(task: Task, name: str) -> Domain:
+    """The domain `name` of the task with wider ranges."""
     domain = replayable(load_domain(task, name))
     update = {
         section: tuple(_widened(entry, task) for entry in getattr(domain, section))

@@ -71,6 +71,13 @@ class Equations:
     back: Array
     correction: Array
 
+    @property
+    def std(self) -> Array:
+        """The standard deviations of the shares, with the prior, (d,)."""
+        prior = PRIOR_PRECISION * np.eye(self.gradient.shape[1])
+        variances: Array = np.diag(np.linalg.inv(self.information.sum(axis=0) + prior))
+        return np.sqrt(variances)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -168,17 +175,25 @@ def start(problem: Problem, shares: Array) -> Fit:
     shares = problem.replay.family.snapped(shares)
     count = len(problem.windows)
     offsets = problem.aligned(np.tile(shares, (count, 1)), np.arange(count))
+    return start_from(problem, shares, offsets)
+
+
+def start_from(problem: Problem, shares: Array, offsets: Array) -> Fit:
+    """A fit at the `shares` with the states moved by `offsets` (w, 2 nv)."""
     return _with_noise(problem, shares, offsets, _replayed(problem, shares, offsets))
 
 
 def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
-    """One Gauss-Newton step, and how far it moved the shares; 0 where none is better."""
+    """One Gauss-Newton step, and how far it moved a share, at most, in its standard deviations.
+
+    0 where no step is better.
+    """
     equations = equations_at(problem, fit)
     better = _best_step(problem, fit, equations)
     if better is fit:
         return fit, 0.0
     found = _with_noise(problem, better.shares, better.offsets, better.residuals)
-    return found, float(np.abs(found.shares - fit.shares).max())
+    return found, float((np.abs(found.shares - fit.shares) / equations.std).max())
 
 
 def improve_states(problem: Problem, fit: Fit) -> Fit:

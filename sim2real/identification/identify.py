@@ -32,13 +32,13 @@ from sim2real.identification.result import (
     posterior_domain,
     rows_of,
 )
+from sim2real.identification.score import Missing, missing, named
 from sim2real.identification.search import CANDIDATES, WINDOWS, effects, generations
 from sim2real.identification.windows import (
     Channels,
     at_control_step,
     channels_of,
     cut,
-    steps_before,
 )
 from sim2real.registry import load_task
 from sim2real.task import Array, BoolArray, Task
@@ -47,8 +47,8 @@ HORIZON_S, FEWEST_STEPS, MOST_STEPS = 0.3, 5, 15
 """Seconds of a window, and its control steps, at least and at most."""
 GENERATIONS, STATE_STEPS, STEPS = 16, 3, 12
 """Generations of the search, steps of the start states alone, and of the local stage, at most."""
-SETTLED = 5e-4
-"""Change of a share at which the local stage ends."""
+SETTLED = 0.1
+"""Change of a share, in its standard deviations, at which the local stage ends."""
 SHORT = 0.25
 """Share of the episodes that may be too short for a window."""
 FITTED, HELD_OUT = 960, 0.2
@@ -97,7 +97,7 @@ def identify(
     replay = Replay(found, CANDIDATES * WINDOWS, threads)
     try:
         steps = horizon or horizon_of(logs, replay)
-        study = _Study(replay, logs, steps, seed, report or _silent)
+        study = _Study(replay, logs, steps, seed, report or _silent, threads)
         return study.identification(time.monotonic())
     finally:
         replay.close()
@@ -110,7 +110,7 @@ def horizon_of(logs: Sequence[Log], replay: Replay) -> int:
     """
     lengths = [rows.stop - rows.start for log in logs for rows in log.episodes]
     usual = min(max(round(HORIZON_S / replay.dt), FEWEST_STEPS), MOST_STEPS)
-    short = int(np.quantile(lengths, SHORT)) - max(steps_before(replay), 1) - 1
+    short = int(np.quantile(lengths, SHORT)) - replay.rows_before - 1
     return max(min(usual, short), FEWEST_STEPS)
 
 
@@ -138,9 +138,16 @@ class _Study:
     """The stages of one identification, in the order in which they are called."""
 
     def __init__(
-        self, replay: Replay, logs: Sequence[Log], horizon: int, seed: int, report: Report
+        self,
+        replay: Replay,
+        logs: Sequence[Log],
+        horizon: int,
+        seed: int,
+        report: Report,
+        threads: int = 0,
     ) -> None:
         self.replay, self.family, self.report = replay, replay.family, report
+        self.threads = threads
         self.rng = np.random.default_rng(seed)
         self.steps = sum(log.steps for log in logs)
         resampled = [at_control_step(log, replay) for log in logs]
@@ -169,16 +176,22 @@ class _Study:
         best = self._best(effective)
         table = rows_of(self.family, best.posterior, effective)
         noise = self._noise(best.misfit)
+        lacking = self._missing(best)
         return Identification(
             domain=point_domain(self.family, table, noise),
             posterior=posterior_domain(self.family, table, best.posterior, noise),
             table=table,
             misfit=best.misfit,
             validation=self._validation(best.fit.shares),
-            notes=(*self.resampling, *_notes(table, best, self.channels)),
+            notes=(
+                *self.resampling,
+                *_notes(table, best, self.channels),
+                *_lacking(best, lacking),
+            ),
             steps=self.steps,
             simulated_steps=self.replay.simulated,
             seconds=time.monotonic() - began,
+            missing=lacking,
         )
 
     def _best(self, effective: BoolArray) -> _Best:
@@ -215,6 +228,14 @@ class _Study:
         posterior = posterior_of(self.problem, fit, equations, self.rng)
         return _Best(fit, posterior, misfit_of(self.channels, fit))
 
+    def _missing(self, best: _Best) -> tuple[Missing, ...]:
+        """What the family lacks, where it does not explain the log."""
+        if not best.misfit.noticed:
+            return ()
+        self.report("looking for what the family lacks", 0.0)
+        worlds = self.replay.num_envs
+        return missing(self.problem, best.fit, lambda family: Replay(family, worlds, self.threads))
+
     def _validation(self, shares: Array) -> Validation:
         """Errors on the windows that were held out, from the states as they were estimated."""
         self.report("validating on windows held out", 0.0)
@@ -250,6 +271,10 @@ def _channels(logs: Sequence[Log], replay: Replay) -> Channels:
     if not channels.used.any():
         raise UserError("no sensor of the log ever changes; allowed: a log of a robot that moves")
     return channels
+
+
+def _lacking(best: _Best, lacking: Sequence[Missing]) -> tuple[str, ...]:
+    return named(lacking) if best.misfit.noticed else ()
 
 
 def _stage(what: str, attempt: int) -> str:

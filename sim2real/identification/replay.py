@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from sim2real.identification.candidates import LATEST
 from sim2real.identification.family import Family
 from sim2real.identification.record import newest_columns
 from sim2real.simulation import Simulation
@@ -124,6 +127,18 @@ class Replay(Simulation):
         self.given = np.tile(family.contexts(family.nominal), (num_envs, 1))
         self.reset(np.arange(num_envs))
 
+    @functools.cached_property
+    def fill(self) -> int:
+        """Control steps that fill the delay lines before a window; 0 where nothing is delayed."""
+        longest = max((one.longest for one in self.domain.actuation), default=0.0)
+        remembers = bool(self.plan.actuation) or self.model.nhistory or self.model.na
+        return math.ceil(longest / self.dt) + 1 if remembers else 0
+
+    @property
+    def rows_before(self) -> int:
+        """Rows of a log before a window, so that a family with a delay can replay it too."""
+        return max(self.fill, LATEST + 1)
+
     def _draw_contexts(self, ids: IntArray) -> None:
         if self.given is None:
             super()._draw_contexts(ids)
@@ -151,9 +166,10 @@ class Replay(Simulation):
         self.given[:count] = self.family.contexts(shares)
         self.reset(ids)
         qpos, qvel = moved(self.model, own.qpos, own.qvel, offset)
-        if own.before:
-            self._place(ids, qpos, qvel, own.memory_at(0))
-        for step in range(own.before):  # the delay lines are full of the commands before
+        unused = max(own.before - self.fill, 0)
+        if own.before > unused:
+            self._place(ids, qpos, qvel, own.memory_at(unused))
+        for step in range(unused, own.before):  # the delay lines are full of the commands before
             self._advance(ids, own, step)
         shown = [self._place(ids, qpos, qvel, own.memory_at(own.before))]
         lost = np.zeros(count, dtype=bool)

@@ -20,6 +20,7 @@ from sim2real.domains.distributions.distribution import (
 from sim2real.domains.library import dump_domains
 from sim2real.identification.family import Family
 from sim2real.identification.posterior import Misfit, Posterior
+from sim2real.identification.score import Missing
 from sim2real.task import Array, BoolArray
 
 IDENTIFIED, POSTERIOR = "identified", "posterior"
@@ -70,7 +71,8 @@ class Identification:
     `domain` has a constant for each unknown: the best estimate, and the noise that the sensors
     showed. `posterior` has a distribution for each, correlated where they are known in combination.
     `notes` are what a user has to know, a sentence each. `steps` are those of the log,
-    `simulated_steps` and `seconds` the price.
+    `simulated_steps` and `seconds` the price. `missing` are the entries whose addition
+    to the family explains most of what it does not explain, the best first.
     """
 
     domain: Domain
@@ -82,6 +84,7 @@ class Identification:
     steps: int
     simulated_steps: int
     seconds: float
+    missing: tuple[Missing, ...] = ()
 
     @property
     def explained(self) -> bool:
@@ -101,6 +104,7 @@ class Identification:
             "table": [asdict(row) for row in self.table],
             "explained": self.explained,
             "misfit": misfit,
+            "missing": [asdict(one) for one in self.missing],
             "validation": asdict(self.validation),
             "notes": list(self.notes),
         }

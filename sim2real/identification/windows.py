@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +109,7 @@ def starts_of(log: Log, steps: int, before: int) -> IntArray:
 
 def cut(log: Log, replay: Replay, channels: Channels, steps: int) -> Windows:
     """All windows of `steps` control steps, with states estimated from the readings alone."""
-    before = steps_before(replay)
+    before = replay.rows_before
     starts = starts_of(log, steps, before)
     rows = starts[:, None] + np.arange(-before, steps + 1)
     readings = readings_of(log, replay)
@@ -138,11 +137,3 @@ def cut(log: Log, replay: Replay, channels: Channels, steps: int) -> Windows:
         first=starts,
         before=before,
     )
-
-
-def steps_before(replay: Replay) -> int:
-    """Control steps that fill the delay lines before a window; none where nothing is delayed."""
-    plan, model = replay.plan, replay.model
-    longest = max((late for one in replay.domain.actuation for late in (one.longest,)), default=0.0)
-    remembers = bool(plan.actuation) or model.nhistory or model.na
-    return math.ceil(longest / replay.dt) + 1 if remembers else 0

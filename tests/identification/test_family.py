@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sim2real.domains import Domain, load_domain
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.errors import UserError
+from sim2real.identification.candidates import candidates
 from sim2real.identification.family import default_family, family_of, replayable
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
@@ -96,7 +100,35 @@ def test_default_families_contain_the_nominal_world_and_write_domains(name: str)
 def test_a_default_family_is_wider_than_randomized() -> None:
     task = load_task("hopper")
     narrow, wide = load_domain(task, "randomized"), default_family(task)
-    for one, other in zip(narrow.dynamics, wide.dynamics, strict=True):
+    for one, other in zip(narrow.dynamics, wide.dynamics, strict=False):
         low, high = one.distribution.support
         assert other.distribution.support == pytest.approx((low / 2, high * 2))
     assert wide.actuation[0].distribution.support == pytest.approx((0.0, 0.032))
+
+
+@pytest.mark.parametrize("name", ["hopper", "reacher", "furuta", "inverted_pendulum"])
+def test_a_default_family_has_friction_armature_and_delay(name: str) -> None:
+    family = family_of(load_task(name))
+    kinds = [one.partition(":")[0] for one in family.names]
+    for kind in ("dof_frictionloss", "dof_armature", "delay"):
+        assert kind in kinds, kind
+    nominal = dict(zip(family.names, family.nominal_values, strict=True))
+    assert nominal["delay"] == 0.0
+    added = "dof_frictionloss" if name != "furuta" else "dof_armature"
+    assert nominal[added] == 0.0
+
+
+def test_a_task_without_domains_has_a_family_of_what_has_an_effect(tmp_path: Path) -> None:
+    for suffix in (".py", ".xml"):
+        source = Path(inspect.getfile(type(load_task("cartpole")))).with_suffix(suffix)
+        (tmp_path / f"mine{suffix}").write_text(source.read_text())
+    names = family_of(load_task(str(tmp_path / "mine.py"))).names
+    assert {"body_mass:cart", "body_mass:pole", "strength:drive", "delay"} < set(names)
+    assert not any(name.startswith("geom_friction") for name in names)  # nothing touches
+
+
+def test_candidates_leave_the_nominal_world_as_it_is() -> None:
+    task = load_task("hopper")
+    for name, sections in candidates(task).items():
+        family = family_of(task, Domain.model_validate(sections))
+        assert np.abs(family.nominal_values).max() < 1e-9, name

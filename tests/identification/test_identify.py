@@ -28,6 +28,7 @@ def test_noisy_logs_give_the_world_back(noisy: Identification) -> None:
         assert row.low - 0.02 * row.value <= TRUTH[row.name] <= row.high + 0.02 * row.value, row
         assert row.status == "identified"
     assert noisy.explained
+    assert noisy.missing == ()
     assert noisy.steps == 600
 
 
@@ -68,6 +69,10 @@ def test_what_the_family_has_not_is_noticed() -> None:
     found = identify(log_of(target(more=dry)), "cartpole", FAMILY)
     assert not found.explained
     assert any("the family does not explain this log" in note for note in found.notes)
+    assert found.missing[0].name == "dof_frictionloss"
+    assert found.missing[0].explains > 0.5
+    assert any("adding dof_frictionloss explains" in note for note in found.notes)
+    assert not found.plain()["explained"]
 
 
 def test_a_truth_beyond_a_range_is_at_its_boundary() -> None:

@@ -45,7 +45,7 @@ def at_truth(problem: Problem) -> Fit:
 
 def test_a_replay_of_the_target_stays_with_its_log(at_truth: Fit) -> None:
     # whole turns would be velocities of 2 pi / 0.04 s
-    assert np.abs(at_truth.residuals).max() < 2.0
+    assert np.abs(at_truth.residuals).max() < 5.0
     assert np.median(np.abs(at_truth.residuals)) < 0.1
 
 
