@@ -33,6 +33,8 @@ COLORS = 64
 """Of a GIF's palette; more make it larger, not clearer."""
 MOST_LINES = 8
 """Lines of a caption."""
+CAPTION, TITLE = 30, 12
+"""Lines that fit into a frame's height; a title is read in a small card of TensorBoard too."""
 
 Frame = NDArray[np.uint8]
 """(height, width, 3)."""
@@ -92,8 +94,11 @@ def frames_of(
     """
     for number, moment in enumerate(shown):
         if number % every == 0 or (title is None and moment.end):
-            lines = [who, *caption(simulation, moment)] if title is None else [title]
-            yield captioned(renderer.frame(0), lines)
+            frame = renderer.frame(0)
+            if title is None:
+                yield captioned(frame, [who, *caption(simulation, moment)])
+            else:
+                yield captioned(frame, [title], TITLE)
 
 
 def short_clip(
@@ -135,10 +140,13 @@ def caption(simulation: Simulation, moment: Moment) -> list[str]:
     return [*lines, drawn] if drawn else lines
 
 
-def captioned(frame: Frame, lines: Sequence[str]) -> Frame:
-    """The frame with lines of text in its upper left corner, wrapped to its width."""
+def captioned(frame: Frame, lines: Sequence[str], fit: int = CAPTION) -> Frame:
+    """The frame with lines of text in its upper left corner, wrapped to its width.
+
+    So many lines `fit` into its height, but letters have at least 10 pixels.
+    """
     image = Image.fromarray(frame)
-    size = max(10, frame.shape[0] // 30)
+    size = max(10, frame.shape[0] // fit)
     font = ImageFont.load_default(size)
     room = int(frame.shape[1] / (0.5 * size))  # characters; an average one is half an em wide
     wrapped = [part for line in lines for part in textwrap.wrap(line, room)]

@@ -21,7 +21,15 @@ from sim2real import cli
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation import view as views
-from sim2real.evaluation.clips import beside, caption, captioned, moments, write_clip
+from sim2real.evaluation.clips import (
+    CAPTION,
+    TITLE,
+    beside,
+    caption,
+    captioned,
+    moments,
+    write_clip,
+)
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.view import view
 from sim2real.learning.pretrain import pretrain
@@ -211,3 +219,12 @@ def test_a_film_of_another_kind_is_refused(tmp_path: Path) -> None:
         write_clip(tmp_path / "a.webp", [np.zeros((16, 16, 3), np.uint8)], 0.1)
     with pytest.raises(UserError, match="episodes is 0; allowed: 1 to 1,000,000"):
         view(Swing(), "cartpole", episodes=0)
+
+
+def test_a_title_is_larger_than_a_caption() -> None:
+    blank = np.zeros((240, 320, 3), dtype=np.uint8)
+    caption_rows, title_rows = (
+        len(np.unique(np.nonzero(captioned(blank, ["H"], fit))[0])) for fit in (CAPTION, TITLE)
+    )
+    assert title_rows >= 1.5 * caption_rows
+    assert title_rows >= 12  # pixels, of which a card shows half
