@@ -9,8 +9,10 @@ to within its own size: the difference is N(p, p^2) before the target is asked, 
 
     mean = (p / p^2 + m / s^2) / (1 / p^2 + 1 / s^2),    variance = 1 / (1 / p^2 + 1 / s^2)
 
-after it. Where it does not, the target alone counts. The variance of a return is the larger one of
-that in the simulation and that in the target, as a handful of episodes tells little about it.
+after it; the adapted policy is kept if the mean is above 0. Where the family does not explain the
+log, the target alone counts, and the adapted policy is kept only if it is clearly better: the mean
+is above two standard errors. The variance of a return is the larger one of that in the simulation
+and that in the target, as a handful of episodes tells little about it.
 """
 
 from __future__ import annotations
@@ -84,11 +86,12 @@ class Verdict:
     predicted: float
     mean: float
     error: float
+    explained: bool
 
     @property
     def keep(self) -> bool:
-        """Whether the adapted policy is the better one."""
-        return self.mean > 0
+        """Whether the adapted policy is the better one; clearly so, if the log is not explained."""
+        return self.mean > (0.0 if self.explained else CLEAR * self.error)
 
     @property
     def clear(self) -> bool:
@@ -120,14 +123,15 @@ def compare(
     trust = 1.0 / max(predicted**2, 1e-12) if explained else 0.0
     if not (source and adapted):
         known = predicted if explained else 0.0
-        return Verdict(steps, None, predicted, known, abs(predicted))
+        return Verdict(steps, None, predicted, known, abs(predicted), explained)
     measured_each = [_returns(one, steps) for one in (source, adapted)]
     measured = float(measured_each[1].mean() - measured_each[0].mean())
     pairs = zip(measured_each, predicted_each, strict=True)
     variance = sum(_variance(*pair) for pair in pairs)
     weight = 1.0 / max(variance, 1e-12)
     mean = (trust * predicted + weight * measured) / (trust + weight)
-    return Verdict(steps, measured, predicted, mean, float((trust + weight) ** -0.5))
+    error = float((trust + weight) ** -0.5)
+    return Verdict(steps, measured, predicted, mean, error, explained)
 
 
 def _longest(traces: Sequence[Trace]) -> float:

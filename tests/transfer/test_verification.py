@@ -79,6 +79,16 @@ def test_the_worse_of_two_equal_policies_is_kept_at_most_by_chance() -> None:
     assert np.mean(kept) < 0.02
 
 
+def test_an_unexplained_log_asks_for_a_clear_difference() -> None:
+    source = [Trace(np.array([one]), True) for one in (0.0, 2.0)]
+    adapted = [Trace(np.array([one]), True) for one in (1.0, 3.0)]
+    simulated = episodes(1.0, 1, 2), [Trace(np.array([2.0]), True)] * 2
+    assert compare(source, adapted, simulated, explained=True).keep
+    assert not compare(source, adapted, simulated, explained=False).keep
+    better = [Trace(np.array([one]), True) for one in (6.0, 8.0)]
+    assert compare(source, better, simulated, explained=False).keep
+
+
 def test_simulated_episodes_are_the_first_of_each_world() -> None:
     class Weak:
         def predict(self, observation: np.ndarray, **_: object) -> tuple[np.ndarray, None]:
