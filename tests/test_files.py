@@ -56,7 +56,7 @@ def test_an_existing_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("read", "text"), [(files.read_json, '{"a": '), (files.read_yaml, "a: [")])
-def test_broken_and_missing_files_are_told_in_one_line(read, text, tmp_path):
+def test_broken_and_missing_files_are_reported_in_one_line(read, text, tmp_path):
     path = tmp_path / "broken"
     with pytest.raises(UserError, match="does not exist"):
         read(path)
@@ -73,7 +73,7 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     assert files.sha256(path).startswith("e3b0c44298fc1c149afbf4c8996fb924")
 
 
-def test_what_can_be_no_file_is_told_in_one_line(tmp_path):
+def test_what_can_be_no_file_is_reported_in_one_line(tmp_path):
     large = tmp_path / "large.yaml"
     large.write_bytes(b"#" * (files.MOST_YAML + 1))
     binary = tmp_path / "binary.yaml"

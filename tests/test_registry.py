@@ -130,7 +130,7 @@ def test_a_file_must_define_one_task(source, message, tmp_path):
         load_task(str(path))
 
 
-def test_a_missing_or_broken_model_is_told(tmp_path):
+def test_a_missing_or_broken_model_is_reported(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(SLIDER.read_text())
     with pytest.raises(UserError, match=r"mine\.xml does not exist"):

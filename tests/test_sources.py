@@ -115,7 +115,7 @@ def test_a_task_in_a_module_of_the_working_folder(
         load_task("mine:Slidr")
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
     write(tmp_path, bad="def f(:\n", large="#" * 10_000_001)
     with pytest.raises(UserError, match=r"bad\.py, line 1: not valid Python: "):
         load_task(str(tmp_path / "bad.py"))

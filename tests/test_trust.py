@@ -202,7 +202,7 @@ def test_a_link_within_a_run_is_followed(away: Path) -> None:
     assert load_run("run").config.task == "cartpole"
 
 
-def test_a_list_that_cannot_be_written_is_told(
+def test_a_list_that_cannot_be_written_is_reported(
     away: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")

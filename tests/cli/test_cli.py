@@ -65,7 +65,7 @@ def test_transfer_verbs(
     assert printed["steps"] <= 128
 
 
-def test_evaluate_tells_each_domain_and_episode(
+def test_evaluate_states_each_domain_and_episode(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["evaluate", run, "--domains", "nominal", "hard", "--episodes", 3]
@@ -159,7 +159,7 @@ def test_pairs_are_yaml() -> None:
     assert pairs(given) == expected
 
 
-def test_ctrl_c_tells_how_to_resume(tmp_path: Path) -> None:
+def test_ctrl_c_states_how_to_resume(tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["pretrain", "cartpole", "--steps", "100000000", "--out", str(out), *SMALL]
     command = [sys.executable, "-m", "sim2real.cli", *words]

@@ -82,7 +82,7 @@ def documented(name: str) -> tuple[set[int], dict[int, str]]:
 
 
 @every_variant
-def test_the_docstring_tells_every_action_and_observation(
+def test_the_docstring_states_every_action_and_observation(
     name: str, options: dict[str, object]
 ) -> None:
     simulation = Simulation(load_task(name, **options), threads=1)

@@ -56,7 +56,7 @@ def test_constant_domains_are_known():
     assert not load_domain(SLIDER, "drawn").is_constant
 
 
-def test_a_domain_says_itself_in_words():
+def test_a_domain_describes_itself():
     assert load_domain(SLIDER, "drawn").describe() == [
         "body_mass × 0.5 to 2",
         "actuator delay 0 to 0.05 s, one draw for all",

@@ -10,7 +10,7 @@ from sim2real.domains.model_fields.table import FIELDS, TABLES
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "fields.md"
 
 
-def test_the_page_tells_every_field_and_component():
+def test_the_page_states_every_field_and_component():
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     told = {name: row for row in rows for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
     assert set(told) == set(FIELDS)

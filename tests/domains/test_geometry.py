@@ -99,7 +99,7 @@ def test_a_world_is_the_model_compiled_with_its_values_bit_for_bit():
         simulation.restore(snapshot)
 
 
-def test_an_episode_draws_one_of_the_pool_and_tells_its_values():
+def test_an_episode_draws_one_of_the_pool_and_states_its_values():
     simulation = simulate(lengthened({"uniform": [0.8, 1.2]}, of=["thigh", "leg"]), num_envs=64)
     pool = simulation.plan.pool
     assert pool.values.shape == (VARIANTS, 2)

@@ -96,6 +96,6 @@ def test_a_model_that_the_task_does_not_fit_is_refused(model, message, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_is_not_there_is_told():
+def test_a_model_that_is_not_there_is_reported():
     with pytest.raises(UserError, match=r"nowhere.xml does not exist"):
         Simulation(SLIDER, Domain(model="nowhere.xml"))

@@ -109,7 +109,7 @@ def test_what_is_not_there_is_refused(tumbler: Task, tmp_path: Path) -> None:
         s2r.DomainWrapper(gymnasium.make("Hopper-v5"), Domain(keyframe="home"))
 
 
-def test_the_audit_tells_what_it_does(tumbler: Task) -> None:
+def test_the_audit_states_what_it_does(tumbler: Task) -> None:
     (thrown,) = audit(tumbler, Domain(keyframe="thrown")).findings
     assert (thrown.parameter, thrown.verdict) == ("keyframe", "acts")
     (buried,) = audit(tumbler, Domain(keyframe="buried")).findings

@@ -131,7 +131,7 @@ def test_it_gets_the_sites_that_its_sensors_need(task: Biped, menagerie: Path) -
 
 
 @pytest.mark.usefixtures("menagerie")
-def test_an_element_that_the_task_reads_and_the_model_lacks_is_told(task: Biped) -> None:
+def test_an_element_that_the_task_reads_and_the_model_lacks_is_reported(task: Biped) -> None:
     simulation = Simulation(task, theirs(), threads=1)
     with pytest.raises(UserError, match="unknown body of the model 'bsae'; did you mean 'base'"):
         simulation.body("bsae")
@@ -285,7 +285,7 @@ def test_unnamed_actuators_are_known_by_their_joints(task: Biped, menagerie: Pat
     assert other.model.actuator("L").trnid[0] == other.model.joint("L_hip").id
 
 
-def test_an_include_that_is_not_there_and_broken_files_are_told(
+def test_an_include_that_is_not_there_and_broken_files_are_reported(
     task: Biped, other_way_round: Path
 ) -> None:
     other_way_round.with_name("drives.xml").unlink()
@@ -336,7 +336,7 @@ def test_a_domain_file_may_say_so(task: Biped, menagerie: Path, tmp_path: Path) 
         ),
     ],
 )
-def test_every_mismatch_is_told(task: Biped, domain: dict[str, object], message: str) -> None:
+def test_every_mismatch_is_reported(task: Biped, domain: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         Simulation(task, theirs(**domain), threads=1)
     assert "\n" not in str(caught.value)
@@ -352,7 +352,7 @@ def test_unknown_kinds_and_mappings_of_nothing_are_refused(tmp_path: Path) -> No
         load_domains(file)
 
 
-def test_actuators_that_mean_something_else_are_told(task: Biped, menagerie: Path) -> None:
+def test_actuators_that_mean_something_else_are_reported(task: Biped, menagerie: Path) -> None:
     text = ROBOT.format(**THEIRS).replace("<position", "<motor").replace('kp="5" ', "")
     text = text.replace('ctrlrange="-1 1"', 'ctrlrange="-20 20"')
     (menagerie / "maker_biped" / "biped.xml").write_text(text)
@@ -430,7 +430,7 @@ def script(text: str) -> list[str]:
     return [sys.executable, "-c", text]
 
 
-def test_a_compiler_that_dies_or_hangs_is_told(
+def test_a_compiler_that_dies_or_hangs_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "untrusted.xml"

@@ -52,7 +52,7 @@ def test_it_swings_with_the_period_of_a_rod() -> None:
 @pytest.mark.parametrize(
     ("angle", "upright"), [(0.0, 1.0), (np.pi / 2, 0.5), (np.pi, 0.0), (2 * np.pi, 1.0)]
 )
-def test_the_reward_tells_how_far_up_the_pole_is(angle: float, upright: float) -> None:
+def test_the_reward_states_how_far_up_the_pole_is(angle: float, upright: float) -> None:
     simulation = at((0, angle, 0, 0))
     terms = simulation.task.reward(simulation, np.zeros((1, 1), dtype=np.float32))
     assert terms["upright"] == pytest.approx(upright)

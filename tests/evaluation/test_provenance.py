@@ -87,7 +87,7 @@ def test_a_training_depends_on_the_code_of_domains_but_not_of_other_methods() ->
     assert "fine_tune.py" in names("sim2real.transfer.methods.freeze")
 
 
-def test_what_has_changed_is_told() -> None:
+def test_what_has_changed_is_reported() -> None:
     before = {
         "code": "a",
         "versions": {"sim2real": "0.1.0", "mujoco": "4"},

@@ -72,7 +72,7 @@ def test_the_first_of_two_makers_wins() -> None:
     assert (cached("oracle", "abc", slow) / "who").read_text() == "first"
 
 
-def test_the_cache_is_where_it_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def test_the_cache_is_where_it_is_set(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     assert cache_folder() == cache
     monkeypatch.delenv("SIM2REAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")

@@ -131,7 +131,7 @@ def test_terms_add_up_and_contexts_differ() -> None:
     assert len({tuple(row.context.values()) for row in rows}) == 6
 
 
-def test_time_limit_is_told_as_truncated() -> None:
+def test_time_limit_is_reported_as_truncated() -> None:
     rows = evaluate(Linear(17, 6), "half_cheetah", "nominal", episodes=2)
     assert [(row.length, row.truncated, row.failed) for row in rows] == [(1000, True, False)] * 2
 
@@ -196,7 +196,7 @@ def test_a_policy_of_other_spaces_is_refused() -> None:
         evaluate(policy, "hopper", "nominal", episodes=1)
 
 
-def test_domains_of_one_name_from_two_files_are_told_apart(tmp_path: Path) -> None:
+def test_domains_of_one_name_from_two_files_are_distinguished(tmp_path: Path) -> None:
     for name, scale in (("a", 1.0), ("b", 3.0)):
         (tmp_path / name).mkdir()
         text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"

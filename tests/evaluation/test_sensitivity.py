@@ -67,7 +67,7 @@ def test_chance_is_called_so_one_time_in_twenty_whatever_the_number_of_entries()
     assert 0.01 < np.mean(clear) < 0.09
 
 
-def test_what_tells_nothing() -> None:
+def test_what_states_nothing() -> None:
     assert return_against_context([]) == ()
     assert return_against_context([row(1.0, mass=x) for x in range(FEWEST - 1)]) == ()
     (still,) = return_against_context([row(1.0, mass=x) for x in range(FEWEST)])

@@ -73,7 +73,7 @@ def test_an_episode_is_left_when_its_time_is_over() -> None:
     assert told == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1] * 2)
 
 
-def test_the_caption_tells_domain_command_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_caption_states_domain_command_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
     domain = Domain(name="heavy", dynamics=[{"field": "body_mass", "of": "pole", "scale": 2}])
     simulation = Simulation("cartpole", domain, threads=1)
     *_, last = moments(Swing(), simulation, 1, seconds=0.04)

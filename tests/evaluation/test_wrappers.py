@@ -46,7 +46,7 @@ def run(env: gymnasium.Env[Any, Any], episodes: int) -> list[dict[str, Any]]:
     return infos
 
 
-def test_wrapper_tells_the_gap_at_the_end_of_each_episode() -> None:
+def test_wrapper_states_the_gap_at_the_end_of_each_episode() -> None:
     env = GapWrapper(Counting(), source=[10.0, 12.0, 14.0])
     infos = run(env, 3)
     assert env.returns == [3, 6, 9]

@@ -173,7 +173,7 @@ def test_damaged_newest_checkpoint_is_made_again(tmp_path: Path) -> None:
     _assert_same(run, resumed)
 
 
-def test_other_versions_are_told(tmp_path: Path) -> None:
+def test_other_versions_are_reported(tmp_path: Path) -> None:
     run = small("ppo", tmp_path / "run")
     versions = json.loads((run.path / "versions.json").read_text())
     (run.path / "versions.json").write_text(json.dumps(versions | {"mujoco": "3.0.0"}))

@@ -146,7 +146,9 @@ def lucky(toy: Any) -> Any:
 
 
 @pytest.mark.parametrize("algorithm", SMALL)
-def test_learning_where_luck_decides_the_return(algorithm: str, lucky: Any, tmp_path: Path) -> None:
+def test_learning_where_chance_decides_the_return(
+    algorithm: str, lucky: Any, tmp_path: Path
+) -> None:
     """The critic sees the luck: its values of the two are as far apart as the returns.
 
     With discount g and steps to the end uniform in 1 to 10 the mean difference is that of

@@ -50,7 +50,7 @@ def test_overrides_win() -> None:
         ({"batch_size": 1}, "batch_size: .* greater than or equal to 2"),
     ],
 )
-def test_bad_options_are_told_on_one_line(options: dict[str, Any], message: str) -> None:
+def test_bad_options_are_reported_on_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         load_recipe("ppo", "hopper", options)
     assert "\n" not in str(raised.value)

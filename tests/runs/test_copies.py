@@ -142,7 +142,7 @@ def results(run: Run) -> list[float]:
     ]
 
 
-def test_what_it_is_made_of_is_copied_and_its_size_is_told(
+def test_what_it_is_made_of_is_copied_and_its_size_is_reported(
     own: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {

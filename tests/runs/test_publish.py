@@ -48,7 +48,9 @@ def shelf(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return publish(run, tmp_path / "shelf" / "cartpole", episodes=3)
 
 
-def test_the_card_tells_what_the_policy_is_worth_and_how_it_was_made(run: Run, shelf: Path) -> None:
+def test_the_card_states_what_the_policy_is_worth_and_how_it_was_made(
+    run: Run, shelf: Path
+) -> None:
     card = read_json(shelf / "card.json")
     assert card["command"] == (
         "sim2real pretrain cartpole --domain nominal --algorithm ppo --steps 256 --seed 3 "
@@ -118,7 +120,7 @@ def test_publish_is_a_command(run: Run, tmp_path: Path, capsys: pytest.CaptureFi
     assert "exists already" in capsys.readouterr().err
 
 
-def test_what_is_not_there_is_told_with_the_nearest_match(shelf: Path) -> None:
+def test_what_is_not_there_is_reported_with_the_nearest_match(shelf: Path) -> None:
     with pytest.raises(
         UserError, match="unknown policy 'pretrained:cartpol'; did you mean 'pretrained:cartp"
     ):

@@ -228,7 +228,7 @@ def test_closed_forms(domain, expected):
     np.testing.assert_allclose(speeds(slider(domain)), expected, atol=1e-12)
 
 
-def test_a_delay_of_actuators_is_told_as_it_is_in_whole_control_steps():
+def test_a_delay_of_actuators_is_reported_as_it_is_in_whole_control_steps():
     env = slider({"actuation": [{"delay": {"uniform": [0.0, 0.1]}}]})
     for _ in range(20):
         _, info = env.reset()

@@ -250,7 +250,7 @@ def test_a_world_names_what_it_has():
         ("episode_s = 0.03", "not a multiple of 0.02 s"),
     ],
 )
-def test_a_task_that_breaks_the_contract_is_told_how(body, message, tmp_path):
+def test_a_task_that_breaks_the_contract_is_reported_how(body, message, tmp_path):
     source = Path(SLIDER).read_text()
     (tmp_path / "mine.py").write_text(source + f"\n    {body}\n")
     (tmp_path / "mine.xml").write_text(Path(SLIDER).with_suffix(".xml").read_text())

@@ -162,7 +162,7 @@ def test_a_snapshot_holds_all_of_it():
             fresh.restore({key: value for key, value in snapshot.items() if key != name})
 
 
-def test_success_is_told_at_the_end_of_an_episode():
+def test_success_is_reported_at_the_end_of_an_episode():
     simulation = follower(num_envs=16)
     for _ in range(50):
         transition = simulation.advance(np.zeros((16, 1)))

@@ -150,7 +150,7 @@ def test_attributes_and_methods_of_the_environments():
         ("dying", "its worker ended with exit code 3"),
     ],
 )
-def test_a_failure_tells_environment_seed_and_episode(function, problem):
+def test_a_failure_states_environment_seed_and_episode(function, problem):
     env = vec_env(function, workers=2 if function == "hanging" else 1, timeout_s=0.5)
     env.reset()
     processes = [psutil.Process(worker.process.pid) for worker in env._workers]

@@ -106,7 +106,7 @@ def test_unstable_episodes_are_counted_where_they_were() -> None:
     assert comparison_notes(wild, seeds=3)[-1].endswith("unstable: 6 of b in far.")
 
 
-def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
+def test_success_is_a_column_where_the_task_states_it(tmp_path: Path) -> None:
     follower = Path(__file__).parents[1] / "robots" / "follower.py"
     own = tmp_path / "own.yaml"
     own.write_text("heavy: {dynamics: [{field: body_mass, scale: 2.0}]}")
@@ -123,7 +123,7 @@ def test_success_is_a_column_where_the_task_tells_it(tmp_path: Path) -> None:
     assert "Success" in (tmp_path / "out/report/index.html").read_text()
 
 
-def test_what_is_wrong_is_told_before_anything_is_run(tmp_path: Path) -> None:
+def test_what_is_wrong_is_reported_before_anything_is_run(tmp_path: Path) -> None:
     for changes, problem in (
         ({"pretrainings": ["a", "a"]}, "pretraining 'a' is there twice"),
         ({"pretrainings": [{"a": {"domian": "x"}}]}, "domain"),

@@ -105,7 +105,7 @@ def test_the_source_may_be_a_target_as_a_control(tmp_path: Path) -> None:
     assert plan.transferred("fine_tune", plan.source, 0).needs == ("pretrain/seed-0",)
 
 
-def test_domains_of_one_name_from_two_files_are_told_apart(tmp_path: Path) -> None:
+def test_domains_of_one_name_from_two_files_are_distinguished(tmp_path: Path) -> None:
     for name, scale in (("a", 2.0), ("b", 3.0)):
         text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
         (tmp_path / f"{name}.yaml").write_text(text)

@@ -64,7 +64,7 @@ def test_results_come_back_and_needs_come_first(jobs: str, tmp_path: Path) -> No
     assert "printed by a" in (tmp_path / "logs" / "worker-0.log").read_text()
 
 
-def test_failures_are_told_and_the_rest_goes_on(jobs: str, tmp_path: Path) -> None:
+def test_failures_are_reported_and_the_rest_goes_on(jobs: str, tmp_path: Path) -> None:
     outcomes = run(
         jobs,
         tmp_path,

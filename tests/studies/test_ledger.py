@@ -29,7 +29,7 @@ def test_another_key_is_another_cell(tmp_path: Path) -> None:
     assert not ledger.is_done(dataclasses.replace(CELL, key="0123456789ffffff"))
 
 
-def test_a_stale_result_tells_what_has_changed(tmp_path: Path) -> None:
+def test_a_stale_result_states_what_has_changed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert ledger.stale(CELL) is None
     before = {"code": "a", "versions": {"sim2real": "0.1.0"}}

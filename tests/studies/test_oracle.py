@@ -75,13 +75,13 @@ def test_an_oracle_that_does_not_beat_the_untouched_policy_is_a_problem() -> Non
     assert place(205, 200, "x").problems() == []  # what the chance of a converged one may do
 
 
-def test_seeds_of_an_oracle_that_learned_nothing_are_told() -> None:
+def test_seeds_of_an_oracle_that_learned_nothing_are_reported() -> None:
     returns = np.stack([np.full(8, mean) for mean in (-1.0, 300.0, 300.0)])
     found = place(20, 200, "x", oracles={"source": Trained(returns, flat(200.0))})
     assert found.hints() == ["1 of 3 seeds of the oracle do not beat random actions"]
 
 
-def test_an_oracle_that_was_still_rising_is_told() -> None:
+def test_an_oracle_that_was_still_rising_is_reported() -> None:
     rising = Curve(tuple(range(0, 1100, 100)), np.tile(np.arange(11.0) * 20, (3, 1)))
     found = place(20, 200, "x", oracles={"source": Trained(around(200, seeds=3), rising)})
     (hint,) = found.hints()

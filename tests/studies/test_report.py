@@ -76,7 +76,9 @@ def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     assert all(address.startswith("#") for address in outline.addresses)
 
 
-def test_page_tells_the_numbers_and_quotes_the_text(report: dict[str, Any], tmp_path: Path) -> None:
+def test_page_states_the_numbers_and_quotes_the_text(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
     write_report(tmp_path, report)
     page = (tmp_path / "index.html").read_text()
     assert "try &lt;b&gt;" in page
@@ -121,7 +123,7 @@ def test_sentences_tell_a_gap_and_verdicts(report: dict[str, Any]) -> None:
         (240.0, 200.0, "it has no score there: the oracle, 200, does not beat the untouched"),
     ],
 )
-def test_no_sentence_tells_of_a_negative_loss(zero_shot: float, oracle: float, words: str) -> None:
+def test_no_sentence_reports_a_negative_loss(zero_shot: float, oracle: float, words: str) -> None:
     results = measured.results()
     far = results.targets["far"]
     here = measured.around(zero_shot, spread=9.0)
@@ -209,12 +211,14 @@ def is_table(line: str) -> bool:
     return line.startswith("|")
 
 
-def test_one_seed_is_told(report: dict[str, Any], tmp_path: Path) -> None:
+def test_one_seed_is_reported(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report | {"seeds": [0]})
     assert "of this policy alone" in (tmp_path / "index.html").read_text()
 
 
-def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_path: Path) -> None:
+def test_the_seeds_that_an_interval_needs_are_reported(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
     write_report(tmp_path, report | {"seeds": [0, 1]})
     assert (
         "There are 2 seeds: an interval, and a verdict, needs 3"
@@ -222,7 +226,7 @@ def test_the_seeds_that_an_interval_needs_are_told(report: dict[str, Any], tmp_p
     )
 
 
-def test_the_number_of_comparisons_is_told(report: dict[str, Any], tmp_path: Path) -> None:
+def test_the_number_of_comparisons_is_reported(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path, report)
     # fine-tuning against three and plain fine-tuning against two; two in the source
     for file, count in (("index.html", 2 * 2), ("report.md", 2)):

@@ -103,7 +103,7 @@ def test_a_study_from_file_to_report_and_again(
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
 
 
-def test_a_stale_result_is_told_and_made_again(
+def test_a_stale_result_is_reported_and_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The code of the task has changed since: nothing is used again, and the reason is told."""

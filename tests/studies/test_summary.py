@@ -86,7 +86,7 @@ def test_it_is_json_and_the_same_again(results: Results) -> None:
     assert json.loads(json.dumps(first, allow_nan=False)) == first == summarize(results)
 
 
-def test_negative_transfer_is_told(results: Results) -> None:
+def test_negative_transfer_is_reported(results: Results) -> None:
     far = results.targets["far"]
     methods = {"bad": method(20, 10, 0), "scratch": far.methods["scratch"]}
     changed = dataclasses.replace(results, targets={"far": Target(far.place, methods)})
@@ -189,7 +189,7 @@ def test_a_report_with_no_sound_target_has_no_overall(results: Results) -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_score_far_below_zero_is_told_and_stays_in(results: Results) -> None:
+def test_a_score_far_below_zero_is_reported_and_stays_in(results: Results) -> None:
     """Leaving it out would hide that a method destroys the policy there."""
     far = results.targets["far"]
     methods = {**far.methods, "fine_tune": method(20, -50, -100)}

@@ -133,7 +133,7 @@ def test_a_transferred_run_is_transferred_on(source: Run, tmp_path: Path) -> Non
     assert moved.config.frozen == ()
 
 
-def test_a_lost_method_is_told(source: Run, tmp_path: Path) -> None:
+def test_a_lost_method_is_reported(source: Run, tmp_path: Path) -> None:
     run = go(source, tmp_path / "run", method="scratch")
     config = (run.path / "config.yaml").read_text()
     (run.path / "config.yaml").write_text(config.replace("name: scratch", "name: scrtch"))

@@ -206,7 +206,7 @@ def test_what_cannot_stand_alone_is_probed_with_others(hopper: Auditor) -> None:
     assert [finding.verdict for finding in report.findings] == ["acts", "acts"]
 
 
-def test_an_explosion_is_told_with_its_end(hopper: Auditor) -> None:
+def test_an_explosion_is_reported_with_its_end(hopper: Auditor) -> None:
     stiff = {"field": "jnt_stiffness", "of": "leg_joint", "set": {"uniform": [0.0, 1e9]}}
     report = hopper.audit(Domain(dynamics=[stiff]))
     assert "jnt_stiffness:leg_joint: at its high end, 1e+09: the model explodes" in report.errors[0]
@@ -220,7 +220,7 @@ def test_every_kind_of_geometry_acts(hopper: Auditor) -> None:
     assert only(hopper, dynamics=[length]).verdict == "acts"
 
 
-def test_each_element_is_told_alone(hopper: Auditor) -> None:
+def test_each_element_is_reported_alone(hopper: Auditor) -> None:
     masses = {"field": "body_mass", "of": ["torso", "foot"], "scale": {"uniform": [0.8, 1.2]}}
     report = hopper.audit(Domain(dynamics=[masses]))
     assert [finding.parameter for finding in report.findings] == [

@@ -110,7 +110,7 @@ def found(report: AuditReport, parameter: str) -> Finding:
         ('name="sole"', 'name="sole" solref=".05 1"', "geom_solref", "sole timeconst 0.02 -> 0.05"),
     ],
 )
-def test_every_difference_is_told_and_acts(
+def test_every_difference_is_reported_and_acts(
     sled: Task, before: str, after: str, field: str, words: str, tmp_path: Path
 ) -> None:
     report = audit(sled, other(tmp_path, (before, after)))
@@ -141,7 +141,7 @@ def test_every_difference_is_told_and_acts(
         ("cone=", 'wind="1 0 0" cone=', "opt.wind", "density and viscosity of the medium are 0"),
     ],
 )
-def test_a_difference_that_does_nothing_is_told_with_the_reason(
+def test_a_difference_that_does_nothing_is_reported_with_the_reason(
     sled: Task, before: str, after: str, field: str, reason: str, tmp_path: Path
 ) -> None:
     changes = [('mass="1"', 'mass="1.5"'), (before, after)]
@@ -175,7 +175,7 @@ def test_a_model_that_is_the_tasks_own_is_an_error(sled: Task, tmp_path: Path) -
     assert audit(sled, heavier).passed  # its parameters set it apart
 
 
-def test_a_motor_for_a_servo_is_told_with_what_to_do(sled: Task, tmp_path: Path) -> None:
+def test_a_motor_for_a_servo_is_reported_with_what_to_do(sled: Task, tmp_path: Path) -> None:
     servo = '<position name="hold" joint="arm" kp="4" kv=".2" ctrlrange="-1 1" forcerange="-3 3"/>'
     motor = '<motor name="hold" joint="arm" ctrlrange="-2 2"/>'
     domain = other(tmp_path, (servo, motor))

@@ -96,6 +96,6 @@ def test_geometry_stays_as_it_is():
         ("mixed", ("chosen",), "chosen:right of domain 'mixed' cannot be adapted"),
     ],
 )
-def test_what_cannot_be_adapted_is_told(domain, parameters, message):
+def test_what_cannot_be_adapted_is_reported(domain, parameters, message):
     with pytest.raises(UserError, match=message):
         adaptable(Simulation(BANDIT, domain), parameters)
