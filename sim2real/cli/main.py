@@ -20,7 +20,7 @@ from typing import Any, cast
 import tyro
 
 from sim2real import __version__
-from sim2real.cli import audit, check, identify, information, new, policies, study, training
+from sim2real.cli import audit, check, identify, information, log, new, policies, study, training
 from sim2real.cli.arguments import check_words
 from sim2real.cli.command import Command
 from sim2real.cli.output import show
@@ -33,6 +33,7 @@ VERBS: dict[str, type[Command]] = {
     "distill": training.Distill,
     "evaluate": policies.Evaluate,
     "identify": identify.Identify,
+    **{f"log {name}": command for name, command in log.LOG_VERBS.items()},
     "study": study.Study,
     "resume": training.Resume,
     "publish": policies.Publish,
@@ -73,6 +74,8 @@ def _main(words: list[str]) -> int:
     if words == ["--version"]:
         print(f"sim2real {__version__}")
         return 0
+    if " ".join(words[:2]) in VERBS:  # a verb of two words
+        words = [" ".join(words[:2]), *words[2:]]
     try:
         check_words(words, VERBS)
     except UserError as error:

@@ -179,6 +179,21 @@ def family_of(task: Task, domain: str | Domain | None = None) -> Family:
     return Family(task, replayed, free, simulation.plan, timestep)
 
 
+_NOMINAL = Domain(name="nominal")
+
+
+def fixed_family(task: Task, domain: str | Domain | None = None) -> Family:
+    """A family without unknowns: one world, that of the middle of every range of a domain.
+
+    By default the nominal world. Raises UserError for a domain of another task.
+    """
+    replayed = replayable(load_domain(task, domain) if domain is not None else _NOMINAL)
+    simulation = Simulation(task, replayed, 1, threads=1)
+    simulation.close()
+    timestep = float(simulation.model.opt.timestep)
+    return Family(task, replayed, Space((), (), np.zeros(0)), simulation.plan, timestep)
+
+
 def replayable(domain: Domain) -> Domain:
     """The domain without courses, correlations, and all that is drawn anew at every step."""
     update: dict[str, Any] = {"correlated": (), "control_period": None}

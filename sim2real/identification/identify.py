@@ -21,6 +21,7 @@ from sim2real.identification.fit import (
     improve_states,
     start,
 )
+from sim2real.identification.hypotheses import faults
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
 from sim2real.identification.replay import Replay, Windows, joined
@@ -153,6 +154,7 @@ class _Study:
         resampled = [at_control_step(log, replay) for log in logs]
         self.resampling = [one.sentence for one in resampled if one.changed]
         logs = [one.log for one in resampled]
+        self.first = logs[0]
         self.channels = _channels(logs, replay)
         windows = joined([cut(log, replay, self.channels, horizon) for log in logs])
         order = self.rng.permutation(len(windows))
@@ -177,22 +179,34 @@ class _Study:
         table = rows_of(self.family, best.posterior, effective)
         noise = self._noise(best.misfit)
         lacking = self._missing(best)
+        validation = self._validation(best.fit.shares)
+        faulty = self._faults() if best.misfit.noticed and validation.failed else []
         return Identification(
             domain=point_domain(self.family, table, noise),
             posterior=posterior_domain(self.family, table, best.posterior, noise),
             table=table,
             misfit=best.misfit,
-            validation=self._validation(best.fit.shares),
+            validation=validation,
             notes=(
                 *self.resampling,
                 *_notes(table, best, self.channels),
                 *_lacking(best, lacking),
+                *faulty,
             ),
             steps=self.steps,
             simulated_steps=self.replay.simulated,
             seconds=time.monotonic() - began,
             missing=lacking,
         )
+
+    def _faults(self) -> list[str]:
+        """What may be wrong with the first log, a line each."""
+        self.report("looking for wrong units, axes and clocks", 0.0)
+        replay = Replay(self.family, WINDOWS)
+        try:
+            return [str(finding) for finding in faults(self.first, replay)]
+        finally:
+            replay.close()
 
     def _best(self, effective: BoolArray) -> _Best:
         """The best of several searches; one, where it explains the log."""

@@ -21,6 +21,8 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
+MOST_NOISE = 100.0
+"""Halves of the range of an action, beyond which all is clipped."""
 REWARD = "reward"
 """The extra of a log that has the rewards."""
 
@@ -101,8 +103,8 @@ class _Actions:
         seed: int,
         deterministic: bool,
     ) -> None:
-        if not 0 <= noise < np.inf:
-            raise UserError(f"noise is {noise}; allowed: 0 or more halves of the range")
+        if not 0 <= noise <= MOST_NOISE:
+            raise UserError(f"noise is {noise}; allowed: 0 to {MOST_NOISE:g} halves of the range")
         space = env.action_space
         self._low, self._high = space.low, space.high  # type: ignore[attr-defined]
         self._noise, self._rng = noise, np.random.default_rng(seed)

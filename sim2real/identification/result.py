@@ -30,6 +30,8 @@ BOUNDARY = 0.01
 """Share of a range next to its ends that counts as its boundary."""
 UNKNOWN_STD = 0.2
 """Standard deviation of a share from which the log says hardly more than the prior, 0.29."""
+HARDLY_BETTER = 0.5
+"""Share of the nominal world's error, above which the identified one is hardly better."""
 LARGEST_CORRELATION = 0.999
 
 Status = Literal["identified", "at the boundary of its range", "hardly determined", "no effect"]
@@ -62,6 +64,11 @@ class Validation:
     one_step: float
     many_steps_nominal: float
     many_steps: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the identified world predicts hardly better than the nominal one."""
+        return self.many_steps > HARDLY_BETTER * self.many_steps_nominal
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ PROBE = 0.01
 in m, rad, m/s or rad/s."""
 DAMPING = 1e-6
 """Share of the largest eigenvalue, by which directions that no sensor shows stay where they are."""
-ITERATIONS = 4
+ITERATIONS, SETTLED = 4, 1e-6
 STARTS, FITS = 8, 1.0
 """Starts of the search, at most; none after the readings are met within their scale."""
 
@@ -34,18 +34,23 @@ class States:
 
 
 def estimate(
-    replay: Replay, readings: Array, memory: Mapping[str, Array], scale: Array, used: BoolArray
+    replay: Replay,
+    readings: Array,
+    memory: Mapping[str, Array],
+    scale: Array,
+    used: BoolArray,
+    starts: int = STARTS,
 ) -> States:
     """The states that show the `readings` (m, k) best: Gauss-Newton through the task's `observe`.
 
     Columns of the readings that are `used` (k,) count, in units of `scale` (k,). Where `observe`
     shows coordinates as they are, the first step finds them. What no sensor shows stays at the
-    model's default.
+    model's default. The search has up to `starts` starts.
     """
     given = _Given(replay, readings, memory, np.where(used, 1.0 / scale, 0.0))
     best, error = given.fitted(np.tile(replay.model.qpos0, (len(readings), 1)))
     rng = np.random.default_rng(0)
-    for _ in range(STARTS - 1):
+    for _ in range(starts - 1):
         if (error < FITS).all():
             break
         other, other_error = given.fitted(_elsewhere(replay, len(readings), rng))
@@ -78,6 +83,8 @@ class _Given:
             residuals = (self.readings - shown) * self.weights
             step, seen = _gauss_newton(slopes * self.weights[:, None], residuals)
             qpos, qvel = moved(model, qpos, qvel, step)
+            if np.abs(step).max() < SETTLED:  # after the second step where `observe` is linear
+                break
         shown = self.replay.readings_at(qpos, qvel, self.memory)
         errors = np.sqrt(np.mean(((self.readings - shown) * self.weights) ** 2, axis=1))
         return States(qpos, qvel, seen), errors

@@ -11,7 +11,7 @@ from sim2real.identification.log import Log
 from sim2real.identification.record import actuator_names
 from sim2real.identification.replay import Replay, Windows
 from sim2real.identification.resample import Resampled, resample
-from sim2real.identification.states import States, estimate, with_differences
+from sim2real.identification.states import STARTS, States, estimate, with_differences
 from sim2real.task import Array, BoolArray, IntArray, labels
 
 FEWEST = 4
@@ -107,8 +107,13 @@ def starts_of(log: Log, steps: int, before: int) -> IntArray:
     return starts
 
 
-def cut(log: Log, replay: Replay, channels: Channels, steps: int) -> Windows:
-    """All windows of `steps` control steps, with states estimated from the readings alone."""
+def cut(
+    log: Log, replay: Replay, channels: Channels, steps: int, searches: int = STARTS
+) -> Windows:
+    """All windows of `steps` control steps, with states estimated from the readings alone.
+
+    Each is searched for from up to that many starts.
+    """
     before = replay.rows_before
     starts = starts_of(log, steps, before)
     rows = starts[:, None] + np.arange(-before, steps + 1)
@@ -121,7 +126,7 @@ def cut(log: Log, replay: Replay, channels: Channels, steps: int) -> Windows:
 
     def states(at: IntArray) -> States:
         kept = {name: values[at] for name, values in memory.items()}
-        return estimate(replay, readings[at], kept, scale, channels.used)
+        return estimate(replay, readings[at], kept, scale, channels.used, searches)
 
     scale = np.where(channels.used, channels.scale, 1.0)
     found = states(starts)

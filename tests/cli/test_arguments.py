@@ -42,6 +42,10 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "distill": ["RUN", "--budget", "64"],
     "evaluate": ["RUN", "--episodes", "1"],
     "identify": ["LOG", "--task", "cartpole"],
+    "log info": ["LOG"],
+    "log compare": ["LOG", "--task", "cartpole"],
+    "log record": ["RUN", "--steps", "64", "--out", "OUT"],
+    "log convert": ["LOG", "--out", "OUT"],
     "study": ["STUDY"],
     "resume": ["RUN"],
     "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
@@ -75,7 +79,8 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in ("evaluate", "audit", "identify")]
+SHOWING = ("evaluate", "audit", "identify", "log compare")
+SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in SHOWING]
 """Where nothing can be written these show their result; see test_cli.py."""
 ALLOWED = [("new", "name", ["no_such_thing"])]
 """A name of the user's choice."""

@@ -289,10 +289,10 @@ def test_a_misspelt_policy_has_a_suggestion(
     command = cli.VERBS[verb]
     fields = {field.name for field in dataclasses.fields(command)}
     needed = ["--domain", "nominal"] if verb == "transfer" else []
-    needed += ["--out", tmp_path / "out"] if verb == "publish" else []
+    needed += ["--out", tmp_path / "out"] if verb in ("publish", "log record") else []
+    of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
     if fields & {"task", "source", "teacher", "policy", "path"}:
-        by_option = ["a.npz", "--task"] if verb == "identify" else []
-        assert sim2real(verb, *by_option, "pretrained:hoper", *needed) == 2
+        assert sim2real(verb, *of_a_log, "pretrained:hoper", *needed) == 2
         loads_a_run = fields & {"source", "teacher", "policy", "path"}
         nearest = "'pretrained:hopper'" if loads_a_run else "'hopper'"
         assert f"did you mean {nearest}?" in capsys.readouterr().err

@@ -36,7 +36,7 @@ class Space:
     @property
     def limits(self) -> tuple[Array, Array]:
         """The smallest and the largest share at which there is a finite value, (d,) each."""
-        ends = np.array([base.support for base in self.bases])
+        ends = np.array([base.support for base in self.bases]).reshape(-1, 2)
         low, high = np.where(np.isfinite(ends), 0.0, UNBOUNDED).T
         return low, 1.0 - high
 
