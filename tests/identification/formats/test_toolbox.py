@@ -111,7 +111,9 @@ def test_damaged_and_large_files_are_refused(
     with pytest.raises(UserError, match="bytes in memory; allowed: 100"):
         Log.load(path)
     monkeypatch.undo()
-    for data in (b"", b"PK", path.read_bytes()[:200]):
+    whole = path.read_bytes()
+    encrypted = whole[:6] + b"\x21" + whole[7:]  # flags of the first member
+    for data in (b"", b"PK", whole[:200], encrypted):
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"is no \.npz of numbers"):
             Log.load(path)
