@@ -112,8 +112,9 @@ def test_damaged_and_large_files_are_refused(
         Log.load(path)
     monkeypatch.undo()
     whole = path.read_bytes()
-    encrypted = whole[:6] + b"\x21" + whole[7:]  # flags of the first member
-    for data in (b"", b"PK", whole[:200], encrypted):
+    flags = whole.index(b"PK\x01\x02") + 8  # of the first member
+    patched = whole[:flags] + b"\x20" + whole[flags + 1 :]
+    for data in (b"", b"PK", whole[:200], patched):
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"is no \.npz of numbers"):
             Log.load(path)
