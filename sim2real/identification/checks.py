@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim2real.identification.log import Log
-from sim2real.task import Array
+from sim2real.task import Array, BoolArray
 
 STUCK = 0.05
 """Share of the rows at the largest or smallest value from which a channel counts as saturated."""
-RUN = 3
-"""Rows in sequence at that value, at least."""
+RUN, VISITS = 3, 2
+"""Rows in sequence at that value, and separate visits to it, at least: a robot at rest has one."""
 DISTINCT = 20
 """Values of a channel that is not one of a few states, at least."""
 TURN = 0.15
@@ -63,14 +63,19 @@ def saturated(log: Log) -> Iterator[Finding]:
             continue
         for side, end in (("largest", values.max()), ("smallest", values.min())):
             at = values == end
-            runs = at[:-1] & at[1:]
-            if at.mean() > STUCK and runs.sum() > RUN:
+            if at.mean() > STUCK and _visits(at) >= VISITS:
                 yield Finding(
                     "saturated",
                     name,
                     f"is at its {side} value {end:.4g} in {at.mean():.0%} of the rows: saturated, "
-                    "or at an end stop; move less, or choose a wider range of the sensor",
+                    "at rest, or at an end stop; move less, or choose a wider range of the sensor",
                 )
+
+
+def _visits(at: BoolArray) -> int:
+    """How often RUN rows in sequence, or more, are at a value."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], at, [False]])))
+    return int(((edges[1::2] - edges[::2]) >= RUN).sum())
 
 
 def wrapped(log: Log) -> Iterator[Finding]:

@@ -85,7 +85,7 @@ def info(log: Log) -> Info:
                 low=float(values.min()),
                 high=float(values.max()),
                 change=_change(log, values),
-                found=tuple(one.check for one in findings if one.channel == name),
+                found=tuple(dict.fromkeys(f.check for f in findings if f.channel == name)),
             )
             for name, values in channels(log)
         ),

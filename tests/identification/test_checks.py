@@ -61,6 +61,8 @@ def test_good_logs_have_no_faults() -> None:
     assert check_log_alone(log_with(smooth())) == ()
     states = np.repeat([0.0, 1.0, 0.0, 1.0], 50)  # a contact is no saturated sensor
     assert check_log_alone(log_with(states)) == ()
+    at_rest = np.concatenate([smooth(23), np.full(100, 2.0)])
+    assert check_log_alone(log_with(at_rest)) == ()
 
 
 def random_log(domain: str, steps: int = 300) -> Log:

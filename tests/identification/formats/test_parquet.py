@@ -74,7 +74,7 @@ def test_damaged_and_large_files_are_refused(
 ) -> None:
     path = written(tmp_path)
     monkeypatch.setattr(parquet, "MOST_BYTES", 50)
-    with pytest.raises(UserError, match="bytes in memory; allowed: 50"):
+    with pytest.raises(UserError, match="bytes; allowed: 50 in memory"):
         Log.load(path, MAPPING)
     monkeypatch.undo()
     whole = path.read_bytes()
