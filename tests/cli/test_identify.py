@@ -46,3 +46,20 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report["explained"]
     domain = load_domain("cartpole", f"{tmp_path}/out/identified.yaml:identified")
     assert Simulation("cartpole", domain).contexts()[0] == pytest.approx(found)
+
+
+def test_a_transfer_with_identify_shows_its_rounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "family.yaml").write_text(FAMILY)
+    words = ["transfer", "pretrained:cartpole", "--domain", "hard", "--method", "identify"]
+    options = ["simulated_steps=4096", "evaluations=1", "episodes=2", "attempts=1", "rounds=1"]
+    words += ["--budget", "200", "--out", str(tmp_path / "run"), "--set", *options]
+    assert cli.main([*words, f"family={tmp_path}/family.yaml:motors"]) == 0
+    captured = capsys.readouterr()
+    shown = " ".join(captured.out.split())
+    for word in ("strength:drive", "round 1", "simulated return after", "adapted policy"):
+        assert word in shown
+    assert "simulated return at home: 44" in captured.err
+    written = json.loads((tmp_path / "run" / "report" / "transfer.json").read_text())
+    assert written["rounds"][0]["steps"] == 100
