@@ -26,7 +26,7 @@ class LogWriter:
     `actuators` are names, `terms` and `extras` the number of values of each by name, `control_dt`
     is in s, `units` are by name. Every row goes to the file PATH.unfinished at once, which
     `Log.load` reads if the process was killed; `close` makes the log PATH of it, whole or not at
-    all.
+    all::
 
         with LogWriter("run.safetensors", ["hip"], {"position": 1}, control_dt=0.02) as log:
             while True:

@@ -1,11 +1,13 @@
-"""A mapping: which column of a file is which term, actuator or time, in which unit.
+"""A mapping: which column of a file is which term, actuator or time, in which unit::
 
-time: {column: stamp, unit: ms}
-commands:
-  hip: {column: goal_hip, unit: deg, sign: -1}
-observations:
-  position: [hip_angle, knee_angle]
-  velocity: {columns: [hip_speed, knee_speed], unit: rpm, sign: [-1, 1]}
+    time: {column: stamp, unit: ms}
+    commands:
+      hip: {column: goal_hip, unit: deg, sign: -1}
+    observations:
+      position: [hip_angle, knee_angle]
+      velocity: {columns: [hip_speed, knee_speed], unit: rpm, sign: [-1, 1]}
+
+The times become s, commands and observations SI units.
 """
 
 from __future__ import annotations
