@@ -3,16 +3,19 @@
 Returns are compared over the first h control steps, with h the longest time that the episodes of
 both policies cover. An episode that has ended covers any time, one that was cut only its own.
 
-Let m be the mean difference of these returns in the target, adapted minus source, and s^2 its
-variance. The simulation predicts the difference p. Where the family explains the log, p is believed
-to within its own size: the difference is N(p, p^2) before the target is asked, and
+Let m be the mean difference of these returns in the target, adapted minus source, and p the one
+that the simulation predicts; P is what it predicts for whole episodes, of T control steps at most.
+The error of the simulation grows with the time, so the difference over whole episodes is estimated
+as
 
-    mean = (p / p^2 + m / s^2) / (1 / p^2 + 1 / s^2),    variance = 1 / (1 / p^2 + 1 / s^2)
+    D = P + w (T / h) (m - p),    s^2 = (T / h)^2 (variance of m),    w = P^2 / (P^2 + s^2)
 
-after it; the adapted policy is kept if the mean is above 0. Where the family does not explain the
-log, the target alone counts, and the adapted policy is kept only if it is clearly better: the mean
-is above two standard errors. The variance of a return is the larger one of that in the simulation
-and that in the target, as a handful of episodes tells little about it.
+with T / h = 1 for whole episodes: where the family explains the log, P is believed to within its
+own size before the target is asked. Then D has the variance w s^2, and the adapted policy is kept
+if D > 0. Where the family does not explain the log, w = 1, the part P - p that was not measured is
+believed to within half its size, and the adapted policy is kept if D is above two standard errors.
+The variance of a return is the larger one of that in the simulation and that in the target, as a
+handful of episodes tells little about it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from sim2real.task import Array
 
 CLEAR = 2.0
 """Standard errors from 0 at which a difference counts as clear."""
+TINY = 1e-12
+"""Variance of returns, at least."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,15 @@ class Verdict:
     """The difference of two policies in the target, adapted minus source, and what follows.
 
     `steps` is the time over which returns are compared, inf for whole episodes; `measured` and
-    `predicted` are the differences in the target and in the simulation; `mean` and `error` those
-    that are believed. `measured` is None where a policy has no episode in the target.
+    `predicted` are the differences over that time in the target and in the simulation, `whole` the
+    one that is predicted for whole episodes; `mean` and `error` are those that are believed.
+    `measured` is None where a policy has no episode in the target.
     """
 
     steps: float
     measured: float | None
     predicted: float
+    whole: float
     mean: float
     error: float
     explained: bool
@@ -101,7 +108,7 @@ class Verdict:
     @property
     def disappoints(self) -> bool:
         """Whether the target gives clearly less than the simulation predicts."""
-        return self.measured is not None and self.predicted - self.mean > CLEAR * self.error
+        return self.measured is not None and self.whole - self.mean > CLEAR * self.error
 
     def plain(self) -> dict[str, Any]:
         """The verdict as JSON; `steps` is None for whole episodes."""
@@ -118,20 +125,25 @@ def compare(
 ) -> Verdict:
     """The verdict on episodes in the target; `simulated` are those of both in the simulation."""
     steps = min((_longest(one) for one in (source, adapted) if one), default=np.inf)
-    predicted_each = [_returns(one, steps) for one in simulated]
-    predicted = float(predicted_each[1].mean() - predicted_each[0].mean())
-    trust = 1.0 / max(predicted**2, 1e-12) if explained else 0.0
+    predicted, whole = (_difference(*simulated, over) for over in (steps, np.inf))
     if not (source and adapted):
-        known = predicted if explained else 0.0
-        return Verdict(steps, None, predicted, known, abs(predicted), explained)
-    measured_each = [_returns(one, steps) for one in (source, adapted)]
-    measured = float(measured_each[1].mean() - measured_each[0].mean())
-    pairs = zip(measured_each, predicted_each, strict=True)
-    variance = sum(_variance(*pair) for pair in pairs)
-    weight = 1.0 / max(variance, 1e-12)
-    mean = (trust * predicted + weight * measured) / (trust + weight)
-    error = float((trust + weight) ** -0.5)
-    return Verdict(steps, measured, predicted, mean, error, explained)
+        return Verdict(steps, None, predicted, whole, whole * explained, abs(whole), explained)
+    measured = _difference(source, adapted, steps)
+    longest = max(len(trace.rewards) for one in simulated for trace in one)
+    scale = max(longest / steps, 1.0)
+    pairs = zip((source, adapted), simulated, strict=True)
+    variance = scale**2 * max(sum(_variance(*pair, steps) for pair in pairs), TINY)
+    prior = max(whole**2, TINY)
+    weight = prior / (prior + variance) if explained else 1.0
+    unmeasured = 0.0 if explained else 0.5 * abs(whole - predicted)
+    mean = whole + weight * scale * (measured - predicted)
+    error = float(np.hypot(np.sqrt(weight * variance), unmeasured))
+    return Verdict(steps, measured, predicted, whole, mean, error, explained)
+
+
+def _difference(source: Sequence[Trace], adapted: Sequence[Trace], steps: float) -> float:
+    """The difference of the mean returns over `steps`, adapted minus source."""
+    return float(_returns(adapted, steps).mean() - _returns(source, steps).mean())
 
 
 def _longest(traces: Sequence[Trace]) -> float:
@@ -143,7 +155,8 @@ def _returns(traces: Sequence[Trace], steps: float) -> Array:
     return np.array([trace.within(steps) for trace in traces if trace.covers >= steps])
 
 
-def _variance(measured: Array, predicted: Array) -> float:
+def _variance(measured: Sequence[Trace], simulated: Sequence[Trace], steps: float) -> float:
     """The variance of the mean of measured returns."""
-    several = [np.var(one, ddof=1) for one in (measured, predicted) if len(one) > 1]
-    return float(max(several, default=0.0)) / len(measured)
+    each = [_returns(one, steps) for one in (measured, simulated)]
+    several = [np.var(one, ddof=1) for one in each if len(one) > 1]
+    return float(max(several, default=0.0)) / len(each[0])

@@ -40,6 +40,27 @@ def test_a_cut_episode_is_not_compared_beyond_its_end() -> None:
     assert (found.steps, found.measured) == (100, pytest.approx(100.0))
 
 
+@pytest.mark.parametrize("explained", [True, False])
+def test_a_slower_start_does_not_decide_about_whole_episodes(explained: bool) -> None:
+    source = [Trace(np.full(125, 2.5), ended=False)]  # it falls soon after
+    adapted = [Trace(np.full(250, 2.2), ended=False)]
+    simulated = episodes(2.5, 125, 4), episodes(2.2, 1000, 4)
+    found = compare(source, adapted, simulated, explained)
+    assert found.measured is not None
+    assert found.measured == pytest.approx(-37.5)
+    assert found.mean == pytest.approx(2203.3 - 316.25, rel=1e-2)
+    assert (found.keep, found.clear) == (explained, explained)
+
+
+def test_a_start_that_is_worse_than_predicted_counts_for_the_rest() -> None:
+    source, adapted = episodes(1.0, 100, 1, False), episodes(0.5, 100, 1, False)
+    simulated = episodes(1.0, 1000, 4), episodes(1.2, 1000, 4)
+    found = compare(source, adapted, simulated, explained=True)
+    assert found.predicted == pytest.approx(20)
+    assert found.mean == pytest.approx(-500, rel=0.05)
+    assert (found.keep, found.disappoints) == (False, True)
+
+
 def test_the_mean_is_that_of_two_normal_distributions() -> None:
     rng = np.random.default_rng(0)
     source, adapted = ([Trace(rng.normal(m, 1, 1), True) for _ in range(5)] for m in (0.0, 1.0))
