@@ -60,7 +60,7 @@ class Adaptation:
         self._tests = work.env(identified, episodes)
         self._training = work.env(world, work.recipe.num_envs)
         self.episode_steps = int(self._tests.get_attr("episode_steps")[0])
-        self._learner = self._new_learner(0)
+        self._learner = self._new_learner(0, policy)
         self.start = self.best = self._evaluated("start")
         self.returns: list[list[float]] = []
         self.home = self.start.mean if home is None else self._at_home(home, episodes)
@@ -72,11 +72,20 @@ class Adaptation:
         return (self.best.mean - self.start.mean) / gap if gap > 0 else 1.0
 
     def attempt(self, number: int, steps: int, evaluations: int, enough: float) -> None:
-        """Train for `steps` control steps with a seed of its own, evaluated so many times.
+        """Train the policy for `steps` control steps with a seed of its own, evaluated so often.
 
         Ends before, when the part `enough` of the gap is closed and something was learned.
         """
-        self._learner = self._new_learner(number)
+        self._train(self._new_learner(number, self._policy), number, steps, evaluations, enough)
+
+    def attempt_afresh(self, number: int, steps: int, evaluations: int) -> None:
+        """Train a policy of fresh weights in the same way, to the end."""
+        self._train(self._new_learner(number, None), number, steps, evaluations, np.inf)
+
+    def _train(
+        self, learner: Learner, number: int, steps: int, evaluations: int, enough: float
+    ) -> None:
+        self._learner = learner
         restart_exploration(self._learner.algorithm, self._work.recipe)
         ends, found = parts(self._work.recipe, steps, evaluations), list[float]()
         self.returns.append(found)
@@ -105,9 +114,9 @@ class Adaptation:
             "best": self.best.mean,
         }
 
-    def _new_learner(self, attempt: int) -> Learner:
+    def _new_learner(self, attempt: int, policy: BasePolicy | None) -> Learner:
         name = f"adapt-{self._number}-{attempt}"
-        return self._work.learner(name, self._work.recipe, self._training, self._policy)
+        return self._work.learner(name, self._work.recipe, self._training, policy)
 
     def _evaluated(self, name: str) -> Candidate:
         """The policy of the learner as it is now, evaluated in the identified world."""

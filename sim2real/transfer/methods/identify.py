@@ -92,6 +92,8 @@ class Identify(Method):
     """Attempts with other seeds, at most; another one follows where all before have stalled."""
     stalled: Share = 0.5
     """Part of the gap in simulation up to which an attempt has stalled."""
+    fresh_attempts: Annotated[int, Field(ge=0, le=100)] = 0
+    """Attempts from fresh weights besides, for a source that learned little; the best is kept."""
     rounds: Count = 2
     """Rounds, at most."""
     verify: Count = 6
@@ -177,6 +179,8 @@ class Identify(Method):
             adaptation.attempt(attempt, steps, self.evaluations, self.enough)
             if adaptation.closed > self.stalled:
                 break
+        for attempt in range(self.attempts + 1, self.attempts + self.fresh_attempts + 1):
+            adaptation.attempt_afresh(attempt, steps, self.evaluations)
         return adaptation
 
     def _verify(

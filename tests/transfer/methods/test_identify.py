@@ -15,6 +15,7 @@ from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import ALGORITHMS, load_recipe
+from sim2real.runs import checkpoint as checkpoints
 from sim2real.transfer.adaptation import parts, restart_exploration
 from sim2real.transfer.api import SOURCE_STEPS, transfer
 from sim2real.transfer.conformance import Trial, same_policy
@@ -35,10 +36,10 @@ BUDGET = 240
 
 MORE: tuple[dict[str, Any], ...] = (
     {"rounds": 2, "stalled": 1.0, "most_recorded": 60, "verify": 1},
-    {"attempts": 1},
+    {"attempts": 1, "fresh_attempts": 1},
     {"attempts": 1},
 )
-"""Options by algorithm: PPO makes two attempts and rounds where it can."""
+"""Options by algorithm: PPO makes two attempts and rounds where it can, SAC a fresh attempt."""
 FAMILY = """
 strengths:
   actuation: [{strength: {uniform: [0.3, 1.7]}}]
@@ -93,6 +94,23 @@ def test_the_report_has_what_was_done(algorithm: str, trials: dict[str, Trial]) 
     assert set(load_domains(path / DOMAINS)) == {"identified", "posterior"}
     simulated = read_json(path / SOURCE_STEPS)["steps"]
     assert simulated > last["simulated_steps"] + 96
+
+
+def test_a_fresh_attempt_starts_without_the_weights_of_the_source(
+    trials: dict[str, Trial],
+) -> None:
+    trial = trials["sac"]
+    (last,) = read_json(trial.moved.path / REPORT)["rounds"]
+    assert [len(one) for one in last["adaptation"]["attempts"]] == [2, 2]
+    start = trial.source.policy.state_dict()["actor.latent_pi.0.weight"]
+
+    def distance(attempt: int) -> float:
+        """How far the first layer is from the source's after the attempt."""
+        phase = max((trial.moved.path / PHASES).glob(f"*-adapt-1-{attempt}"))
+        moved = checkpoints.read_checkpoint(phase, checkpoints.steps(phase)[-1]).policy
+        return float((moved["actor.latent_pi.0.weight"] - start).abs().max())
+
+    assert 0 < distance(1) < 0.1 < distance(2)
 
 
 @pytest.mark.parametrize(
