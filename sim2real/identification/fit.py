@@ -63,10 +63,12 @@ class Fit:
 class Equations:
     """The reduced normal equations of w windows: information (w, d, d), gradients (w, d).
 
+    `unbiased` (w, d, d) is the information without what errors of the slopes add to it.
     `back` and `correction` give the offset of each window for a change of the shares.
     """
 
     information: Array
+    unbiased: Array
     gradient: Array
     back: Array
     correction: Array
@@ -75,8 +77,13 @@ class Equations:
     def std(self) -> Array:
         """The standard deviations of the shares, with the prior, (d,)."""
         prior = PRIOR_PRECISION * np.eye(self.gradient.shape[1])
-        variances: Array = np.diag(np.linalg.inv(self.information.sum(axis=0) + prior))
+        variances: Array = np.diag(np.linalg.inv(self.total + prior))
         return np.sqrt(variances)
+
+    @property
+    def total(self) -> Array:
+        """The unbiased information of all windows, without what is negative by chance, (d, d)."""
+        return positive(self.unbiased.sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -196,10 +203,18 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     return found, float((np.abs(found.shares - fit.shares) / equations.std).max())
 
 
+def positive(matrix: Array) -> Array:
+    """A symmetric matrix without its negative eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    found: Array = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return found
+
+
 def improve_states(problem: Problem, fit: Fit) -> Fit:
     """One Gauss-Newton step of the start states alone."""
     by_state = state_slopes(problem, fit)
-    correction = reduce(fit, by_state[..., :0], by_state).correction
+    nothing = np.zeros((2, *by_state.shape[:-1], 0))
+    correction = reduce(fit, nothing, by_state).correction
     found = _moved(problem, fit, fit.shares, correction)
     return _with_noise(problem, found.shares, found.offsets, found.residuals)
 
@@ -235,16 +250,24 @@ def _replayed(problem: Problem, shares: Array, offsets: Array) -> Array:
 
 
 def share_slopes(problem: Problem, fit: Fit) -> Array:
-    """Slopes of the residuals by the shares, (w, rows, k, d); all are replayed in one batch."""
+    """Slopes of the residuals by the shares, below and above them, (2, w, rows, k, d).
+
+    All are replayed in one batch. At the end of a range both are that to the other side.
+    """
     count, unknowns = len(problem.windows), len(fit.shares)
     shares, widths = _neighbours(fit.shares, problem.share_steps)
     runs = problem.residuals(
         np.repeat(shares, count, axis=0),
         np.tile(np.arange(count), len(shares)),
         np.tile(fit.offsets, (len(shares), 1)),
-    ).reshape(2 * unknowns, *fit.residuals.shape)
-    low, high = np.split(runs, 2)
-    return np.moveaxis((high - low) / widths[:, None, None, None], 0, -1)
+    ).reshape(2, unknowns, *fit.residuals.shape)
+    changes = (runs - fit.residuals) * np.array([-1.0, 1.0]).reshape(2, 1, 1, 1, 1)
+    slopes = changes / np.maximum(widths, 1e-12)[..., None, None, None]
+    low, high = (
+        np.where((own > 0)[:, None, None, None], one, other)
+        for own, one, other in zip(widths, slopes, slopes[::-1], strict=True)
+    )
+    return np.moveaxis(np.stack([low, high]), 1, -1)
 
 
 def state_slopes(problem: Problem, fit: Fit) -> Array:
@@ -260,14 +283,21 @@ def state_slopes(problem: Problem, fit: Fit) -> Array:
 
 
 def _neighbours(shares: Array, steps: Array) -> tuple[Array, Array]:
-    """Shares below, then above, in every direction, (2 d, d), and how far they are apart, (d,)."""
+    """Shares below, then above, in every direction, (2 d, d), and how far they are, (2, d)."""
     low = np.clip(shares - np.diag(steps), 0.0, 1.0)
     high = np.clip(shares + np.diag(steps), 0.0, 1.0)
-    return np.concatenate([low, high]), np.diag(high) - np.diag(low)
+    widths = np.stack([shares - np.diag(low), np.diag(high) - shares])
+    return np.concatenate([low, high]), widths
 
 
-def reduce(fit: Fit, by_share: Array, by_state: Array) -> Equations:
-    """The normal equations of the shares, with the start states eliminated."""
+def reduce(fit: Fit, sides: Array, by_state: Array) -> Equations:
+    """The normal equations of the shares, with the start states eliminated.
+
+    `sides` are slopes below and above, (2, w, rows, k, d). Their product is the unbiased
+    information: the errors of the two are independent, so that they add nothing where the residuals
+    do not depend on a combination of the shares (errors in variables).
+    """
+    by_share = sides.mean(axis=0)
     weights = _weights(fit)
     count = len(weights)
     root = np.sqrt(weights).reshape(count, -1, 1)
@@ -280,9 +310,13 @@ def reduce(fit: Fit, by_share: Array, by_state: Array) -> Equations:
     pull = -np.swapaxes(second, 1, 2) @ rest - STATE_PRECISION * fit.offsets[..., None]
     back = np.asarray(np.linalg.solve(inner, cross), dtype=np.float64)
     correction = np.asarray(np.linalg.solve(inner, pull), dtype=np.float64)
-    information = np.swapaxes(first, 1, 2) @ first - np.swapaxes(cross, 1, 2) @ back
+    low, high = (root * one.reshape(first.shape) for one in sides)
+    product = np.swapaxes(low, 1, 2) @ high
+    known = np.swapaxes(cross, 1, 2) @ back
+    information = np.swapaxes(first, 1, 2) @ first - known
+    unbiased = 0.5 * (product + np.swapaxes(product, 1, 2)) - known
     gradient = -np.swapaxes(first, 1, 2) @ rest - np.swapaxes(cross, 1, 2) @ correction
-    return Equations(information, gradient[..., 0], back, correction[..., 0])
+    return Equations(information, unbiased, gradient[..., 0], back, correction[..., 0])
 
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:

@@ -299,4 +299,5 @@ def _notes(table: Sequence[Row], best: _Best, channels: Channels) -> tuple[str, 
     """What a user has to know, a sentence each."""
     notes = [f"{row.name}: {row.status}" for row in table if row.status != "identified"]
     notes += [f"{name}: the channel never changes" for name in channels.dead]
-    return (*notes, *best.posterior.combinations(), best.misfit.sentence)
+    combined = (*best.posterior.combinations(), *best.posterior.common())
+    return (*notes, *combined, best.misfit.sentence)

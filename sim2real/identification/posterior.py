@@ -11,6 +11,8 @@ from sim2real.identification.fit import PRIOR_PRECISION, Equations, Fit, Problem
 from sim2real.identification.windows import Channels
 from sim2real.task import Array
 
+WIDEST = 2.0
+"""Standard deviation of a share, in those of the prior, to which a bootstrap widens it, at most."""
 RESAMPLES = 200
 """Bootstrap samples of the windows."""
 CLIP = 4.0
@@ -19,6 +21,9 @@ CORRELATED = 0.3
 """Correlation of neighbouring residuals, from which they are no noise."""
 NOTICED = 0.02
 """Misfit, as a share of a channel's change in a step, that is worth a word."""
+UNKNOWN, TOGETHER, FEWEST = 0.1, 0.25, 3
+"""Standard deviation of a combination of shares that counts as not determined; the smallest part,
+relative to the largest, that an unknown has in it; and its unknowns, at least."""
 SAME = 0.95
 """Correlation from which two unknowns are known in combination only."""
 
@@ -45,6 +50,16 @@ class Posterior:
         """The correlation matrix, (d, d)."""
         correlation: Array = self.covariance / np.outer(self.std, self.std)
         return correlation
+
+    def common(self) -> tuple[str, ...]:
+        """Unknowns of which the log does not show how large they are together, in words."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        direction = np.abs(vectors[:, -1])
+        rows = np.flatnonzero(direction > TOGETHER * direction.max())
+        if np.sqrt(values[-1]) < UNKNOWN or len(rows) < FEWEST:
+            return ()
+        names = ", ".join(self.names[row] for row in rows.tolist())
+        return (f"how large {names} are together is not determined, only their proportions",)
 
     def combinations(self) -> tuple[str, ...]:
         """Pairs of unknowns of which the log shows a combination only, in words."""
@@ -78,15 +93,17 @@ def posterior_of(
 
     Laplace takes the residuals for independent; windows of one motion are not. A bootstrap of the
     windows does not need that (Efron 1979): its estimates follow from the normal equations of the
-    windows that are drawn, without another replay.
+    windows that are drawn, without another replay. Errors of the slopes, at contacts above all,
+    look like information where there is none; Laplace takes the information without them.
     """
-    size = len(fit.shares)
-    prior = PRIOR_PRECISION * np.eye(size)
-    laplace = np.linalg.inv(equations.information.sum(axis=0) + prior)
+    prior = PRIOR_PRECISION * np.eye(len(fit.shares))
+    first_order = np.linalg.inv(equations.information.sum(axis=0) + prior)
     drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
-    spread = np.var(drawn, axis=0)
-    factor = np.sqrt(np.maximum(spread / np.diag(laplace), 1.0))
-    covariance = laplace * np.outer(factor, factor)
+    wider = np.maximum(np.var(drawn, axis=0) / np.diag(first_order), 1.0)
+    laplace = np.linalg.inv(equations.total + prior)
+    most = WIDEST**2 / (PRIOR_PRECISION * np.diag(laplace))
+    factor = np.sqrt(np.minimum(wider, np.maximum(most, 1.0)))
+    covariance: Array = np.asarray(laplace * np.outer(factor, factor), dtype=np.float64)
     family = problem.replay.family
     logarithmic = tuple(isinstance(base, LogUniform) for base in family.space.bases)
     return Posterior(family.names, fit.shares, covariance, logarithmic)

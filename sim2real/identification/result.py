@@ -162,11 +162,9 @@ def value_std(family: Family, posterior: Posterior) -> Array:
 def _status(effective: bool, share: float, nominal: float, std: float) -> Status:
     if not effective:
         return "no effect"
-    if std > UNKNOWN_STD:
-        return "hardly determined"
     if not BOUNDARY <= share <= 1 - BOUNDARY and abs(share - nominal) > BOUNDARY:
-        return "at the boundary of its range"
-    return "identified"
+        return "at the boundary of its range"  # the prior would keep it away from there
+    return "hardly determined" if std > UNKNOWN_STD else "identified"
 
 
 def point_domain(family: Family, table: tuple[Row, ...], noise: Mapping[str, float]) -> Domain:

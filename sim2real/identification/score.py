@@ -17,6 +17,7 @@ from sim2real.errors import UserError
 from sim2real.identification.candidates import Sections, added_to, candidates, has_kind
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
+    PRIOR_PRECISION,
     Fit,
     Problem,
     improve,
@@ -122,7 +123,7 @@ class _Larger:
         equations = reduce(
             at_start, share_slopes(problem, at_start), state_slopes(problem, at_start)
         )
-        information = equations.information.sum(axis=0) + 1e-6 * np.eye(len(new))
+        information = equations.total + PRIOR_PRECISION * np.eye(len(new))
         gradient = equations.gradient.sum(axis=0)
         known = np.linalg.solve(information[np.ix_(~new, ~new)], information[np.ix_(~new, new)])
         score = gradient[new] - known.T @ gradient[~new]

@@ -24,7 +24,7 @@ def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
 
 def test_reduced_equations_solve_the_dense_problem() -> None:
     fit, by_share, by_state = arrow()
-    equations = reduce(fit, by_share, by_state)
+    equations = reduce(fit, np.stack([by_share, by_share]), by_state)
     root = np.sqrt(_weights(fit)).reshape(5, 12, 1)
     rows, right = [], []
     for w in range(5):
@@ -63,3 +63,23 @@ def test_a_step_stays_in_the_cube_and_is_the_best_there(seed: int) -> None:
     assert cost(found - shares) <= 1.25 * cost(exact) + 1e-9
     if ((exact > 1e-6 - shares) & (exact < 1 - 1e-6 - shares)).all():
         assert found - shares == pytest.approx(exact, abs=1e-6)
+
+
+def test_errors_of_slopes_are_no_information() -> None:
+    rng = np.random.default_rng(0)
+    fit, _, _ = arrow()
+    # 400 windows that do not depend on the second share; slopes with independent errors
+    many = Fit(
+        fit.shares,
+        np.zeros((400, 2)),
+        rng.standard_normal((400, 4, 3)),
+        np.tile([0.5, 1.0, 2.0], (4, 1)),
+        0.0,
+    )
+    slopes = np.stack([rng.standard_normal((400, 4, 3)), np.zeros((400, 4, 3))], axis=-1)
+    sides = slopes + 0.3 * rng.standard_normal((2, 400, 4, 3, 2))
+    equations = reduce(many, sides, 0.0 * rng.standard_normal((400, 4, 3, 2)))
+    exact = reduce(many, np.stack([slopes, slopes]), np.zeros((400, 4, 3, 2))).total
+    biased = reduce(many, np.stack([sides.mean(0)] * 2), np.zeros((400, 4, 3, 2))).total
+    assert equations.total[0, 0] == pytest.approx(exact[0, 0], rel=0.15)
+    assert equations.total[1, 1] < 0.25 * biased[1, 1]
