@@ -36,6 +36,11 @@ from sim2real.task import Array, BoolArray, IntArray, Task
 
 WIDER = 2.0
 """By what factor a default family is wider than the domain that it is made from."""
+PRIOR_PRECISION, ABSENT_PRECISION = 12.0, 400.0
+"""Of a share around the nominal one: that of a uniform distribution on [0, 1], and of what the
+nominal world does not have, a standard deviation of 0.05."""
+ABSENT = 1e-6
+"""Largest nominal share of what the nominal world does not have."""
 SHARE_STEP, MOST_OF_A_RANGE = 0.003, 0.25
 """Finite difference of a share, and the largest one of a delay."""
 USUAL = ("dof_frictionloss", "dof_armature", "delay")
@@ -98,6 +103,18 @@ class Family:
         found = shares.copy()
         for k in np.flatnonzero(self.is_delay).tolist():
             found[k] = share_of(self.space.bases[k], values[k : k + 1])[0]
+        return found
+
+    @functools.cached_property
+    def precision(self) -> Array:
+        """The prior precision of the shares around the nominal ones, (d,).
+
+        That of a uniform distribution on [0, 1]; more where the nominal world has nothing of it, as
+        of dry friction or armature that is added, so that it is taken only where the log asks for
+        it. A delay is always there.
+        """
+        absent = (self.nominal < ABSENT) & ~self.is_delay & (self.nominal_values == 0.0)
+        found: Array = np.where(absent, ABSENT_PRECISION, PRIOR_PRECISION)
         return found
 
     @functools.cached_property

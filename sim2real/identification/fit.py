@@ -32,8 +32,6 @@ COARSE, COARSE_SPEED = 5.0, 0.2
 velocity, in m/s or rad/s."""
 STATE_PARTS = (1.0, 0.3, 0.0)
 """Parts of a step of its start state that each window tries."""
-PRIOR_PRECISION = 12.0
-"""Of a share around the nominal one: that of a uniform distribution on [0, 1]."""
 STATE_PRECISION = 1.0
 """Of a start state around the estimated one, in 1/m², 1/rad² and so on."""
 DAMPINGS = (1e-6, 1e-3, 1e-1, 1e1)
@@ -73,11 +71,9 @@ class Equations:
     back: Array
     correction: Array
 
-    @property
-    def std(self) -> Array:
-        """The standard deviations of the shares, with the prior, (d,)."""
-        prior = PRIOR_PRECISION * np.eye(self.gradient.shape[1])
-        variances: Array = np.diag(np.linalg.inv(self.total + prior))
+    def std(self, precision: Array) -> Array:
+        """The standard deviations of the shares, with a prior of this `precision` (d,), (d,)."""
+        variances: Array = np.diag(np.linalg.inv(self.total + np.diag(precision)))
         return np.sqrt(variances)
 
     @property
@@ -200,7 +196,9 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     if better is fit:
         return fit, 0.0
     found = _with_noise(problem, better.shares, better.offsets, better.residuals)
-    return found, float((np.abs(found.shares - fit.shares) / equations.std).max())
+    return found, float(
+        (np.abs(found.shares - fit.shares) / equations.std(_precision(problem))).max()
+    )
 
 
 def positive(matrix: Array) -> Array:
@@ -321,9 +319,9 @@ def reduce(fit: Fit, sides: Array, by_state: Array) -> Equations:
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
     """The best of several damped steps, or the fit itself where none is better."""
-    information = equations.information.sum(axis=0) + PRIOR_PRECISION * np.eye(len(fit.shares))
-    nominal = problem.replay.family.nominal
-    gradient = equations.gradient.sum(axis=0) - PRIOR_PRECISION * (fit.shares - nominal)
+    precision, nominal = _precision(problem), problem.replay.family.nominal
+    information = equations.information.sum(axis=0) + np.diag(precision)
+    gradient = equations.gradient.sum(axis=0) - precision * (fit.shares - nominal)
     for damping in DAMPINGS:
         for shares in _targets(problem.replay.family, fit.shares, information, gradient, damping):
             step = equations.correction - equations.back @ (shares - fit.shares)
@@ -405,4 +403,8 @@ def _window_costs(residuals: Array, noise: Array, offsets: Array) -> Array:
 
 def _prior_cost(problem: Problem, shares: Array) -> float:
     nominal = problem.replay.family.nominal
-    return float(0.5 * PRIOR_PRECISION * np.sum((shares - nominal) ** 2))
+    return float(0.5 * np.sum(_precision(problem) * (shares - nominal) ** 2))
+
+
+def _precision(problem: Problem) -> Array:
+    return problem.replay.family.precision

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim2real.domains.distributions.distribution import LogUniform
-from sim2real.identification.fit import PRIOR_PRECISION, Equations, Fit, Problem
+from sim2real.identification.fit import Equations, Fit, Problem
 from sim2real.identification.windows import Channels
 from sim2real.task import Array
 
@@ -96,12 +96,13 @@ def posterior_of(
     windows that are drawn, without another replay. Errors of the slopes, at contacts above all,
     look like information where there is none; Laplace takes the information without them.
     """
-    prior = PRIOR_PRECISION * np.eye(len(fit.shares))
+    precision = problem.replay.family.precision
+    prior = np.diag(precision)
     first_order = np.linalg.inv(equations.information.sum(axis=0) + prior)
     drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
     wider = np.maximum(np.var(drawn, axis=0) / np.diag(first_order), 1.0)
     laplace = np.linalg.inv(equations.total + prior)
-    most = WIDEST**2 / (PRIOR_PRECISION * np.diag(laplace))
+    most = WIDEST**2 / (precision * np.diag(laplace))
     factor = np.sqrt(np.minimum(wider, np.maximum(most, 1.0)))
     covariance: Array = np.asarray(laplace * np.outer(factor, factor), dtype=np.float64)
     family = problem.replay.family

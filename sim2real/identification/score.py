@@ -17,7 +17,6 @@ from sim2real.errors import UserError
 from sim2real.identification.candidates import Sections, added_to, candidates, has_kind
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
-    PRIOR_PRECISION,
     Fit,
     Problem,
     improve,
@@ -123,7 +122,7 @@ class _Larger:
         equations = reduce(
             at_start, share_slopes(problem, at_start), state_slopes(problem, at_start)
         )
-        information = equations.total + PRIOR_PRECISION * np.eye(len(new))
+        information = equations.total + np.diag(problem.replay.family.precision)
         gradient = equations.gradient.sum(axis=0)
         known = np.linalg.solve(information[np.ix_(~new, ~new)], information[np.ix_(~new, new)])
         score = gradient[new] - known.T @ gradient[~new]

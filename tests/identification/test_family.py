@@ -12,7 +12,12 @@ from sim2real.domains import Domain, load_domain
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.errors import UserError
 from sim2real.identification.candidates import candidates
-from sim2real.identification.family import default_family, family_of, replayable
+from sim2real.identification.family import (
+    PRIOR_PRECISION,
+    default_family,
+    family_of,
+    replayable,
+)
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 from tests.identification.conftest import FAMILY
@@ -132,3 +137,9 @@ def test_candidates_leave_the_nominal_world_as_it_is() -> None:
     for name, sections in candidates(task).items():
         family = family_of(task, Domain.model_validate(sections))
         assert np.abs(family.nominal_values).max() < 1e-9, name
+
+
+def test_the_prior_is_narrow_for_what_the_nominal_world_does_not_have() -> None:
+    family = family_of(load_task("hopper"))
+    narrow = {n for n, p in zip(family.names, family.precision, strict=True) if p > PRIOR_PRECISION}
+    assert narrow == {"dof_frictionloss", "dof_armature"}

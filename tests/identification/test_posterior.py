@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim2real.identification.fit import PRIOR_PRECISION, Equations, Fit
+from sim2real.identification.family import PRIOR_PRECISION
+from sim2real.identification.fit import Equations, Fit
 from sim2real.identification.posterior import Posterior, misfit_of, posterior_of
 from sim2real.identification.windows import Channels
 
@@ -25,7 +26,11 @@ def linear(rng: np.random.Generator, windows: int, same: float) -> tuple[Any, Fi
     gradient = np.einsum("wrd,wr->wd", slopes, noise)
     mean = np.linalg.solve(information.sum(0), gradient.sum(0))
     at_best = gradient - np.einsum("wde,e->wd", information, mean)
-    family = SimpleNamespace(names=("slope",), space=SimpleNamespace(bases=(None,)))
+    family = SimpleNamespace(
+        names=("slope",),
+        space=SimpleNamespace(bases=(None,)),
+        precision=np.array([PRIOR_PRECISION]),
+    )
     problem = SimpleNamespace(replay=SimpleNamespace(family=family))
     nothing = np.zeros((windows, 1, 1))
     fit = Fit(mean, np.zeros((windows, 2)), nothing, np.ones(1), 0.0)
