@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim2real.identification.family import Family
 from sim2real.identification.replay import Replay, Windows
 from sim2real.identification.states import PROBE, linearized
+from sim2real.identification.steps import targets
 from sim2real.identification.windows import Channels
-from sim2real.task import Array, BoolArray, IntArray
+from sim2real.task import Array, IntArray
 
 FREEDOM = 4.0
 """Degrees of freedom of the Student distribution."""
@@ -323,7 +323,7 @@ def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
     information = equations.information.sum(axis=0) + np.diag(precision)
     gradient = equations.gradient.sum(axis=0) - precision * (fit.shares - nominal)
     for damping in DAMPINGS:
-        for shares in _targets(problem.replay.family, fit.shares, information, gradient, damping):
+        for shares in targets(problem.replay.family, fit.shares, information, gradient, damping):
             step = equations.correction - equations.back @ (shares - fit.shares)
             found = _moved(problem, fit, shares, step)
             if found.cost < fit.cost:
@@ -346,45 +346,6 @@ def _moved(problem: Problem, fit: Fit, shares: Array, step: Array) -> Fit:
     best, each = costs.argmin(axis=0), np.arange(count)
     cost = costs.min(axis=0).sum() + _prior_cost(problem, shares)
     return Fit(shares, offsets[best, each], residuals[best, each], fit.noise, float(cost))
-
-
-def _targets(
-    family: Family, shares: Array, information: Array, gradient: Array, damping: float
-) -> list[Array]:
-    """Where a damped step leads, with delays at whole physics steps, or where they are now."""
-    free = np.ones(len(shares), dtype=bool)
-    anywhere = _damped(shares, information, gradient, damping, free)
-    whole = np.where(family.is_delay, family.snapped(anywhere), shares)
-    bases = [whole, shares] if (whole != shares).any() else [shares]
-    return [
-        _damped(shares, information, gradient, damping, ~family.is_delay, base) for base in bases
-    ]
-
-
-def _damped(
-    shares: Array,
-    information: Array,
-    gradient: Array,
-    damping: float,
-    free: BoolArray,
-    base: Array | None = None,
-) -> Array:
-    """A damped step of the `free` shares within the unit cube; the others go to the `base`.
-
-    What would leave the cube stays at its boundary.
-    """
-    target = shares.copy() if base is None else base.copy()
-    free = free.copy()
-    matrix = information + damping * np.diag(np.diag(information))
-    while free.any():
-        right = gradient - information @ np.where(free, 0.0, target - shares)
-        target[free] = shares[free] + np.linalg.solve(matrix[np.ix_(free, free)], right[free])
-        outside = free & ((target < 0.0) | (target > 1.0))
-        target = np.clip(target, 0.0, 1.0)
-        if not outside.any():
-            break
-        free &= ~outside
-    return target
 
 
 def _weights(fit: Fit) -> Array:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from sim2real.identification.fit import FREEDOM, STATE_PRECISION, Fit, _damped, _weights, reduce
+from sim2real.identification.fit import FREEDOM, STATE_PRECISION, Fit, _weights, reduce
+from sim2real.identification.steps import damped
 
 
 def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
@@ -56,7 +57,7 @@ def test_a_step_stays_in_the_cube_and_is_the_best_there(seed: int) -> None:
     rng = np.random.default_rng(seed)
     slopes, right = rng.standard_normal((8, 3)), 2.0 * rng.standard_normal(8)
     shares = rng.uniform(0.1, 0.9, 3)
-    found = _damped(shares, slopes.T @ slopes, slopes.T @ right, 0.0, np.ones(3, dtype=bool))
+    found = damped(shares, slopes.T @ slopes, slopes.T @ right, 0.0, np.ones(3, dtype=bool))
     exact = lsq_linear(slopes, right, (-shares, 1.0 - shares)).x
     assert ((found >= 0) & (found <= 1)).all()
     cost = lambda change: np.sum((slopes @ change - right) ** 2)  # noqa: E731

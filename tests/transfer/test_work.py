@@ -143,7 +143,7 @@ class Own(Method):
         work.once("../one", lambda: 1)
 
     def _records(self, target: Target, work: Work) -> None:
-        log = work.once("record", lambda: target.record(self._policy, 2400, 2))
+        log = work.once("record", lambda: target.record(self._policy, 2400, 2, noise=2.0))
         assert log.steps == 2400
         assert log.terminated is not None
         assert log.terminated.any()
@@ -242,7 +242,7 @@ def test_a_record_has_times_commands_terms_and_marks(
     sources: dict[str, Run], tmp_path: Path
 ) -> None:
     run = go(sources["ppo"], tmp_path / "run", Own(what="records"), budget=2460)
-    assert report(run, "budget")["used"]["steps"] == 2400
+    assert report(run, "budget")["used"]["steps"] == 2460
 
 
 def test_a_learner_states_its_schedule_and_carries_the_coefficient(
