@@ -39,6 +39,9 @@ class Identify(Command):
     """Seed of the search."""
     horizon: int | None = None
     """Control steps of the windows that are replayed; by default about 0.3 s."""
+    residual: bool = False
+    """Fit forces of the driven joints to what the family does not explain, and use them where they
+    predict windows of the logs that were held out better."""
     out: Path | None = None
     """Folder for identified.yaml, with the domains `identified` and `posterior`, and
     identification.json; by default nothing is written."""
@@ -54,7 +57,13 @@ class Identify(Command):
         logs = [Log.load(path, self.mapping) for path in self.logs]
         with _progress() as report:
             found = identify(
-                logs, task, self.family, self.seed, horizon=self.horizon, report=report
+                logs,
+                task,
+                self.family,
+                self.seed,
+                horizon=self.horizon,
+                report=report,
+                residual=self.residual,
             )
         file, page = None, None
         if self.out is not None and can_write(self.out):

@@ -12,7 +12,7 @@ import numpy as np
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
-from sim2real.identification.family import family_of
+from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
     Fit,
     Problem,
@@ -25,6 +25,7 @@ from sim2real.identification.hypotheses import faults
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
 from sim2real.identification.replay import Replay, Windows, joined
+from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
     Identification,
     Row,
@@ -74,6 +75,7 @@ def identify(
     horizon: int | None = None,
     threads: int = 0,
     report: Report | None = None,
+    residual: bool = False,
 ) -> Identification:
     """Find the world of a `family` that moves as a `log` of `task` does, from the log alone.
 
@@ -83,8 +85,9 @@ def identify(
     starts from a state estimated from its observations, and is replayed under the logged commands:
     first by a cross-entropy search over the whole family, then by Gauss-Newton over the unknowns
     and the start states together. A fifth of the windows is held out to validate. A log of another
-    rate, or an uneven one, is resampled, and a note says so. `report` is called with what is being
-    done.
+    rate, or an uneven one, is resampled, and a note says so. With `residual`, forces of the driven
+    joints are fitted to what the family does not explain; the domains get them where they predict
+    the windows held out better. `report` is called with what is being done.
 
     Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
     in which nothing of the family shows, and a family without ranges.
@@ -99,7 +102,7 @@ def identify(
     try:
         steps = horizon or horizon_of(logs, replay)
         study = _Study(replay, logs, steps, seed, report or _silent, threads)
-        return study.identification(time.monotonic())
+        return study.identification(time.monotonic(), residual)
     finally:
         replay.close()
 
@@ -166,8 +169,8 @@ class _Study:
     def _problem(self, windows: Windows) -> Problem:
         return Problem(self.replay, windows, self.channels)
 
-    def identification(self, began: float) -> Identification:
-        """All stages; `began` is the time on the monotonic clock."""
+    def identification(self, began: float, residual: bool) -> Identification:
+        """All stages, that of a `residual` if asked for; `began`: time on the monotonic clock."""
         self.report("checking what the log shows", 0.0)
         effective = effects(self.problem) > EFFECT
         if not effective.any():
@@ -181,9 +184,12 @@ class _Study:
         lacking = self._missing(best)
         validation = self._validation(best.fit.shares)
         faulty = self._faults() if best.misfit.noticed and validation.failed else []
+        learned = self._residual(best) if residual else None
+        point = point_domain(self.family, table, noise)
+        posterior = posterior_domain(self.family, table, best.posterior, noise)
         return Identification(
-            domain=point_domain(self.family, table, noise),
-            posterior=posterior_domain(self.family, table, best.posterior, noise),
+            domain=point if learned is None else learned.added_to(point),
+            posterior=posterior if learned is None else learned.added_to(posterior),
             table=table,
             misfit=best.misfit,
             validation=validation,
@@ -192,12 +198,22 @@ class _Study:
                 *_notes(table, best, self.channels),
                 *_lacking(best, lacking),
                 *faulty,
+                *([] if learned is None else [learned.sentence]),
             ),
             steps=self.steps,
             simulated_steps=self.replay.simulated,
             seconds=time.monotonic() - began,
             missing=lacking,
+            residual=learned,
         )
+
+    def _residual(self, best: _Best) -> Residual | None:
+        """Forces of the driven joints, fitted to what the family does not explain."""
+        self.report("fitting residual forces", 0.0)
+        return fit_residual(self.problem, self.held_out, best.fit, self._other_worlds, self.rng)
+
+    def _other_worlds(self, family: Family) -> Replay:
+        return Replay(family, self.replay.num_envs, self.threads)
 
     def _faults(self) -> list[str]:
         """What may be wrong with the first log, a line each."""
@@ -247,8 +263,7 @@ class _Study:
         if not best.misfit.noticed:
             return ()
         self.report("looking for what the family lacks", 0.0)
-        worlds = self.replay.num_envs
-        return missing(self.problem, best.fit, lambda family: Replay(family, worlds, self.threads))
+        return missing(self.problem, best.fit, self._other_worlds)
 
     def _validation(self, shares: Array) -> Validation:
         """Errors on the windows that were held out, from the states as they were estimated."""

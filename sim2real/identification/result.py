@@ -20,6 +20,7 @@ from sim2real.domains.distributions.distribution import (
 from sim2real.domains.library import dump_domains
 from sim2real.identification.family import Family
 from sim2real.identification.posterior import Misfit, Posterior
+from sim2real.identification.residual import Residual
 from sim2real.identification.score import Missing
 from sim2real.task import Array, BoolArray
 
@@ -79,7 +80,8 @@ class Identification:
     showed. `posterior` has a distribution for each, correlated where they are known in combination.
     `notes` are what a user has to know, a sentence each. `steps` are those of the log,
     `simulated_steps` and `seconds` the price. `missing` are the entries whose addition
-    to the family explains most of what it does not explain, the best first.
+    to the family explains most of what it does not explain, the best first. `residual` are forces
+    that were fitted to that, if this was asked for.
     """
 
     domain: Domain
@@ -92,6 +94,7 @@ class Identification:
     simulated_steps: int
     seconds: float
     missing: tuple[Missing, ...] = ()
+    residual: Residual | None = None
 
     @property
     def explained(self) -> bool:
@@ -112,6 +115,7 @@ class Identification:
             "explained": self.explained,
             "misfit": misfit,
             "missing": [asdict(one) for one in self.missing],
+            "residual": None if self.residual is None else asdict(self.residual),
             "validation": asdict(self.validation),
             "notes": list(self.notes),
         }

@@ -55,7 +55,7 @@ def test_what_varies_within_an_episode_does_not_make_episodes_differ():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, "exactly one of push, twist, force, torque, slope, bumps; got"),
+        ({}, "exactly one of push, twist, force, torque, slope, bumps, residual; got"),
         ({"slope": 0.1, "bumps": 0.1}, "got slope, bumps"),
         ({"slop": 0.1}, "did you mean 'slope'"),
         ({"slope": 0.1, "of": "ball"}, "slope takes no 'of'; it takes slope, direction, name"),

@@ -64,10 +64,17 @@ def test_the_same_seed_gives_the_same_bits(noisy: Identification) -> None:
     assert again.domain == noisy.domain
 
 
-def test_what_the_family_has_not_is_noticed() -> None:
+def test_what_the_family_has_not_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
+    monkeypatch.setattr("sim2real.identification.score.FITTED", 2)
+    monkeypatch.setattr("sim2real.identification.residual.SURE", 0.5)  # 8 windows are held out
     dry = [{"field": "dof_frictionloss", "of": "slider", "set": 6.0}]
-    found = identify(log_of(target(more=dry)), "cartpole", FAMILY)
+    found = identify(log_of(target(more=dry)), "cartpole", FAMILY, threads=1, residual=True)
     assert not found.explained
+    assert found.residual is not None
+    assert found.residual.is_used
+    assert len(found.domain.disturbances) == found.residual.units
+    assert found.plain()["residual"]["joints"] == ("slider",)
     assert any("the family does not explain this log" in note for note in found.notes)
     assert found.missing[0].name == "dof_frictionloss"
     assert found.missing[0].explains > 0.5
@@ -75,8 +82,10 @@ def test_what_the_family_has_not_is_noticed() -> None:
     assert not found.plain()["explained"]
 
 
-def test_a_truth_beyond_a_range_is_at_its_boundary() -> None:
-    found = identify(log_of(target(**{"strength:drive": 0.3})), "cartpole", FAMILY)
+def test_a_truth_beyond_a_range_is_at_its_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
+    monkeypatch.setattr("sim2real.identification.score.FITTED", 1)
+    found = identify(log_of(target(**{"strength:drive": 0.3})), "cartpole", FAMILY, threads=1)
     assert {row.name: row.status for row in found.table}["strength:drive"] == (
         "at the boundary of its range"
     )
@@ -87,7 +96,7 @@ def test_what_does_not_show_keeps_its_prior() -> None:
     family = FAMILY.model_copy(
         update={"dynamics": (*FAMILY.dynamics, *_friction()), "actuation": FAMILY.actuation}
     )
-    found = identify(log_of(None), "cartpole", family)
+    found = identify(log_of(None), "cartpole", family, threads=1)
     rows = {row.name: row for row in found.table}
     assert rows["geom_friction.sliding"].status == "no effect"
     assert rows["geom_friction.sliding"].value == pytest.approx(1.0)
@@ -126,6 +135,6 @@ def test_bad_logs_are_refused() -> None:
 def test_a_dead_channel_is_named() -> None:
     log = log_of(target(noise=0.002))
     dead = log.observations | {"cart": np.zeros((len(log), 1))}
-    found = identify(dataclasses.replace(log, observations=dead), "cartpole", FAMILY)
+    found = identify(dataclasses.replace(log, observations=dead), "cartpole", FAMILY, threads=1)
     assert "cart[0]: the channel never changes" in found.notes
     assert values(found)["body_mass:pole"] == pytest.approx(2.0, rel=0.15)

@@ -101,7 +101,7 @@ pretrain("hopper", algorithm=sys.argv[1], out=sys.argv[2], **json.loads(sys.argv
     ("algorithm", "how"),
     [
         ("ppo", signal.SIGKILL),
-        ("ppo", signal.SIGINT),
+        pytest.param("ppo", signal.SIGINT, marks=pytest.mark.slow),  # fast: test_cli
         ("sac", signal.SIGKILL),
         pytest.param("sac", signal.SIGINT, marks=pytest.mark.slow),
         ("td3", signal.SIGKILL),

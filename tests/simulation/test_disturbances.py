@@ -340,3 +340,26 @@ def test_worlds_that_are_not_active_stand_still_and_miss_no_push():
     assert simulation.qvel[:, 0].tolist() == pytest.approx([3.0, 0.0])
     simulation.advance(still, np.array([False, True]))
     assert simulation.qvel[:, 0].tolist() == pytest.approx([3.0, 1.5])
+
+
+# -- residual ----------------------------------------------------------------------------------
+
+
+def test_residual_forces_equal_a_plain_loop_of_steps():
+    units = [
+        {"residual": 2.0, "of": "hinge", "options": {"position": 1.0, "offset": 0.2}},
+        {"residual": -1.5, "of": ["slider", "hinge"], "name": "both", "options": {"command": -0.5}},
+    ]
+    simulation = Simulation("cartpole", Domain(disturbances=units), threads=1)
+    model, data = simulation.model, mujoco.MjData(simulation.model)
+    data.qpos[:], data.qvel[:] = simulation.qpos[0], simulation.qvel[0]
+    for action in np.random.default_rng(0).uniform(-1, 1, 30):
+        simulation.advance(np.full((1, 1), action))
+        data.ctrl[:] = simulation.ctrl[0]
+        (x, angle), (v, turn), u = data.qpos, data.qvel, data.ctrl[0]
+        on_hinge = 2.0 * np.tanh(angle + turn + 0.2) - 1.5 * np.tanh(turn)
+        data.qfrc_applied[:] = -1.5 * np.tanh(v - 0.5 * u), on_hinge
+        for _ in range(simulation.substeps):
+            mujoco.mj_step(model, data)
+        np.testing.assert_allclose(simulation.qpos[0], data.qpos, rtol=1e-12, atol=1e-12)
+    assert abs(x) > 0

@@ -176,7 +176,7 @@ class Effects:
             raise self.error(entry, f"{problem} ({self._episode_s:g} s)")
         for element, columns in elements.items():
             places = {(entry.kind.name, column) for column in columns.tolist()}
-            if places & self._taken:
+            if places & self._taken and not entry.kind.adds_up:
                 what = element or "the reward"
                 raise self.error(entry, f"{what} has two entries of the kind {entry.kind.name}")
             self._taken |= places

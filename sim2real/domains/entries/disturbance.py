@@ -21,7 +21,7 @@ _OF_LOADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Disturbance(Entry):
-    """One disturbance: `push`, `twist`, `force`, `torque`, `slope`, `bumps`, or a kind by path.
+    """One disturbance of a shipped kind, or of a kind by path.
 
     - `push`: impulses in N s on one of the bodies `of`, each as likely, along `direction`
       (`horizontal`: at a random angle), one after each interval of `every` seconds.
@@ -32,6 +32,7 @@ class Disturbance(Entry):
     - `slope`: the floor rises by this angle in rad along x (`direction` pitch) or y (roll).
     - `bumps`: the depth in m of the hollows of an uneven floor; `wavelength` is about the
       distance in m between two tops.
+    - `residual`: a force or torque of the joints `of`, of their positions, speeds and commands.
     """
 
     kinds: ClassVar[Mapping[str, type[Kind]]] = DISTURBANCES

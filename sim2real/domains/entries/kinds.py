@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim2real.domains.entries import delays, disturbances, stages
+from sim2real.domains.entries import delays, disturbances, residual, stages
 from sim2real.domains.entries.stage import Effect, Kind, Stage
 
 
@@ -53,6 +53,7 @@ DISTURBANCES = _table(
     disturbances.Torque,
     disturbances.Slope,
     disturbances.Bumps,
+    residual.Residual,
 )
 """What acts on bodies, joints and the floor."""
 

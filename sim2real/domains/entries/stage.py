@@ -32,6 +32,7 @@ class Kind:
     actuator, an observation term) has its own, or each `number` of it. `sign` and `unit` describe
     the magnitude. `takes_steps`: an entry may give the number of control steps that it lasts.
     `keeps_length`: a quaternion that passes it has the same length, or is zero.
+    `adds_up`: several entries of the kind may act on one number, as it adds to what is there.
     `options` are numbers of an entry that are not drawn, with their defaults.
     """
 
@@ -51,6 +52,7 @@ class Kind:
     takes_steps: ClassVar[bool] = False
     takes_course: ClassVar[bool] = True
     keeps_length: ClassVar[bool] = False
+    adds_up: ClassVar[bool] = False
     options: ClassVar[Mapping[str, float]] = {}
     after: ClassVar[str] = ""
     """Of a kind of your own: the kind after which a signal passes it."""

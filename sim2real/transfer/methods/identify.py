@@ -78,6 +78,8 @@ class Identify(Method):
     """Standard deviation of the noise on the recorded actions, in halves of their range."""
     family: str | None = None
     """A domain with ranges: what may differ; by default `randomized`, with wider ranges."""
+    residual: bool = False
+    """Fit forces of the joints to what the family does not explain; used where they predict it."""
     world: Literal["identified", "posterior"] = "identified"
     """Where to adapt: in the best estimate, or in draws from what the log leaves open."""
     simulated_steps: Count | None = None
@@ -154,7 +156,9 @@ class Identify(Method):
 
         def find() -> dict[str, Any]:
             try:
-                found = identify(join(logs), target.task, self.family, work.seed)
+                found = identify(
+                    join(logs), target.task, self.family, work.seed, residual=self.residual
+                )
             except UserError as error:
                 return {"problem": str(error)}
             work.meter.add(steps=found.simulated_steps)
