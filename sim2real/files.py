@@ -164,16 +164,23 @@ def unused(folder: Path, *names: str) -> tuple[Path, ...]:
 
 
 def user_path(text: str | Path) -> Path:
-    """The path that a user wrote, with `~` filled in; UserError for one that can be no file."""
+    """The path that a user wrote, with `~` filled in; UserError for one that can be no file.
+
+    A named pipe is none: to open it would wait for whoever writes into it.
+    """
+    is_pipe = False
     try:
         path = Path(text).expanduser()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.lstat()
+            is_pipe = path.is_fifo()
     except (RuntimeError, ValueError, OSError) as error:  # no such user; a zero byte; too long
         reason = (
             getattr(error, "strerror", None) or error
         )  # that of the system names the path again
         raise UserError(f"{brief(str(text))} is no path of a file: {reason}") from None
+    if is_pipe:
+        raise UserError(f"{path} is a named pipe; allowed: a file or a folder")
     return path
 
 

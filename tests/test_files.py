@@ -121,3 +121,9 @@ def test_whether_a_folder_can_be_written(tmp_path):
         assert files.unwritable(place)
         with pytest.raises(UserError, match="cannot be written: "):
             files.require_writable(place)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is a named pipe; allowed: a file or a folder"):
+        files.user_path(tmp_path / "pipe")

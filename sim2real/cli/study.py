@@ -25,7 +25,7 @@ class Study(Command):
     file: Positional[Path]
     """The study's YAML file."""
     workers: int | None = None
-    """Processes; by default one per processor."""
+    """Processes, at most four per processor; by default one per processor."""
     trust_code: bool = False
     """Accept and import the Python code that the study names."""
 

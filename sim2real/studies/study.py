@@ -35,7 +35,8 @@ from sim2real.studies.report.report import write_report
 from sim2real.studies.results import place, place_cells, results
 from sim2real.studies.summary import Results, summarize
 
-MOST_WORKERS = 1_000
+MOST_WORKERS = 4
+"""Processes for each processor, at most: more take memory and save no time."""
 AnyPlan = Plan | ComparisonPlan
 
 
@@ -50,11 +51,11 @@ def study(
     progress: bool = True,
     trust_code: bool = False,
 ) -> dict[str, Any]:
-    """Run a study on `workers` processes (by default one a processor); returns its report.
+    """Run a study on `workers` processes (by default one a processor, at most four).
 
-    `config` is the study or its YAML file, whose code must be trusted (see `load_study`). Writes
-    report/index.html, report.md and report.json into the study's folder. What is done already, with
-    the same content, is not done again.
+    Returns its report. `config` is the study or its YAML file, whose code must be trusted (see
+    `load_study`). Writes report/index.html, report.md and report.json into the study's folder. What
+    is done already, with the same content, is not done again.
 
     Raises UserError for what is unknown or impossible, and for domains that do not pass their audit
     (AuditFailed), before anything is run; CellsFailed, with ids and tracebacks, when everything
@@ -62,7 +63,7 @@ def study(
     call goes on.
     """
     if workers is not None:
-        whole_number("workers", workers, 1, MOST_WORKERS)
+        whole_number("workers", workers, 1, MOST_WORKERS * _processors())
     asked = load_study(config, trust_code) if isinstance(config, Path | str) else config
     plan = plan_of(asked)
     started = time.monotonic()

@@ -1,8 +1,10 @@
-"""Kill a training at a file operation, go on, compare. Run as: killing.py SCENARIO FOLDER [KILLS].
+"""Kill a training at file operations, go on, compare. Run as: killing.py SCENARIO FOLDER [KILLS].
 
 Prints JSON: how many file operations an uninterrupted training makes, and for each kill what
 differs from it in the end. A kill is SIGKILL in a forked child, just before the k-th time that it
-opens a file to write, syncs, renames, makes or removes one under FOLDER.
+opens a file to write, syncs, renames, makes or removes one in the folder of the run. Without KILLS
+every operation is tried: the run is made once, what a kill would leave is copied before each
+operation, and each copy that differs from those before it goes on.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,13 @@ import torch._dynamo  # the first optimizer imports it; without this line in eve
 import torch.utils.tensorboard
 
 import sim2real as s2r
-from sim2real.files import read_json
+from sim2real.envs.cartpole import Cartpole
+from sim2real.files import PARTIAL, read_json
+from sim2real.studies import study as study_module
 from sim2real.studies.config import StudyConfig
+from sim2real.studies.executor import Outcome
+from sim2real.studies.ledger import Cell
+from sim2real.studies.work import run_cell
 from sim2real.transfer.resume import resume
 
 torch.set_num_threads(1)
@@ -47,34 +55,70 @@ def pretrain(algorithm: str, options: dict[str, Any], **more: Any) -> Make:
     return make
 
 
-def moved(method: str) -> Make:
+def moved(method: str, options: dict[str, Any]) -> Make:
     def make(out: Path) -> Any:
         return s2r.transfer(
-            out.parents[1] / "source", "hard", method=method, budget=256, out=out, curve=2,
-            curve_episodes=2, num_envs=4, checkpoint_every=128, progress=False,
+            out.parents[1] / "source", "hard", method=method, budget=256, out=out, num_envs=4,
+            progress=False, **options,
         )  # fmt: skip
 
     return make
+
+
+CURVE = {"curve": 2, "curve_episodes": 2, "checkpoint_every": 128}
+IDENTIFY = {
+    "simulated_steps": 96, "evaluations": 1, "episodes": 2, "verify": 1, "attempts": 1,
+    "rounds": 1, "family": "randomized", "recipe": {"n_steps": 16, "batch_size": 16},
+}  # fmt: skip
 
 
 def studied(out: Path) -> Any:
     config = {
         "name": "killed", "task": "cartpole", "out": str(out), "targets": ["hard"], "seeds": 1,
         "source": {"domain": "nominal", "steps": 256, "options": PPO}, "methods": ["fine_tune"],
-        "budget": 256, "episodes": 2, "evaluations": 1, "oracle": {"steps": 256, "options": PPO},
-        "audit": False,
+        "budget": 256, "episodes": 2, "evaluations": 1, "audit": False,
+        "oracle": {"steps": 256, "options": PPO, "seeds": [0]},
     }  # fmt: skip
     return s2r.study(StudyConfig.model_validate(config), workers=1, progress=False)
+
+
+def work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
+    """`run_cells` in this process, so that a kill may fall into any operation of any cell."""
+    waiting, finished = list(cells), set(done)
+    while waiting:
+        cell = next(one for one in waiting if finished.issuperset(one.needs))
+        waiting.remove(cell)
+        result = json.loads(json.dumps(run_cell(cell.work)))
+        finished.add(cell.id)
+        yield Outcome(cell, "done", result, 0.0)
+
+
+def studied_here(out: Path) -> Any:
+    study_module.run_cells = work_off  # of this forked child
+    return studied(out)
 
 
 SCENARIOS: dict[str, Make] = {
     "ppo": pretrain("ppo", PPO),
     "sac": pretrain("sac", SAC),
     "adaptive": pretrain("ppo", PPO, randomization=ADR),
-    "transfer": moved("fine_tune"),
-    "distill": moved("distill"),
-    "study": studied,
+    "transfer": moved("fine_tune", CURVE),
+    "distill": moved("distill", CURVE),
+    "identify": moved("identify", {"options": IDENTIFY}),
+    "study": studied_here,
+    "study-processes": studied,
 }
+
+
+NOTHING = r"(?!)"
+APART = {"study": r"/(runs|oracle)/[^/]+/"}
+"""The insides of a study's trainings: each is tried by itself."""
+
+
+def shorten_episodes(scenario: str) -> None:
+    """Episodes of 20 steps, except in the processes of a study, which this does not reach."""
+    if scenario != "study-processes":
+        Cartpole.episode_s = 0.4
 
 
 def go(make: Make, out: Path) -> None:
@@ -102,15 +146,25 @@ def digests(out: Path) -> dict[str, Any]:
         if path.is_file() and "events.out" not in path.name
     )
     reports = sorted((out / "report").glob("*.json"))
-    return found | {report.name: read_json(report) for report in reports}
+    return found | {report.name: untimed(read_json(report)) for report in reports}
 
 
-class Killer:
-    """Counts file operations under a folder; kills this process just before the `at`-th."""
+def untimed(report: Any) -> Any:
+    """A report without the seconds that its identifications took."""
+    for one in report.get("rounds", []) if isinstance(report, dict) else []:
+        one.pop("seconds", None)
+    return report
 
-    def __init__(self, folder: Path, at: int | None) -> None:
+
+class Operations:
+    """Counts the file operations of this process under a folder; `before` is called with each.
+
+    Of `apart`, a pattern of paths, the operations are not counted.
+    """
+
+    def __init__(self, folder: Path, apart: str, before: Callable[[int], None]) -> None:
         self.count = 0
-        self._folder, self._at = str(folder), at
+        self._folder, self._apart, self._before = str(folder), apart, before
         self._sync = os.fsync
         os.fsync = self._fsync
         sys.addaudithook(self._hook)
@@ -123,17 +177,47 @@ class Killer:
                 return
         elif event not in OPERATIONS:
             return
-        if str(args[0]).startswith(self._folder):
-            self._tick()
+        self._tick(str(args[0]))
 
     def _fsync(self, descriptor: int) -> None:
-        self._tick()
+        self._tick(os.readlink(f"/proc/self/fd/{descriptor}"))
         self._sync(descriptor)
 
-    def _tick(self) -> None:
-        self.count += 1
-        if self.count == self._at:
+    def _tick(self, path: str) -> None:
+        if path.startswith(self._folder) and not re.search(self._apart, path):
+            self.count += 1
+            self._before(self.count)
+
+
+def kill_at(at: int) -> Callable[[int], None]:
+    """End this process before the operation `at`."""
+
+    def before(number: int) -> None:
+        if number == at:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    return before
+
+
+def keep_states(folder: Path, states: Path) -> Callable[[int], None]:
+    """Copy what a kill would leave in `folder`, before each operation, if it is new."""
+    seen = set[str]()
+
+    def before(number: int) -> None:
+        state = hashlib.sha256()
+        for path in sorted(folder.rglob("*"), key=named):
+            state.update(named(path).encode())
+            state.update(path.read_bytes() if path.is_file() else b"")
+        if state.hexdigest() not in seen:
+            seen.add(state.hexdigest())
+            shutil.copytree(folder, states / str(number), symlinks=True)
+
+    return before
+
+
+def named(path: Path) -> str:
+    """A path without the random part in the names of unfinished files."""
+    return re.sub(rf"\.\w+{re.escape(PARTIAL)}", PARTIAL, str(path))
 
 
 def child(work: Callable[[], Any], answer: Path) -> int:
@@ -151,44 +235,60 @@ def child(work: Callable[[], Any], answer: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def counted(make: Make, out: Path, at: int | None) -> int:
-    """Make the run while operations are counted, and perhaps be killed."""
-    killer = Killer(out.parent, at)
-    make(out)
-    return killer.count
+def own_cache(out: Path) -> None:
+    """Let this child have a cache of its own, which a kill may damage, too."""
+    os.environ["XDG_CACHE_HOME"] = str(out.parent / "cache")
+
+
+def counted(scenario: str, out: Path, before: Callable[[int], None]) -> int:
+    """Make the run; the number of its file operations."""
+    own_cache(out)
+    operations = Operations(out.parent, APART.get(scenario, NOTHING), before)
+    SCENARIOS[scenario](out)
+    return operations.count
 
 
 def finished(make: Make, out: Path) -> dict[str, Any]:
     """What is there in the end."""
+    own_cache(out)
     go(make, out)
     return digests(out)
 
 
 def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, Any]:
-    """Kill at each of `kills` (None: at every operation); tell what differs."""
+    """Kill before each of `kills`, or (None) take each state that a kill can leave; go on.
+
+    Returns what differs from an uninterrupted run.
+    """
     make, answer = SCENARIOS[scenario], folder / "answer.json"
+    out, states = folder / "made" / "run", folder / "states"
+    shorten_episodes(scenario)
 
     def outcome(work: Callable[[], Any]) -> Any:
         child(work, answer)
         return json.loads(answer.read_text())
 
-    if scenario in ("transfer", "distill"):
+    if scenario in ("transfer", "distill", "identify"):
         child(lambda: str(SCENARIOS["ppo"](folder / "source").path), answer)
-    whole = folder / "whole" / "run"
-    whole.parent.mkdir()
-    operations = outcome(lambda: counted(make, whole, None))
+    out.parent.mkdir()
+    before = keep_states(out.parent, states) if kills is None else lambda number: None
+    operations = outcome(lambda: counted(scenario, out, before))
     if not isinstance(operations, int):
         raise RuntimeError(operations["error"])
-    expected = outcome(lambda: digests(whole))
+    expected = outcome(lambda: digests(out))
     differences: dict[int, Any] = {}
-    for at in kills if kills is not None else range(1, operations + 1):
-        at = (at - 1) % operations + 1
-        out = folder / f"killed-{at}" / "run"
-        out.parent.mkdir()
-        if child(lambda at=at, out=out: counted(make, out, at), answer) != -signal.SIGKILL:
-            differences[at] = f"was not killed: {answer.read_text()}"
-            continue
-        got = outcome(lambda out=out: finished(make, out))
+    numbers = sorted(int(path.name) for path in states.glob("*")) if kills is None else kills
+    for at in numbers:
+        shutil.rmtree(out.parent)
+        if kills is None:
+            shutil.move(states / str(at), out.parent)
+        else:
+            out.parent.mkdir()
+            code = child(lambda at=at: counted(scenario, out, kill_at(at)), answer)
+            if code != -signal.SIGKILL:
+                differences[at] = f"was not killed: {answer.read_text()}"
+                continue
+        got = outcome(lambda: finished(make, out))
         if got != expected:
             names = expected.keys() | got.keys()
             differences[at] = got.get("error") or {
@@ -196,8 +296,8 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
                 for name in sorted(names)
                 if expected.get(name) != got.get(name)
             }
-        shutil.rmtree(out.parent)
-    return {"operations": operations, "expected": expected, "differences": differences}
+    found = {"operations": operations, "tried": len(numbers)}
+    return {**found, "expected": expected, "differences": differences}
 
 
 if __name__ == "__main__":

@@ -37,15 +37,25 @@ def test_killed_training_goes_on(scenario: str, kills: tuple[int, ...], tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["ppo", "sac", "adaptive", "transfer", "distill"])
+@pytest.mark.parametrize(
+    "scenario", ["ppo", "sac", "adaptive", "transfer", "distill", "identify", "study"]
+)
 def test_killed_at_every_file_operation(scenario: str, tmp_path: Path) -> None:
     found = kill(scenario, tmp_path)
     assert found["operations"] > 100
+    assert found["tried"] > 30
     assert found["differences"] == {}
 
 
 @pytest.mark.slow
-def test_killed_study_goes_on(tmp_path: Path) -> None:
-    found = kill("study", tmp_path, 2, 5, 9, 13, 20, 27)
+@pytest.mark.parametrize("scenario", ["sac", "adaptive", "distill", "identify"])
+def test_killed_at_a_few_operations(scenario: str, tmp_path: Path) -> None:
+    found = kill(scenario, tmp_path, 9, 40, 64, 110)
+    assert found["differences"] == {}
+
+
+@pytest.mark.slow
+def test_killed_study_with_processes_goes_on(tmp_path: Path) -> None:
+    found = kill("study-processes", tmp_path, 2, 5, 9, 13, 20, 27)
     assert found["expected"]["targets"].keys() == {"hard"}
     assert found["differences"] == {}
