@@ -13,8 +13,10 @@ from sim2real.registry import load_task, task_names
 
 DOMAINS = [(task, domain) for task in task_names() for domain in domain_names(task)]
 PRESETS = [(task, preset) for task in task_names() for preset in preset_names(load_task(task))]
-QUICK = {("hopper", "odrl:friction-0.1"), ("hopper", "odrl:morph-foot-hard")} | {
-    (task, preset) for task, preset in PRESETS if preset == "rwrl:hard" and task != "humanoid"
+QUICK = {
+    ("hopper", "odrl:friction-0.1"),
+    ("hopper", "odrl:morph-foot-hard"),
+    *((task, "rwrl:hard") for task in ("hopper", "furuta", "pusher")),
 }
 
 

@@ -105,7 +105,10 @@ def test_learning_is_the_same_twice_and_differs_by_seed(build: Any, tmp_path: Pa
     [
         ("ppo", 12_000, {"gamma": 0.0, "batch_size": 64, "n_epochs": 8, "net_arch": [16]}),
         ("sac", 4_000, {"gamma": 0.0, "net_arch": [32], "learning_rate": 3e-3}),
-        ("td3", 4_000, {"gamma": 0.0, "net_arch": [32], "learning_rate": 3e-3}),
+        pytest.param(
+            *("td3", 4_000, {"gamma": 0.0, "net_arch": [32], "learning_rate": 3e-3}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_optimum_of_the_toy_is_learned(

@@ -145,7 +145,7 @@ def lucky(toy: Any) -> Any:
     return Lucky
 
 
-@pytest.mark.parametrize("algorithm", SMALL)
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", pytest.param("td3", marks=pytest.mark.slow)])
 def test_learning_where_chance_decides_the_return(
     algorithm: str, lucky: Any, tmp_path: Path
 ) -> None:
