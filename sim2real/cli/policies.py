@@ -163,8 +163,8 @@ class Publish(PolicyCommand):
 
 def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
     """What `summary` gives for a policy in each domain, intervals in brackets."""
+    from sim2real.evaluation.numbers import percent, whole
     from sim2real.evaluation.unstable import NOTE
-    from sim2real.studies.report.formats import percent, whole
 
     def between(found: Sequence[float | None], shown: Any) -> str:
         return "" if None in found else f" ({shown(found[0])} to {shown(found[1])})"

@@ -56,7 +56,8 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
     from rich import box
     from rich.table import Table
 
-    from sim2real.studies.report.formats import dots, label, number, percent, scale, whole
+    from sim2real.evaluation.numbers import number, percent, whole
+    from sim2real.studies.report.formats import dots, label, scale
 
     references = target["references"]
     oracle = references["ways"][references["way"]]["return"]

@@ -195,7 +195,8 @@ def trained(run: Run) -> Outcome:
 
 def moved(run: Run) -> Outcome:
     """The result of a transfer: returns before and after, and what was used of the target."""
-    from sim2real.studies.report.formats import duration, percent, whole, without_seeds
+    from sim2real.evaluation.numbers import duration, percent, whole
+    from sim2real.studies.report.formats import without_seeds
     from sim2real.transfer.outcome import outcome
 
     made, found = trained(run), outcome(run)

@@ -18,9 +18,10 @@ import sim2real as s2r
 from sim2real.cli.output import show, table
 from sim2real.cli.policies import evaluated
 from sim2real.cli.study import compared
+from sim2real.evaluation.numbers import whole
 from sim2real.evaluation.summary import summary
 from sim2real.runs.load import load_run
-from sim2real.studies.report.formats import dots, whole
+from sim2real.studies.report.formats import dots
 
 
 def shown(found: object, width: int) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from sim2real.evaluation import metrics
+from sim2real.evaluation.numbers import number
 from sim2real.studies.report.curves import curves_svg, spread_out, trainings_svg
-from sim2real.studies.report.formats import cell, number, scale, strip, text
+from sim2real.studies.report.formats import cell, scale, strip, text
 from sim2real.studies.report.headlines import headlines
 from sim2real.studies.report.report import write_report
 from sim2real.studies.summary import Target

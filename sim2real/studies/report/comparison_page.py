@@ -9,9 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
+from sim2real.evaluation.page import svg
 from sim2real.files import write_json, write_text
 from sim2real.studies.report.formats import label
-from sim2real.studies.report.page import render, svg
+from sim2real.studies.report.page import render
 
 
 def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:

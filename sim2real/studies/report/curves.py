@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
+from sim2real.evaluation.page import svg
 from sim2real.studies.report.formats import SCRATCH, label
-from sim2real.studies.report.page import svg
 
 SIZE = (6.2, 3.7)
 WIDEST, NARROWEST = 4.2, 1.6

@@ -1,4 +1,4 @@
-"""Numbers and intervals as text, and an interval with its seeds as a small drawing.
+"""Intervals as text, and an interval with its seeds as a small drawing.
 
 Intervals are plain data here, as `Interval.plain` gives them and a report holds them.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sim2real.evaluation.numbers import number, percent, whole
 from sim2real.evaluation.statistics import FEWEST
 
 Found = Mapping[str, Any]
@@ -21,35 +22,11 @@ WIDTH, HEIGHT, MARGIN = 88, 12, 4
 """Of the drawing of an interval, in pixels."""
 
 
-def number(value: float | None) -> str:
-    """Two digits; a dash for none."""
-    return "–" if value is None else _minus(f"{value:.2f}")
-
-
-def whole(value: float | None) -> str:
-    """A whole number, but three digits of what is below 100 and not whole; a dash for none."""
-    if value is None:
-        return "–"
-    few = abs(value) < 100 and value != int(value)
-    return _minus(f"{value:.3g}" if few else f"{value:,.0f}")
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage; a dash for none."""
-    return "–" if value is None else f"{_minus(f'{100 * value:.0f}')} %"
-
-
 FORMATS: dict[str, Callable[[float | None], str]] = {
     "number": number,
     "whole": whole,
     "percent": percent,
 }
-
-
-def _minus(number: str) -> str:
-    """With a minus sign, which what is rounded to zero has not."""
-    digits = number.removeprefix("-")
-    return f"−{digits}" if number != digits and digits.strip("0.,") else digits
 
 
 def label(name: str) -> str:
@@ -72,13 +49,6 @@ def budgets_text(report: Mapping[str, Any]) -> str:
     own = [f"{label(name)} {whole(one)}" for name, one in report.get("own_budgets", {}).items()]
     others = f" ({', '.join(own)})" if own else ""
     return f"{whole(report['budget'])} control steps of each target{others}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `13 min`, `2.4 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def bounds_text(found: Found, kind: str = "number") -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim2real.evaluation.numbers import number, whole
 from sim2real.studies.report.formats import (
     SCRATCH,
     bounds_text,
     budget_of,
     label,
-    number,
-    whole,
 )
 
 Found = Mapping[str, Any]
