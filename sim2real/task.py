@@ -74,6 +74,11 @@ def labels(terms: Iterable[ObservationTerm]) -> list[str]:
     return [label for term in terms for label in term.labels]
 
 
+def units_of(terms: Iterable[ObservationTerm]) -> list[str]:
+    """The unit of each number of several terms; "" in a term of several, such as "m, rad"."""
+    return [unit for t in terms for unit in ["" if "," in t.unit else t.unit] * t.size]
+
+
 class Task:
     """What is to be done, for n worlds at once.
 

@@ -12,7 +12,7 @@ from tyro.conf import Positional
 
 from sim2real.cli.command import Command, Pairs, accept_domains, named_task
 from sim2real.cli.output import Outcome, can_write, table
-from sim2real.files import unused
+from sim2real.files import unused, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,8 +43,8 @@ class Identify(Command):
     """Fit forces of the driven joints to what the family does not explain, and use them where they
     predict windows of the logs that were held out better."""
     out: Path | None = None
-    """Folder for identified.yaml, with the domains `identified` and `posterior`, and
-    identification.json; by default nothing is written."""
+    """Folder for identified.yaml, with the domains `identified` and `posterior`,
+    identification.json and the report identification.html; by default nothing is written."""
 
     def run(self) -> Outcome:
         """Call `sim2real.identify`."""
@@ -67,8 +67,9 @@ class Identify(Command):
             )
         file, page = None, None
         if self.out is not None and can_write(self.out):
-            (file,) = unused(self.out, "identification.json")
-            page = found.save(self.out)
+            file, page = unused(self.out, "identification.json", "identification.html")
+            found.save(self.out)
+            write_text(page, found.page())
         return Outcome(found.plain(), identified(found.plain()), file, page)
 
 

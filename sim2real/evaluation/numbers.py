@@ -21,6 +21,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{_minus(f'{100 * value:.0f}')} %"
 
 
+def digits(value: float | None, count: int = 3) -> str:
+    """So many significant digits; a dash for none."""
+    return "–" if value is None else _minus(f"{value:.{count}g}")
+
+
 def _minus(number: str) -> str:
     """With a minus sign, which what is rounded to zero has not."""
     digits = number.removeprefix("-")

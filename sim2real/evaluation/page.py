@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim2real.evaluation.figures import figure_style
-from sim2real.evaluation.numbers import duration, number, percent, whole
+from sim2real.evaluation.numbers import digits, duration, number, percent, whole
 
 SHARED = Path(__file__).parent / "templates"
 
@@ -50,6 +50,12 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    numbers = {"number": number, "whole": whole, "percent": percent, "duration": duration}
-    environment.filters |= {**numbers, **filters}
+    environment.filters |= {
+        "digits": digits,
+        "duration": duration,
+        "number": number,
+        "percent": percent,
+        "whole": whole,
+        **filters,
+    }
     return environment.get_template(template).render(**data)

@@ -17,7 +17,7 @@ from sim2real.identification.predictions import errors, predictions, relative
 from sim2real.identification.replay import Replay, Windows
 from sim2real.identification.windows import Channels, at_control_step, channels_of, cut
 from sim2real.registry import load_task
-from sim2real.task import Array, Task
+from sim2real.task import Array, Task, units_of
 
 HORIZON = 15
 """Control steps of the predictions, by default."""
@@ -128,7 +128,7 @@ def _compared(given: Log, log: Log, resampling: str, replay: Replay, horizon: in
     windows = cut(log, replay, channels, horizon)
     shown = predictions(replay, windows)
     used = channels.used
-    units = [u for t in replay.sensed for u in [_one_unit(t.unit)] * t.size]
+    units = units_of(replay.sensed)
     names = [name for name, one in zip(channels.names, used, strict=True) if one]
     missed, changed = errors(windows, shown, channels)
     growth = relative(missed, changed, np.zeros(used.sum()))[1:]
@@ -157,8 +157,3 @@ def _compared(given: Log, log: Log, resampling: str, replay: Replay, horizon: in
         shown=shown,
         channels=channels,
     )
-
-
-def _one_unit(unit: str) -> str:
-    """The unit of each column of a term; none where it has several, such as "m, rad"."""
-    return "" if "," in unit else unit

@@ -12,6 +12,7 @@ import numpy as np
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
+from sim2real.identification.evidence import behind, evidence_of
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
     Fit,
@@ -153,13 +154,15 @@ class _Study:
         self.replay, self.family, self.report = replay, replay.family, report
         self.threads = threads
         self.rng = np.random.default_rng(seed)
-        self.steps = sum(log.steps for log in logs)
+        self.logs, self.steps = logs, sum(log.steps for log in logs)
         resampled = [at_control_step(log, replay) for log in logs]
         self.resampling = [one.sentence for one in resampled if one.changed]
         logs = [one.log for one in resampled]
         self.first = logs[0]
         self.channels = _channels(logs, replay)
-        windows = joined([cut(log, replay, self.channels, horizon) for log in logs])
+        before = np.cumsum([0, *map(len, logs)]).tolist()
+        cuts = [cut(log, replay, self.channels, horizon) for log in logs]
+        windows = joined([behind(one, at) for one, at in zip(cuts, before, strict=False)])
         order = self.rng.permutation(len(windows))
         held_out = max(1, round(HELD_OUT * len(windows)))
         self.held_out = windows.take(order[:held_out])
@@ -182,9 +185,13 @@ class _Study:
         table = rows_of(self.family, best.posterior, effective)
         noise = self._noise(best.misfit)
         lacking = self._missing(best)
-        validation = self._validation(best.fit.shares)
+        self.report("validating on windows held out", 0.0)
+        held_out = self._problem(self.held_out)
+        predicted = [start(held_out, one) for one in (self.family.nominal, best.fit.shares)]
+        validation = _validation(predicted)
         faulty = self._faults() if best.misfit.noticed and validation.failed else []
         learned = self._residual(best) if residual else None
+        values = {row.name: (row.nominal, row.low, row.high, row.value) for row in table}
         point = point_domain(self.family, table, noise)
         posterior = posterior_domain(self.family, table, best.posterior, noise)
         return Identification(
@@ -205,6 +212,9 @@ class _Study:
             seconds=time.monotonic() - began,
             missing=lacking,
             residual=learned,
+            evidence=evidence_of(
+                self.problem, held_out, predicted, best.fit, best.posterior, values, self.logs
+            ),
         )
 
     def _residual(self, best: _Best) -> Residual | None:
@@ -265,23 +275,6 @@ class _Study:
         self.report("looking for what the family lacks", 0.0)
         return missing(self.problem, best.fit, self._other_worlds)
 
-    def _validation(self, shares: Array) -> Validation:
-        """Errors on the windows that were held out, from the states as they were estimated."""
-        self.report("validating on windows held out", 0.0)
-        problem = self._problem(self.held_out)
-        errors = [
-            np.median(np.abs(start(problem, one).residuals), axis=(0, 2))
-            for one in (self.family.nominal, shares)
-        ]
-        return Validation(
-            steps=self.held_out.steps,
-            windows=len(self.held_out),
-            one_step_nominal=float(errors[0][1]),
-            one_step=float(errors[1][1]),
-            many_steps_nominal=float(errors[0][-1]),
-            many_steps=float(errors[1][-1]),
-        )
-
     def _noise(self, misfit: Misfit) -> dict[str, float]:
         """The standard deviation of the noise of each sensed term that has any."""
         found = {}
@@ -300,6 +293,20 @@ def _channels(logs: Sequence[Log], replay: Replay) -> Channels:
     if not channels.used.any():
         raise UserError("no sensor of the log ever changes; allowed: a log of a robot that moves")
     return channels
+
+
+def _validation(predicted: Sequence[Fit]) -> Validation:
+    """Errors on the windows that were held out, from the states as they were estimated."""
+    errors = [np.median(np.abs(one.residuals), axis=(0, 2)) for one in predicted]
+    windows, rows, _ = predicted[0].residuals.shape
+    return Validation(
+        steps=rows - 1,
+        windows=windows,
+        one_step_nominal=float(errors[0][1]),
+        one_step=float(errors[1][1]),
+        many_steps_nominal=float(errors[0][-1]),
+        many_steps=float(errors[1][-1]),
+    )
 
 
 def _lacking(best: _Best, lacking: Sequence[Missing]) -> tuple[str, ...]:

@@ -11,22 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim2real.evaluation.figures import COLOURS, GREY, INK, RULE, figure_style
 from sim2real.files import write_bytes
 from sim2real.identification.compare import Comparison
-from sim2real.task import Array
+from sim2real.identification.drawing import Line, busiest, draw_windows, plain_axes
 
-INK, GREY, RULE, BLUE, RED = "#1a1a1a", "#6b6b6b", "#d9d9d9", "#0072b2", "#d55e00"
 MOST_CHANNELS, MOST_WINDOWS = 12, 12
 """Channels that are shown, those that are missed most, and windows side by side."""
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": GREY,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
+_STYLE: Any = figure_style(9.0)
 
 
 def write_picture(path: Path, found: Comparison) -> None:
@@ -57,62 +49,26 @@ def _title(found: Comparison) -> str:
     return f"Measured against simulated: {found.task} in {found.domain}{shown}\n{found.sentence}"
 
 
-def _some(found: Comparison) -> list[int]:
+def _some(found: Comparison) -> slice:
     """The windows that are shown: those in sequence with the largest change."""
-    count = min(MOST_WINDOWS, len(found.windows))
     used = found.channels.used
-    measured = found.windows.observations[:, :, used] / found.channels.scale[used]
-    size = np.abs(measured - measured[:, :1]).mean(axis=(1, 2))
-    sums = np.convolve(size, np.ones(count), "valid")
-    first = int(np.argmax(sums))
-    return list(range(first, first + count))
+    scaled = found.windows.observations[:, :, used] / found.channels.scale[used]
+    return busiest(scaled, MOST_WINDOWS)
 
 
 def _draw_motion(axes: Axes, found: Comparison, k: int) -> None:
-    column = int(np.flatnonzero(found.channels.used)[k])
-    gap = 0.15 * found.horizon * found.dt
-    for place, window in enumerate(_some(found)):
-        start = place * (found.horizon * found.dt + gap)
-        times = start + found.dt * np.arange(found.horizon + 1)
-        first = place == 0
-        axes.plot(
-            times,
-            found.windows.observations[window, :, column],
-            color=INK,
-            linewidth=1.6,
-            label="measured" if first else None,
-        )
-        axes.plot(
-            times,
-            _finite(found.shown[window, :, column]),
-            color=RED,
-            linewidth=1.3,
-            linestyle="--",
-            label="simulated" if first else None,
-        )
-    _limit(axes, found.windows.observations[_some(found)][:, :, column])
+    column, some = int(np.flatnonzero(found.channels.used)[k]), _some(found)
+    simulated = Line("simulated", found.shown[some, :, column], COLOURS[1])
+    draw_windows(axes, found.windows.observations[some, :, column], [simulated], found.dt)
     one = found.errors[k]
-    unit = f" ({one.unit})" if one.unit and "," not in one.unit else ""
+    unit = f" ({one.unit})" if one.unit else ""
     axes.set_title(f"{one.name}{unit}", loc="left", fontsize=9, color=INK)
-    _clean(axes)
-
-
-def _finite(values: Array) -> Array:
-    found: Array = np.where(np.isfinite(values), values, np.nan)
-    return found
-
-
-def _limit(axes: Axes, measured: Array) -> None:
-    """A range of the measured values with room for what is simulated, whatever that is."""
-    low, high = float(measured.min()), float(measured.max())
-    room = 0.35 * max(high - low, 1e-9)
-    axes.set_ylim(low - room, high + room)
 
 
 def _draw_growth(axes: Axes, found: Comparison, k: int) -> None:
     growth = np.minimum(found.growth[:, k], 1.5)
     axes.axhline(1.0, color=RULE, linewidth=1)
-    axes.plot(np.arange(1, found.horizon + 1), growth, color=BLUE, linewidth=1.6)
+    axes.plot(np.arange(1, found.horizon + 1), growth, color=COLOURS[0], linewidth=1.6)
     axes.set_ylim(0, 1.55)
     axes.set_yticks([0, 0.5, 1.0], ["0", "50 %", "100 %"])
     share = found.errors[k].many_steps_share
@@ -122,13 +78,7 @@ def _draw_growth(axes: Axes, found: Comparison, k: int) -> None:
         xycoords="axes fraction",
         ha="right",
         va="top",
-        color=BLUE,
+        color=COLOURS[0],
         fontsize=9,
     )
-    _clean(axes)
-
-
-def _clean(axes: Axes) -> None:
-    axes.grid(color=RULE, linewidth=0.5)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plain_axes(axes)

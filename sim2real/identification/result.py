@@ -18,6 +18,7 @@ from sim2real.domains.distributions.distribution import (
     TruncatedNormal,
 )
 from sim2real.domains.library import dump_domains
+from sim2real.identification.evidence import Evidence
 from sim2real.identification.family import Family
 from sim2real.identification.posterior import Misfit, Posterior
 from sim2real.identification.residual import Residual
@@ -81,7 +82,7 @@ class Identification:
     `notes` are what a user has to know, a sentence each. `steps` are those of the log,
     `simulated_steps` and `seconds` the price. `missing` are the entries whose addition
     to the family explains most of what it does not explain, the best first. `residual` are forces
-    that were fitted to that, if this was asked for.
+    that were fitted to that, if this was asked for. `evidence` is what the report shows.
     """
 
     domain: Domain
@@ -93,6 +94,7 @@ class Identification:
     steps: int
     simulated_steps: int
     seconds: float
+    evidence: Evidence
     missing: tuple[Missing, ...] = ()
     residual: Residual | None = None
 
@@ -113,6 +115,8 @@ class Identification:
             "seconds": self.seconds,
             "table": [asdict(row) for row in self.table],
             "explained": self.explained,
+            "sentence": self.misfit.sentence,
+            "noticed": list(self.misfit.noticed),
             "misfit": misfit,
             "missing": [asdict(one) for one in self.missing],
             "residual": None if self.residual is None else asdict(self.residual),
@@ -129,6 +133,12 @@ class Identification:
         domains = {IDENTIFIED: self.domain, POSTERIOR: self.posterior}
         files.write_text(path, dump_domains(domains))
         return path
+
+    def page(self) -> str:
+        """The report as one HTML page, figures inside: what was found, and how well it is known."""
+        from sim2real.identification.report import page
+
+        return page(self.plain(), self.evidence)
 
 
 def rows_of(family: Family, posterior: Posterior, effective: BoolArray) -> tuple[Row, ...]:

@@ -36,7 +36,7 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "delay",
         "0.7",
         "0.02",
-        "identified.yaml",
+        "identification.html",
         "the family explains",
     ):
         assert word in shown
@@ -44,6 +44,9 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {row["name"]: row["value"] for row in report["table"]}
     assert found == pytest.approx({"strength:drive": 0.7, "delay": 0.02}, rel=1e-3)
     assert report["explained"]
+    page = (tmp_path / "out" / "identification.html").read_text()
+    assert "300 steps of cartpole (6 s) determine " in page
+    assert page.count('<svg class="strip"') == 2
     domain = load_domain("cartpole", f"{tmp_path}/out/identified.yaml:identified")
     assert Simulation("cartpole", domain).contexts()[0] == pytest.approx(found)
 

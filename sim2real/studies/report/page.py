@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render(template: str, **data: Any) -> str:
     """A template of this package, filled in; HTML is escaped."""
-    filters = {
+    filters: dict[str, Callable[..., Any]] = {
         "text": text,
         "bounds": bounds_text,
         "budget": budget_text,
