@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sim2real import files
 from sim2real.errors import UserError, brief
 from sim2real.identification.formats.mapping import LogMapping
-from sim2real.identification.formats.read import is_foreign, read_parts
+from sim2real.identification.formats.read import KNOWN, is_foreign, read_parts
 from sim2real.identification.formats.records import SUFFIX
 from sim2real.task import Array, BoolArray, IntArray
 
@@ -160,7 +160,8 @@ class Log:
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
         except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{place} is no log, or it is damaged: {brief(str(error))}") from None
+            problem = f"{place} is no log, or it is damaged: {brief(str(error))}"
+            raise UserError(f"{problem}; allowed: {KNOWN}") from None
 
     @classmethod
     def _of(cls, about: Any, tensors: Mapping[str, Any]) -> Log:

@@ -91,7 +91,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for data in (b"", whole[:50], whole[:-8], b"no log at all", whole.replace(b"knee", b"hip\xff")):
         path.write_bytes(data)
-        with pytest.raises(UserError, match="no log, or it is damaged"):
+        with pytest.raises(UserError, match=r"no log, or it is damaged: .*; allowed: \.csv, "):
             Log.load(path)
     path.write_bytes(whole.replace(b'\\"control_dt\\": 0.1', b'\\"control_dt\\": -10'))
     with pytest.raises(UserError, match="control_dt is -10; allowed: seconds, more than 0"):

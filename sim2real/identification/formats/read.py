@@ -44,6 +44,11 @@ FOLDERS: dict[Callable[[Path], bool], Format] = {
     is_bag: Format(read_bag),
 }
 """By what tells them."""
+KNOWN = (
+    f"{', '.join(FORMATS)}, the folder of a LeRobot dataset or of a ROS 2 bag, or, without a "
+    "mapping, a file of `Log.save`"
+)
+"""What can be read, in words."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -69,8 +74,5 @@ def read_parts(path: Path, mapping: LogMapping | Mapping[str, Any] | Path | str 
 def _format(path: Path) -> Format:
     found = [form for is_of, form in FOLDERS.items() if is_of(path)]
     if not found and (path.is_dir() or path.suffix.lower() not in FORMATS):
-        raise UserError(
-            f"{path} has no known format; allowed: {', '.join(FORMATS)}, the folder of a LeRobot "
-            "dataset or of a ROS 2 bag"
-        )
+        raise UserError(f"{path} has no known format; allowed: {KNOWN}")
     return found[0] if found else FORMATS[path.suffix.lower()]

@@ -134,3 +134,10 @@ def test_a_table_needs_a_mapping(tmp_path: Path) -> None:
         Log.load(write(tmp_path, TEXT))
     with pytest.raises(UserError, match=r"no known format; allowed: \.csv"):
         Log.load(write(tmp_path, TEXT, "run.xls"), MAPPING)
+
+
+def test_a_log_of_our_own_needs_no_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "log.safetensors"
+    load(tmp_path).save(path)
+    with pytest.raises(UserError, match=r"without a mapping, a file of `Log\.save`$"):
+        Log.load(path, MAPPING)
