@@ -19,21 +19,31 @@ from sim2real.evaluation.numbers import digits, duration, number, percent, whole
 SHARED = Path(__file__).parent / "templates"
 
 
-def svg(title: str, draw: Callable[[Axes], None], size: tuple[float, float] = (7.6, 3.9)) -> str:
+Draw = Callable[[Axes], None]
+"""What draws on one set of axes."""
+
+
+def svg(title: str, draw: Draw, size: tuple[float, float] = (7.6, 3.9)) -> str:
     """What `draw` draws on one set of axes, as an SVG element; the same for the same drawing."""
-    style: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": title,
-        **figure_style(10.5),
-    }
-    with matplotlib.rc_context(style):
+    style = {"svg.fonttype": "none", "svg.hashsalt": title}
+    drawn = _saved(draw, size, style, format="svg", transparent=True, metadata={"Date": None})
+    text, label = drawn.decode(), html.escape(title)
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def png(draw: Draw, size: tuple[float, float] = (7.6, 3.9)) -> bytes:
+    """The same as the bytes of a PNG file."""
+    return _saved(draw, size, {}, format="png", dpi=100)
+
+
+def _saved(draw: Draw, size: tuple[float, float], style: dict[str, Any], **options: Any) -> bytes:
+    settings: Any = {**figure_style(10.5), **style}
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    drawn = buffer.getvalue()
-    label = html.escape(title)
-    return drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, **options)
+    return buffer.getvalue()
 
 
 def render(

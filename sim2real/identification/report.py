@@ -9,7 +9,7 @@ import html
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sim2real.evaluation.figures import COLOURS, INK
 from sim2real.evaluation.numbers import digits, whole
-from sim2real.evaluation.page import render, svg
+from sim2real.evaluation.page import Draw, png, render, svg
 from sim2real.identification.drawing import Line, busiest, draw_windows
 from sim2real.identification.evidence import Evidence
 
@@ -35,11 +35,17 @@ DARK = 0.6
 Found = Mapping[str, Any]
 
 
+class Drawing(NamedTuple):
+    """A figure: its title, what draws it, its size in inches."""
+
+    title: str
+    draw: Draw
+    size: tuple[float, float]
+
+
 def page(found: Found, evidence: Evidence) -> str:
     """The report as an HTML page that needs no other file."""
-    misfit = found["misfit"]
-    shares = np.divide(misfit["unexplained"], misfit["change"])
-    order = np.argsort(-shares, kind="stable").tolist()
+    order = worst_first(found)
     return render(
         TEMPLATES,
         "identification.html",
@@ -49,11 +55,30 @@ def page(found: Found, evidence: Evidence) -> str:
             "evidence": evidence,
             "headlines": headlines(found, evidence),
             "order": order,
-            "predictions": [prediction_svg(found, evidence, k) for k in order[:MOST_CHANNELS]],
-            "correlation": correlation_svg(evidence),
-            "residuals": residuals_svg(evidence, order),
+            "predictions": [svg(*prediction(found, evidence, k)) for k in order[:MOST_CHANNELS]],
+            "correlation": svg(*correlation(evidence)),
+            "residuals": svg(*residuals(evidence, order)),
         },
     )
+
+
+def pictures(found: Found, evidence: Evidence) -> dict[str, bytes]:
+    """Figures of the page as PNG files, by name; the predictions of the worst channel."""
+    order = worst_first(found)
+    drawn = {
+        "measured_against_simulated": prediction(found, evidence, order[0]),
+        "over_time": residuals(evidence, order),
+        "posterior_correlation": correlation(evidence),
+    }
+    return {name: png(one.draw, one.size) for name, one in drawn.items()}
+
+
+def worst_first(found: Found) -> list[int]:
+    """The channels by what is not explained of their change in a step, the largest first."""
+    misfit = found["misfit"]
+    shares = np.divide(misfit["unexplained"], misfit["change"])
+    order: list[int] = np.argsort(-shares, kind="stable").tolist()
+    return order
 
 
 def headlines(found: Found, evidence: Evidence) -> list[str]:
@@ -78,7 +103,7 @@ def headlines(found: Found, evidence: Evidence) -> list[str]:
     return [*sentences, sentence[0].upper() + sentence[1:]]
 
 
-def prediction_svg(found: Found, evidence: Evidence, k: int) -> str:
+def prediction(found: Found, evidence: Evidence, k: int) -> Drawing:
     """Measured and predicted readings of one channel over windows that were held out."""
     name, unit = evidence.names[k], evidence.units[k]
     title = f"{name} ({unit})" if unit else name
@@ -96,10 +121,10 @@ def prediction_svg(found: Found, evidence: Evidence, k: int) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_title(title, loc="left", fontsize=10.5, color=INK)
 
-    return svg(f"measured against simulated: {title}", draw, (4.5, 2.3))
+    return Drawing(f"measured against simulated: {title}", draw, (4.5, 2.3))
 
 
-def correlation_svg(evidence: Evidence) -> str:
+def correlation(evidence: Evidence) -> Drawing:
     """The correlations of the unknowns in the posterior, a square each."""
     names, matrix = list(evidence.shares), evidence.correlation
     count = len(names)
@@ -116,10 +141,11 @@ def correlation_svg(evidence: Evidence) -> str:
             text = f"{value:.1f}".replace("-", "−").replace("−0.0", "0.0")
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5)
 
-    return svg("correlations of the posterior", draw, (2.9 + 0.42 * count, 0.5 + 0.42 * count))
+    size = (2.9 + 0.42 * count, 0.5 + 0.42 * count)
+    return Drawing("correlations of the posterior", draw, size)
 
 
-def residuals_svg(evidence: Evidence, order: list[int]) -> str:
+def residuals(evidence: Evidence, order: list[int]) -> Drawing:
     """The size of the residuals by channel, the worst first, and by window, in order of time."""
     by_time = np.argsort(evidence.times, kind="stable")
     sizes = 100 * evidence.residuals[by_time][:, order].T
@@ -141,7 +167,7 @@ def residuals_svg(evidence: Evidence, order: list[int]) -> str:
         bar.set_label("% of the change in a step")
         bar.outline.set_visible(False)
 
-    return svg("residuals over time", draw, (7.6, 1.2 + 0.26 * len(names)))
+    return Drawing("residuals over time", draw, (7.6, 1.2 + 0.26 * len(names)))
 
 
 def _strip(evidence: Evidence, name: str) -> Markup:

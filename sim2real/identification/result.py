@@ -140,6 +140,12 @@ class Identification:
 
         return page(self.plain(), self.evidence)
 
+    def pictures(self) -> dict[str, bytes]:
+        """Three figures of the page as PNG files, by name."""
+        from sim2real.identification.report import pictures
+
+        return pictures(self.plain(), self.evidence)
+
 
 def rows_of(family: Family, posterior: Posterior, effective: BoolArray) -> tuple[Row, ...]:
     """The table of all unknowns; those that are not `effective` (d,) keep the nominal value."""

@@ -216,7 +216,11 @@ class Work:
         if name in self._names:
             raise UserError(f"there is a phase {name!r} already; phases have different names")
         self._names.append(name)
-        return self.path / PHASES / f"{len(self._names) - 1:02d}-{name}"
+        return self.folder_of(name)
+
+    def folder_of(self, name: str) -> Path:
+        """The folder of a phase that is done."""
+        return self.path / PHASES / f"{self._names.index(name):02d}-{name}"
 
     def _write(self, folder: Path, name: str, value: Any) -> None:
         arrays: dict[str, Tensor] = {}

@@ -37,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 from stable_baselines3.common.policies import BasePolicy
 
@@ -50,14 +51,16 @@ from sim2real.identification.log import Log, join
 from sim2real.identification.result import IDENTIFIED, POSTERIOR
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.runs.run import Run
-from sim2real.transfer.adaptation import Adaptation
+from sim2real.transfer.adaptation import Adaptation, parts
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import PLAIN, Method
+from sim2real.transfer.summaries import write_round
 from sim2real.transfer.target import Target
 from sim2real.transfer.verification import Trace, Verdict, compare, traces_of
 from sim2real.transfer.work import Work
 
 REPORT, DOMAINS = "report/identification.json", "report/identified.yaml"
+PAGE = "report/identification-{number}.html"
 STEPS = {"ppo": 3_000_000, "sac": 300_000, "td3": 300_000}
 """Control steps of an attempt in simulation: minutes on two cores."""
 NEXT_ROUND = 0.3
@@ -130,6 +133,7 @@ class Identify(Method):
                 )
                 policy = adaptation.policy(adaptation.best if verdict["keep"] else adaptation.start)
                 found |= {"adaptation": adaptation.plain(), "verdict": verdict}
+                self._write_events(found, work, number)
             work.report(", ".join(f"{name}: {value}" for name, value in results(found).items()))
             files.write_json(work.path / REPORT, {"rounds": rounds})
             left = target.budget.steps - target.usage.steps
@@ -163,12 +167,26 @@ class Identify(Method):
                 return {"problem": str(error)}
             work.meter.add(steps=found.simulated_steps)
             domains = {IDENTIFIED: found.domain, POSTERIOR: found.posterior}
-            return {"domains": dump_domains(domains), **found.plain()}
+            pictures = {
+                name: np.frombuffer(one, np.uint8) for name, one in found.pictures().items()
+            }
+            shown = {"page": found.page(), "pictures": pictures}
+            return {"domains": dump_domains(domains), **shown, **found.plain()}
 
         found = work.once(f"identify-{number}", find)
-        if "domains" in found:
+        if "problem" not in found:
             files.write_text(work.path / DOMAINS, found.pop("domains"))
+            files.write_text(work.path / PAGE.format(number=number), found.pop("page"))
         return found
+
+    def _write_events(self, found: dict[str, Any], work: Work, number: int) -> None:
+        """Write what a round found for TensorBoard, beside its phase."""
+        steps = parts(work.recipe, self._attempt_steps(work), self.evaluations)
+        pictures, returns = found.pop("pictures"), found["adaptation"]["attempts"]
+        write_round(work.folder_of(f"identify-{number}"), found, pictures, steps, returns)
+
+    def _attempt_steps(self, work: Work) -> int:
+        return self.simulated_steps or STEPS[work.recipe.algorithm]
 
     def _train(
         self, policy: BasePolicy, source: Run, target: Target, work: Work, number: int
@@ -178,7 +196,7 @@ class Identify(Method):
         home = None if target.is_target(source.domain) else source.domain
         identified, world = domains[IDENTIFIED], domains[self.world]
         adaptation = Adaptation(work, policy, identified, world, home, self.episodes, number)
-        steps = self.simulated_steps or STEPS[work.recipe.algorithm]
+        steps = self._attempt_steps(work)
         for attempt in range(1, self.attempts + 1):
             adaptation.attempt(attempt, steps, self.evaluations, self.enough)
             if adaptation.closed > self.stalled:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from sim2real.domains import Domain
 from sim2real.domains.library import load_domains
@@ -19,7 +20,7 @@ from sim2real.runs import checkpoint as checkpoints
 from sim2real.transfer.adaptation import parts, restart_exploration
 from sim2real.transfer.api import SOURCE_STEPS, transfer
 from sim2real.transfer.conformance import Trial, same_policy
-from sim2real.transfer.methods.identify import DOMAINS, REPORT, results
+from sim2real.transfer.methods.identify import DOMAINS, PAGE, REPORT, results
 from sim2real.transfer.outcome import outcome
 from sim2real.transfer.resume import resume
 from sim2real.transfer.work import PHASES
@@ -92,8 +93,32 @@ def test_the_report_has_what_was_done(algorithm: str, trials: dict[str, Trial]) 
     assert last["steps"] == BUDGET // 2  # of both rounds
     assert BUDGET // 2 <= used <= BUDGET
     assert set(load_domains(path / DOMAINS)) == {"identified", "posterior"}
+    assert "determine" in (path / PAGE.format(number=len(before) + 1)).read_text()
+    assert not before or not (path / PAGE.format(number=1)).exists()
     simulated = read_json(path / SOURCE_STEPS)["steps"]
     assert simulated > last["simulated_steps"] + 96
+
+
+def test_tensorboard_has_each_round(trials: dict[str, Trial]) -> None:
+    path = trials["td3"].moved.path
+    (last,) = read_json(path / REPORT)["rounds"]
+    (folder,) = (path / PHASES).glob("*-identify-1")
+    (file,) = folder.glob("events.out.*")
+    tags: dict[str, dict[int, Any]] = {}
+    for event in EventFileLoader(str(file)).Load():
+        for value in event.summary.value:
+            tags.setdefault(value.tag, {})[event.step] = value
+    at = last["steps"]
+    for row in last["table"]:
+        shown = tags[f"worlds/identified/{row['name']}"][at].tensor.float_val[0]
+        assert shown == pytest.approx(row["value"])
+        assert set(tags[f"worlds/context/{row['name']}"]) == {at}
+    assert {f"residual/{name}" for name in last["misfit"]["names"]} <= set(tags)
+    assert {"residual/over_time", "worlds/posterior_correlation"} <= set(tags)
+    ((first, second),) = last["adaptation"]["attempts"]
+    curve = [one.tensor.float_val[0] for one in tags["rollout/return_in_identified"].values()]
+    assert curve == pytest.approx([first, second])
+    assert list(tags["rollout/return_in_identified"]) == [48, 96]
 
 
 def test_a_fresh_attempt_starts_without_the_weights_of_the_source(
