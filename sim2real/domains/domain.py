@@ -10,10 +10,10 @@ from pydantic import model_validator
 from sim2real.config import Config
 from sim2real.domains.distributions.correlation import Correlated
 from sim2real.domains.distributions.distribution import Constant, DistributionField
-from sim2real.domains.entries.disturbance import Disturbance
 from sim2real.domains.entries.dynamics import Dynamics
 from sim2real.domains.entries.entry import Entry
 from sim2real.domains.entries.imperfection import Actuation, Sensing
+from sim2real.domains.entries.kinds import Disturbance
 from sim2real.domains.entries.own import SECTIONS, is_own, reference_of
 from sim2real.domains.entries.stage import Kind
 from sim2real.domains.models.name_mapping import NameMapping

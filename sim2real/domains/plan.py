@@ -13,12 +13,12 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from sim2real.domains.binding.bound_forces import Force, Push, SpeedLimit
 from sim2real.domains.binding.variants import Pool
 from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Distribution, Uniform
 from sim2real.domains.entries.course import Changing
 from sim2real.domains.entries.keyframe import Keyframe
+from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
@@ -42,8 +42,8 @@ class Plan:
     actuation: tuple[Effect, ...] = ()
     sensing: tuple[Effect, ...] = ()
     reward: tuple[Effect, ...] = ()
-    pushes: tuple[Push, ...] = ()
-    forces: tuple[Force, ...] = ()
+    disturbances: tuple[object, ...] = ()
+    """What acts by the partners of `simulation.disturbances`."""
     loads: tuple[Effect, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()

@@ -10,7 +10,8 @@ import numpy as np
 
 from sim2real.checks import Check, require, run_checks
 from sim2real.domains import Domain
-from sim2real.domains.entries.stage import Kind, Load, Stage
+from sim2real.domains.entries.disturbance import DisturbanceKind, form_of
+from sim2real.domains.entries.stage import Kind, Load
 from sim2real.evaluation.task_checks import random_actions
 from sim2real.simulation import Simulation
 from sim2real.task import Array, Task
@@ -33,7 +34,7 @@ def usual_magnitude(kind: type[Kind], size: float) -> Any:
 class Trial:
     """A kind in one section of a domain of a task."""
 
-    kind: type[Stage]
+    kind: type[Kind]
     section: str
     task: Task
 
@@ -45,11 +46,11 @@ class Trial:
         return Domain(**{self.section: [entry]})  # type: ignore[arg-type]
 
     def _place(self) -> dict[str, Any]:
-        """What a load acts on: the first joint, or the first body that moves, along x."""
-        if not issubclass(self.kind, Load):
+        """What it acts on: the first joint, or the first body that moves, along x."""
+        if self.section != "disturbances" or "of" not in (form := form_of(self.kind)).needs:
             return {}
         model = self.task.compile()
-        if self.kind.acts_on == "joint":
+        if not form.directions:
             return {"of": model.joint(0).name}
         moving = model.body(int(np.flatnonzero(model.body_weldid)[0])).name
         return {"of": moving, "direction": "x"}
@@ -65,9 +66,11 @@ def run(simulation: Simulation, actions: Array) -> Array:
     return np.stack([np.column_stack([one.observation, one.reward]) for one in moments])
 
 
-def check_kind(kind: type[Stage], task: Task) -> Iterator[Check]:
+def check_kind(kind: type[Kind], task: Task) -> Iterator[Check]:
     """Run every check of a kind, in each section that it may stand in."""
-    sections = ("disturbances",) if issubclass(kind, Load) else ("sensing", "actuation")
+    sections = (
+        ("disturbances",) if issubclass(kind, Load | DisturbanceKind) else ("sensing", "actuation")
+    )
     for section in sections:
         for result in run_checks(KIND_CHECKS, Trial(kind, section, task)):
             yield Check(f"{kind.name} in {section}: {result.name}", result.passed, result.message)

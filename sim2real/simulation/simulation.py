@@ -31,7 +31,7 @@ from sim2real.simulation.contract import (
     try_task,
     world_digest,
 )
-from sim2real.simulation.disturbances.forces import Disturbances
+from sim2real.simulation.disturbances.disturbances import Disturbances
 from sim2real.simulation.episode import Boundaries, Episode, Sums, Transition
 from sim2real.simulation.observations import Observations
 from sim2real.simulation.periods import ControlSteps

@@ -341,10 +341,19 @@ def test_a_study_accepts_the_code_of_its_domains(own: Path) -> None:
 
 def test_the_page_runs(own: Path) -> None:
     text = PAGE.read_text()
-    sticky, drag = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    sticky, drag, wind = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     entries = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    for name, code in (("sticky.py", sticky), ("drag.py", drag), ("page.yaml", "".join(entries))):
+    for name, code in (
+        ("sticky.py", sticky),
+        ("drag.py", drag),
+        ("wind.py", wind),
+        ("page.yaml", "".join(entries)),
+    ):
         (own / name).write_text(code)
     domain = load_domain("hopper", f"{own / 'page.yaml'}:stiction", trust_code=True)
     simulation = Simulation("hopper", domain)
     assert simulation.context_names == ("sensor_sticky:position", "drag:leg_joint")
+    blown = Domain(disturbances=[{f"{own / 'wind.py'}": 2.0}])  # type: ignore[arg-type]
+    simulation = Simulation("hopper", blown, num_envs=2)
+    assert simulation.context_names == ("wind.x",)
+    np.testing.assert_array_equal(simulation.world_model(1).opt.wind, [2.0, 0.0, 0.0])

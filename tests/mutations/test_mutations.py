@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sim2real.domains import load_domains
-from sim2real.domains.entries.disturbance import Disturbance
+from sim2real.domains.entries.kinds import Disturbance
 from sim2real.errors import UserError
 from sim2real.files import read_yaml
 from sim2real.learning.pretrain import pretrain

@@ -9,7 +9,7 @@ import pytest
 from sim2real.domains import Domain
 from sim2real.domains.entries.terrain import HeightFieldChoice
 from sim2real.simulation import Simulation
-from sim2real.simulation.disturbances.forces import BLOCK
+from sim2real.simulation.disturbances.push import BLOCK
 
 BALL = str(Path(__file__).parent.parent / "robots" / "ball.py")
 MASS, RADIUS, G = 2.0, 0.1, 9.81

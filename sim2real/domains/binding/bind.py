@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
 
 from sim2real.domains.binding.builder import Builder
+from sim2real.domains.binding.disturbances import bind_disturbances
 from sim2real.domains.binding.signals import bind_actuation, bind_sensing
+from sim2real.domains.binding.subject import Subject
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.entries.control_period import control_period
 from sim2real.domains.entries.delays import CommandDelay
+from sim2real.domains.entries.disturbance import DisturbanceKind
 from sim2real.domains.entries.dynamics import Dynamics
-from sim2real.domains.entries.forces import bind_disturbances
 from sim2real.domains.entries.keyframe import bind_keyframe
-from sim2real.domains.entries.terrain import add_terrain
 from sim2real.domains.model_fields.table import FIELDS
 from sim2real.domains.models.other_model import spec_of
 from sim2real.domains.plan import Plan
 from sim2real.domains.writes import merged
 from sim2real.errors import UserError
-from sim2real.task import ObservationTerm, Task
+from sim2real.task import Task
 
 
 def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
@@ -54,7 +54,9 @@ def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     if longest > 0:
         for actuator in spec.actuators:
             actuator.nsample = math.ceil(longest / spec.option.timestep) + 1
-    add_terrain(spec, domain)
+    for one in domain.disturbances:
+        if issubclass(one.kind, DisturbanceKind):
+            one.kind.edit(spec, one, domain.name)
     return spec
 
 
@@ -76,25 +78,6 @@ def _timestep(parameter: Dynamics, nominal: float) -> float:
     return timestep
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a domain is bound to, besides the model: a task, or a foreign environment.
-
-    Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
-    model was compiled from, which parameters of the geometry need.
-    """
-
-    name: str
-    terms: tuple[ObservationTerm, ...]
-    control_dt: float
-    episode_s: float
-    commands: Mapping[str, tuple[float, float]] | None = None
-    """Names and limits of the numbers of an action that are not the controls of the actuators."""
-    spec: Callable[[], mujoco.MjSpec] | None = None
-    quaternions: tuple[int, ...] = ()
-    """The first columns of the unit quaternions in the observation."""
-
-
 def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
     """Bind `domain` to a nominal `model`.
 
@@ -102,20 +85,11 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
     not have, values that the physics cannot have, parameters without effect, and two parameters
     that change the same entry.
     """
-    builder = Builder(domain, model, subject.spec)
+    builder = Builder(domain.name, domain.correlated, model, subject)
     builder.dynamics(domain.dynamics)
-    actuation = bind_actuation(
-        domain.actuation, builder, model, subject.episode_s, subject.commands
-    )
-    sensing, reward = bind_sensing(
-        domain.sensing,
-        builder,
-        subject.name,
-        subject.terms,
-        subject.episode_s,
-        subject.quaternions,
-    )
-    pushes, forces, loads = bind_disturbances(builder, subject.control_dt, subject.episode_s)
+    actuation, speed_limits = bind_actuation(domain.actuation, builder)
+    sensing, reward = bind_sensing(domain.sensing, builder)
+    disturbances, loads = bind_disturbances(domain.disturbances, builder)
     return Plan(
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
@@ -129,10 +103,9 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         actuation=actuation,
         sensing=sensing,
         reward=reward,
-        pushes=pushes,
-        forces=forces,
+        disturbances=disturbances,
         loads=loads,
-        speed_limits=tuple(builder.speed_limits),
+        speed_limits=speed_limits,
         courses=tuple(builder.courses),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )

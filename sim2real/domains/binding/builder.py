@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
-from sim2real.domains.binding.bound_forces import SpeedLimit
 from sim2real.domains.binding.draws import Draws
 from sim2real.domains.binding.nominals import Nominals
 from sim2real.domains.binding.selection import selected
+from sim2real.domains.binding.subject import Subject
 from sim2real.domains.binding.value_bounds import crossed, out_of_bounds
 from sim2real.domains.binding.variants import spread
 from sim2real.domains.distributions.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions.distribution import Distribution
-from sim2real.domains.domain import Domain
 from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.geometry import compile_pool, touches
 from sim2real.domains.model_fields.inertia import log_cholesky, pseudo_inertia
 from sim2real.domains.model_fields.inertials import (
@@ -65,17 +65,17 @@ class Builder(Draws):
 
     def __init__(
         self,
-        domain: Domain,
+        name: str,
+        correlated: Sequence[Correlated],
         model: mujoco.MjModel,
-        spec: Callable[[], mujoco.MjSpec] | None = None,
+        subject: Subject,
     ) -> None:
-        super().__init__(domain)
-        self.model = model
+        super().__init__(name, correlated)
+        self.model, self.subject = model, subject
         self.writes: list[Write] = []
         self.afterwards: list[Write] = []
         self.inertials: list[Inertials] = []
-        self.speed_limits: list[SpeedLimit] = []
-        self._spec = spec
+        self.impulses: set[str] = set()
         self._nominals = Nominals(model)
         self._owners: dict[tuple[str, int], str] = {}
 
@@ -119,6 +119,13 @@ class Builder(Draws):
                     Late(place.array, _one(place.flat), _one(source), nominal, "set")
                 )
         return sources
+
+    def rows(self, label: str, field: str, of: Sequence[str]) -> dict[str, list[int]]:
+        """Element name -> its rows in the arrays of a field; UserError for unknown elements."""
+        try:
+            return element_rows(self.model, FIELDS[field], of)
+        except UserError as error:
+            raise self.error(label, str(error)) from None
 
     @property
     def sets_constants(self) -> bool:
@@ -326,7 +333,7 @@ class Builder(Draws):
         """Compile the variants that the parameters of the geometry ask for."""
         if not parameters:
             return
-        if self._spec is None:
+        if self.subject.spec is None:
             raise self.error(
                 parameters[0].label, "geometry takes an MJCF that is compiled anew; there is none"
             )
@@ -337,7 +344,7 @@ class Builder(Draws):
             coupling = bind_coupling(self.names, self._groups, tied)
             self.pool = spread(columns, self.distributions, self.keys(), coupling)
             draws = self.pool.draws(len(self.names))
-            variants = compile_pool(self.model, self._spec, merged(writes), draws)
+            variants = compile_pool(self.model, self.subject.spec, merged(writes), draws)
         except UserError as error:
             text = str(error)
             labels = ", ".join(dict.fromkeys(one.label for one in parameters))
@@ -361,7 +368,7 @@ class Builder(Draws):
     def _correlated_among(self, columns: Sequence[int]) -> list[Correlated]:
         """The correlations that name an entry of the geometry."""
         names = [self.names[column] for column in columns]
-        return [one for one in self.domain.correlated if any(one.names(name) for name in names)]
+        return [one for one in self._correlated if any(one.names(name) for name in names)]
 
 
 def _one(index: int) -> IntArray:

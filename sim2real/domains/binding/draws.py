@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from sim2real.domains.binding.variants import Pool
-from sim2real.domains.distributions.correlation import Coupling, bind_coupling
+from sim2real.domains.distributions.correlation import Correlated, Coupling, bind_coupling
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.distributions.draw_keys import key_of
-from sim2real.domains.domain import Domain
 from sim2real.domains.entries.course import Changing, Course
+from sim2real.domains.entries.entry import Entry
 from sim2real.errors import UserError
 
 
 class Draws:
-    """Collects the entries of the context of a `domain`, each checked as it comes."""
+    """Collects the entries of the context of the domain `name`, each checked as it comes.
 
-    def __init__(self, domain: Domain) -> None:
-        self.domain = domain
+    Some are `correlated`.
+    """
+
+    def __init__(self, name: str, correlated: Sequence[Correlated]) -> None:
+        self.domain_name = name
+        self._correlated = correlated
         self.names: list[str] = []
         self.distributions: list[Distribution] = []
         self.courses: list[Changing] = []
@@ -28,20 +32,35 @@ class Draws:
 
     def error(self, label: str, problem: str) -> UserError:
         """The error that names domain and parameter."""
-        return UserError(f"domain {self.domain.name!r}: {label}: {problem}")
+        return UserError(f"domain {self.domain_name!r}: {label}: {problem}")
 
     def draws(
         self, label: str, elements: Sequence[str], distribution: Distribution, shared: bool
     ) -> list[int]:
         """Context entries for the elements; returns the entry of each."""
         names = [label] if shared else [f"{label}:{name}" if name else label for name in elements]
-        for name in names:
-            if name in self.names:
-                raise self.error(label, f"{name!r} is drawn twice; give one of them a 'name'")
+        self.check_new(label, names, self.names)
         first = len(self.names)
         self.names += names
         self.distributions += [distribution] * len(names)
         return [first] * len(elements) if shared else list(range(first, first + len(names)))
+
+    def draw_entry(self, entry: Entry, elements: Sequence[str]) -> list[int]:
+        """As `draws`, of an entry, whose values take its course."""
+        first = len(self.names)
+        sources = self.draws(entry.label, elements, entry.distribution, entry.is_shared)
+        self.change_entry(entry, first)
+        return sources
+
+    def check_new(self, label: str, names: Sequence[str], taken: Collection[str]) -> None:
+        """UserError for a name of a draw that is `taken`."""
+        for name in names:
+            if name in taken:
+                raise self.error(label, f"{name!r} is drawn twice; give one of them a 'name'")
+
+    def change_entry(self, entry: Entry, first: int) -> None:
+        """As `change`, of an entry, whose kind does nothing at its `identity`."""
+        self.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
 
     def change(
         self, course: Course | None, label: str, first: int, neutral: float | Sequence[float]
@@ -80,6 +99,6 @@ class Draws:
     def coupling(self) -> Coupling | None:
         """The groups and correlations of the domain, once all draws are there."""
         try:
-            return bind_coupling(self.names, self._groups, self.domain.correlated)
+            return bind_coupling(self.names, self._groups, self._correlated)
         except UserError as error:
-            raise UserError(f"domain {self.domain.name!r}: {error}") from None
+            raise UserError(f"domain {self.domain_name!r}: {error}") from None

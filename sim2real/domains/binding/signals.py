@@ -20,10 +20,10 @@ from sim2real.domains.entries.delays import (
     RewardDelay,
     Sampled,
 )
-from sim2real.domains.entries.disturbance import Disturbance
+from sim2real.domains.entries.disturbance import DisturbanceEntry
 from sim2real.domains.entries.imperfection import Actuation, Imperfection, Sensing
 from sim2real.domains.entries.kinds import commands_in_order, readings_in_order
-from sim2real.domains.entries.speed_limits import bind_speed_limit
+from sim2real.domains.entries.speed_limits import SpeedLimit, bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
 from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit
 from sim2real.domains.model_fields.elements import element_rows
@@ -36,25 +36,22 @@ _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT
 
 
 def bind_actuation(
-    entries: Iterable[Actuation],
-    builder: Builder,
-    model: mujoco.MjModel,
-    episode_s: float,
-    commands: Mapping[str, tuple[float, float]] | None = None,
-) -> tuple[Effect, ...]:
-    """The effects on the control signal (n, nu); strengths and delays become model writes.
+    entries: Iterable[Actuation], builder: Builder
+) -> tuple[tuple[Effect, ...], tuple[SpeedLimit, ...]]:
+    """The effects on the control signal (n, nu), and the limits that fall with the speed.
 
-    `commands` are the names and limits of the numbers of a signal (n, k) that is not that of the
-    actuators, as of a foreign environment: its delays are effects like the others. Raises UserError
-    for unknown actuators or commands, for two entries of a kind on one of them and for a delay as
-    long as an episode.
+    Strengths and delays become model writes; where the subject has `commands`, its delays are
+    effects like the others. Raises UserError for unknown actuators or commands, for two entries of
+    a kind on one of them and for a delay as long as an episode.
     """
+    model, commands = builder.model, builder.subject.commands
+    speed_limits: list[SpeedLimit] = []
     limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
     rest = rest_points(model)
     if commands is not None:
         limits = np.array(list(commands.values())).reshape(-1, 2)
         rest = _rest_of_commands(commands, model)
-    effects = Effects(builder, episode_s, limits, rest)
+    effects = Effects(builder, limits, rest)
     for entry in entries:
         first = len(builder.names)
         try:
@@ -79,15 +76,15 @@ def bind_actuation(
             if commands is not None:
                 problem = "it needs every physics step, which a foreign environment takes by itself"
                 raise effects.error(entry, problem)
-            bind_speed_limit(builder, entry, elements)
+            speed_limits.append(bind_speed_limit(builder, entry, elements))
         elif entry.kind is CommandDelay and commands is None and _has_history(model, elements):
             drawn = builder.delay(elements, entry.distribution, entry.is_shared, entry.label)
             if _random(entry) is not None:
                 effects.add(entry, elements, EngineJitter, drawn)
         else:
             effects.add(entry, columns)
-        builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
-    return commands_in_order(effects.found)
+        builder.change_entry(entry, first)
+    return commands_in_order(effects.found), tuple(speed_limits)
 
 
 def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco.MjModel) -> Rest:
@@ -119,61 +116,59 @@ def _controls(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> dict[s
 
 
 def bind_sensing(
-    entries: Iterable[Sensing],
-    builder: Builder,
-    subject: str,
-    terms: Sequence[ObservationTerm],
-    episode_s: float,
-    quaternions: Sequence[int] = (),
+    entries: Iterable[Sensing], builder: Builder
 ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """The effects on the observation (n, k), and those on the reward (n, 1).
 
-    What begins in the columns `quaternions` keeps its length where an entry changes its numbers.
-    Terms that are commanded have no sensor and are left out unless an entry names them. Raises
-    UserError for terms that the `subject` does not have, for two entries of a kind on one number
-    and for a delay as long as an episode.
+    A quaternion keeps its length where an entry changes its numbers. Terms that are commanded have
+    no sensor and are left out unless an entry names them. Raises UserError for terms that the
+    subject does not have, for two entries of a kind on one number and for a delay as long as an
+    episode.
     """
+    terms = builder.subject.terms
     count = sum(term.size for term in terms)
     limits, rest = np.tile([-1.0, 1.0], (max(count, 1), 1)), no_rest(max(count, 1))
-    sensing, reward = (Effects(builder, episode_s, limits, rest) for _ in range(2))
+    sensing, reward = (Effects(builder, limits, rest) for _ in range(2))
     for entry in entries:
         if entry.kind is RewardDelay:
             elements = {"": np.array([0])}
             reward.check(entry, elements)
             reward.add(entry, elements, Delay)
             continue
-        elements = _term_columns(terms, entry, builder.domain.name, subject)
+        elements = _term_columns(terms, entry, builder.domain_name, builder.subject.name)
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
         first = len(builder.names)
         if entry.kind is not Rate:
             sensing.add(entry, elements)
-            builder.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
+            builder.change_entry(entry, first)
         else:
             sensing.sample(entry, elements)
-    sensing.keep_units(quaternions)
+    sensing.keep_units(builder.subject.quaternions)
     return readings_in_order(sensing.found), tuple(reward.found)
 
 
 class Effects:
     """Collects the effects on one signal, of the `limits` (columns, 2) and rest points `rest`."""
 
-    def __init__(self, builder: Builder, episode_s: float, limits: Array, rest: Rest) -> None:
+    def __init__(self, builder: Builder, limits: Array, rest: Rest) -> None:
         self._builder = builder
-        self._episode_s = episode_s
         self._limits = limits
         self._rest = rest
         self._taken: set[tuple[str, int]] = set()
         self._drawn: set[str] = set()
         self.found: list[Effect] = []
 
-    def check(self, entry: Imperfection | Disturbance, elements: Mapping[str, IntArray]) -> None:
+    def check(
+        self, entry: Imperfection | DisturbanceEntry, elements: Mapping[str, IntArray]
+    ) -> None:
         """Refuse a second entry of a kind on one number, and an endless delay."""
-        if entry.longest >= self._episode_s:
+        episode_s = self._builder.subject.episode_s
+        if entry.longest >= episode_s:
             what = "period" if entry.kind.name == "rate" else "delay"
             problem = f"a {what} of {entry.longest:g} s is as long as an episode"
-            raise self.error(entry, f"{problem} ({self._episode_s:g} s)")
+            raise self.error(entry, f"{problem} ({episode_s:g} s)")
         for element, columns in elements.items():
             places = {(entry.kind.name, column) for column in columns.tolist()}
             if places & self._taken and not entry.kind.adds_up:
@@ -183,7 +178,7 @@ class Effects:
 
     def add(
         self,
-        entry: Imperfection | Disturbance,
+        entry: Imperfection | DisturbanceEntry,
         elements: Mapping[str, IntArray],
         stage: type[Stage] | None = None,
         drawn: Sequence[int] | None = None,
@@ -256,7 +251,7 @@ class Effects:
             self.found[-1] = dataclasses.replace(self.found[-1], sources=sources)
 
     def _step_draws(
-        self, entry: Imperfection | Disturbance, elements: Mapping[str, IntArray]
+        self, entry: Imperfection | DisturbanceEntry, elements: Mapping[str, IntArray]
     ) -> tuple[StepDraws, ...]:
         """The random numbers of a control step, by the names of the entry and its elements."""
         if entry.is_shared:
@@ -267,25 +262,23 @@ class Effects:
                 draw_name(entry.label, None, [element]): 1 if one else len(columns)
                 for element, columns in elements.items()
             }
-        for name in counts:
-            if name in self._drawn:
-                raise self.error(entry, f"{name!r} is drawn twice; give one of them a 'name'")
+        self._builder.check_new(entry.label, list(counts), self._drawn)
         self._drawn |= set(counts)
         return tuple(StepDraws(key_of(name), count) for name, count in counts.items())
 
-    def error(self, entry: Imperfection | Disturbance, problem: str) -> UserError:
+    def error(self, entry: Imperfection | DisturbanceEntry, problem: str) -> UserError:
         """The error that names domain and entry."""
-        return UserError(f"domain {self._builder.domain.name!r}: {entry.label}: {problem}")
+        return self._builder.error(entry.label, problem)
 
 
-def _is_idle(entry: Imperfection | Disturbance) -> bool:
+def _is_idle(entry: Imperfection | DisturbanceEntry) -> bool:
     """Whether an entry never does anything, so that it needs no stage."""
     identity = 0.0 if entry.kind.drawn == "step" else entry.kind.identity
     jitters = entry.jitter is not None and entry.jitter.support != (0.0, 0.0)
     return entry.distribution.support == (identity, identity) and not jitters
 
 
-def _random(entry: Imperfection | Disturbance) -> Distribution | None:
+def _random(entry: Imperfection | DisturbanceEntry) -> Distribution | None:
     """What an entry draws in each control step; nothing where it is always 0."""
     random = entry.kind.random
     if entry.kind.drawn == "step":
@@ -295,7 +288,7 @@ def _random(entry: Imperfection | Disturbance) -> Distribution | None:
     return None if random is None or random.support == (0.0, 0.0) else random
 
 
-def _lanes(entry: Imperfection | Disturbance, sizes: Sequence[int]) -> IntArray:
+def _lanes(entry: Imperfection | DisturbanceEntry, sizes: Sequence[int]) -> IntArray:
     """One random number for all, for each element (a delay is one for a term), or each number."""
     if entry.is_shared:
         return np.zeros(sum(sizes), dtype=np.intp)
@@ -304,7 +297,7 @@ def _lanes(entry: Imperfection | Disturbance, sizes: Sequence[int]) -> IntArray:
     return np.arange(sum(sizes))
 
 
-def _one_lane(entry: Imperfection | Disturbance) -> bool:
+def _one_lane(entry: Imperfection | DisturbanceEntry) -> bool:
     """Whether an element's numbers share their random numbers, where its entry does not."""
     return entry.kind.lane_of == "element" or entry.by_joint
 

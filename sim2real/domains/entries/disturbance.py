@@ -1,26 +1,68 @@
-"""Entries of the `disturbances` section of a domain."""
+"""An entry of the section `disturbances`, and the base of the kinds that are no `Load`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
+import mujoco
 from pydantic import Field, model_validator
 
+from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import DistributionField
-from sim2real.domains.entries.disturbances import DEEPEST, Bumps, Force, Push, Slope
 from sim2real.domains.entries.entry import Entry, check_range
-from sim2real.domains.entries.kinds import DISTURBANCES
 from sim2real.domains.entries.stage import Kind, Load
 
-_OF_LOADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "body": (Force.keys, Force.directions),
-    "joint": (("of", "shared"), ()),
-}
-"""Keys and directions of a load, by what it acts on."""
+_AXES = {"x": (0,), "y": (1,), "z": (2,), "horizontal": (0, 1)}
 
 
-class Disturbance(Entry):
+class Form(NamedTuple):
+    """The keys that an entry may have, those it needs, and its directions, the default first."""
+
+    keys: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ()
+
+
+ON_BODIES = Form(("of", "direction", "shared"), ("of", "direction"), ("x", "y", "z"))
+ON_JOINTS = Form(("of", "shared"), ("of",))
+
+
+class DisturbanceKind(Kind):
+    """A disturbance that changes the model, or that acts by a partner in `simulation/`.
+
+    Kinds are bound in their `order`. `turns`: it acts about its direction. `needs_spec` is the
+    reason why a model that is compiled already cannot have it, where there is one.
+    """
+
+    form: ClassVar[Form] = Form()
+    order: ClassVar[int] = 9
+    turns: ClassVar[bool] = False
+    needs_spec: ClassVar[str] = ""
+
+    @classmethod
+    def check(cls, entry: DisturbanceEntry) -> None:
+        """ValueError for values that make no sense."""
+        check_range(cls, entry.distribution)
+
+    @classmethod
+    def edit(cls, spec: mujoco.MjSpec, entry: DisturbanceEntry, domain: str) -> None:
+        """Change the model before it is compiled. By default nothing."""
+
+    @classmethod
+    def bind(cls, builder: Builder, entry: DisturbanceEntry) -> object:
+        """Draw the context entries and write the model; return what a partner acts by, or None."""
+        raise NotImplementedError("def bind(cls, builder, entry)")
+
+
+def form_of(kind: type[Kind]) -> Form:
+    """The keys and directions of an entry of a kind of disturbance."""
+    if issubclass(kind, DisturbanceKind):
+        return kind.form
+    assert issubclass(kind, Load)
+    return ON_JOINTS if kind.acts_on == "joint" else ON_BODIES
+
+
+class DisturbanceEntry(Entry):
     """One disturbance of a shipped kind, or of a kind by path.
 
     - `push`: impulses in N s on one of the bodies `of`, each as likely, along `direction`
@@ -35,8 +77,7 @@ class Disturbance(Entry):
     - `residual`: a force or torque of the joints `of`, of their positions, speeds and commands.
     """
 
-    kinds: ClassVar[Mapping[str, type[Kind]]] = DISTURBANCES
-    loads: ClassVar[bool] = True
+    bases: ClassVar[str] = "a subclass of Load or DisturbanceKind"
     jitter: ClassVar[None] = None
     by_joint: ClassVar[bool] = False
     longest: ClassVar[float] = 0.0
@@ -47,47 +88,33 @@ class Disturbance(Entry):
     wavelength: Annotated[float, Field(ge=0.001, le=1000.0)] | None = None
     shared: bool = False
 
+    @classmethod
+    def accepts(cls, kind: type[Kind]) -> bool:
+        """Whether a kind of the user's own is a disturbance."""
+        return issubclass(kind, Load | DisturbanceKind)
+
     @model_validator(mode="after")
-    def _sound(self) -> Disturbance:
-        kind, (keys, _) = self.kind, self._form
+    def _sound(self) -> DisturbanceEntry:
+        kind, (keys, needs, directions) = self.kind, form_of(self.kind)
         for key in ("of", "every", "direction", "wavelength", "shared"):
             if getattr(self, key) and key not in keys:
                 takes = ", ".join((kind.name, *keys, "name"))
                 raise ValueError(f"{kind.name} takes no {key!r}; it takes {takes}")
         if self.course is not None and not kind.takes_course:
             raise ValueError(f"{kind.name} takes no course")
-        self._check_values()
-        return self
-
-    @property
-    def _form(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The keys that the entry may have, and the directions."""
-        kind = self.kind
-        if issubclass(kind, Load):
-            return _OF_LOADS[kind.acts_on]
-        assert issubclass(kind, Push | Force | Slope | Bumps)
-        return kind.keys, kind.directions
-
-    def _check_values(self) -> None:
-        kind, (keys, allowed) = self.kind, self._form
-        what, either = f"a {kind.name}", " or ".join(allowed)
-        if self.direction is not None and self.direction not in allowed:
+        what, either = f"a {kind.name}", " or ".join(directions)
+        if self.direction is not None and self.direction not in directions:
             raise ValueError(f"{what} has the direction {either}, got {self.direction!r}")
-        if self.direction is None and allowed and "shared" in keys:
+        if self.direction is None and "direction" in needs:
             raise ValueError(f"{what} needs a direction: {either}")
-        if not self.of and "of" in keys and kind is not Bumps:
-            on = "joints" if issubclass(kind, Load) and kind.acts_on == "joint" else "bodies"
+        if not self.of and "of" in needs:
+            on = "bodies" if directions else "joints"
             raise ValueError(f"{what} needs the {on} that it acts on ('of')")
-        if "every" in keys and (self.every is None or self.every.support[0] <= 0):
-            got = "nothing" if self.every is None else self.every.describe()
-            raise ValueError(f"{what} needs 'every', an interval greater than 0 s; got {got}")
-        low, high = self.distribution.support
-        if kind is Bumps and not kind.low <= low <= high <= kind.high:
-            raise ValueError(f"bumps must lie within 0 to {DEEPEST:g} m, got {self._amount()}")
-        if kind is Slope and not kind.low < low <= high < kind.high:
-            raise ValueError(f"a slope must lie within -1.5 to 1.5 rad, got {self._amount()}")
-        if issubclass(kind, Load):
+        if issubclass(kind, DisturbanceKind):
+            kind.check(self)
+        else:
             check_range(kind, self.distribution)
+        return self
 
     @property
     def is_shared(self) -> bool:
@@ -97,7 +124,14 @@ class Disturbance(Entry):
     @property
     def towards(self) -> str:
         """The direction, where none is given that of the kind; empty for bumps."""
-        return self.direction or next(iter(self._form[1]), "")
+        return self.direction or next(iter(form_of(self.kind).directions), "")
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The columns of `xfrc_applied` that it acts along: 0 to 2 forces, 3 to 5 torques."""
+        assert issubclass(self.kind, Load | DisturbanceKind)
+        first = 3 if self.kind.turns else 0
+        return tuple(first + axis for axis in _AXES[self.towards])
 
     @property
     def label(self) -> str:
@@ -108,7 +142,8 @@ class Disturbance(Entry):
         """The disturbance in one phrase."""
         what = " ".join(part for part in (self.towards, self.kind.name) if part)
         often = f" every {self.every.describe()} s" if self.every is not None else ""
-        return self.sentence(what, self._amount() + often, self.shared)
+        return self.sentence(what, self.amount() + often, self.shared)
 
-    def _amount(self) -> str:
+    def amount(self) -> str:
+        """The magnitude, with its unit."""
         return f"{self.distribution.describe()} {self.kind.unit}".rstrip()

@@ -23,7 +23,7 @@ from sim2real.domains.distributions.distribution import (
 )
 from sim2real.domains.entries.course import Course
 from sim2real.domains.entries.own import check_kind, is_own, load_kind, reference_of
-from sim2real.domains.entries.stage import Kind, Load
+from sim2real.domains.entries.stage import Kind, Load, Stage
 from sim2real.errors import UserError, unknown
 
 
@@ -63,8 +63,8 @@ class Entry(Parameter):
     """
 
     kinds: ClassVar[Mapping[str, type[Kind]]] = {}
-    loads: ClassVar[bool] = False
-    """Whether kinds of the user's own are loads, or stages of a signal."""
+    bases: ClassVar[str] = "a stage of a signal, which is no Load"
+    """What kinds of the user's own must be."""
 
     options: dict[str, float] = Field(default_factory=dict)
     """Numbers of a kind of the user's own that are not drawn, in place of its defaults."""
@@ -94,11 +94,15 @@ class Entry(Parameter):
         if key in cls.kinds:
             return cls.kinds[key]
         kind = load_kind(key)
-        if issubclass(kind, Load) != cls.loads:
-            allowed = "a subclass of Load" if cls.loads else "a stage of a signal, which is no Load"
-            raise UserError(f"{kind.__name__} is of another section; allowed here: {allowed}")
+        if not cls.accepts(kind):
+            raise UserError(f"{kind.__name__} is of another section; allowed here: {cls.bases}")
         check_kind(kind, cls.kinds)
         return kind
+
+    @classmethod
+    def accepts(cls, kind: type[Kind]) -> bool:
+        """Whether a kind of the user's own belongs to this section."""
+        return issubclass(kind, Stage) and not issubclass(kind, Load)
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -110,6 +114,16 @@ class Entry(Parameter):
         for option in self.options.keys() - self.kind.options.keys():
             raise unknown(f"option of {self.kind.name}", option, self.kind.options)
         return self
+
+    @property
+    def label(self) -> str:
+        """The name in the context, without the element."""
+        raise NotImplementedError
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one draw serves all elements."""
+        raise NotImplementedError
 
     @property
     def kind(self) -> type[Kind]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from sim2real.domains.entries import delays, disturbances, residual, stages
+from sim2real.domains.entries import delays, force, push, residual, slope, stages, terrain
+from sim2real.domains.entries.disturbance import DisturbanceEntry
 from sim2real.domains.entries.stage import Effect, Kind, Stage
 
 
@@ -47,15 +49,22 @@ SENSING = _table(
 """Between the state and the observation, in units of the observation term."""
 
 DISTURBANCES = _table(
-    disturbances.Push,
-    disturbances.Twist,
-    disturbances.Force,
-    disturbances.Torque,
-    disturbances.Slope,
-    disturbances.Bumps,
+    push.Push,
+    push.Twist,
+    force.Force,
+    force.Torque,
+    slope.Slope,
+    terrain.Bumps,
     residual.Residual,
 )
 """What acts on bodies, joints and the floor."""
+
+
+class Disturbance(DisturbanceEntry):
+    """An entry of the section `disturbances`."""
+
+    kinds: ClassVar[Mapping[str, type[Kind]]] = DISTURBANCES
+
 
 _COMMANDS = (*ACTUATION, "jitter")
 _NAMES = list(SENSING)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sim2real.domains.entries.stage import Stage
+from sim2real.domains.entries.stage import Kind
 from sim2real.errors import UserError, unknown
 from sim2real.files import user_path
 from sim2real.registry import Registry
@@ -33,24 +33,24 @@ def reference_of(kind: type) -> str:
 
 
 def _is_kind(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, Stage) and found.name != ""
+    return isinstance(found, type) and issubclass(found, Kind) and found.name != ""
 
 
 KINDS = Registry("Stage", list, _is_kind)
 """The kinds in files of the user's own; shipped ones are found by the key of the entry."""
 
 
-def load_kind(reference: str | Source | type) -> type[Stage]:
+def load_kind(reference: str | Source | type) -> type[Kind]:
     """The class that a path, or a source that was read, names; UserError if it is not sound."""
     if not isinstance(reference, type):
-        found: type[Stage] = KINDS.find(reference)
+        found: type[Kind] = KINDS.find(reference)
         return found
     if not KINDS.fits(reference):
         raise UserError(f"{reference.__name__} is no subclass of Stage with a name")
     return reference
 
 
-def check_kind(kind: type[Stage], shipped: Mapping[str, Any]) -> None:
+def check_kind(kind: type[Kind], shipped: Mapping[str, Any]) -> None:
     """UserError for a name that is taken, and for a place that is not there."""
     if not kind.name.isidentifier() or kind.name in shipped:
         raise UserError(
@@ -78,6 +78,6 @@ def own_sources(data: Mapping[str, Any]) -> Iterator[Source]:
                         yield source
 
 
-def trusted_kind(reference: str, where: str, trust_code: bool) -> type[Stage]:
+def trusted_kind(reference: str, where: str, trust_code: bool) -> type[Kind]:
     """The kind that the file `where` names; UserError, before it is imported, without trust."""
     return load_kind(KINDS.trusted(reference, where, trust_code))

@@ -7,11 +7,12 @@ linearly in the direction of motion, and braking has all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from sim2real.domains.binding.bound_forces import SpeedLimit
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.entries.imperfection import Actuation
 from sim2real.domains.writes import Fixed
@@ -21,7 +22,25 @@ _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT
 _TURNS_OR_SLIDES = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
 
-def bind_speed_limit(builder: Builder, entry: Actuation, elements: Mapping[str, IntArray]) -> None:
+@dataclass(frozen=True, eq=False)
+class SpeedLimit:
+    """Actuators whose force limit falls with the speed of their joints, k of them.
+
+    Shapes (k,): `rows` of the actuators, `dofs` that they move, `signs` of their gears, and the
+    context entries `sources` of the speeds at which nothing is left. Where `scaled`, the limit at
+    rest is the gain times the control range, else the force range.
+    """
+
+    rows: NDArray[np.intp]
+    dofs: NDArray[np.intp]
+    signs: NDArray[np.float64]
+    sources: NDArray[np.intp]
+    scaled: NDArray[np.bool_]
+
+
+def bind_speed_limit(
+    builder: Builder, entry: Actuation, elements: Mapping[str, IntArray]
+) -> SpeedLimit:
     """Bind a no-load speed to the actuators `elements`, rows by name, after what sets their limits.
 
     Raises UserError for an actuator that moves no hinge or slide, and for one without a limit.
@@ -39,19 +58,17 @@ def bind_speed_limit(builder: Builder, entry: Actuation, elements: Mapping[str, 
     sizes = [len(found) for found in elements.values()]
     scaled = np.array([not _has_range(builder, row) for row in rows.tolist()])
     joints = model.actuator_trnid[rows, 0]
-    builder.speed_limits.append(
-        SpeedLimit(
-            rows=rows.astype(np.intp),
-            dofs=model.jnt_dofadr[joints].astype(np.intp),
-            signs=np.sign(model.actuator_gear[rows, 0]),
-            sources=np.repeat(np.array(drawn, dtype=np.intp), sizes),
-            scaled=scaled,
-        )
-    )
     if scaled.any():
         columns = rows[scaled].astype(np.intp)
         on = np.ones(len(columns))
         builder.writes.append(Fixed("actuator_forcelimited", columns, columns[:0], on, "set"))
+    return SpeedLimit(
+        rows=rows.astype(np.intp),
+        dofs=model.jnt_dofadr[joints].astype(np.intp),
+        signs=np.sign(model.actuator_gear[rows, 0]),
+        sources=np.repeat(np.array(drawn, dtype=np.intp), sizes),
+        scaled=scaled,
+    )
 
 
 def _moves_one_dof(model: mujoco.MjModel, row: int) -> bool:

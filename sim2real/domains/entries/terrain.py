@@ -14,6 +14,7 @@ it touched one plane makes the contact a little stiffer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -23,17 +24,19 @@ from scipy.special import ndtr
 
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.distributions.distribution import Choice, Constant, Distribution
-from sim2real.domains.domain import Domain
-from sim2real.domains.entries.disturbance import Disturbance
-from sim2real.domains.entries.disturbances import Bumps
+from sim2real.domains.entries.disturbance import DisturbanceEntry, DisturbanceKind, Form
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError, unknown
 from sim2real.task import Array
 
 DEPTHS, SHAPES = 4, 4
 """How many depths a pool has (one if the depth is a constant), and how many shapes of each."""
+DEEPEST = 100.0
+"""Depth of the hollows in m, at most."""
 WAVELENGTH = 2.0
 """Distance between tops, in m, where none is given."""
+FIELD = "bumps:"
+"""What the names of the height fields begin with."""
 _CELLS = 4  # of the grid to a wavelength
 _BASE = 1.0  # m of terrain below the deepest hollow
 
@@ -60,20 +63,52 @@ def depths(distribution: Distribution) -> Array:
     return pool
 
 
-def add_terrain(spec: mujoco.MjSpec, domain: Domain) -> None:
-    """Replace the floor of `spec` by a pool of height fields, if `domain` has bumps.
+class Bumps(DisturbanceKind):
+    """The depth of the hollows of an uneven floor."""
 
-    Raises UserError where nothing stands on a plane, or where bumps are asked for twice.
-    """
-    entries = [entry for entry in domain.disturbances if entry.kind is Bumps]
-    if len(entries) > 1:
-        raise UserError(f"domain {domain.name!r}: bumps are given twice; a floor has one shape")
-    for entry in entries:
+    name, unit, low, high, takes_course, order = "bumps", "m", 0.0, DEEPEST, False, 3
+    form = Form(("of", "wavelength"))
+    needs_spec: ClassVar[str] = "they need another floor"
+
+    @classmethod
+    def check(cls, entry: DisturbanceEntry) -> None:
+        """Refuse depths beyond the limits."""
+        low, high = entry.distribution.support
+        if not cls.low <= low <= high <= cls.high:
+            raise ValueError(f"bumps must lie within 0 to {cls.high:g} m, got {entry.amount()}")
+
+    @classmethod
+    def edit(cls, spec: mujoco.MjSpec, entry: DisturbanceEntry, domain: str) -> None:
+        """Replace the floor by a pool of height fields.
+
+        Raises UserError where nothing stands on a plane, or where bumps are asked for twice.
+        """
+        if any(field.name.startswith(FIELD) for field in spec.hfields):
+            raise UserError(f"domain {domain!r}: bumps are given twice; a floor has one shape")
         if depths(entry.distribution).max() > 0:
-            _replace_floor(spec, entry, domain.name)
+            _replace_floor(spec, entry, domain)
+
+    @classmethod
+    def bind(cls, builder: Builder, entry: DisturbanceEntry) -> None:
+        """Bind the floor's depth and shape: the context entries `bumps` and `bumps:shape`."""
+        pool = depths(entry.distribution)
+        drawn = Constant(pool[0]) if len(pool) == 1 else Choice(tuple(pool.tolist()))
+        sources = builder.draws(entry.label, [""], drawn, shared=True)
+        if pool.max() == 0:
+            return
+        shapes = Choice(tuple(map(float, range(SHAPES))))
+        sources += builder.draws(f"{entry.label}:shape", [""], shapes, shared=True)
+        model = builder.model
+        last = model.hfield(f"{FIELD}{model.nhfield - 1}").id
+        is_field = model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD
+        floor = np.flatnonzero(is_field & (model.geom_dataid == last))
+        first = np.array([float(model.nhfield - len(pool) * SHAPES)])
+        builder.writes.append(
+            HeightFieldChoice("geom_dataid", floor, np.array(sources), first, "set", pool)
+        )
 
 
-def _replace_floor(spec: mujoco.MjSpec, entry: Disturbance, domain: str) -> None:
+def _replace_floor(spec: mujoco.MjSpec, entry: DisturbanceEntry, domain: str) -> None:
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -87,7 +122,7 @@ def _replace_floor(spec: mujoco.MjSpec, entry: Disturbance, domain: str) -> None
             heights = 1.0 - depth / deepest * surface
             heights[-1, -1] = 0.0
             spec.add_hfield(
-                name=f"bumps:{len(spec.hfields)}",
+                name=f"{FIELD}{len(spec.hfields)}",
                 nrow=heights.shape[0],
                 ncol=heights.shape[1],
                 size=[*half_sizes, deepest, _BASE],
@@ -100,33 +135,6 @@ def _replace_floor(spec: mujoco.MjSpec, entry: Disturbance, domain: str) -> None
     # what pictures take for the size of the world
     spec.stat.extent, spec.stat.center = model.stat.extent, model.stat.center
     spec.stat.meansize = model.stat.meansize
-
-
-def bind_bumps(builder: Builder, entry: Disturbance) -> None:
-    """Bind the floor's depth and shape: the context entries `bumps` and `bumps:shape`."""
-    pool = depths(entry.distribution)
-    drawn = Constant(pool[0]) if len(pool) == 1 else Choice(tuple(pool.tolist()))
-    sources = builder.draws(entry.label, [""], drawn, shared=True)
-    if pool.max() == 0:
-        return
-    shapes = Choice(tuple(map(float, range(SHAPES))))
-    sources += builder.draws(f"{entry.label}:shape", [""], shapes, shared=True)
-    model = builder.model
-    (floor,) = np.flatnonzero(
-        (model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD)
-        & (model.geom_dataid == model.hfield(f"bumps:{model.nhfield - 1}").id)
-    )
-    first = model.nhfield - len(pool) * SHAPES
-    builder.writes.append(
-        HeightFieldChoice(
-            "geom_dataid",
-            np.array([floor]),
-            np.array(sources),
-            np.array([float(first)]),
-            "set",
-            pool,
-        )
-    )
 
 
 def _floor(model: mujoco.MjModel, data: mujoco.MjData, of: tuple[str, ...], domain: str) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim2real.domains import Domain, bind
 from sim2real.errors import UserError, whole_number
 from sim2real.simulation.context import ContextDraws
-from sim2real.simulation.disturbances.forces import Disturbances
+from sim2real.simulation.disturbances.disturbances import Disturbances
 from sim2real.simulation.front_ends.foreign import (
     AnyEnv,
     Terms,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
 from sim2real.domains import Domain, Subject, load_domains
-from sim2real.domains.entries.disturbances import Bumps
+from sim2real.domains.entries.disturbance import DisturbanceKind
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, unknown
@@ -147,8 +147,8 @@ def check_foreign(domain: Domain) -> None:
                 "environment, which steps its physics by itself"
             )
     for entry in domain.disturbances:
-        if entry.kind is Bumps:
-            raise _refused(domain, "bumps", "they need another floor")
+        if issubclass(entry.kind, DisturbanceKind) and entry.kind.needs_spec:
+            raise _refused(domain, entry.kind.name, entry.kind.needs_spec)
 
 
 def _refused(domain: Domain, what: str, why: str) -> UserError:

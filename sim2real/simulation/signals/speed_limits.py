@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from sim2real.domains.binding.bound_forces import SpeedLimit
+from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.plan import Models
 from sim2real.task import Array, IntArray
 
