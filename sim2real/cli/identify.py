@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from sim2real.files import unused, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+SURE = 0.05
+"""Part that must be done before the time left is estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,23 +80,20 @@ class Identify(Command):
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on standard error that shows what is being done."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """A display on standard error: the part that is done, what is being done, the time left."""
+    from sim2real.identification.stages import whole
+    from sim2real.learning.progress import Display
 
-    console = Console(stderr=True)
-    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    shown = bar.add_task("", total=1.0)
+    display, began = Display("identify"), time.monotonic()
 
-    def report(what: str, done: float) -> None:
-        bar.start()  # the first time
-        bar.update(shown, description=what, completed=done)
+    def report(part: float, what: str) -> None:
+        left = (time.monotonic() - began) * (1 / part - 1) if part > SURE else None
+        display.show(part, what, left)
 
     try:
-        yield report
+        yield whole(report)
     finally:
-        if console.is_terminal:
-            bar.stop()
+        display.close()
 
 
 def identified(found: Mapping[str, Any]) -> list[Table]:

@@ -1,4 +1,4 @@
-"""Progress of a training: a live bar on a terminal, plain lines elsewhere; both on stderr."""
+"""Progress: a live bar on a terminal, plain lines elsewhere; both on stderr."""
 
 from __future__ import annotations
 
@@ -8,12 +8,56 @@ from collections.abc import Callable
 import numpy as np
 import rich.progress
 from rich.console import Console
+from rich.markup import escape
 from stable_baselines3.common.callbacks import BaseCallback
 
 PLAIN_SECONDS = 10.0
 """At most this long between two plain lines ..."""
 PLAIN_PART = 0.1
-"""... and at most this part of the training."""
+"""... and at most this part of the whole."""
+
+
+class Display:
+    """Shows the part that is done, from 0 to 1, what is being done, and the time left."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title = title
+        self._console = console or Console(stderr=True)
+        self._bar: rich.progress.Progress | None = None
+        self._printed = (0.0, time.monotonic())
+
+    def show(self, part: float, what: str, left: float | None, now: bool = False) -> None:
+        """Show `part` and the seconds `left`, if known; a plain line if one is due, or `now`."""
+        clock = time.monotonic()
+        words = "-" if left is None else _clock(left)
+        if self._console.is_terminal:
+            self._update(part, what, words)
+        elif now or self._due(part, clock):
+            self._console.print(
+                f"{self._title}: {part:4.0%} {what}, {words} left",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
+            self._printed = (part, clock)
+
+    def close(self) -> None:
+        """Leave the terminal in order; twice does no harm."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _update(self, part: float, what: str, left: str) -> None:
+        if self._bar is None:
+            self._bar = _bar(self._console)
+            self._bar.add_task(escape(self._title), total=1.0, what="", left="-")
+            self._bar.start()
+        task = self._bar.task_ids[0]
+        self._bar.update(task, completed=part, what=escape(what), left=left)
+
+    def _due(self, part: float, clock: float) -> bool:
+        shown, printed = self._printed
+        return clock - printed >= PLAIN_SECONDS or part - shown >= PLAIN_PART
 
 
 class Progress(BaseCallback):
@@ -22,61 +66,61 @@ class Progress(BaseCallback):
     def __init__(self, steps: int, title: str, console: Console | None = None) -> None:
         super().__init__()
         self._steps = steps
-        self._title = title
-        self._console = console or Console(stderr=True)
-        self._bar: rich.progress.Progress | None = None
+        self._display = Display(title, console)
         self._started = (0, 0.0)
-        self._printed = (0, 0.0)
 
     def close(self) -> None:
         """Leave the terminal in order, whatever ended the training."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._display.close()
 
     def _on_training_start(self) -> None:
-        self._started = self._printed = (self.model.num_timesteps, time.monotonic())
-        if self._console.is_terminal:
-            self._bar = _bar(self._console)
-            self._bar.add_task(self._title, total=self._steps, speed=0.0, mean="-", left="-")
-            self._bar.start()
+        self._started = (self.model.num_timesteps, time.monotonic())
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        now, clock = self.model.num_timesteps, time.monotonic()
-        speed = (now - self._started[0]) / max(clock - self._started[1], 1e-9)
-        if now == self._started[0]:
-            return
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            left = _clock((self._steps - now) / speed)
-            self._bar.update(task, completed=now, speed=speed, mean=self._mean(), left=left)
-        elif self._due(now, clock):
-            self._line(now, speed)
-            self._printed = (now, clock)
+        self._show(now=False)
 
     def _on_training_end(self) -> None:
-        self._printed = (0, 0.0)
-        self._on_rollout_start()
+        self._show(now=True)
 
-    def _due(self, now: int, clock: float) -> bool:
-        step, printed = self._printed
-        return clock - printed >= PLAIN_SECONDS or now - step >= PLAIN_PART * self._steps
-
-    def _line(self, now: int, speed: float) -> None:
-        left = _clock((self._steps - now) / speed)
-        self._console.print(
-            f"{self._title}: {now / self._steps:4.0%} ({now:,} of {self._steps:,} steps), "
-            f"{speed:,.0f} steps/s, return {self._mean()}, {left} left",
-            soft_wrap=True,
-            highlight=False,
+    def _show(self, now: bool) -> None:
+        step = self.model.num_timesteps
+        if step == self._started[0]:
+            return
+        speed = (step - self._started[0]) / max(time.monotonic() - self._started[1], 1e-9)
+        what = (
+            f"({step:,} of {self._steps:,} steps), {speed:,.0f} steps/s, "
+            f"return {recent_return(self)}"
         )
+        self._display.show(step / self._steps, what, (self._steps - step) / speed, now)
 
-    def _mean(self) -> str:
-        episodes = self.model.ep_info_buffer or ()
-        return f"{np.mean([episode['r'] for episode in episodes]):,.1f}" if episodes else "-"
+
+class Watch(BaseCallback):
+    """Report the part of `steps` that is done since the start, and the mean return, in words."""
+
+    def __init__(self, steps: int, report: Callable[[float, str], None]) -> None:
+        super().__init__()
+        self._steps, self._report = steps, report
+        self._started = 0
+
+    def _on_training_start(self) -> None:
+        self._started = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        whole = max(self._steps - self._started, 1)
+        done = (self.model.num_timesteps - self._started) / whole
+        self._report(done, f"return {recent_return(self)}")
+
+
+def recent_return(callback: BaseCallback) -> str:
+    """The mean return of the last 100 episodes of a training, in words."""
+    episodes = callback.model.ep_info_buffer or ()
+    return f"{np.mean([episode['r'] for episode in episodes]):,.1f}" if episodes else "-"
 
 
 def _bar(console: Console) -> rich.progress.Progress:
@@ -85,8 +129,7 @@ def _bar(console: Console) -> rich.progress.Progress:
         column("{task.description}"),
         rich.progress.BarColumn(),
         column("{task.percentage:3.0f} %"),
-        column("{task.fields[speed]:,.0f} steps/s"),
-        column("return {task.fields[mean]}"),
+        column("{task.fields[what]}"),
         column("{task.fields[left]} left"),
         console=console,
         refresh_per_second=4,

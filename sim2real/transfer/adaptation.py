@@ -20,6 +20,9 @@ from sim2real.task import Array
 from sim2real.transfer.verification import Trace, simulate
 from sim2real.transfer.work import Learner, Work
 
+TRAIN = "train"
+"""The kind of a part of the progress."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -89,13 +92,16 @@ class Adaptation:
         restart_exploration(self._learner.algorithm, self._work.recipe)
         ends, found = parts(self._work.recipe, steps, evaluations), list[float]()
         self.returns.append(found)
-        for end in ends:
-            self._learner.learn(end, [Shown(found[-1:])], schedule_steps=ends[-1])
+        progress = self._work.parts
+        for place, end in enumerate(ends, 1):
+            progress.begin(TRAIN, f"training, attempt {number}, {place} of {len(ends)}")
+            self._learner.learn(end, [Shown(found[-1:])], ends[-1], progress.update)
             candidate = self._evaluated(f"{number}-{end}")
             found.append(candidate.mean)
             if candidate.mean > self.best.mean:
                 self.best = candidate
                 if self.closed >= enough:
+                    progress.skip(TRAIN, len(ends) - place)
                     break
 
     def policy(self, candidate: Candidate) -> BasePolicy:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.identification.log import Log
 from sim2real.learning.loop import Interrupted, learn
+from sim2real.learning.progress import Display, Watch
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import AnyRecipe, build_algorithm
@@ -46,6 +47,7 @@ from sim2real.task import BoolArray
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Row
+from sim2real.transfer.parts import Parts
 from sim2real.transfer.schedule import KeepFrozen
 from sim2real.transfer.target import Environments, Target, derived_seed
 
@@ -95,6 +97,8 @@ class Work:
         self.meter = Meter(Budget(MOST_STEPS), meter.control_dt)
         """Counts the control steps of source-side simulations, which are free."""
         self._target, self._meter, self._environments = target, meter, environments
+        self.parts = Parts({}, None)
+        """The progress of the method; see `plan`."""
         self._begin, self._learning, self._source = begin, learning, source
         self._learners: list[Learner] = []
         self._names: list[str] = []
@@ -205,6 +209,12 @@ class Work:
         names = ("checkpoint_every", "progress", "max_unstable")
         return {name: self._learning[name] for name in names}
 
+    def plan(self, counts: Mapping[str, int]) -> Parts:
+        """Show the progress on one display: so many parts of each kind, at most; also `parts`."""
+        shown = self._learning["progress"]
+        self.parts = Parts(counts, Display(self._learning["title"]) if shown else None)
+        return self.parts
+
     def report(self, line: str) -> None:
         """Print a line on standard error, where progress is shown."""
         if self._learning["progress"]:
@@ -272,11 +282,13 @@ class Learner:
         steps: int,
         callbacks: Sequence[BaseCallback] = (),
         schedule_steps: int | None = None,
+        report: Callable[[float, str], None] | None = None,
     ) -> BasePolicy:
         """Train until the learner has made `steps` control steps in all; returns its policy.
 
         May be called again with more steps. Continues from the last checkpoint of a run that is
         resumed. Schedules of the learning rate end at `schedule_steps`, by default at `steps`.
+        `report` gets the part that is done, and how it goes in words, instead of a progress bar.
         """
         if schedule_steps is not None:
             whole_number("schedule_steps", schedule_steps, steps, MOST_STEPS)
@@ -287,11 +299,15 @@ class Learner:
             saved = checkpoints.read_checkpoint(self._folder, made[-1])
             checkpoints.restore(self.algorithm, saved)
         options |= {"max_unstable": self._recipe.max_unstable}
+        watching = [*callbacks]
+        if report is not None:
+            options["progress"] = False
+            watching.append(Watch(steps, report))
         found = (one for one in modifiers_of(self.algorithm.policy) if isinstance(one, Frozen))
         constant = [KeepFrozen(one.names) for one in found]
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            learn(self.algorithm, self._folder, steps, callbacks=[*callbacks, *constant], **options)
+            learn(self.algorithm, self._folder, steps, callbacks=[*watching, *constant], **options)
         except Interrupted:
             run = self._work.path
             raise Interrupted(f"stopped; resume with: sim2real resume {run}") from None

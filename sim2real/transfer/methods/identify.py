@@ -49,9 +49,10 @@ from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log, join
 from sim2real.identification.result import IDENTIFIED, POSTERIOR
+from sim2real.identification.stages import whole
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.runs.run import Run
-from sim2real.transfer.adaptation import Adaptation, parts
+from sim2real.transfer.adaptation import TRAIN, Adaptation, parts
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import PLAIN, Method
 from sim2real.transfer.summaries import write_round
@@ -63,6 +64,8 @@ REPORT, DOMAINS = "report/identification.json", "report/identified.yaml"
 PAGE = "report/identification-{number}.html"
 STEPS = {"ppo": 3_000_000, "sac": 300_000, "td3": 300_000}
 """Control steps of an attempt in simulation: minutes on two cores."""
+RECORD, IDENTIFY, VERIFY = "record", "identify", "verify"
+"""The kinds of parts of the progress, with TRAIN."""
 NEXT_ROUND = 0.3
 """Part of the budget that must be left for another round."""
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -119,6 +122,21 @@ class Identify(Method):
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Rounds of record, identify, adapt and verify; the policy that is best in the target."""
         family_of(target.task, self.family)  # refused before a step is made
+        with work.plan(self._parts(work)):
+            return self._adapted(source, target, work)
+
+    def _parts(self, work: Work) -> dict[str, int]:
+        """How many parts the method has of each kind, at most."""
+        evaluations = len(parts(work.recipe, self._attempt_steps(work), self.evaluations))
+        trainings = (self.attempts + self.fresh_attempts) * evaluations
+        return {
+            RECORD: self.rounds,
+            IDENTIFY: self.rounds,
+            TRAIN: self.rounds * trainings,
+            VERIFY: self.rounds,
+        }
+
+    def _adapted(self, source: Run, target: Target, work: Work) -> BasePolicy:
         policy = work.learner("source", work.recipe, target.env(), source.policy).algorithm.policy
         logs, rounds = list[Log](), list[dict[str, Any]]()
         for number in range(1, self.rounds + 1):
@@ -134,6 +152,9 @@ class Identify(Method):
                 policy = adaptation.policy(adaptation.best if verdict["keep"] else adaptation.start)
                 found |= {"adaptation": adaptation.plain(), "verdict": verdict}
                 self._write_events(found, work, number)
+            else:
+                work.parts.skip(TRAIN, self._parts(work)[TRAIN] // self.rounds)
+                work.parts.skip(VERIFY, 1)
             work.report(", ".join(f"{name}: {value}" for name, value in results(found).items()))
             files.write_json(work.path / REPORT, {"rounds": rounds})
             left = target.budget.steps - target.usage.steps
@@ -151,6 +172,7 @@ class Identify(Method):
             seed = int(work.generator.integers(LAST_SEED))
             return [target.record(policy, part, noise=noise, seed=seed) for part, noise in parts]
 
+        work.parts.begin(RECORD, f"round {number}, recording")
         return work.once(f"record-{number}", record)
 
     def _identify(
@@ -161,7 +183,12 @@ class Identify(Method):
         def find() -> dict[str, Any]:
             try:
                 found = identify(
-                    join(logs), target.task, self.family, work.seed, residual=self.residual
+                    join(logs),
+                    target.task,
+                    self.family,
+                    work.seed,
+                    residual=self.residual,
+                    report=whole(work.parts.update),
                 )
             except UserError as error:
                 return {"problem": str(error)}
@@ -173,6 +200,7 @@ class Identify(Method):
             shown = {"page": found.page(), "pictures": pictures}
             return {"domains": dump_domains(domains), **shown, **found.plain()}
 
+        work.parts.begin(IDENTIFY, f"round {number}")
         found = work.once(f"identify-{number}", find)
         if "problem" not in found:
             files.write_text(work.path / DOMAINS, found.pop("domains"))
@@ -200,6 +228,8 @@ class Identify(Method):
         for attempt in range(1, self.attempts + 1):
             adaptation.attempt(attempt, steps, self.evaluations, self.enough)
             if adaptation.closed > self.stalled:
+                ends = len(parts(work.recipe, steps, self.evaluations))
+                work.parts.skip(TRAIN, (self.attempts - attempt) * ends)
                 break
         for attempt in range(self.attempts + 1, self.attempts + self.fresh_attempts + 1):
             adaptation.attempt_afresh(attempt, steps, self.evaluations)
@@ -230,6 +260,7 @@ class Identify(Method):
                 log = target.record(acts, left, episodes=1)
                 traces += traces_of(log, adaptation.episode_steps)
 
+        work.parts.begin(VERIFY, f"round {number}, verifying in the target")
         if adaptation.best is adaptation.start:
             return compare(recorded, [], simulated, explained=False).plain()
         return work.once(f"verify-{number}", lambda: play().plain())
