@@ -92,7 +92,7 @@ class LogRecord(PolicyCommand):
     domain: str | None = None
     """One of the task's domains, or my_domains.yaml:windy; by default the nominal world."""
     steps: int = 2000
-    """Control steps."""
+    """Control steps, at most 1,000,000."""
     noise: float = 0.1
     """Standard deviation of exploration noise, in halves of the range of an action."""
     seed: int = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.config import MOST_EPISODES, MOST_STEPS
+from sim2real.config import MOST_EPISODES
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, whole_number
@@ -21,6 +21,8 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
+MOST_RECORDED = 1_000_000
+"""Control steps of a log, at most: it is kept in memory until it is whole."""
 MOST_NOISE = 100.0
 """Halves of the range of an action, beyond which all is clipped."""
 REWARD = "reward"
@@ -49,7 +51,7 @@ def record(
     of an episode. Raises UserError for too few steps or actions, and what the worlds raise.
     """
     env = SimVecEnv(worlds) if isinstance(worlds, Simulation) else worlds
-    whole_number("steps", steps, env.num_envs, MOST_STEPS)
+    whole_number("steps", steps, env.num_envs, MOST_RECORDED)
     if episodes is not None:
         whole_number("episodes", episodes, 1, MOST_EPISODES)
     count = steps // env.num_envs

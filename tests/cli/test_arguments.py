@@ -221,6 +221,7 @@ def test_absurd(verb: str, name: str, values: list[str], refused: Refused) -> No
         (["evaluate", "RUN", "--domains"], "--domains needs at least one value, got none"),
         (["evaluate", "RUN", "--domains", "--json"], "--domains needs at least one value"),
         (["list", "hopper", "ant"], "unexpected 'ant'"),
+        (["log", "record", "RUN", "--out", "OUT", "--steps", "1000001"], "allowed: 1 to 1,000,000"),
         (["study", "STUDY", "--workers", "1_000"], "workers is 1000; allowed: 1 to "),
     ],
 )
