@@ -84,7 +84,7 @@ def _words(model: type[BaseModel], place: tuple[int | str, ...], problems: Seque
     """The problems of one place; of a union, what each alternative would allow."""
     if len(problems) == 1:
         return _word(model, {**problems[0], "loc": place})
-    messages = dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in problems)
+    messages = dict.fromkeys(_message(one) for one in problems)
     value = brief(problems[0]["input"])
     return f"{'.'.join(map(str, place))}: {', or '.join(messages)}; got {value}"
 
@@ -94,10 +94,16 @@ def _word(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         owner = _owner(model, problem["loc"])
         return f"{path}: {unknown('key', problem['loc'][-1], owner.model_fields)}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _message(problem)
     complete = problem["type"] in ("missing", "value_error")
     value = "" if complete else f", got {brief(problem['input'])}"
     return f"{path}: {message}{value}" if path else message
+
+
+def _message(problem: Any) -> str:
+    """What pydantic says of a problem, without its own names for a value and an error."""
+    message: str = problem["msg"].removeprefix("Value error, ")
+    return re.sub("^Input should", "must", message)
 
 
 def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:

@@ -39,10 +39,10 @@ def resume(
     _warn_of_versions(path)
     if steps is not None:
         folder = _extended(folder, steps)
-    finished = checkpoints.steps(path)[-1:] == [folder.config.steps]
+    before = checkpoints.steps(path)[-1:]
     go_on = resume_pretraining if kind == "pretrain" else resume_transfer
     run = go_on(folder, progress)
-    if progress and finished:
+    if progress and before and before == checkpoints.steps(path)[-1:]:
         print(f"{path} was finished before; `--steps MORE` extends it", file=sys.stderr)
     return run
 

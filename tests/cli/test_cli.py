@@ -274,6 +274,16 @@ def test_resume_says_what_is_not_there_and_what_is_finished(
     assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"
 
 
+def test_resume_says_that_a_run_of_rounded_steps_is_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rounded"
+    assert sim2real("pretrain", "cartpole", "--steps", 100, "--out", path) == 0
+    assert "of 100 64 are made" in capsys.readouterr().err
+    assert sim2real("resume", path) == 0
+    assert f"{path} was finished before; `--steps MORE` extends it\n" in capsys.readouterr().err
+
+
 def test_the_help_lists_every_general_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         sim2real("--help")
