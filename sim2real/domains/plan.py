@@ -18,6 +18,7 @@ from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Distribution, Uniform
 from sim2real.domains.entries.course import Changing
 from sim2real.domains.entries.keyframe import Keyframe
+from sim2real.domains.entries.load_friction import LoadFriction
 from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
@@ -48,6 +49,7 @@ class Plan:
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
     speed_limits: tuple[SpeedLimit, ...] = ()
+    load_frictions: tuple[LoadFriction, ...] = ()
     courses: tuple[Changing, ...] = ()
     coupling: Coupling | None = None
     pool: Pool | None = None

@@ -13,6 +13,7 @@ from sim2real.domains.plan import Models, Plan
 from sim2real.simulation.courses import Courses
 from sim2real.simulation.randomness import Clock
 from sim2real.simulation.signals.imperfections import Imperfections
+from sim2real.simulation.signals.load_friction import LoadFrictions
 from sim2real.simulation.signals.speed_limits import SpeedLimits
 from sim2real.task import Array, IntArray
 
@@ -30,16 +31,20 @@ class Contexts:
         num_envs: int = batch.nsim
         self._plan, self._imperfections = plan, imperfections
         self._models = Models(batch)
-        self.speed_limits = SpeedLimits(plan.speed_limits, self._models, num_envs)
+        every = (
+            SpeedLimits(plan.speed_limits, self._models, num_envs),
+            LoadFrictions(plan.load_frictions, self._models, num_envs),
+        )
+        self._each_substep = [one for one in every if one]
         self._courses = Courses(plan, num_envs, control_dt)
         self.drawn = np.zeros((num_envs, len(plan.names)))
         self.present = self.drawn.copy() if self._courses else self.drawn
         self.rows: list[dict[str, float]] = [{} for _ in range(num_envs)]
 
     @property
-    def before_substep(self) -> Callable[[Array], None] | None:
-        """What takes the velocities `qvel` before every physics step, if anything does."""
-        return self.speed_limits.write if self.speed_limits else None
+    def before_substep(self) -> Callable[[Any], None] | None:
+        """What changes the models before every physics step, by the fields of a world, if any."""
+        return self._write if self._each_substep else None
 
     @property
     def change(self) -> bool:
@@ -67,12 +72,16 @@ class Contexts:
 
     def _apply(self, ids: IntArray, present: Array) -> None:
         self.present[ids] = present
-        if self.speed_limits:
-            self.speed_limits.reset(ids)
+        for one in self._each_substep:
+            one.reset(ids)
         self._plan.apply(self._models, ids, present)
-        if self.speed_limits:
-            self.speed_limits.draw(ids, present)
+        for one in self._each_substep:
+            one.draw(ids, present)
         self._imperfections.draw(ids, present)
+
+    def _write(self, world: Any) -> None:
+        for one in self._each_substep:
+            one.write(world)
 
     def snapshot(self) -> dict[str, Array]:
         """Copies of what was drawn, and of what is present where that may differ."""

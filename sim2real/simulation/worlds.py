@@ -71,7 +71,7 @@ class Worlds:
         self._limits = self._batch.limits()
         self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
         self.sets_constants = False
-        self.before_substep: Callable[[Array], None] | None = None  # takes `qvel`, (n, nv)
+        self.before_substep: Callable[[Any], None] | None = None  # takes the worlds
 
     def close(self) -> None:
         """End the threads and give the memory back; afterwards the world cannot be used.
@@ -160,7 +160,7 @@ class Worlds:
 
     def _before(self) -> None:
         if self.before_substep is not None:
-            self.before_substep(self.qvel)
+            self.before_substep(self)
 
     def _take_warnings(self) -> IntArray:
         """How often MuJoCo warned in each world since the last call, (n, kinds).

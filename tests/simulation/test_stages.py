@@ -211,7 +211,10 @@ KINDS = {**SENSING, **ACTUATION}
 
 def test_every_kind_but_those_of_the_model_has_a_stage_that_does_nothing_at_its_identity():
     for kind in KINDS.values():
-        if kind.name in ("strength", "reward_delay", "noise") or kind.identity is None:
+        if (
+            kind.name in ("strength", "reward_delay", "noise", "load_friction")
+            or kind.identity is None
+        ):
             continue
         inputs = WAVE * (0.5 if kind.name == "saturation" else 1.0)
         out = through(kind.name, kind.identity, inputs, before=5.0)
@@ -260,7 +263,12 @@ def test_a_latency_acts_on_older_observations():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind not in ("strength", "reward_delay", "no_load_speed")]
+    "kind",
+    [
+        kind
+        for kind in KINDS
+        if kind not in ("strength", "reward_delay", "no_load_speed", "load_friction")
+    ],
 )
 def test_worlds_do_not_disturb_each_other(kind):
     """Seven worlds in one path, some standing still at times, equal each world in a path alone."""

@@ -23,9 +23,11 @@ from sim2real.domains.entries.delays import (
 from sim2real.domains.entries.disturbance import DisturbanceEntry
 from sim2real.domains.entries.imperfection import Actuation, Imperfection, Sensing
 from sim2real.domains.entries.kinds import commands_in_order, readings_in_order
+from sim2real.domains.entries.load_friction import LoadFriction, bind_load_friction
 from sim2real.domains.entries.speed_limits import SpeedLimit, bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
 from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit
+from sim2real.domains.entries.stages import LoadFriction as LoadFrictionKind
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.rest_points import Rest, no_rest, rest_points
 from sim2real.domains.model_fields.table import STRENGTH
@@ -37,8 +39,8 @@ _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT
 
 def bind_actuation(
     entries: Iterable[Actuation], builder: Builder
-) -> tuple[tuple[Effect, ...], tuple[SpeedLimit, ...]]:
-    """The effects on the control signal (n, nu), and the limits that fall with the speed.
+) -> tuple[tuple[Effect, ...], tuple[SpeedLimit, ...], tuple[LoadFriction, ...]]:
+    """The effects on the control signal (n, nu), limits by speed, and frictions by load.
 
     Strengths and delays become model writes; where the subject has `commands`, its delays are
     effects like the others. Raises UserError for unknown actuators or commands, for two entries of
@@ -46,6 +48,7 @@ def bind_actuation(
     """
     model, commands = builder.model, builder.subject.commands
     speed_limits: list[SpeedLimit] = []
+    load_frictions: list[LoadFriction] = []
     limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
     rest = rest_points(model)
     if commands is not None:
@@ -72,11 +75,14 @@ def bind_actuation(
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.kind is Strength:
             builder.strength(entry.of, entry.distribution, entry.is_shared, entry.label)
-        elif entry.kind is NoLoadSpeed:
+        elif entry.kind in (NoLoadSpeed, LoadFrictionKind):
             if commands is not None:
                 problem = "it needs every physics step, which a foreign environment takes by itself"
                 raise effects.error(entry, problem)
-            speed_limits.append(bind_speed_limit(builder, entry, elements))
+            if entry.kind is NoLoadSpeed:
+                speed_limits.append(bind_speed_limit(builder, entry, elements))
+            else:
+                load_frictions.append(bind_load_friction(builder, entry, elements))
         elif entry.kind is CommandDelay and commands is None and _has_history(model, elements):
             drawn = builder.delay(elements, entry.distribution, entry.is_shared, entry.label)
             if _random(entry) is not None:
@@ -84,7 +90,7 @@ def bind_actuation(
         else:
             effects.add(entry, columns)
         builder.change_entry(entry, first)
-    return commands_in_order(effects.found), tuple(speed_limits)
+    return commands_in_order(effects.found), tuple(speed_limits), tuple(load_frictions)
 
 
 def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco.MjModel) -> Rest:

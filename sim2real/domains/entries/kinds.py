@@ -29,6 +29,7 @@ ACTUATION = _table(
     delays.CommandDelay,
     stages.Strength,
     stages.NoLoadSpeed,
+    stages.LoadFriction,
 )
 """Between the policy's action and the actuators, in units of the control signal."""
 

@@ -49,7 +49,7 @@ def bind_speed_limit(
     rows = np.concatenate(list(elements.values()))
     for row in rows.tolist():
         name = model.actuator(row).name
-        if not _moves_one_dof(model, row):
+        if not moves_one_dof(model, row):
             raise builder.error(entry.label, f"{name} moves no hinge or slide, so it has no speed")
         if not (_has_range(builder, row) or _is_motor(model, row)):
             problem = f"{name} has no limit that could fall; give it one by a torque_limit"
@@ -71,7 +71,8 @@ def bind_speed_limit(
     )
 
 
-def _moves_one_dof(model: mujoco.MjModel, row: int) -> bool:
+def moves_one_dof(model: mujoco.MjModel, row: int) -> bool:
+    """Whether the actuator of a `row` moves a hinge or a slide."""
     if model.actuator_trntype[row] not in _JOINTS:
         return False
     return model.jnt_type[model.actuator_trnid[row, 0]] in _TURNS_OR_SLIDES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -51,8 +52,9 @@ class SpeedLimits:
         self._high[ids] = np.maximum(np.where(self._scaled, ends[1], highest), 0.0)
         self._speed[ids] = context[:, self._sources]
 
-    def write(self, qvel: Array) -> None:
-        """Write the limits at the speeds `qvel`, (n, nv)."""
+    def write(self, world: Any) -> None:
+        """Write the limits at the present speeds; `world` has the fields of MjData."""
+        qvel = world.qvel
         share = qvel[:, self._dofs] * self._signs / self._speed
         low = self._low * np.clip(1.0 + share, 0.0, 1.0)
         high = self._high * np.clip(1.0 - share, 0.0, 1.0)

@@ -1,0 +1,49 @@
+"""Dry friction that grows with the load of a gearing, in every physics step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sim2real.domains.entries.load_friction import LoadFriction
+from sim2real.domains.plan import Models
+from sim2real.task import Array, IntArray
+
+
+class LoadFrictions:
+    """The `frictions` of a plan in n worlds, written into the dry frictions of their `models`.
+
+    Those of a physics step follow from the forces of the step before.
+    """
+
+    def __init__(self, frictions: Sequence[LoadFriction], models: Models, num_envs: int) -> None:
+        none = np.zeros(0, dtype=np.intp)
+        self._dofs, self._sources, self._ratios = (
+            np.concatenate([none, *(getattr(one, name) for one in frictions)])
+            for name in ("dofs", "sources", "ratios")
+        )
+        self._models = models
+        self._base, self._factor = np.zeros((2, num_envs, len(self._dofs)))
+
+    def __bool__(self) -> bool:
+        return len(self._dofs) > 0
+
+    def reset(self, ids: IntArray) -> None:
+        """Put the nominal dry frictions of the worlds `ids` back."""
+        self._write(ids, self._models.batch.model.dof_frictionloss[self._dofs])
+
+    def draw(self, ids: IntArray, context: Array) -> None:
+        """Take the frictions of the worlds `ids` without load, and their draws, (m, entries)."""
+        self._base[ids] = self._models["dof_frictionloss"][ids[:, None], self._dofs]
+        self._factor[ids] = context[:, self._sources]
+
+    def write(self, world: Any) -> None:
+        """Write the frictions under the present load; `world` has the fields of MjData."""
+        motor = world.qfrc_actuator[:, self._dofs]
+        load = np.abs(motor + self._ratios * world.qfrc_bias[:, self._dofs])
+        self._write(np.arange(len(motor)), self._base + self._factor * load)
+
+    def _write(self, ids: IntArray, values: Array) -> None:
+        self._models["dof_frictionloss"][ids[:, None], self._dofs] = values
