@@ -36,9 +36,11 @@ from sim2real.task import Array, BoolArray, IntArray, Task
 
 WIDER = 2.0
 """By what factor a default family is wider than the domain that it is made from."""
-PRIOR_PRECISION, ABSENT_PRECISION = 12.0, 400.0
-"""Of a share around the nominal one: that of a uniform distribution on [0, 1], and of what the
-nominal world does not have, a standard deviation of 0.05."""
+PRIOR_PRECISION = 12.0
+"""Of a share around the nominal one: that of a uniform distribution on [0, 1]."""
+ABSENT_STD, ABSENT_FREEDOM = 0.05, 4.0
+"""Scale and degrees of freedom of the Student distribution of a share of what the nominal world
+does not have."""
 ABSENT = 1e-6
 """Largest nominal share of what the nominal world does not have."""
 SHARE_STEP, MOST_OF_A_RANGE = 0.003, 0.25
@@ -105,16 +107,33 @@ class Family:
             found[k] = share_of(self.space.bases[k], values[k : k + 1])[0]
         return found
 
-    @functools.cached_property
-    def precision(self) -> Array:
-        """The prior precision of the shares around the nominal ones, (d,).
+    def precision(self, shares: Array) -> Array:
+        """The prior precision of the `shares` (d,) around the nominal ones, (d,).
 
-        That of a uniform distribution on [0, 1]; more where the nominal world has nothing of it, as
-        of dry friction or armature that is added, so that it is taken only where the log asks for
-        it. A delay is always there.
+        That of a uniform distribution on [0, 1]. What the nominal world does not have, such as dry
+        friction or armature that is added, has a Student distribution, so that it is taken only
+        where the log asks for it, and then as much as the log asks for: its precision falls with
+        the share. A delay is always there.
         """
-        absent = (self.nominal < ABSENT) & ~self.is_delay & (self.nominal_values == 0.0)
-        found: Array = np.where(absent, ABSENT_PRECISION, PRIOR_PRECISION)
+        apart = (shares - self.nominal) ** 2
+        absent = (ABSENT_FREEDOM + 1) / (ABSENT_FREEDOM * ABSENT_STD**2 + apart)
+        found: Array = np.where(self.is_absent, absent, PRIOR_PRECISION)
+        return found
+
+    def prior_cost(self, shares: Array) -> float:
+        """The negative logarithm of the prior density of the shares (d,), but for a constant.
+
+        `precision(shares) * (shares - nominal)` is its gradient.
+        """
+        apart = (shares - self.nominal) ** 2
+        scaled = apart / (ABSENT_FREEDOM * ABSENT_STD**2)
+        absent = 0.5 * (ABSENT_FREEDOM + 1) * np.log1p(scaled)
+        return float(np.where(self.is_absent, absent, 0.5 * PRIOR_PRECISION * apart).sum())
+
+    @functools.cached_property
+    def is_absent(self) -> BoolArray:
+        """Which unknowns the nominal world has nothing of, (d,)."""
+        found: BoolArray = (self.nominal < ABSENT) & ~self.is_delay & (self.nominal_values == 0.0)
         return found
 
     @functools.cached_property

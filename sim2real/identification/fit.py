@@ -10,26 +10,18 @@ a contact that the replay misses counts little.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from sim2real.identification.replay import Replay, Windows
-from sim2real.identification.states import PROBE, linearized
-from sim2real.identification.steps import targets
-from sim2real.identification.windows import Channels
-from sim2real.task import Array, IntArray
+from sim2real.identification.problem import Fit, Problem
+from sim2real.identification.slopes import Slopes, principal_directions, share_slopes, state_slopes
+from sim2real.identification.steps import straight, targets
+from sim2real.task import Array
 
 FREEDOM = 4.0
 """Degrees of freedom of the Student distribution."""
-STATE_STEP = 1e-3
-"""Finite difference of a coordinate of the state, in m, rad, m/s or rad/s."""
-GRAIN = 0.2
-"""Change of a slope with the size of the step, as a share, from which a sensor counts in steps."""
-COARSE, COARSE_SPEED = 5.0, 0.2
-"""Where a sensor counts in steps: factor of the finite differences of shares, and difference of a
-velocity, in m/s or rad/s."""
 STATE_PARTS = (1.0, 0.3, 0.0)
 """Parts of a step of its start state that each window tries."""
 STATE_PRECISION = 1.0
@@ -38,35 +30,16 @@ DAMPINGS = (1e-6, 1e-3, 1e-1, 1e1)
 """Levenberg-Marquardt dampings, tried one after the other until a step is better."""
 QUIET = 1e-3
 """Smallest noise of a channel, in units of its typical change."""
-LOST = 1e3
-"""Residual, in units of the scale, of a replay that is not stable."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Shares (d,) and offsets of the start states (w, 2 nv), with what they leave unexplained.
-
-    `residuals` (w, rows, k), in units of the channels' scale; `noise` (rows, k), in the same units;
-    `cost`, the robust negative log-likelihood with the prior.
-    """
-
-    shares: Array
-    offsets: Array
-    residuals: Array
-    noise: Array
-    cost: float
 
 
 @dataclass(frozen=True)
 class Equations:
     """The reduced normal equations of w windows: information (w, d, d), gradients (w, d).
 
-    `unbiased` (w, d, d) is the information without what errors of the slopes add to it.
     `back` and `correction` give the offset of each window for a change of the shares.
     """
 
     information: Array
-    unbiased: Array
     gradient: Array
     back: Array
     correction: Array
@@ -78,98 +51,8 @@ class Equations:
 
     @property
     def total(self) -> Array:
-        """The unbiased information of all windows, without what is negative by chance, (d, d)."""
-        return positive(self.unbiased.sum(axis=0))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is fitted: windows of a log, replayed in worlds of a family."""
-
-    replay: Replay
-    windows: Windows
-    channels: Channels
-
-    def residuals(self, shares: Array, choice: IntArray, offsets: Array) -> Array:
-        """Readings of the log minus those of m replays, in units of the scale, (m, rows, k).
-
-        The k columns are the channels that are used. What does not follow from the state at once,
-        such as a difference between two readings, is 0 in the first row.
-        """
-        shown = self.replay.run(shares, self.windows, choice, offsets)
-        used = self.channels.used
-        gap = (self.windows.observations[choice][:, :, used] - shown[:, :, used]) / (
-            self.channels.scale[used]
-        )
-        gap[:, 0] *= self.shown
-        return np.where(np.isfinite(gap), gap, LOST)
-
-    @functools.cached_property
-    def shown(self) -> Array:
-        """The channels whose first reading follows from the state, (k,) of 1 or 0."""
-        shows: Array = (np.abs(self._slopes).max(axis=(0, 2)) > 0).astype(np.float64)
-        return shows
-
-    @functools.cached_property
-    def state_steps(self) -> Array:
-        """Finite differences of the coordinates of the start state, (2 nv,).
-
-        Where a sensor shows something in steps, as an encoder does, they are larger.
-        """
-        size = 2 * self.replay.model.nv
-        if not self.in_steps:
-            return np.full(size, STATE_STEP)
-        return np.repeat([PROBE, COARSE_SPEED], size // 2)
-
-    @functools.cached_property
-    def in_steps(self) -> bool:
-        """Whether a sensor shows a coordinate in steps, as an encoder does."""
-        fine = self._slopes_at(STATE_STEP)
-        apart = np.linalg.norm(self._slopes - fine, axis=(0, 1))
-        size = np.linalg.norm(self._slopes, axis=(0, 1))
-        return bool((apart > GRAIN * size).any())
-
-    @functools.cached_property
-    def share_steps(self) -> Array:
-        """Finite differences of the shares, (d,)."""
-        family = self.replay.family
-        coarse = COARSE if self.in_steps else 1.0
-        return family.differences * np.where(family.is_delay, 1.0, coarse)
-
-    def aligned(self, shares: Array, choice: IntArray) -> Array:
-        """Offsets of the states (m, 2 nv) from which m worlds show the first readings of windows.
-
-        They are not 0 where a sensor has a bias or a scale of its own in the world.
-        """
-        size = 2 * self.replay.model.nv
-        if not self.replay.family.domain.sensing:
-            return np.zeros((len(choice), size))
-        nothing = np.zeros((len(choice), size))
-        first = self.windows.first_rows()
-        shown = self.replay.run(shares, first, choice, nothing)[:, 0]
-        used = self.channels.used
-        gap = (first.observations[choice, 0] - shown)[:, used] / self.channels.scale[used]
-        offsets: Array = np.einsum("msk,mk->ms", self._gains[choice], gap * self.shown)
-        return offsets
-
-    @functools.cached_property
-    def _gains(self) -> Array:
-        """What the states change for the first readings, (w, 2 nv, k)."""
-        gains: Array = np.asarray(
-            np.linalg.pinv(self._slopes * self.shown[:, None], rcond=1e-4), dtype=np.float64
-        )
-        return gains
-
-    @functools.cached_property
-    def _slopes(self) -> Array:
-        """Of the first readings by the states, in units of the scale, (w, k, 2 nv)."""
-        return self._slopes_at(PROBE)
-
-    def _slopes_at(self, step: float) -> Array:
-        windows, used = self.windows, self.channels.used
-        memory = windows.memory_at(windows.before)
-        slopes = linearized(self.replay, windows.qpos, windows.qvel, memory, step)[1]
-        found: Array = slopes[:, used] / self.channels.scale[used][:, None]
+        """The information of all windows, (d, d)."""
+        found: Array = self.information.sum(axis=0)
         return found
 
 
@@ -193,26 +76,47 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     """
     equations = equations_at(problem, fit)
     better = _best_step(problem, fit, equations)
+    precision = problem.replay.family.precision(fit.shares)
+    directions = principal_directions(problem, equations.total + np.diag(precision))
     if better is fit:
-        return fit, 0.0
+        return dataclasses.replace(fit, directions=directions), 0.0
     found = _with_noise(problem, better.shares, better.offsets, better.residuals)
-    return found, float(
-        (np.abs(found.shares - fit.shares) / equations.std(_precision(problem))).max()
-    )
+    found = dataclasses.replace(found, directions=directions)
+    return found, float((np.abs(found.shares - fit.shares) / equations.std(precision)).max())
 
 
-def positive(matrix: Array) -> Array:
-    """A symmetric matrix without its negative eigenvalues."""
-    values, vectors = np.linalg.eigh(matrix)
-    found: Array = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return found
+def predicted(problem: Problem, fit: Fit, equations: Equations) -> tuple[Array, float]:
+    """Where the undamped step leads, and by how much the cost should fall on the way there.
+
+    Along what the log does not determine the step leads to the mode of the prior.
+    """
+    information, gradient = _quadratic(problem, fit, equations)
+    free = ~problem.replay.family.is_delay
+    step = straight(fit.shares, information, gradient, free)
+    return fit.shares + step, float(gradient @ step - 0.5 * step @ information @ step)
+
+
+def _quadratic(problem: Problem, fit: Fit, equations: Equations) -> tuple[Array, Array]:
+    """Information (d, d) and downward gradient (d,) of the cost, with those of the prior."""
+    family = problem.replay.family
+    precision = family.precision(fit.shares)
+    gradient = equations.gradient.sum(axis=0) - precision * (fit.shares - family.nominal)
+    return equations.total + np.diag(precision), gradient
+
+
+def leap(problem: Problem, fit: Fit, equations: Equations, shares: Array) -> Fit:
+    """A fit at `shares` far away, whatever it costs, with the states that belong to them."""
+    step = equations.correction - equations.back @ (shares - fit.shares)
+    found = _moved(problem, fit, shares, step)
+    found = _with_noise(problem, found.shares, found.offsets, found.residuals)
+    return dataclasses.replace(found, directions=fit.directions)
 
 
 def improve_states(problem: Problem, fit: Fit) -> Fit:
     """One Gauss-Newton step of the start states alone."""
     by_state = state_slopes(problem, fit)
-    nothing = np.zeros((2, *by_state.shape[:-1], 0))
-    correction = reduce(fit, nothing, by_state).correction
+    nothing = np.zeros((*by_state.shape[:-1], 0))
+    correction = reduce(fit, Slopes(nothing, np.zeros_like(fit.residuals)), by_state).correction
     found = _moved(problem, fit, fit.shares, correction)
     return _with_noise(problem, found.shares, found.offsets, found.residuals)
 
@@ -247,60 +151,13 @@ def _replayed(problem: Problem, shares: Array, offsets: Array) -> Array:
     return problem.residuals(np.tile(shares, (count, 1)), np.arange(count), offsets)
 
 
-def share_slopes(problem: Problem, fit: Fit) -> Array:
-    """Slopes of the residuals by the shares, below and above them, (2, w, rows, k, d).
-
-    All are replayed in one batch. At the end of a range both are that to the other side.
-    """
-    count, unknowns = len(problem.windows), len(fit.shares)
-    shares, widths = _neighbours(fit.shares, problem.share_steps)
-    runs = problem.residuals(
-        np.repeat(shares, count, axis=0),
-        np.tile(np.arange(count), len(shares)),
-        np.tile(fit.offsets, (len(shares), 1)),
-    ).reshape(2, unknowns, *fit.residuals.shape)
-    changes = (runs - fit.residuals) * np.array([-1.0, 1.0]).reshape(2, 1, 1, 1, 1)
-    slopes = changes / np.maximum(widths, 1e-12)[..., None, None, None]
-    low, high = (
-        np.where((own > 0)[:, None, None, None], one, other)
-        for own, one, other in zip(widths, slopes, slopes[::-1], strict=True)
-    )
-    return np.moveaxis(np.stack([low, high]), 1, -1)
-
-
-def state_slopes(problem: Problem, fit: Fit) -> Array:
-    """Slopes of the residuals by the start states, (w, rows, k, 2 nv)."""
-    count, size = fit.offsets.shape
-    steps = problem.state_steps
-    runs = problem.residuals(
-        np.tile(fit.shares, (count * size, 1)),
-        np.tile(np.arange(count), size),
-        np.concatenate([fit.offsets + step for step in np.diag(steps)]),
-    ).reshape(size, *fit.residuals.shape)
-    return np.moveaxis((runs - fit.residuals) / steps[:, None, None, None], 0, -1)
-
-
-def _neighbours(shares: Array, steps: Array) -> tuple[Array, Array]:
-    """Shares below, then above, in every direction, (2 d, d), and how far they are, (2, d)."""
-    low = np.clip(shares - np.diag(steps), 0.0, 1.0)
-    high = np.clip(shares + np.diag(steps), 0.0, 1.0)
-    widths = np.stack([shares - np.diag(low), np.diag(high) - shares])
-    return np.concatenate([low, high]), widths
-
-
-def reduce(fit: Fit, sides: Array, by_state: Array) -> Equations:
-    """The normal equations of the shares, with the start states eliminated.
-
-    `sides` are slopes below and above, (2, w, rows, k, d). Their product is the unbiased
-    information: the errors of the two are independent, so that they add nothing where the residuals
-    do not depend on a combination of the shares (errors in variables).
-    """
-    by_share = sides.mean(axis=0)
-    weights = _weights(fit)
+def reduce(fit: Fit, slopes: Slopes, by_state: Array) -> Equations:
+    """The normal equations of the shares, with the start states eliminated."""
+    weights = _weights(fit, slopes.bend)
     count = len(weights)
     root = np.sqrt(weights).reshape(count, -1, 1)
     rest = (root[..., 0] * fit.residuals.reshape(count, -1))[..., None]
-    first = root * by_share.reshape(count, root.shape[1], by_share.shape[-1])
+    first = root * slopes.by_share.reshape(count, root.shape[1], slopes.by_share.shape[-1])
     second = root * by_state.reshape(count, root.shape[1], by_state.shape[-1])
     inner = np.swapaxes(second, 1, 2) @ second
     inner += STATE_PRECISION * np.eye(inner.shape[1])
@@ -308,20 +165,14 @@ def reduce(fit: Fit, sides: Array, by_state: Array) -> Equations:
     pull = -np.swapaxes(second, 1, 2) @ rest - STATE_PRECISION * fit.offsets[..., None]
     back = np.asarray(np.linalg.solve(inner, cross), dtype=np.float64)
     correction = np.asarray(np.linalg.solve(inner, pull), dtype=np.float64)
-    low, high = (root * one.reshape(first.shape) for one in sides)
-    product = np.swapaxes(low, 1, 2) @ high
-    known = np.swapaxes(cross, 1, 2) @ back
-    information = np.swapaxes(first, 1, 2) @ first - known
-    unbiased = 0.5 * (product + np.swapaxes(product, 1, 2)) - known
+    information = np.swapaxes(first, 1, 2) @ first - np.swapaxes(cross, 1, 2) @ back
     gradient = -np.swapaxes(first, 1, 2) @ rest - np.swapaxes(cross, 1, 2) @ correction
-    return Equations(information, unbiased, gradient[..., 0], back, correction[..., 0])
+    return Equations(information, gradient[..., 0], back, correction[..., 0])
 
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
     """The best of several damped steps, or the fit itself where none is better."""
-    precision, nominal = _precision(problem), problem.replay.family.nominal
-    information = equations.information.sum(axis=0) + np.diag(precision)
-    gradient = equations.gradient.sum(axis=0) - precision * (fit.shares - nominal)
+    information, gradient = _quadratic(problem, fit, equations)
     for damping in DAMPINGS:
         for shares in targets(problem.replay.family, fit.shares, information, gradient, damping):
             step = equations.correction - equations.back @ (shares - fit.shares)
@@ -348,9 +199,9 @@ def _moved(problem: Problem, fit: Fit, shares: Array, step: Array) -> Fit:
     return Fit(shares, offsets[best, each], residuals[best, each], fit.noise, float(cost))
 
 
-def _weights(fit: Fit) -> Array:
-    """Weights of the squared residuals, (w, rows, k): small for what is far off."""
-    return (FREEDOM + 1) / (FREEDOM * fit.noise**2 + fit.residuals**2)
+def _weights(fit: Fit, bend: Array) -> Array:
+    """Weights of the squared residuals, (w, rows, k): small for what is far off or bends."""
+    return (FREEDOM + 1) / (FREEDOM * (fit.noise**2 + bend) + fit.residuals**2)
 
 
 def _window_costs(residuals: Array, noise: Array, offsets: Array) -> Array:
@@ -363,9 +214,4 @@ def _window_costs(residuals: Array, noise: Array, offsets: Array) -> Array:
 
 
 def _prior_cost(problem: Problem, shares: Array) -> float:
-    nominal = problem.replay.family.nominal
-    return float(0.5 * np.sum(_precision(problem) * (shares - nominal) ** 2))
-
-
-def _precision(problem: Problem) -> Array:
-    return problem.replay.family.precision
+    return problem.replay.family.prior_cost(shares)

@@ -15,16 +15,18 @@ from sim2real.errors import UserError, whole_number
 from sim2real.identification.evidence import behind, evidence_of
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
-    Fit,
-    Problem,
+    Equations,
     equations_at,
     improve,
     improve_states,
+    leap,
+    predicted,
     start,
 )
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Replay, Windows, joined
 from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
@@ -48,8 +50,11 @@ from sim2real.task import Array, BoolArray, Task
 
 HORIZON_S, FEWEST_STEPS, MOST_STEPS = 0.3, 5, 15
 """Seconds of a window, and its control steps, at least and at most."""
-GENERATIONS, STATE_STEPS, STEPS = 16, 3, 12
+GENERATIONS, STATE_STEPS, STEPS = 16, 3, 20
 """Generations of the search, steps of the start states alone, and of the local stage, at most."""
+LEAPS, LANDING, GAIN = 2, 4, 0.3
+"""Leaps along what the log does not determine, steps after each, and the fall of the cost that has
+to be expected of one, at least."""
 SETTLED = 0.1
 """Change of a share, in its standard deviations, at which the local stage ends."""
 SHORT = 0.25
@@ -259,14 +264,34 @@ class _Study:
         fit = start(self.problem, shares)
         for _ in range(STATE_STEPS):
             fit = improve_states(self.problem, fit)
-        for number in range(1, STEPS + 1):
-            fit, moved = improve(self.problem, fit)
-            self.report("refining the unknowns and the start states", number / STEPS)
-            if moved < SETTLED:
-                break
-        equations = equations_at(self.problem, fit)
+        fit, equations = self._leapt(self._settled(fit, STEPS))
         posterior = posterior_of(self.problem, fit, equations, self.rng)
         return _Best(fit, posterior, misfit_of(self.channels, fit))
+
+    def _settled(self, fit: Fit, steps: int) -> Fit:
+        """The fit after so many Gauss-Newton steps, or where they end."""
+        for number in range(1, steps + 1):
+            fit, moved = improve(self.problem, fit)
+            self.report("refining the unknowns and the start states", number / steps)
+            if moved < SETTLED:
+                break
+        return fit
+
+    def _leapt(self, fit: Fit) -> tuple[Fit, Equations]:
+        """The fit moved to the mode of the prior along what the log does not determine.
+
+        On the straight way there the replays miss the log, so single steps would not go far.
+        """
+        equations = equations_at(self.problem, fit)
+        for _ in range(LEAPS):
+            shares, gain = predicted(self.problem, fit, equations)
+            if gain < GAIN:
+                break
+            other = self._settled(leap(self.problem, fit, equations, shares), LANDING)
+            if other.cost >= fit.cost:
+                break
+            fit, equations = other, equations_at(self.problem, other)
+        return fit, equations
 
     def _missing(self, best: _Best) -> tuple[Missing, ...]:
         """What the family lacks, where it does not explain the log."""

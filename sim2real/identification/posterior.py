@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim2real.domains.distributions.distribution import LogUniform
-from sim2real.identification.fit import Equations, Fit, Problem
+from sim2real.identification.fit import Equations
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.windows import Channels
-from sim2real.task import Array
+from sim2real.task import Array, IntArray
 
 WIDEST = 2.0
 """Standard deviation of a share, in those of the prior, to which a bootstrap widens it, at most."""
@@ -51,21 +52,32 @@ class Posterior:
         correlation: Array = self.covariance / np.outer(self.std, self.std)
         return correlation
 
-    def common(self) -> tuple[str, ...]:
-        """Unknowns of which the log does not show how large they are together, in words."""
+    @property
+    def together(self) -> IntArray:
+        """The unknowns of which the log does not show how large they are together; or none."""
         values, vectors = np.linalg.eigh(self.covariance)
         direction = np.abs(vectors[:, -1])
         rows = np.flatnonzero(direction > TOGETHER * direction.max())
-        if np.sqrt(values[-1]) < UNKNOWN or len(rows) < FEWEST:
+        undetermined = np.sqrt(values[-1]) >= UNKNOWN and len(rows) >= FEWEST
+        return rows if undetermined else rows[:0]
+
+    def common(self) -> tuple[str, ...]:
+        """Unknowns of which the log shows the proportions only, in words."""
+        names = ", ".join(self.names[row] for row in self.together.tolist())
+        if not names:
             return ()
-        names = ", ".join(self.names[row] for row in rows.tolist())
         return (f"how large {names} are together is not determined, only their proportions",)
 
     def combinations(self) -> tuple[str, ...]:
-        """Pairs of unknowns of which the log shows a combination only, in words."""
+        """Pairs of unknowns of which the log shows a combination only, in words.
+
+        Those of which it shows the proportions are left to `common`.
+        """
         found = []
-        correlation = self.correlation
+        correlation, together = self.correlation, self.together.tolist()
         for row, column in np.argwhere(np.triu(np.abs(correlation) > SAME, 1)).tolist():
+            if row in together and column in together:
+                continue
             value = correlation[row, column]
             both_log = self.logarithmic[row] and self.logarithmic[column]
             what = _COMBINATIONS[both_log, value < 0]
@@ -93,15 +105,13 @@ def posterior_of(
 
     Laplace takes the residuals for independent; windows of one motion are not. A bootstrap of the
     windows does not need that (Efron 1979): its estimates follow from the normal equations of the
-    windows that are drawn, without another replay. Errors of the slopes, at contacts above all,
-    look like information where there is none; Laplace takes the information without them.
+    windows that are drawn, without another replay.
     """
-    precision = problem.replay.family.precision
+    precision = problem.replay.family.precision(fit.shares)
     prior = np.diag(precision)
-    first_order = np.linalg.inv(equations.information.sum(axis=0) + prior)
-    drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
-    wider = np.maximum(np.var(drawn, axis=0) / np.diag(first_order), 1.0)
     laplace = np.linalg.inv(equations.total + prior)
+    drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
+    wider = np.maximum(np.var(drawn, axis=0) / np.diag(laplace), 1.0)
     most = WIDEST**2 / (precision * np.diag(laplace))
     factor = np.sqrt(np.minimum(wider, np.maximum(most, 1.0)))
     covariance: Array = np.asarray(laplace * np.outer(factor, factor), dtype=np.float64)

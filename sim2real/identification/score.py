@@ -16,16 +16,9 @@ import numpy as np
 from sim2real.errors import UserError
 from sim2real.identification.candidates import Sections, added_to, candidates, has_kind
 from sim2real.identification.family import Family, family_of
-from sim2real.identification.fit import (
-    Fit,
-    Problem,
-    improve,
-    reduce,
-    share_slopes,
-    start_from,
-    state_slopes,
-)
+from sim2real.identification.fit import equations_at, improve, start_from
 from sim2real.identification.posterior import misfit_of
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Replay
 from sim2real.task import BoolArray
 
@@ -119,10 +112,8 @@ class _Larger:
     def score(self, fit: Fit) -> float:
         """By how much the weighted sum of squares falls, to first order."""
         problem, at_start, new = self._start(fit)
-        equations = reduce(
-            at_start, share_slopes(problem, at_start), state_slopes(problem, at_start)
-        )
-        information = equations.total + np.diag(problem.replay.family.precision)
+        equations = equations_at(problem, at_start)
+        information = equations.total + np.diag(problem.replay.family.precision(at_start.shares))
         gradient = equations.gradient.sum(axis=0)
         known = np.linalg.solve(information[np.ix_(~new, ~new)], information[np.ix_(~new, new)])
         score = gradient[new] - known.T @ gradient[~new]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim2real.identification.fit import Problem
+from sim2real.identification.problem import Problem
 from sim2real.task import Array, BoolArray, IntArray
 
 CANDIDATES, WINDOWS = 64, 20

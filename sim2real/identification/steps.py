@@ -7,6 +7,9 @@ import numpy as np
 from sim2real.identification.family import Family
 from sim2real.task import Array, BoolArray
 
+EDGE = 1e-4
+"""Distance from a boundary of the unit cube at which a share counts as on it."""
+
 
 def targets(
     family: Family, shares: Array, information: Array, gradient: Array, damping: float
@@ -45,3 +48,23 @@ def damped(
             break
         free &= ~outside
     return target
+
+
+def straight(shares: Array, information: Array, gradient: Array, free: BoolArray) -> Array:
+    """The undamped step (d,) of the `free` shares, as far as it stays within the unit cube.
+
+    A share at its boundary that would leave the cube stays there. The direction is kept, so that
+    shares that are known in combination only keep it.
+    """
+    free = free.copy()
+    while True:
+        step = np.zeros_like(shares)
+        step[free] = np.linalg.solve(information[np.ix_(free, free)], gradient[free])
+        blocked = free & (((shares <= EDGE) & (step < 0.0)) | ((shares >= 1 - EDGE) & (step > 0.0)))
+        if not blocked.any():
+            break
+        free &= ~blocked
+    ends = np.where(step > 0.0, 1.0 - shares, shares)
+    longest = np.min(ends / np.maximum(np.abs(step), 1e-12), initial=1.0, where=step != 0.0)
+    found: Array = longest * step
+    return found

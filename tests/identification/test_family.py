@@ -141,5 +141,6 @@ def test_candidates_leave_the_nominal_world_as_it_is() -> None:
 
 def test_the_prior_is_narrow_for_what_the_nominal_world_does_not_have() -> None:
     family = family_of(load_task("hopper"))
-    narrow = {n for n, p in zip(family.names, family.precision, strict=True) if p > PRIOR_PRECISION}
+    precision = family.precision(family.nominal)
+    narrow = {n for n, p in zip(family.names, precision, strict=True) if p > PRIOR_PRECISION}
     assert narrow == {"dof_frictionloss", "dof_armature"}

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from sim2real.identification.fit import FREEDOM, STATE_PRECISION, Fit, _weights, reduce
-from sim2real.identification.steps import damped
+from sim2real.identification.fit import FREEDOM, STATE_PRECISION, _weights, reduce
+from sim2real.identification.problem import Fit
+from sim2real.identification.slopes import Slopes
+from sim2real.identification.steps import damped, straight
 
 
 def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
@@ -25,8 +27,8 @@ def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
 
 def test_reduced_equations_solve_the_dense_problem() -> None:
     fit, by_share, by_state = arrow()
-    equations = reduce(fit, np.stack([by_share, by_share]), by_state)
-    root = np.sqrt(_weights(fit)).reshape(5, 12, 1)
+    equations = reduce(fit, Slopes(by_share, np.zeros((5, 4, 3))), by_state)
+    root = np.sqrt(_weights(fit, np.zeros(1))).reshape(5, 12, 1)
     rows, right = [], []
     for w in range(5):
         block = np.zeros((12, 2 + 10))
@@ -49,7 +51,7 @@ def test_reduced_equations_solve_the_dense_problem() -> None:
 def test_outliers_weigh_little() -> None:
     fit, _, _ = arrow()
     far = Fit(fit.shares, fit.offsets, 100.0 * np.ones((1, 4, 3)), fit.noise, 0.0)
-    assert (_weights(far) < 1.1 * (FREEDOM + 1) / 100.0**2).all()
+    assert (_weights(far, np.zeros(1)) < 1.1 * (FREEDOM + 1) / 100.0**2).all()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -66,21 +68,23 @@ def test_a_step_stays_in_the_cube_and_is_the_best_there(seed: int) -> None:
         assert found - shares == pytest.approx(exact, abs=1e-6)
 
 
-def test_errors_of_slopes_are_no_information() -> None:
-    rng = np.random.default_rng(0)
+def test_what_is_not_straight_weighs_little() -> None:
     fit, _, _ = arrow()
-    # 400 windows that do not depend on the second share; slopes with independent errors
-    many = Fit(
-        fit.shares,
-        np.zeros((400, 2)),
-        rng.standard_normal((400, 4, 3)),
-        np.tile([0.5, 1.0, 2.0], (4, 1)),
-        0.0,
-    )
-    slopes = np.stack([rng.standard_normal((400, 4, 3)), np.zeros((400, 4, 3))], axis=-1)
-    sides = slopes + 0.3 * rng.standard_normal((2, 400, 4, 3, 2))
-    equations = reduce(many, sides, 0.0 * rng.standard_normal((400, 4, 3, 2)))
-    exact = reduce(many, np.stack([slopes, slopes]), np.zeros((400, 4, 3, 2))).total
-    biased = reduce(many, np.stack([sides.mean(0)] * 2), np.zeros((400, 4, 3, 2))).total
-    assert equations.total[0, 0] == pytest.approx(exact[0, 0], rel=0.15)
-    assert equations.total[1, 1] < 0.25 * biased[1, 1]
+    bend = np.zeros((5, 4, 3))
+    bend[0] = 100.0**2
+    weights = _weights(fit, bend)
+    assert (weights[0] < 1.3 / 100.0**2).all()
+    assert (weights[1:] == _weights(fit, np.zeros(1))[1:]).all()
+
+
+def test_a_straight_step_keeps_its_direction() -> None:
+    together = np.array([1.0, 1.0]) / np.sqrt(2.0)
+    apart = np.array([1.0, -1.0]) / np.sqrt(2.0)
+    information = 1e6 * np.outer(apart, apart) + np.outer(together, together)
+    shares, free = np.array([0.8, 0.3]), np.ones(2, dtype=bool)
+    found = straight(shares, information, 5.0 * together, free)
+    assert found == pytest.approx([0.2, 0.2])  # 5 / sqrt(2) each, were there room
+    assert straight(shares, information, 0.1 * together, free) == pytest.approx(0.1 * together)
+    blocked = straight(np.array([1.0, 0.3]), information, together, free)
+    assert blocked[0] == 0.0
+    assert blocked[1] == pytest.approx(together[1] / information[1, 1])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim2real.domains import load_domain
+from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log
@@ -108,9 +108,42 @@ def test_what_does_not_show_keeps_its_prior() -> None:
         assert row.low - 1e-3 <= row.nominal <= row.high + 1e-3, row
 
 
-def _friction():  # type: ignore[no-untyped-def]
-    from sim2real.domains import Domain
+def scaled(factor: float) -> Domain:
+    """Masses, damping and strength, all `factor` times as large: it moves as with 1."""
+    return Domain(
+        dynamics=[
+            {"field": "body_mass", "of": "cart", "scale": 1.2 * factor},
+            {"field": "body_mass", "of": "pole", "scale": factor},
+            {"field": "dof_damping", "scale": 20.0 * factor, "shared": True},
+        ],
+        actuation=[{"strength": 0.9 * factor}],
+        sensing=[{"noise": {"normal": [0.0, 0.002]}}],
+    )
 
+
+def test_what_only_proportions_show_is_as_large_as_the_prior_prefers() -> None:
+    factor = {"log_uniform": [0.25, 4.0]}
+    family = Domain(
+        dynamics=[
+            {"field": "body_mass", "of": ["cart", "pole"], "scale": factor},
+            {"field": "dof_damping", "scale": {"log_uniform": [0.1, 100.0]}, "shared": True},
+        ],
+        actuation=[{"strength": factor}],
+    )
+    found = identify(log_of(scaled(1.5), 300), "cartpole", family)
+    names = ("body_mass:cart", "body_mass:pole", "dof_damping", "strength:drive")
+    ratios = np.array([values(found)[name] for name in names]) / [1.2, 1.0, 20.0, 0.9]
+    assert ratios / ratios.mean() == pytest.approx(1.0, rel=0.05)
+    # the least sum of squared shares along (1.2 s, s, 20 s, 0.9 s): shares are logarithmic
+    spans = np.log([16.0, 16.0, 1000.0, 16.0])
+    prior = -np.sum(np.log([1.2, 1.0, 20.0, 0.9]) / spans**2) / np.sum(1 / spans**2)
+    assert np.log(ratios.mean()) == pytest.approx(prior, abs=0.02)
+    for row, value in zip(found.table, np.array([1.2, 1.0, 20.0, 0.9]) * 1.5, strict=True):
+        assert row.low < value < row.high, row
+    assert any("only their proportions" in note for note in found.notes)
+
+
+def _friction():  # type: ignore[no-untyped-def]
     entry = {"field": "geom_friction", "component": "sliding", "shared": True}
     return Domain(dynamics=[{**entry, "scale": {"uniform": [0.5, 2.0]}}]).dynamics
 

@@ -9,8 +9,9 @@ import pytest
 
 from sim2real.domains import Domain
 from sim2real.identification.family import family_of
-from sim2real.identification.fit import STATE_STEP, Fit, Problem, start
+from sim2real.identification.fit import start
 from sim2real.identification.log import Log
+from sim2real.identification.problem import STATE_STEP, Fit, Problem
 from sim2real.identification.record import record
 from sim2real.identification.replay import Replay
 from sim2real.identification.windows import channels_of, cut

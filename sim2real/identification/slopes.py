@@ -1,0 +1,136 @@
+"""Slopes of the residuals: finite differences along directions in which the log is equally sure.
+
+A difference along a coordinate has an error in proportion to itself: a contact that comes earlier,
+an impact that is missed. Sums of coordinates that cancel, such as all masses and all strengths
+together, would be left with these errors, and look determined. So the differences follow the
+principal axes of the information that the last ones gave, each as long as a standard deviation:
+along an axis that the log does not show, nothing changes, whatever its parts do. Each round of
+differences makes the axes more exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim2real.identification.problem import Fit, Problem
+from sim2real.task import Array
+
+LONGEST, SHORTEST = 0.02, 0.03
+"""Largest change of a share in a difference, and the smallest one, in units of the usual step."""
+ROOM = 0.3
+"""Part of a difference that has to fit into the unit cube to either side; on one side alone, two
+differences lie."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Of the residuals by the shares, (w, rows, k, d).
+
+    `bend` (w, rows, k): the variance of a residual that straight lines miss, a difference away.
+    """
+
+    by_share: Array
+    bend: Array
+
+
+def usual_directions(problem: Problem) -> Array:
+    """Differences along the coordinates, one a column, (d, d)."""
+    return np.diag(problem.share_steps)
+
+
+def principal_directions(problem: Problem, information: Array) -> Array:
+    """Differences along the principal axes of the `information` (d, d), one a column, (d, d).
+
+    The information is that with the prior. Delays have a column of their own: a whole physics step.
+    """
+    family = problem.replay.family
+    found = usual_directions(problem)
+    rows = np.flatnonzero(~family.is_delay)
+    values, axes = np.linalg.eigh(information[np.ix_(rows, rows)])
+    largest = np.abs(axes).max(axis=0)
+    least = problem.share_steps[rows].min() * (1.0 if problem.in_steps else SHORTEST)
+    longest = max(LONGEST, least)
+    lengths = np.clip(largest / np.sqrt(values), least, longest) / largest
+    found[np.ix_(rows, rows)] = axes * lengths
+    return found
+
+
+def share_slopes(problem: Problem, fit: Fit) -> Slopes:
+    """Slopes along the fit's directions, all replayed in one batch, as slopes by the shares.
+
+    They are those of parabolas through the fit and two more replays.
+    """
+    given = usual_directions(problem) if fit.directions is None else fit.directions
+    directions, places = _placed(fit.shares, given)
+    count, unknowns = len(problem.windows), len(fit.shares)
+    points = fit.shares + places[..., None] * directions.T
+    points = np.clip(points, 0.0, 1.0).reshape(-1, unknowns)
+    changes = problem.residuals(
+        np.repeat(points, count, axis=0),
+        np.tile(np.arange(count), len(points)),
+        np.tile(fit.offsets, (len(points), 1)),
+    ).reshape(2, unknowns, *fit.residuals.shape)
+    changes -= fit.residuals
+    one, two = changes / places[..., None, None, None]
+    curve = (two - one) / (places[1] - places[0])[:, None, None, None]
+    along = one - places[0][:, None, None, None] * curve
+    by_share = np.tensordot(along, np.linalg.inv(directions), axes=(0, 0))
+    bend = np.sum(curve[~problem.replay.family.is_delay] ** 2, axis=0)
+    return Slopes(by_share, bend)
+
+
+def state_slopes(problem: Problem, fit: Fit) -> Array:
+    """Slopes of the residuals by the start states, (w, rows, k, 2 nv)."""
+    count, size = fit.offsets.shape
+    steps = problem.state_steps
+    runs = problem.residuals(
+        np.tile(fit.shares, (count * size, 1)),
+        np.tile(np.arange(count), size),
+        np.concatenate([fit.offsets + step for step in np.diag(steps)]),
+    ).reshape(size, *fit.residuals.shape)
+    return np.moveaxis((runs - fit.residuals) / steps[:, None, None, None], 0, -1)
+
+
+def _placed(shares: Array, directions: Array) -> tuple[Array, Array]:
+    """The directions (d, d), within the unit cube, and two places along each, (2, d).
+
+    A place is a part of the direction: one below and one above 0, or two on the side with room.
+    """
+    found, places = directions.copy(), np.zeros((2, len(shares)))
+    for column in range(len(shares)):
+        back, ahead = _room(shares, found[:, column])
+        if max(back, ahead) < ROOM:
+            found[:, column] = _without_blocked(shares, found[:, column])
+            back, ahead = _room(shares, found[:, column])
+        if min(back, ahead) >= ROOM:
+            places[:, column] = -min(back, 1.0), min(ahead, 1.0)
+        else:
+            side = min(ahead, 2.0) if ahead >= back else -min(back, 2.0)
+            places[:, column] = 0.5 * side, side
+    return found, places
+
+
+def _room(shares: Array, direction: Array) -> tuple[float, float]:
+    """How many times a direction fits into the unit cube backward and forward."""
+    moving = direction != 0.0
+    to_low, to_high = (
+        (shares / np.where(moving, direction, 1.0))[moving],
+        ((1.0 - shares) / np.where(moving, direction, 1.0))[moving],
+    )
+    up = direction[moving] > 0
+    ahead = np.where(up, to_high, -to_low).min(initial=np.inf)
+    back = np.where(up, to_low, -to_high).min(initial=np.inf)
+    return float(back), float(ahead)
+
+
+def _without_blocked(shares: Array, direction: Array) -> Array:
+    """A direction without the parts that leave the unit cube on the side of its largest part."""
+    largest = int(np.argmax(np.abs(direction)))
+    room_up = shares[largest] < 0.5
+    sign = 1.0 if room_up == (direction[largest] > 0) else -1.0
+    moved = shares + sign * ROOM * direction
+    blocked = (moved < 0.0) | (moved > 1.0)
+    kept: Array = np.where(blocked, 0.0, direction)
+    return kept

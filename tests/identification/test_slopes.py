@@ -1,0 +1,95 @@
+"""Slopes of functions that are known, with edges, and at the boundary of the unit cube."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim2real.identification.problem import Fit
+from sim2real.identification.slopes import (
+    Slopes,
+    principal_directions,
+    share_slopes,
+    usual_directions,
+)
+from sim2real.task import Array
+
+WINDOWS, ROWS = 40, 6
+
+
+def problem_of(function: Callable[[Array], Array], unknowns: int) -> Any:
+    """Residuals (ROWS, 1) of each window as a function of the shares (m, d); no states."""
+    family = SimpleNamespace(is_delay=np.zeros(unknowns, dtype=bool))
+    return SimpleNamespace(
+        replay=SimpleNamespace(family=family),
+        windows=range(WINDOWS),
+        share_steps=np.full(unknowns, 0.003),
+        in_steps=False,
+        residuals=lambda shares, choice, _: function(shares)[np.arange(len(choice)), choice],
+    )
+
+
+def fit_of(problem: Any, shares: Array, directions: Array | None = None) -> Fit:
+    count = np.arange(WINDOWS)
+    residuals = problem.residuals(np.tile(shares, (WINDOWS, 1)), count, None)
+    offsets = np.zeros((WINDOWS, 0))
+    return Fit(shares, offsets, residuals, np.ones((ROWS, 1)), 0.0, directions)
+
+
+def curved(shares: Array) -> Array:
+    """r = x^2 + 3 y in every row of every window, (m, WINDOWS, ROWS, 1)."""
+    value = shares[:, 0] ** 2 + 3.0 * shares[:, 1]
+    return np.tile(value[:, None, None, None], (1, WINDOWS, ROWS, 1))
+
+
+@pytest.mark.parametrize("x", [0.0, 0.001, 0.4, 1.0])
+@pytest.mark.parametrize("y", [0.0, 0.7, 1.0])
+def test_slopes_of_a_parabola_are_exact(x: float, y: float) -> None:
+    problem = problem_of(curved, 2)
+    shares = np.array([x, y])
+    turned = 0.01 * np.array([[1.0, 1.0], [1.0, -1.0]])
+    for directions in (usual_directions(problem), turned):
+        found = share_slopes(problem, fit_of(problem, shares, directions))
+        assert np.abs(found.by_share - [2.0 * x, 3.0]).max() < 1e-9
+    assert found.bend == pytest.approx(2 * 1e-4**2)  # c of r = a + b t + c t^2, along both
+
+
+def edges(shares: Array) -> Array:
+    """Depends on x - 2 y alone, with an edge in each window close to 0, (m, WINDOWS, ROWS, 1)."""
+    places = np.random.default_rng(0).uniform(-0.003, 0.003, (WINDOWS, ROWS))
+    heights = np.random.default_rng(1).standard_normal((WINDOWS, ROWS))
+    apart = (shares[:, 0] - 2.0 * shares[:, 1])[:, None, None]
+    return (100.0 * apart + 0.05 * heights * (apart > places))[..., None]
+
+
+def information(slopes: Slopes) -> Array:
+    rows = (slopes.by_share / np.sqrt(1.0 + slopes.bend)[..., None]).reshape(-1, 2)
+    return rows.T @ rows + 1e-3 * np.eye(2)
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.25], [0.0, 0.0], [1.0, 0.5]])
+def test_a_direction_that_is_not_determined_is_found_despite_edges(shares: list[float]) -> None:
+    problem, together = problem_of(edges, 2), np.array([2.0, 1.0]) / np.sqrt(5.0)
+    at, directions = np.array(shares), usual_directions(problem)
+    known = []
+    for _ in range(6):
+        found = information(share_slopes(problem, fit_of(problem, at, directions)))
+        known.append(together @ found @ together)
+        directions = principal_directions(problem, found)
+    assert known[0] > 300.0  # of differences along the coordinates; nothing is known
+    assert known[-1] < 0.01 * known[0]
+
+
+def test_delays_have_a_direction_of_their_own() -> None:
+    problem = problem_of(curved, 3)
+    problem.replay.family.is_delay[1] = True
+    problem.share_steps[1] = 0.25
+    found = principal_directions(problem, np.array([[9e4, 5.0, 1.0], [5.0, 1.0, 0.0], [1, 0, 1.0]]))
+    assert found[:, 1].tolist() == [0.0, 0.25, 0.0]
+    assert (found[1, [0, 2]] == 0.0).all()
+    lengths = np.linalg.norm(found, axis=0)
+    assert lengths[[0, 2]] == pytest.approx([0.02, 1 / 300], rel=0.03)
