@@ -9,9 +9,9 @@ import numpy as np
 
 from sim2real.identification.checks import check_log_alone
 from sim2real.identification.family import Family
-from sim2real.identification.fit import Fit, Problem
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Posterior
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Windows
 from sim2real.learning.adaptive.space import share_of
 from sim2real.task import Array, BoolArray, units_of

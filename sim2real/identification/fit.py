@@ -85,7 +85,7 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     return found, float((np.abs(found.shares - fit.shares) / equations.std(precision)).max())
 
 
-def predicted(problem: Problem, fit: Fit, equations: Equations) -> tuple[Array, float]:
+def undamped(problem: Problem, fit: Fit, equations: Equations) -> tuple[Array, float]:
     """Where the undamped step leads, and by how much the cost should fall on the way there.
 
     Along what the log does not determine the step leads to the mode of the prior.

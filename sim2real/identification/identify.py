@@ -20,8 +20,8 @@ from sim2real.identification.fit import (
     improve,
     improve_states,
     leap,
-    predicted,
     start,
+    undamped,
 )
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.log import Log
@@ -284,7 +284,7 @@ class _Study:
         """
         equations = equations_at(self.problem, fit)
         for _ in range(LEAPS):
-            shares, gain = predicted(self.problem, fit, equations)
+            shares, gain = undamped(self.problem, fit, equations)
             if gain < GAIN:
                 break
             other = self._settled(leap(self.problem, fit, equations, shares), LANDING)

@@ -26,7 +26,8 @@ from sim2real.domains import Domain
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.identification.candidates import added_to, driven
 from sim2real.identification.family import Family, family_of
-from sim2real.identification.fit import Fit, Problem, improve, start, start_from
+from sim2real.identification.fit import improve, start, start_from
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Replay, Windows
 from sim2real.task import Array
 

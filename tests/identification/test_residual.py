@@ -8,8 +8,9 @@ import pytest
 from sim2real.domains import load_domain
 from sim2real.domains.library import dump_domains
 from sim2real.identification.family import family_of
-from sim2real.identification.fit import Fit, Problem, start
+from sim2real.identification.fit import start
 from sim2real.identification.log import Log
+from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Replay, Windows
 from sim2real.identification.residual import (
     REACH,
