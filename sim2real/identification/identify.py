@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from sim2real.errors import UserError, whole_number
 from sim2real.identification.evidence import behind, evidence_of
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import (
+    STATE_PARTS,
     Equations,
     equations_at,
     improve,
     improve_states,
     leap,
     start,
+    start_from,
     undamped,
 )
 from sim2real.identification.hypotheses import faults
@@ -60,8 +63,11 @@ SETTLED = 0.1
 SHORT = 0.25
 """Share of the episodes that may be too short for a window."""
 FITTED, HELD_OUT = 960, 0.2
-"""Control steps of the windows that are fitted, about, and the share of all windows that is held
-out."""
+"""Control steps of the windows on which the fit is searched for, about, and the share of all
+windows that is held out."""
+REPLAYED, LAST_STEPS = 200_000, 2
+"""Control steps that one Gauss-Newton step on all windows replays, at most, about, and such steps
+at the end."""
 EFFECT = 1e-3
 """Change of the readings, in units of their change in a step, that counts as an effect."""
 NOISY = 0.002
@@ -171,8 +177,15 @@ class _Study:
         order = self.rng.permutation(len(windows))
         held_out = max(1, round(HELD_OUT * len(windows)))
         self.held_out = windows.take(order[:held_out])
-        fitted = order[held_out:][: FITTED // horizon]
-        self.problem = self._problem(windows.take(fitted))
+        fitted = order[held_out:]
+        self.problem = self._problem(windows.take(fitted[: FITTED // horizon]))
+        self.whole = self._problem(windows.take(fitted[: self._most_windows(horizon)]))
+
+    def _most_windows(self, horizon: int) -> int:
+        """The windows of the last steps: all, as far as one step replays no more than REPLAYED."""
+        replays = 2 * len(self.family.names) + 2 * self.replay.model.nv + len(STATE_PARTS)
+        each = replays * (horizon + self.replay.fill)
+        return int(max(REPLAYED // each, FITTED // horizon))
 
     def _problem(self, windows: Windows) -> Problem:
         return Problem(self.replay, windows, self.channels)
@@ -186,7 +199,7 @@ class _Study:
                 f"no unknown of family {self.family.domain.name!r} has an effect on this log: "
                 "nothing moves in it"
             )
-        best = self._best(effective)
+        best = self._on_all(self._best(effective))
         table = rows_of(self.family, best.posterior, effective)
         noise = self._noise(best.misfit)
         lacking = self._missing(best)
@@ -249,6 +262,24 @@ class _Study:
             best = other if other.fit.cost < best.fit.cost else best
         return best
 
+    def _on_all(self, best: _Best) -> _Best:
+        """The best fit after some steps on all windows, with the posterior and the misfit of all.
+
+        Its states and residuals are those of the first windows, on which it was found.
+        """
+        count = len(best.fit.offsets)
+        if len(self.whole.windows) == count:
+            return best
+        at_start = start(self.whole, best.fit.shares)
+        offsets = np.concatenate([best.fit.offsets, at_start.offsets[count:]])
+        fit = start_from(self.whole, best.fit.shares, offsets)
+        fit = dataclasses.replace(fit, directions=best.fit.directions)
+        for _ in range(STATE_STEPS):
+            fit = improve_states(self.whole, fit)
+        fit = self._settled(self.whole, fit, LAST_STEPS)
+        posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
+        return _Best(fit.of_first(count), posterior, misfit_of(self.channels, fit))
+
     def _searched(self, effective: BoolArray, attempt: int) -> Array:
         """The shares at which the cross-entropy search ends, (d,)."""
         found = generations(self.problem, effective, self.rng)
@@ -264,14 +295,14 @@ class _Study:
         fit = start(self.problem, shares)
         for _ in range(STATE_STEPS):
             fit = improve_states(self.problem, fit)
-        fit, equations = self._leapt(self._settled(fit, STEPS))
+        fit, equations = self._leapt(self._settled(self.problem, fit, STEPS))
         posterior = posterior_of(self.problem, fit, equations, self.rng)
         return _Best(fit, posterior, misfit_of(self.channels, fit))
 
-    def _settled(self, fit: Fit, steps: int) -> Fit:
+    def _settled(self, problem: Problem, fit: Fit, steps: int) -> Fit:
         """The fit after so many Gauss-Newton steps, or where they end."""
         for number in range(1, steps + 1):
-            fit, moved = improve(self.problem, fit)
+            fit, moved = improve(problem, fit)
             self.report("refining the unknowns and the start states", number / steps)
             if moved < SETTLED:
                 break
@@ -287,7 +318,8 @@ class _Study:
             shares, gain = undamped(self.problem, fit, equations)
             if gain < GAIN:
                 break
-            other = self._settled(leap(self.problem, fit, equations, shares), LANDING)
+            far = leap(self.problem, fit, equations, shares)
+            other = self._settled(self.problem, far, LANDING)
             if other.cost >= fit.cost:
                 break
             fit, equations = other, equations_at(self.problem, other)

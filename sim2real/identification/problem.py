@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -38,6 +39,12 @@ class Fit:
     noise: Array
     cost: float
     directions: Array | None = None
+
+    def of_first(self, count: int) -> Fit:
+        """The states and residuals of the first windows alone; the rest is that of all."""
+        return dataclasses.replace(
+            self, offsets=self.offsets[:count], residuals=self.residuals[:count]
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ import pytest
 
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.identification.identify import identify
+from sim2real.identification.family import family_of
+from sim2real.identification.identify import _Study, identify
 from sim2real.identification.log import Log
+from sim2real.identification.replay import Replay
 from sim2real.identification.result import Identification
+from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from tests.identification.conftest import FAMILY, TRUTH, log_of, target
 
@@ -106,6 +109,30 @@ def test_what_does_not_show_keeps_its_prior() -> None:
     # the target is the source: 1 lies in every interval
     for row in found.table:
         assert row.low - 1e-3 <= row.nominal <= row.high + 1e-3, row
+
+
+def test_the_last_steps_are_made_on_all_windows() -> None:
+    family = family_of(load_task("cartpole"), FAMILY)
+    replay = Replay(family, 64, threads=1)
+    study = _Study(replay, [log_of(target(), 2_000)], 15, 0, lambda what, done: None, 1)
+    found, whole = study.problem.windows, study.whole.windows
+    assert len(found) == 64
+    assert len(whole) > 90
+    assert (whole.first[:64] == found.first).all()
+    assert not set(study.held_out.first) & set(whole.first)
+    replay.close()
+
+
+@pytest.mark.slow
+def test_a_longer_log_says_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = log_of(target(noise=0.005), 4_000)
+    of_all = identify(log, "cartpole", FAMILY, threads=1)
+    monkeypatch.setattr("sim2real.identification.identify.REPLAYED", 0)
+    of_some = identify(log, "cartpole", FAMILY, threads=1)
+    for row, other in zip(of_all.table, of_some.table, strict=True):
+        if row.name != "delay":
+            assert row.std < 0.75 * other.std, row
+            assert row.low < TRUTH[row.name] < row.high, row
 
 
 def scaled(factor: float) -> Domain:
