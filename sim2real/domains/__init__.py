@@ -1,9 +1,9 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
 from sim2real.domains.binding.bind import bind, prepare, prepared_spec
-from sim2real.domains.binding.subject import Subject
+from sim2real.domains.binding.builder import Subject
 from sim2real.domains.domain import Domain
-from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.entry import Dynamics
 from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.library import (
     default_domain,

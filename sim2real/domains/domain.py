@@ -10,8 +10,7 @@ from pydantic import model_validator
 from sim2real.config import Config
 from sim2real.domains.distributions.correlation import Correlated
 from sim2real.domains.distributions.distribution import Constant, DistributionField
-from sim2real.domains.entries.dynamics import Dynamics
-from sim2real.domains.entries.entry import Entry
+from sim2real.domains.entries.entry import Dynamics, Entry
 from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.entries.kinds import Disturbance
 from sim2real.domains.entries.own import SECTIONS, is_own, reference_of

@@ -6,9 +6,9 @@ A domain that `extends` another is resolved in the plain data, when its file is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from sim2real.config import parse
 from sim2real.domains.domain import Domain, replaced
@@ -172,21 +172,29 @@ def load_domain(
     """
     if isinstance(domain, Domain):
         return domain
-    loaded = load_task(task)
-    if domain is not None and ".yaml:" in domain:
-        stem, _, name = domain.partition(".yaml:")
-        file, where = user_path(f"{stem}.yaml").resolve(), f" in {stem}.yaml"
-        data = read_file(file)
-    elif domain is not None and ":" in domain and is_preset(domain):
-        return load_preset(loaded, domain)
-    else:
-        name, where = domain or "nominal", f" of task {loaded.name!r}"
-        file, data = loaded.file.with_suffix(".yaml").resolve(), _beside(loaded)
+    loaded, name = load_task(task), domain or "nominal"
+    if ".yaml:" in name:
+        return domain_in_file(name, trust_code)
+    if is_preset(name):
+        return load_preset(loaded, name)
+    file, data = loaded.file.with_suffix(".yaml").resolve(), _beside(loaded)
     if name not in data:
         presets = preset_names(loaded) if ":" in name else []
-        error = unknown(f"domain{where}", name, [*data, *presets])
-        missing = where.startswith(" of task") and not file.is_file()
-        raise UserError(f"{error}; {file} does not exist") if missing else error
+        error = unknown(f"domain of task {loaded.name!r}", name, [*data, *presets])
+        raise error if file.is_file() else UserError(f"{error}; {file} does not exist")
+    return _domain(file, name, data, trust_code)
+
+
+def domain_in_file(reference: str, trust_code: bool = False) -> Domain:
+    """The domain "file.yaml:name"; `trust_code` accepts the Python code that it names.
+
+    Raises UserError if it is not there or not valid.
+    """
+    stem, _, name = reference.partition(".yaml:")
+    file = user_path(f"{stem}.yaml").resolve()
+    data = read_file(file)
+    if name not in data:
+        raise unknown(f"domain in {stem}.yaml", name, data)
     return _domain(file, name, data, trust_code)
 
 
@@ -208,11 +216,10 @@ def named_apart(domains: Sequence[tuple[str | Domain | None, Domain]]) -> tuple[
     for given, domain in domains:
         once.setdefault(_identity(domain), (given, domain))
     names = [domain.name for _, domain in once.values()]
-    for spelled in _SPELLINGS:
-        names = [
-            spelled(given, domain, place) if names.count(name) > 1 else name
-            for place, ((given, domain), name) in enumerate(zip(once.values(), names, strict=True))
-        ]
+    further = [_spellings(*pair, place) for place, pair in enumerate(once.values())]
+    for spelled in zip(*further, strict=True):
+        pairs = zip(names, spelled, strict=True)
+        names = [other if names.count(name) > 1 else name for name, other in pairs]
     return tuple(
         domain if domain.name == name else domain.model_copy(update={"name": name})
         for (_, domain), name in zip(once.values(), names, strict=True)
@@ -224,25 +231,7 @@ def _identity(domain: Domain) -> str:
     return json.dumps(domain.model_dump(mode="json", exclude={"about"}), sort_keys=True)
 
 
-def _after_file(given: str | Domain | None, domain: Domain, place: int) -> str:
-    return Path(given).name if _is_in_file(given) else domain.name
-
-
-def _after_path(given: str | Domain | None, domain: Domain, place: int) -> str:
-    return str(given) if _is_in_file(given) else domain.name
-
-
-def _numbered(given: str | Domain | None, domain: Domain, place: int) -> str:
-    return f"{domain.name} ({place + 1})"
-
-
-def _is_in_file(given: str | Domain | None) -> TypeGuard[str]:
-    return isinstance(given, str) and ".yaml:" in given
-
-
-_SPELLINGS: tuple[Callable[[str | Domain | None, Domain, int], str], ...] = (
-    _after_file,
-    _after_path,
-    _numbered,
-)
-"""How domains of one name get different names; each is used where the one before was not enough."""
+def _spellings(given: str | Domain | None, domain: Domain, place: int) -> tuple[str, ...]:
+    """Further names of a domain, each for where the one before is not its own alone."""
+    path = given if isinstance(given, str) and ".yaml:" in given else ""
+    return Path(path).name or domain.name, path or domain.name, f"{domain.name} ({place + 1})"

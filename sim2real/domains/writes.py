@@ -55,13 +55,18 @@ class Write:
 
     def changed(self, draws: Array, base: Array) -> Array:
         """What the draws make of the entries `base`, (m, entries) or (entries,)."""
-        drawn = draws[:, self.drawn]
+        drawn: Array = draws[:, self.drawn]
         if self.operation == "scale":
             return base * drawn
+        signed = self.signed(drawn)
         if self.operation == "set":
-            return drawn
+            return signed
         # adding a zero would turn a nominal -0.0 into 0.0
-        return np.where(drawn == 0, base, base + drawn)
+        return np.where(drawn == 0, base, base + signed)
+
+    def signed(self, drawn: Array) -> Array:
+        """What is set or added, of the draws (m, entries)."""
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,9 @@ class Signed(Write):
 
     signs: Array
 
-    def changed(self, draws: Array, base: Array) -> Array:
-        """As of `Write`, of the quantity with its sign."""
-        drawn = draws[:, self.drawn]
-        if self.operation == "scale":
-            return base * drawn
-        if self.operation == "set":
-            return self.signs * drawn
-        return np.where(drawn == 0, base, base + self.signs * drawn)
+    def signed(self, drawn: Array) -> Array:
+        """The draws with the signs of their entries."""
+        return self.signs * drawn
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,20 @@ class Episode:
         """{"is_success": ...} as stable-baselines3 wants it; empty if the task has none."""
         return {} if self.success is None else {"is_success": self.success}
 
+    def final_info(self, **more: Any) -> dict[str, Any]:
+        """What an info has at its end; `more` joins the return "r" and the length "l"."""
+        return self.success_info() | {
+            "episode": {"r": self.total, "l": self.length, **more},
+            "unstable": self.unstable,
+        }
+
+    def monitor_info(self, seconds: float) -> dict[str, Any]:
+        """`final_info` as of stable-baselines3's Monitor, `seconds` after the start."""
+        return self.final_info(t=round(seconds, 6)) | {
+            "TimeLimit.truncated": self.truncated and not (self.failed or self.unstable),
+            "failed": self.failed,
+        }
+
 
 @dataclass(frozen=True)
 class Transition:

@@ -87,13 +87,17 @@ class RowRng:
         blocks = zip(self._episodes, self._first, strict=True)
         return (self._generators.at(one, self._stream, first + call) for one, first in blocks)
 
-    def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Uniform in [0, 1)."""
+    def _drawn(self, method: str, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """The numbers of one call, from a method of `np.random.Generator`."""
         generators = self._generators_of_call(size)
         drawn = np.empty(size)
         for row, generator in zip(_rows(drawn), generators, strict=True):
-            generator.random(out=row)
+            getattr(generator, method)(out=row)
         return drawn
+
+    def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Uniform in [0, 1)."""
+        return self._drawn("random", size)
 
     def uniform(self, low: Any, high: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
         """Uniform in [low, high); the bounds broadcast to `size[1:]`."""
@@ -104,11 +108,7 @@ class RowRng:
 
     def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
         """Normal with mean 0 and standard deviation 1."""
-        generators = self._generators_of_call(size)
-        drawn = np.empty(size)
-        for row, generator in zip(_rows(drawn), generators, strict=True):
-            generator.standard_normal(out=row)
-        return drawn
+        return self._drawn("standard_normal", size)
 
     def normal(self, loc: Any, scale: Any, size: tuple[int, ...]) -> NDArray[np.float64]:
         """Normal with mean `loc` and standard deviation `scale`."""

@@ -8,16 +8,15 @@ from fnmatch import fnmatchcase
 
 import mujoco
 
-from sim2real.domains.binding.builder import Builder
+from sim2real.domains.binding.builder import Builder, Subject
 from sim2real.domains.binding.disturbances import bind_disturbances
 from sim2real.domains.binding.signals import bind_actuation, bind_sensing
-from sim2real.domains.binding.subject import Subject
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.entries.control_period import control_period
 from sim2real.domains.entries.delays import CommandDelay
 from sim2real.domains.entries.disturbance import DisturbanceKind
-from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.entry import Dynamics
 from sim2real.domains.entries.keyframe import bind_keyframe
 from sim2real.domains.model_fields.table import FIELDS
 from sim2real.domains.models.other_model import spec_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -11,12 +11,11 @@ import numpy as np
 from sim2real.domains.binding.draws import Draws
 from sim2real.domains.binding.nominals import Nominals
 from sim2real.domains.binding.selection import selected
-from sim2real.domains.binding.subject import Subject
 from sim2real.domains.binding.value_bounds import crossed, out_of_bounds
 from sim2real.domains.binding.variants import spread
 from sim2real.domains.distributions.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions.distribution import Distribution
-from sim2real.domains.entries.dynamics import Dynamics
+from sim2real.domains.entries.entry import Dynamics, Entry
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.geometry import compile_pool, touches
 from sim2real.domains.model_fields.inertia import log_cholesky, pseudo_inertia
@@ -27,7 +26,7 @@ from sim2real.domains.model_fields.inertials import (
     Payload,
     body_columns,
 )
-from sim2real.domains.model_fields.locations import Entry, Follower, Place
+from sim2real.domains.model_fields.locations import Follower, Place, Quantity
 from sim2real.domains.model_fields.table import FIELDS, STRENGTH, TABLES, ModelField
 from sim2real.domains.writes import (
     Fixed,
@@ -40,7 +39,26 @@ from sim2real.domains.writes import (
     merged,
 )
 from sim2real.errors import UserError
-from sim2real.task import Array, IntArray
+from sim2real.task import Array, IntArray, ObservationTerm
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a domain is bound to, besides the model: a task, or a foreign environment.
+
+    Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
+    model was compiled from, which parameters of the geometry need.
+    """
+
+    name: str
+    terms: tuple[ObservationTerm, ...]
+    control_dt: float
+    episode_s: float
+    commands: Mapping[str, tuple[float, float]] | None = None
+    """Names and limits of the numbers of an action that are not the controls of the actuators."""
+    spec: Callable[[], mujoco.MjSpec] | None = None
+    quaternions: tuple[int, ...] = ()
+    """The first columns of the unit quaternions in the observation."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Bound:
     operation: Operation
     distribution: Distribution
     label: str
-    entries: tuple[tuple[Entry, int], ...]
+    entries: tuple[tuple[Quantity, int], ...]
 
     @property
     def places(self) -> list[Place]:
@@ -91,25 +109,19 @@ class Builder(Draws):
         self._pseudo_inertia([one for one in bound if one.field.name == "body_pseudo_inertia"])
         self._payload([one for one in bound if one.field.name == "payload"])
 
-    def strength(
-        self, of: Sequence[str], distribution: Distribution, shared: bool, label: str
-    ) -> None:
+    def strength(self, one: Entry) -> None:
         """A factor on the force of actuators, on top of what else changes their gains."""
-        self._write_entries(self._bound(STRENGTH, of, None, "scale", distribution, shared, label))
+        draw = one.distribution, one.is_shared, one.label
+        self._write_entries(self._bound(STRENGTH, one.of, None, "scale", *draw))
 
-    def delay(
-        self,
-        elements: Mapping[str, IntArray],
-        distribution: Distribution,
-        shared: bool,
-        label: str,
-    ) -> list[int]:
+    def delay(self, one: Entry, elements: Mapping[str, IntArray]) -> list[int]:
         """The engine's own actuator delay, on the history buffers that `prepare` built in.
 
         `elements` are the rows of the actuators that are late alike, by name; returns the context
         entry of each.
         """
-        sources = self.draws(label, list(elements), distribution, shared)
+        label = one.label
+        sources = self.draws(label, list(elements), one.distribution, one.is_shared)
         for rows, source in zip(elements.values(), sources, strict=True):
             for row in rows.tolist():
                 place = Place("actuator_delay", row)
@@ -217,7 +229,7 @@ class Builder(Draws):
         )
 
     def _following(
-        self, operation: Operation, entry: Entry, follower: Follower, source: int
+        self, operation: Operation, entry: Quantity, follower: Follower, source: int
     ) -> Write:
         """The write that keeps a follower's ratio: inertia with mass, bias with gain."""
         array, columns, sources = follower.array, _one(follower.flat), _one(source)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from sim2real.domains.model_fields.locations import Entry, Follower, Place
+from sim2real.domains.model_fields.locations import Follower, Place, Quantity
 from sim2real.domains.model_fields.table import nominal_array
 from sim2real.domains.writes import Fixed
 from sim2real.task import Array, IntArray
@@ -41,7 +41,7 @@ class Nominals:
         nominal[..., ours] = own.nominal[..., theirs]
         return nominal
 
-    def value(self, entry: Entry) -> Array:
+    def value(self, entry: Quantity) -> Array:
         """The value of a quantity, (1,), or of each variant, (variants,)."""
         values = np.ones(1)
         for place in entry.value:

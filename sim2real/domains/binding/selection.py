@@ -9,7 +9,7 @@ import numpy as np
 
 from sim2real.domains.binding.nominals import Nominals
 from sim2real.domains.model_fields.elements import element_rows
-from sim2real.domains.model_fields.locations import Entry
+from sim2real.domains.model_fields.locations import Quantity
 from sim2real.domains.model_fields.table import (
     ModelField,
     component_columns,
@@ -26,7 +26,7 @@ def selected(
     of: Sequence[str],
     component: str | None,
     operation: Operation,
-) -> dict[str, list[Entry]]:
+) -> dict[str, list[Quantity]]:
     """Element name -> the entries that an operation on it changes.
 
     Elements on which it has no effect are refused or, where no element was named, left out.
@@ -35,7 +35,7 @@ def selected(
     model = nominals.model
     width = nominal_array(model, field.name).shape[1] if field.find is None else _width(field)
     columns = _columns(field, component, operation, width)
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[Quantity]] = {}
     idle: dict[str, str] = {}
     for name, rows in element_rows(model, field, of).items():
         try:
@@ -90,7 +90,7 @@ def _without_effect(
     field: ModelField,
     operation: Operation,
     rows: Sequence[int],
-    entries: Sequence[Entry],
+    entries: Sequence[Quantity],
 ) -> str:
     """Why nothing would come of an operation on an element; empty where something does."""
     model: mujoco.MjModel = nominals.model

@@ -74,7 +74,7 @@ def bind_actuation(
         if entry.kind is Saturation and not np.isfinite(limits).all():
             raise effects.error(entry, "the action has no limits, so nothing would be cut off")
         if entry.kind is Strength:
-            builder.strength(entry.of, entry.distribution, entry.is_shared, entry.label)
+            builder.strength(entry)
         elif entry.kind in (NoLoadSpeed, LoadFrictionKind):
             if commands is not None:
                 problem = "it needs every physics step, which a foreign environment takes by itself"
@@ -84,7 +84,7 @@ def bind_actuation(
             else:
                 load_frictions.append(bind_load_friction(builder, entry, elements))
         elif entry.kind is CommandDelay and commands is None and _has_history(model, elements):
-            drawn = builder.delay(elements, entry.distribution, entry.is_shared, entry.label)
+            drawn = builder.delay(entry, elements)
             if _random(entry) is not None:
                 effects.add(entry, elements, EngineJitter, drawn)
         else:

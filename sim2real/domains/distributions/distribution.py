@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -38,14 +38,32 @@ class Distribution(Protocol):
         """The distribution in one phrase."""
 
 
+class Numbers:
+    """A distribution given by numbers, which are checked; one with `low` and `high` is a range."""
+
+    def __post_init__(self) -> None:
+        given = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        _sound(*np.ravel([*given.values()]).tolist())
+        if "low" in given:
+            _ordered(given["low"], given["high"])
+        if given.get("std", 0.0) < 0:
+            raise ValueError(f"a standard deviation must not be negative, got {given['std']:g}")
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse numbers that do not go together. By default none."""
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The two ends of the range."""
+        return self.low, self.high  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
-class Constant:
+class Constant(Numbers):
     """Always `value`."""
 
     value: float
-
-    def __post_init__(self) -> None:
-        _sound(self.value)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -62,20 +80,11 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Numbers):
     """Uniform between `low` and `high`."""
 
     low: float
     high: float
-
-    def __post_init__(self) -> None:
-        _sound(self.low, self.high)
-        _ordered(self.low, self.high)
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The two ends."""
-        return self.low, self.high
 
     def quantile(self, u: Array) -> Array:
         """Linear between the ends."""
@@ -87,22 +96,15 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class LogUniform:
+class LogUniform(Numbers):
     """Uniform in the logarithm, between `low` and `high`, both positive."""
 
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        _sound(self.low, self.high)
-        _ordered(self.low, self.high)
+    def _check(self) -> None:
         if self.low <= 0:
             raise ValueError(f"a log_uniform range must be positive, got {self.low:g}")
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The two ends."""
-        return self.low, self.high
 
     def quantile(self, u: Array) -> Array:
         """Geometric between the ends."""
@@ -114,15 +116,11 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(Numbers):
     """Normal with mean and standard deviation."""
 
     mean: float
     std: float
-
-    def __post_init__(self) -> None:
-        _sound(self.mean, self.std)
-        _not_negative(self.std)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -139,7 +137,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class TruncatedNormal:
+class TruncatedNormal(Numbers):
     """Normal with mean and standard deviation, cut off outside [low, high]."""
 
     mean: float
@@ -147,17 +145,9 @@ class TruncatedNormal:
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        _sound(self.mean, self.std, self.low, self.high)
-        _ordered(self.low, self.high)
-        _not_negative(self.std)
+    def _check(self) -> None:
         if not self.low <= self.mean <= self.high:
             raise ValueError(f"the mean {self.mean:g} must lie in [{self.low:g}, {self.high:g}]")
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The two cuts."""
-        return self.low, self.high
 
     def quantile(self, u: Array) -> Array:
         """The inverse normal distribution function, on the probabilities between the cuts."""
@@ -174,13 +164,12 @@ class TruncatedNormal:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Numbers):
     """One of `values`, each as likely."""
 
     values: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        _sound(*self.values)
+    def _check(self) -> None:
         if not self.values:
             raise ValueError("a choice needs at least one value")
 
@@ -200,7 +189,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Beta:
+class Beta(Numbers):
     """Beta with the shapes `a` and `b`, stretched from [0, 1] to [low, high]."""
 
     a: float
@@ -208,16 +197,9 @@ class Beta:
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        _sound(self.a, self.b, self.low, self.high)
-        _ordered(self.low, self.high)
+    def _check(self) -> None:
         if not (self.a > 0 and self.b > 0):
             raise ValueError(f"a beta's shapes must be positive, got {self.a:g} and {self.b:g}")
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The two ends."""
-        return self.low, self.high
 
     def quantile(self, u: Array) -> Array:
         """The inverse regularized incomplete beta function, stretched."""
@@ -275,12 +257,10 @@ _NAMES = (*_FORMS, "choice", "within")
 def parse_distribution(data: Any) -> Distribution:
     """A distribution from plain data: a number, {name: [numbers]}, or {within: [base, share]}.
 
-    Raises ValueError (UserError for an unknown name) telling what is wrong.
+    Raises ValueError (UserError for an unknown name), with what is wrong.
     """
-    if isinstance(
-        data, (Constant, Uniform, LogUniform, Normal, TruncatedNormal, Beta, Choice, Within)
-    ):
-        return data
+    if isinstance(data, (Numbers, Within)):
+        return data  # type: ignore[return-value]
     if not isinstance(data, dict):
         return Constant(_number(data))
     if len(data) != 1:
@@ -345,11 +325,6 @@ def _ordered(low: float, high: float) -> None:
         raise ValueError(
             f"the range [{low:g}, {high:g}] is inverted; did you mean [{high:g}, {low:g}]?"
         )
-
-
-def _not_negative(std: float) -> None:
-    if std < 0:
-        raise ValueError(f"a standard deviation must not be negative, got {std:g}")
 
 
 _parse: Callable[[Any], Any] = parse_distribution

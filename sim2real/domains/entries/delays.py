@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sim2real.domains.entries.stage import Effect, Moment, Remembering, Rows, Stage
+from sim2real.domains.entries.stage import (
+    Effect,
+    Moment,
+    Remembering,
+    Rows,
+    Stage,
+    per_number,
+)
 from sim2real.task import Array, IntArray
 
 
@@ -25,8 +32,7 @@ class Delay(Stage):
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """A line of the last values, (n, slots, k); step s is in the slot s % slots."""
-        longest = np.concatenate([np.full(len(one.columns), one.longest) for one in effects])
-        self._longest = longest / self.control_dt
+        self._longest = per_number(effects, "longest") / self.control_dt
         without = [np.full(len(one.columns), one.random is None) for one in effects]
         self._without = np.concatenate(without)
         self._jitters = not self._without.all()
@@ -161,7 +167,7 @@ class EngineJitter(Stage):
 
     def prepare(self, effects: Sequence[Effect]) -> None:
         """The longest delay, (k,)."""
-        self._longest = np.concatenate([np.full(len(one.columns), one.longest) for one in effects])
+        self._longest = per_number(effects, "longest")
 
     def apply(self, values: Array, moment: Moment) -> None:
         """Write the delays of this step; the values stay."""

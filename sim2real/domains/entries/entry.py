@@ -1,9 +1,8 @@
-"""What the entries of a domain's sections have in common: one kind, its magnitude, its elements."""
+"""The entries of a domain's sections: parameters of the model, and what all others share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -24,15 +23,9 @@ from sim2real.domains.distributions.distribution import (
 from sim2real.domains.entries.course import Course
 from sim2real.domains.entries.own import check_kind, is_own, load_kind, reference_of
 from sim2real.domains.entries.stage import Kind, Load, Stage
+from sim2real.domains.model_fields.table import FIELDS
+from sim2real.domains.writes import Operation
 from sim2real.errors import UserError, unknown
-
-
-@dataclass(frozen=True)
-class Given:
-    """A kind, and the distribution of its magnitude."""
-
-    kind: type[Kind]
-    distribution: DistributionField
 
 
 class Parameter(Config):
@@ -56,6 +49,69 @@ class Parameter(Config):
         return f"{what}{whose} {amount}{course}{together}"
 
 
+class Dynamics(Parameter):
+    """One parameter of the model: a field, of some elements, one operation on the nominal value.
+
+    Without `of` every element counts that the field applies to; `shared` draws one number for all
+    of them, otherwise each element has its own. `name` replaces the field in the context's names.
+    A `course` lets the value come about within an episode.
+    """
+
+    field: str
+    component: str | None = None
+    scale: DistributionField | None = None
+    add: DistributionField | None = None
+    set: DistributionField | None = None
+    shared: bool = False
+    group: str | None = None
+
+    @field_validator("field")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in FIELDS:
+            raise unknown("field", value, FIELDS)
+        return value
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> Dynamics:
+        given = [name for name in ("scale", "add", "set") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"{self.field} needs exactly one of scale, add, set; "
+                f"got {', '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def operation(self) -> tuple[Operation, Distribution]:
+        """The operation and its distribution."""
+        operations: tuple[Operation, ...] = ("scale", "add", "set")
+        return next(
+            (name, getattr(self, name)) for name in operations if getattr(self, name) is not None
+        )
+
+    @property
+    def distribution(self) -> Distribution:
+        """What is drawn."""
+        return self.operation[1]
+
+    def drawn_from(self, distribution: Distribution) -> Self:
+        """The same parameter, drawn from another distribution."""
+        return self.model_copy(update={self.operation[0]: distribution})
+
+    @property
+    def label(self) -> str:
+        """The name in the context, without the element."""
+        return self.name or ".".join(part for part in (self.field, self.component) if part)
+
+    def describe(self) -> str:
+        """The parameter in one phrase."""
+        operation, distribution = self.operation
+        sign = {"scale": "×", "add": "+", "set": "="}[operation]
+        what = f"{self.component} {self.field}" if self.component else self.field
+        return self.sentence(what, f"{sign} {distribution.describe()}", self.shared)
+
+
 class Entry(Parameter):
     """One entry of a section. Its key is the name of a kind of the table `kinds`, its value a
     distribution: `{bias: 0.1}`; a kind of the user's own has the path of its file as its key,
@@ -68,14 +124,16 @@ class Entry(Parameter):
 
     options: dict[str, float] = Field(default_factory=dict)
     """Numbers of a kind of the user's own that are not drawn, in place of its defaults."""
-    given: Given = Field(exclude=True)
+    kind: type[Kind] = Field(exclude=True)
+    distribution: DistributionField = Field(exclude=True)
+    """The magnitude for an episode or, for a noise, the value of a step."""
 
     @model_validator(mode="before")
     @classmethod
-    def _given(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or isinstance(data.get("given"), Given):
+    def _one_kind(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
             return data
-        fields = [name for name in cls.model_fields if name != "given"]
+        fields = [name for name in cls.model_fields if name not in ("kind", "distribution")]
         rest = {key: value for key, value in data.items() if key in fields}
         kinds = {key: value for key, value in data.items() if key not in rest}
         for key in kinds:
@@ -87,7 +145,11 @@ class Entry(Parameter):
             got = ", ".join([*(key for key in cls.kinds if key in found), *own]) or "none"
             raise UserError(f"needs exactly one of {', '.join(cls.kinds)}; got {got}")
         ((key, value),) = found.items()
-        return {**rest, "given": _given(cls._kind_of(key), value)}
+        kind = cls._kind_of(key)
+        try:
+            return {**rest, "kind": kind, "distribution": parse_distribution(value)}
+        except ValueError as error:
+            raise UserError(f"{kind.name}: {error}") from None
 
     @classmethod
     def _kind_of(cls, key: Any) -> type[Kind]:
@@ -126,31 +188,13 @@ class Entry(Parameter):
         raise NotImplementedError
 
     @property
-    def kind(self) -> type[Kind]:
-        """What it is."""
-        return self.given.kind
-
-    @property
     def own_kind(self) -> type[Kind] | None:
         """Its kind, where that is the user's own."""
         return None if self.kinds.get(self.kind.name) is self.kind else self.kind
 
-    @property
-    def distribution(self) -> Distribution:
-        """What is drawn: the magnitude for an episode or, for a noise, the value of a step."""
-        chosen: Distribution = self.given.distribution
-        return chosen
-
     def drawn_from(self, distribution: Distribution) -> Self:
         """The same entry, drawn from another distribution."""
-        return self.model_copy(update={"given": Given(self.kind, distribution)})
-
-
-def _given(kind: type[Kind], value: Any) -> Given:
-    try:
-        return Given(kind, parse_distribution(value))
-    except ValueError as error:
-        raise UserError(f"{kind.name}: {error}") from None
+        return self.model_copy(update={"distribution": distribution})
 
 
 def check_range(kind: type[Kind], distribution: Distribution) -> None:

@@ -89,7 +89,7 @@ class Imperfection(Entry):
         if self.kind.name not in LATE:
             return 0.0
         jitter = 0.0 if self.jitter is None else self.jitter.support[1]
-        return max(self.distribution.support[1] + float(jitter), 0.0)
+        return max(float(self.distribution.support[1]) + float(jitter), 0.0)
 
     @property
     def label(self) -> str:

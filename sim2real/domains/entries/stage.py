@@ -144,6 +144,13 @@ class Stage(Kind):
         raise NotImplementedError("def change(self, values, moment) -> (m, k) array")
 
 
+def per_number(effects: Sequence[Effect], name: str) -> Array:
+    """An attribute of each effect, such as "longest", for each of its numbers."""
+    return np.concatenate(
+        [np.broadcast_to(getattr(one, name), len(one.columns)) for one in effects]
+    )
+
+
 class Load(Stage):
     """A force or torque on some bodies or joints, in n worlds.
 
@@ -169,9 +176,7 @@ class Resting(Stage):
         self._holds = np.concatenate([one.rest.holds for one in effects])
         self._rest = self.memory["rest"] = np.zeros(self.shape)
         self._rest[:] = np.concatenate([one.rest.values for one in effects])
-        self._low, self._high = (
-            np.concatenate([getattr(one, end) for one in effects]) for end in ("low", "high")
-        )
+        self._low, self._high = per_number(effects, "low"), per_number(effects, "high")
 
     def start(self, rows: Rows, values: Array) -> None:
         """What is a target rests where it was."""

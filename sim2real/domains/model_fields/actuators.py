@@ -9,7 +9,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from sim2real.domains.model_fields.locations import Entry, Follower, Place
+from sim2real.domains.model_fields.locations import Follower, Place, Quantity
 from sim2real.errors import UserError
 
 _GAIN = mujoco.mjtGain
@@ -53,14 +53,14 @@ DC_MOTOR_BOUNDS = {
 """Smallest and largest values of the components."""
 
 
-def gain(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def gain(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """`gainprm[0]`, and the bias in proportion."""
     _not_dcmotor(model, row)
     place = _place(model, "gainprm", row, 0)
-    return Entry((place,), _followers(model, "biasprm", row, range(3)), (place,))
+    return Quantity((place,), _followers(model, "biasprm", row, range(3)), (place,))
 
 
-def strength(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def strength(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """Everything that the force is proportional to: gain, bias and force limits.
 
     The torque K (V - K w) / R of a plain DC motor is so to 1 / R.
@@ -69,7 +69,7 @@ def strength(model: mujoco.MjModel, row: int, column: int) -> Entry:
     if kind == int(_GAIN.mjGAIN_DCMOTOR) and _only_resists(model, row):
         resistance = _place(model, *_named(row, "resistance"))
         follower = Follower(resistance.array, resistance.flat, inverse=True)
-        return Entry((), (follower,), (resistance,), composes=True)
+        return Quantity((), (follower,), (resistance,), composes=True)
     if kind in _PLAIN:
         columns = range(3)
     elif kind == int(_GAIN.mjGAIN_MUSCLE):
@@ -83,10 +83,10 @@ def strength(model: mujoco.MjModel, row: int, column: int) -> Entry:
         *_followers(model, "biasprm", row, columns),
         *(limit for limit in limits if nonzero[limit.flat]),
     )
-    return Entry((), followers, (_place(model, "gainprm", row, columns[0]),), composes=True)
+    return Quantity((), followers, (_place(model, "gainprm", row, columns[0]),), composes=True)
 
 
-def kp(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def kp(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """The position gain: force = kp (target - length)."""
     gain_, bias = model.actuator_gainprm[row], model.actuator_biasprm[row]
     affine = model.actuator_biastype[row] == int(mujoco.mjtBias.mjBIAS_AFFINE)
@@ -96,11 +96,11 @@ def kp(model: mujoco.MjModel, row: int, column: int) -> Entry:
         return _entry(_place(model, "biasprm", row, 1, -1.0))
     if affine and _type(model, row) == int(_GAIN.mjGAIN_FIXED) and gain_[0] == -bias[1] != 0:
         place = _place(model, "gainprm", row, 0)
-        return Entry((place, _place(model, "biasprm", row, 1, -1.0)), (), (place,))
+        return Quantity((place, _place(model, "biasprm", row, 1, -1.0)), (), (place,))
     raise UserError("the actuator has no position gain; kp is that of a position actuator")
 
 
-def kv(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def kv(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """The velocity gain: force = kv (target or 0 - velocity)."""
     gain_, bias = model.actuator_gainprm[row], model.actuator_biasprm[row]
     affine = model.actuator_biastype[row] == int(mujoco.mjtBias.mjBIAS_AFFINE)
@@ -114,25 +114,25 @@ def kv(model: mujoco.MjModel, row: int, column: int) -> Entry:
             return _entry(damping)
         if gain_[0] == -bias[2] != 0:
             place = _place(model, "gainprm", row, 0)
-            return Entry((place, damping), (), (place,))
+            return Quantity((place, damping), (), (place,))
     raise UserError("the actuator has no velocity gain; kv is that of a position or velocity one")
 
 
-def torque_limit(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def torque_limit(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """The force limits, symmetric about 0; a `set` gives them to an actuator without."""
     upper = Place("actuator_forcerange", 2 * row + 1)
     places = (upper, Place("actuator_forcerange", 2 * row, -1.0))
-    return Entry(places, (), (upper,), switches=(Place("actuator_forcelimited", row),))
+    return Quantity(places, (), (upper,), switches=(Place("actuator_forcelimited", row),))
 
 
-def time_constant(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def time_constant(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """The time constant of an actuator that follows its command by a first-order law."""
     if model.actuator_dyntype[row] not in _FILTERS:
         raise UserError("the actuator follows at once; time_constant is that of a filter")
     return _entry(_place(model, "dynprm", row, 0))
 
 
-def dcmotor(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def dcmotor(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """One constant of a DC motor; what is 0 was not compiled into the motor.
 
     The motor holds its inductance as the time constant inductance / resistance, so that a change of
@@ -148,10 +148,10 @@ def dcmotor(model: mujoco.MjModel, row: int, column: int) -> Entry:
     time = _place(model, *_named(row, "inductance"))
     if name == "inductance":
         followers = (Follower(time.array, time.flat),)
-        return Entry((), followers, (time, resistance), composes=True)
+        return Quantity((), followers, (time, resistance), composes=True)
     if name == "resistance" and model.actuator_dynprm[row, 0]:
         followers = (Follower(time.array, time.flat, inverse=True),)
-        return Entry((place,), followers, (place,), composes=True)
+        return Quantity((place,), followers, (place,), composes=True)
     return _entry(place)
 
 
@@ -196,5 +196,5 @@ def _followers(model: mujoco.MjModel, array: str, row: int, columns: range) -> t
     )
 
 
-def _entry(place: Place) -> Entry:
-    return Entry((place,), (), (place,))
+def _entry(place: Place) -> Quantity:
+    return Quantity((place,), (), (place,))

@@ -10,6 +10,12 @@ import mujoco
 from sim2real.domains.model_fields.table import ElementKind, ModelField
 from sim2real.errors import UserError, unknown
 
+_COUNTS: dict[str, str] = {
+    **{kind: f"n{kind}" for kind in ("body", "geom", "site", "tendon")},
+    "equality": "neq",
+}
+"""The sizes of a model that count the elements of a kind."""
+
 
 def element_rows(
     model: mujoco.MjModel, entry: ModelField, names: Sequence[str]
@@ -38,18 +44,12 @@ def element_rows(
 
 
 def _rows_by_name(model: mujoco.MjModel, kind: ElementKind) -> dict[str, list[int]]:
-    if kind == "body":
-        return {model.body(i).name or f"#{i}": [i] for i in range(1, model.nbody)}
-    if kind == "geom":
-        return {model.geom(i).name or f"#{i}": [i] for i in range(model.ngeom)}
+    if kind in _COUNTS:
+        element, first = getattr(model, kind), int(kind == "body")  # the world is no element
+        places = range(first, getattr(model, _COUNTS[kind]))
+        return {element(i).name or f"#{i}": [i] for i in places}
     if kind == "pair":
         return {_pair_name(model, i): [i] for i in range(model.npair)}
-    if kind == "equality":
-        return {model.equality(i).name or f"#{i}": [i] for i in range(model.neq)}
-    if kind == "site":
-        return {model.site(i).name or f"#{i}": [i] for i in range(model.nsite)}
-    if kind == "tendon":
-        return {model.tendon(i).name or f"#{i}": [i] for i in range(model.ntendon)}
     if kind == "actuator":
         return {model.actuator(i).name or _actuated(model, i): [i] for i in range(model.nactuator)}
     joints = [model.joint(i) for i in range(model.njnt)]

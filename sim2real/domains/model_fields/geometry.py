@@ -21,6 +21,7 @@ from sim2real.domains.model_fields.closed_loops import (
 )
 from sim2real.domains.model_fields.inertia import body_inertia, matrices, pseudo_inertia, stretched
 from sim2real.domains.model_fields.locations import Place
+from sim2real.domains.model_fields.table import nominal_array
 from sim2real.domains.writes import Fixed, Write
 from sim2real.errors import UserError
 from sim2real.task import Array
@@ -29,24 +30,13 @@ _GEOM, _JOINT = mujoco.mjtGeom, mujoco.mjtJoint
 _AXIAL = (int(_GEOM.mjGEOM_CAPSULE), int(_GEOM.mjGEOM_CYLINDER))
 _BLOCKS = (int(_GEOM.mjGEOM_BOX), int(_GEOM.mjGEOM_ELLIPSOID))
 _TURNING = (int(_JOINT.mjJNT_HINGE), int(_JOINT.mjJNT_BALL))
+_TURNED = {"body_tilt": "body_quat", "site_tilt": "site_quat", "jnt_tilt": "jnt_axis"}
+"""What each table of tilts turns."""
 _WIDTH = {
-    "geom_pos": 3,
-    "geom_quat": 4,
-    "geom_size": 3,
-    "body_pos": 3,
-    "body_quat": 4,
-    "body_inertia": 3,
-    "body_ipos": 3,
-    "body_iquat": 4,
-    "jnt_pos": 3,
-    "jnt_axis": 3,
-    "site_pos": 3,
-    "site_quat": 4,
+    **dict.fromkeys(("geom_pos", "geom_size", "body_pos", "body_inertia", "body_ipos"), 3),
+    **dict.fromkeys(("jnt_pos", "jnt_axis", "site_pos", *_TURNED), 3),
+    **dict.fromkeys(("geom_quat", "body_quat", "body_iquat", "site_quat", "link_length"), 4),
     "eq_data": mujoco.mjNEQDATA,
-    "link_length": 4,
-    "body_tilt": 3,
-    "jnt_tilt": 3,
-    "site_tilt": 3,
 }
 """Arrays that the geometry is written in, and tables of it: numbers a row."""
 _LENGTHS = ("geom_size", "geom_pos", "body_pos", "jnt_pos", "site_pos")
@@ -60,14 +50,8 @@ class Shape:
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
         self.arrays: dict[str, Array] = {
-            name: np.array(getattr(model, name), dtype=np.float64)
-            for name in _WIDTH
-            if hasattr(model, name)
+            name: np.array(nominal_array(model, name)) for name in _WIDTH
         }
-        self.arrays["link_length"] = np.ones((model.nbody, 4))
-        self.arrays["body_tilt"] = np.zeros((model.nbody, 3))
-        self.arrays["jnt_tilt"] = np.zeros((model.njnt, 3))
-        self.arrays["site_tilt"] = np.zeros((model.nsite, 3))
 
     def change(self, write: Write, draws: Array) -> None:
         """Apply a write for the draws (context,)."""
@@ -172,12 +156,8 @@ def anchor(model: mujoco.MjModel, body: int) -> Array:
 
 def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
     """What else a change of the geometry changes; UserError for what cannot be stretched."""
-    if place.array == "body_tilt":
-        return _row("body_quat", place.flat // 3)
-    if place.array == "site_tilt":
-        return _row("site_quat", place.flat // 3)
-    if place.array == "jnt_tilt":
-        return _row("jnt_axis", place.flat // 3)
+    if place.array in _TURNED:
+        return _row(_TURNED[place.array], place.flat // 3)
     if place.array != "link_length":
         return []
     body = place.flat // 4

@@ -21,7 +21,7 @@ class Follower(NamedTuple):
     inverse: bool = False
 
 
-class Entry(NamedTuple):
+class Quantity(NamedTuple):
     """One number that a parameter changes.
 
     `places` hold it; `followers` keep their ratio to it; its nominal value is the product of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim2real.domains.model_fields import actuators
 from sim2real.domains.model_fields import requirements as limits
 from sim2real.domains.model_fields.inertia import LOG_CHOLESKY, log_cholesky, pseudo_inertia
-from sim2real.domains.model_fields.locations import Entry, Follower, Place
+from sim2real.domains.model_fields.locations import Follower, Place, Quantity
 from sim2real.errors import unknown
 
 ElementKind = Literal[
@@ -30,6 +30,9 @@ ElementKind = Literal[
     "actuator",
     "option",
 ]
+
+Needs = Callable[[mujoco.MjModel, int], str]
+"""Why nothing can come of a change to a row of a model; empty where something can."""
 
 _XYZ = {"x": 0, "y": 1, "z": 2}
 _ENDS = {"lower": 0, "upper": 1}
@@ -70,9 +73,8 @@ class ModelField:
     operations: tuple[str, ...] = ("scale", "add", "set")
     one_component: bool = False
     """Whether a component must be named."""
-    needs: Callable[[mujoco.MjModel, int], str] | None = None
-    """Why nothing can come of a change to a row; empty where something can."""
-    find: Callable[[mujoco.MjModel, int, int], Entry] | None = None
+    needs: Needs | None = None
+    find: Callable[[mujoco.MjModel, int, int], Quantity] | None = None
     """Where a row's component lies, of quantities that are no array of their own."""
     not_0: bool = False
     """Whether a number that is 0 in the nominal model is not there at all."""
@@ -100,11 +102,33 @@ def _tilt(name: str, kind: ElementKind, **options: object) -> ModelField:
     )
 
 
-def _pair_friction(model: mujoco.MjModel, row: int, column: int) -> Entry:
+def _softness(
+    prefix: str, kind: ElementKind, needs: Needs | None = None
+) -> tuple[ModelField, ModelField]:
+    """How a constraint gives way: `solref` and `solimp`."""
+    return (
+        _field(f"{prefix}_solref", kind, components=_SOLREF, keeps_sign=True, needs=needs),
+        _field(
+            f"{prefix}_solimp",
+            kind,
+            components=_SOLIMP,
+            bounds=_SOLIMP_BOUNDS,
+            one_component=True,
+            needs=needs,
+        ),
+    )
+
+
+def _range(name: str, kind: ElementKind, unit: str, flag: str) -> ModelField:
+    """Two limits, which act where the `flag` of the row is on."""
+    return _field(name, kind, unit, components=_ENDS, needs=limits.limited(flag))
+
+
+def _pair_friction(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     """Friction of a contact pair: sliding and rolling friction have a number for each direction."""
     columns = ((0, 1), (2,), (3, 4))[column]
     places = tuple(Place("pair_friction", 5 * row + one) for one in columns)
-    return Entry(places, (), places[:1])
+    return Quantity(places, (), places[:1])
 
 
 _FIELDS = (
@@ -135,58 +159,22 @@ _FIELDS = (
     _field("body_gravcomp", "body", "of the weight", at_least=0.0, needs=limits.falls),
     # geoms
     _field("geom_friction", "geom", components=_FRICTION, at_least=0.0),
-    _field("geom_solref", "geom", components=_SOLREF, keeps_sign=True),
-    _field("geom_solimp", "geom", components=_SOLIMP, bounds=_SOLIMP_BOUNDS, one_component=True),
+    *_softness("geom", "geom"),
     _field("geom_margin", "geom", "m", at_least=0.0),
     # pairs of geoms that the MJCF lists
     _field("pair_friction", "pair", components=_FRICTION, at_least=0.0, find=_pair_friction),
-    _field("pair_solref", "pair", components=_SOLREF, keeps_sign=True),
-    _field("pair_solimp", "pair", components=_SOLIMP, bounds=_SOLIMP_BOUNDS, one_component=True),
+    *_softness("pair", "pair"),
     _field("pair_margin", "pair", "m", at_least=0.0),
     # equality constraints
-    _field(
-        "eq_solref",
-        "equality",
-        components=_SOLREF,
-        keeps_sign=True,
-        needs=limits.limited("eq_active0"),
-    ),
-    _field(
-        "eq_solimp",
-        "equality",
-        components=_SOLIMP,
-        bounds=_SOLIMP_BOUNDS,
-        one_component=True,
-        needs=limits.limited("eq_active0"),
-    ),
+    *_softness("eq", "equality", needs=limits.limited("eq_active0")),
     # joints
     _field("dof_damping", "dof", "N s/m or N m s/rad", at_least=0.0),
     _field("dof_frictionloss", "dof", "N or N m", at_least=0.0),
     _field("dof_armature", "dof", "kg or kg m²", at_least=0.0),
     _field("jnt_stiffness", "joint", "N/m or N m/rad", at_least=0.0),
-    _field("jnt_range", "joint", "m or rad", components=_ENDS, needs=limits.limited("jnt_limited")),
-    _field(
-        "jnt_solref",
-        "joint",
-        components=_SOLREF,
-        keeps_sign=True,
-        needs=limits.limited("jnt_limited"),
-    ),
-    _field(
-        "jnt_solimp",
-        "joint",
-        components=_SOLIMP,
-        bounds=_SOLIMP_BOUNDS,
-        one_component=True,
-        needs=limits.limited("jnt_limited"),
-    ),
-    _field(
-        "jnt_actfrcrange",
-        "joint",
-        "N or N m",
-        components=_ENDS,
-        needs=limits.limited("jnt_actfrclimited"),
-    ),
+    _range("jnt_range", "joint", "m or rad", "jnt_limited"),
+    *_softness("jnt", "joint", needs=limits.limited("jnt_limited")),
+    _range("jnt_actfrcrange", "joint", "N or N m", "jnt_actfrclimited"),
     _field("qpos0", "qpos", "m or rad"),
     _field("qpos_spring", "qpos", "m or rad"),
     # tendons
@@ -195,17 +183,11 @@ _FIELDS = (
     _field("tendon_frictionloss", "tendon", "N", at_least=0.0),
     _field("tendon_armature", "tendon", "kg", at_least=0.0, unlocks=True),
     _field("tendon_lengthspring", "tendon", "m", components=_ENDS),
-    _field("tendon_range", "tendon", "m", components=_ENDS, needs=limits.limited("tendon_limited")),
+    _range("tendon_range", "tendon", "m", "tendon_limited"),
     # actuators
     _field("actuator_gain", "actuator", follows=("actuator_biasprm",), find=actuators.gain),
     _field("actuator_gear", "actuator", columns=(0,)),
-    _field(
-        "actuator_forcerange",
-        "actuator",
-        "N or N m",
-        components=_ENDS,
-        needs=limits.limited("actuator_forcelimited"),
-    ),
+    _range("actuator_forcerange", "actuator", "N or N m", "actuator_forcelimited"),
     _field("actuator_damping", "actuator", at_least=0.0, needs=limits.nonzero("actuator_damping")),
     _field(
         "actuator_armature", "actuator", at_least=0.0, needs=limits.nonzero("actuator_armature")
@@ -320,7 +302,7 @@ def component_columns(entry: ModelField, component: str | None, width: int) -> l
 
 def find_entry(
     model: mujoco.MjModel, entry: ModelField, row: int, column: int, width: int
-) -> Entry:
+) -> Quantity:
     """Where one number of a quantity lies in the model; UserError if the row has no such number."""
     if entry.find is not None:
         return entry.find(model, row, column)
@@ -330,7 +312,7 @@ def find_entry(
         for name in entry.follows
         for flat in _nonzero(nominal_array(model, name), row)
     )
-    return Entry((place,), followers, (place,))
+    return Quantity((place,), followers, (place,))
 
 
 def _nonzero(values: NDArray[np.float64], row: int) -> list[int]:

@@ -38,28 +38,17 @@ _WRAPS = {
     mujoco.mjtWrap.mjWRAP_PULLEY: "",
 }
 _TENDON = (
-    "actfrclimited",
-    "actfrcrange",
-    "armature",
-    "damping",
-    "frictionloss",
-    "group",
-    "limited",
-    "margin",
-    "material",
-    "range",
-    "rgba",
-    "solimp_friction",
-    "solimp_limit",
-    "solref_friction",
-    "solref_limit",
-    "springlength",
-    "springyield",
-    "stiffness",
-    "userdata",
-    "width",
+    *("actfrclimited", "actfrcrange", "armature", "damping", "frictionloss", "group", "limited"),
+    *("margin", "material", "range", "rgba", "solimp_friction", "solimp_limit"),
+    *("solref_friction", "solref_limit", "springlength", "springyield", "stiffness"),
+    *("userdata", "width"),
 )
 """What a tendon has besides its path and name."""
+_SENSOR = (
+    *("objtype", "objname", "reftype", "refname", "cutoff", "noise", "needstage"),
+    *("datatype", "dim"),
+)
+"""What a sensor has besides its name, its type and its whole numbers."""
 
 
 class _Wrap(NamedTuple):
@@ -255,17 +244,7 @@ def add_sensors(spec: mujoco.MjSpec, own: mujoco.MjSpec) -> list[str]:
             missing.append(f"sensor {sensor.name} cannot be added, missing in {lacking[0]}")
             continue
         added = spec.add_sensor(name=sensor.name, type=sensor.type)
-        for attribute in (
-            "objtype",
-            "objname",
-            "reftype",
-            "refname",
-            "cutoff",
-            "noise",
-            "needstage",
-        ):
-            setattr(added, attribute, getattr(sensor, attribute))
-        for attribute in ("datatype", "dim"):
+        for attribute in _SENSOR:
             setattr(added, attribute, getattr(sensor, attribute))
         added.intprm[:] = sensor.intprm
     return missing

@@ -12,18 +12,12 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError, unknown
-from sim2real.registry import load_task
-from sim2real.simulation import Simulation, Transition
+from sim2real.errors import UserError
+from sim2real.simulation import Transition
 from sim2real.simulation.actions import Actions
-from sim2real.simulation.front_ends.reset_options import (
-    EPISODE,
-    check_options,
-    checked_steps,
-    episodes_of,
-)
-from sim2real.simulation.front_ends.screen import require_screen
-from sim2real.simulation.rendering import Renderer, lit_model
+from sim2real.simulation.front_ends.front_end import FrontEnd, check_mode, make_simulation
+from sim2real.simulation.front_ends.reset_options import EPISODE, check_options, episodes_of
+from sim2real.simulation.rendering import lit_model
 from sim2real.task import Task
 
 Observation = NDArray[np.float64]
@@ -55,24 +49,17 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
-        if render_mode not in (None, *type(self).metadata["render_modes"]):
-            raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
-        require_screen(render_mode)
-        self.simulation = Simulation(
-            load_task(task, **options),
-            domain,
-            threads=1,
-            privileged=privileged,
-            actions=actions,
-        )
-        if max_episode_steps is not None:
-            self.simulation.episode_steps = checked_steps(max_episode_steps)
+        modes = type(self).metadata["render_modes"]
+        check_mode(render_mode, modes)
+        limit, more = max_episode_steps, {"privileged": privileged, "actions": actions}
+        self.simulation = make_simulation(task, domain, options, limit, threads=1, **more)
+        self._front_end = FrontEnd(self.simulation, render_mode, modes, (width, height))
         self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
         self.action_space = self.simulation.action_space  # type: ignore[assignment]
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / self.dt)}
         self.width, self.height = width, height
-        self._viewer: Any = None
+        self._window: Any = None
         self._data: mujoco.MjData | None = None
         self._spec: EnvSpec | None = None
 
@@ -158,24 +145,22 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode is None:
             raise UserError("make the environment with render_mode='rgb_array' to render it")
         if self.render_mode == "human":
-            return self._window()
-        if self._viewer is None:
-            self._viewer = Renderer(self.simulation, self.width, self.height)
-        return self._viewer.frame(0)
+            return self._show()
+        return self._front_end.images([0])[0]
 
-    def _window(self) -> None:
+    def _show(self) -> None:
         """Show the state in Gymnasium's own viewer window."""
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
-        if self._viewer is None:
+        if self._window is None:
             model, camera = lit_model(self.simulation), dict(self.simulation.task.camera)
-            self._viewer = MujocoRenderer(model, self.data, camera, self.width, self.height)
-        self._viewer.data = self.data
-        self._viewer.render("human")
+            self._window = MujocoRenderer(model, self.data, camera, self.width, self.height)
+        self._window.data = self.data
+        self._window.render("human")
 
     def close(self) -> None:
         """End the simulation; close the window or give the OpenGL context back."""
-        if self._viewer is not None:
-            self._viewer.close()
-            self._viewer = None
-        self.simulation.close()
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+        self._front_end.close()

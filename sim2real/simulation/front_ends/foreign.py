@@ -15,7 +15,6 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import gymnasium
@@ -27,11 +26,12 @@ from numpy.typing import NDArray
 
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
-from sim2real.domains import Domain, Subject, load_domains
+from sim2real.domains import Domain, Subject
 from sim2real.domains.entries.disturbance import DisturbanceKind
+from sim2real.domains.library import domain_in_file
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError
 from sim2real.registry import refuse_policy, task_names
 from sim2real.task import Array, ObservationTerm, Task
 
@@ -117,16 +117,12 @@ def foreign_domain(domain: Domain | Mapping[str, Any] | str | None) -> Domain:
         return Domain(name="nominal", about="The model as it is.")
     if isinstance(domain, Mapping):
         return parse(Domain, domain, "the domain")
-    file, found, name = domain.partition(".yaml:")
-    if not found:
+    if ".yaml:" not in domain:
         raise UserError(
             f"a foreign environment has no domains of its own, such as {domain!r}; allowed: "
             "'my_domains.yaml:windy', or a Domain in Python"
         )
-    domains = load_domains(Path(f"{file}.yaml").expanduser())
-    if name not in domains:
-        raise unknown(f"domain in {file}.yaml", name, domains)
-    return domains[name]
+    return domain_in_file(domain)
 
 
 def check_foreign(domain: Domain) -> None:

@@ -96,10 +96,3 @@ def one_seed(seed: Any) -> int | None:
             "drawn by their number"
         )
     return None if seed is None else int(seed)
-
-
-def checked_steps(steps: Any) -> int:
-    """A time limit in control steps; UserError unless it is a whole number from 1."""
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise UserError(f"max_episode_steps is {steps!r}; allowed: a whole number from 1")
-    return int(steps)

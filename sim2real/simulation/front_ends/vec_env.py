@@ -16,11 +16,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import Choice
-from sim2real.simulation.front_ends.attributes import Attributes
 from sim2real.simulation.front_ends.foreign import find_foreign, foreign_domain
+from sim2real.simulation.front_ends.front_end import FrontEnd
 from sim2real.simulation.front_ends.reset_options import (
     EPISODE,
     check_options,
@@ -29,7 +29,6 @@ from sim2real.simulation.front_ends.reset_options import (
     options_of_worlds,
 )
 from sim2real.simulation.front_ends.workers import WorkerVecEnv
-from sim2real.simulation.rendering import Renderer
 from sim2real.task import IntArray, Task
 
 RENDER_MODES = ("rgb_array",)
@@ -44,12 +43,9 @@ class SimVecEnv(VecEnv):
     """
 
     def __init__(self, simulation: Simulation, render_mode: str | None = None) -> None:
-        if render_mode not in (None, *RENDER_MODES):
-            raise unknown("render_mode", render_mode, RENDER_MODES)
         self.simulation = simulation
-        self._attributes = Attributes(simulation, render_mode=render_mode)
+        self._front_end = FrontEnd(simulation, render_mode, RENDER_MODES)
         self._render_mode = render_mode
-        self._renderer: Renderer | None = None
         self._started = time.time()
         self._actions: NDArray[Any] = np.zeros((0, 0))
         self._ended: tuple[Episode, ...] = ()
@@ -108,38 +104,25 @@ class SimVecEnv(VecEnv):
         return transition.observation, transition.reward, dones, infos
 
     def _final_info(self, episode: Episode, observation: NDArray[np.float64]) -> dict[str, Any]:
-        seconds = round(time.time() - self._started, 6)
-        terminated = episode.failed or episode.unstable
-        return episode.success_info() | {
-            "terminal_observation": observation,
-            "TimeLimit.truncated": episode.truncated and not terminated,
-            "episode": {"r": episode.total, "l": episode.length, "t": seconds},
-            "reward_terms": episode.terms,
-            "failed": episode.failed,
-            "unstable": episode.unstable,
-        }
+        more = {"terminal_observation": observation, "reward_terms": episode.terms}
+        return episode.monitor_info(time.time() - self._started) | more
 
     def __repr__(self) -> str:
         return f"SimVecEnv({self.simulation!r})"
 
     def close(self) -> None:
         """End the simulation and its threads; give the OpenGL context back."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
-        self.simulation.close()
+        self._front_end.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """An image of every world, where made with render_mode="rgb_array"."""
         if self._render_mode is None:
             return [None] * self.num_envs
-        if self._renderer is None:
-            self._renderer = Renderer(self.simulation)
-        return [self._renderer.frame(world) for world in range(self.num_envs)]
+        return self._front_end.images(range(self.num_envs))
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """What `set_attr` set, else an attribute of the simulation (or `render_mode`)."""
-        return self._attributes.get(attr_name, self._get_indices(indices))
+        return self._front_end.get(attr_name, self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Keep a value of the user's own for each world asked; the others have None.
@@ -147,7 +130,7 @@ class SimVecEnv(VecEnv):
         Raises AttributeError for what the simulation has: its worlds share it.
         """
         worlds = list(self._get_indices(indices))
-        self._attributes.set(attr_name, [value] * len(worlds), worlds)
+        self._front_end.set(attr_name, [value] * len(worlds), worlds)
 
     def env_method(
         self,

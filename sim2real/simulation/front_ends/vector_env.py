@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
-from sim2real.registry import load_task
-from sim2real.simulation import Episode, Simulation, Transition
+from sim2real.simulation import Transition
 from sim2real.simulation.actions import Actions
-from sim2real.simulation.front_ends.attributes import Attributes
+from sim2real.simulation.front_ends.front_end import FrontEnd, check_mode, make_simulation
 from sim2real.simulation.front_ends.reset_options import (
     EPISODE,
     MASK,
     check_options,
-    checked_steps,
     episodes_of,
     mask_of,
     one_seed,
 )
-from sim2real.simulation.rendering import Renderer
 from sim2real.task import BoolArray, Task
 
 Observations = NDArray[np.float64]
@@ -64,19 +61,14 @@ class Sim2RealVectorEnv(
         max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
-        if render_mode not in (None, *type(self).metadata["render_modes"]):
-            raise unknown("render_mode", render_mode, type(self).metadata["render_modes"])
+        modes = type(self).metadata["render_modes"]
+        check_mode(render_mode, modes)
         self.autoreset_mode = _mode(autoreset_mode)
-        self.simulation = Simulation(
-            load_task(task, **options),
-            domain,
-            num_envs,
-            threads=threads,
-            privileged=privileged,
-            actions=actions,
+        limit, more = max_episode_steps, {"privileged": privileged, "actions": actions}
+        self.simulation = make_simulation(
+            task, domain, options, limit, num_envs=num_envs, threads=threads, **more
         )
-        if max_episode_steps is not None:
-            self.simulation.episode_steps = checked_steps(max_episode_steps)
+        self._front_end = FrontEnd(self.simulation, render_mode, modes, (width, height))
         self.num_envs = num_envs
         self.single_observation_space = self.simulation.observation_space
         self.single_action_space = self.simulation.action_space
@@ -89,9 +81,7 @@ class Sim2RealVectorEnv(
             "autoreset_mode": self.autoreset_mode,
         }
         self.width, self.height = width, height
-        self._attributes = Attributes(self.simulation, render_mode=render_mode)
         self._over = np.zeros(num_envs, dtype=bool)
-        self._renderer: Renderer | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -183,7 +173,8 @@ class Sim2RealVectorEnv(
             return {}
         final: dict[str, Any] = {}
         for episode in transition.episodes:
-            final = self._add_info(final, _episode_info(episode), episode.world)
+            drawn = {"context": episode.context, "terms": episode.terms}
+            final = self._add_info(final, episode.final_info() | drawn, episode.world)
         return {"final_info": final, "_final_info": self._ended(transition)}
 
     def _ended(self, transition: Transition) -> BoolArray:
@@ -193,7 +184,7 @@ class Sim2RealVectorEnv(
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """What `set_attr` set, else an attribute of the simulation, for each world."""
-        return tuple(self._attributes.get(name, range(self.num_envs)))
+        return tuple(self._front_end.get(name, range(self.num_envs)))
 
     def set_attr(self, name: str, values: Any) -> None:
         """Keep values of the user's own: a list or tuple with one for each world, or one for all.
@@ -203,7 +194,7 @@ class Sim2RealVectorEnv(
         several = values if isinstance(values, list | tuple) else [values] * self.num_envs
         if len(several) != self.num_envs:
             raise UserError(f"{name}: {len(several)} values for {self.num_envs} worlds")
-        self._attributes.set(name, several, range(self.num_envs))
+        self._front_end.set(name, several, range(self.num_envs))
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Call a method of the simulation once, or read an attribute; one result for each world."""
@@ -216,16 +207,11 @@ class Sim2RealVectorEnv(
         """An image (height, width, 3) of every world."""
         if self.render_mode is None:
             raise UserError("make the environment with render_mode='rgb_array' to render it")
-        if self._renderer is None:
-            self._renderer = Renderer(self.simulation, self.width, self.height)
-        return tuple(self._renderer.frame(world) for world in range(self.num_envs))
+        return tuple(self._front_end.images(range(self.num_envs)))
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the simulation and its threads; give the OpenGL context back."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
-        self.simulation.close()
+        self._front_end.close()
 
 
 def _mode(given: str | AutoresetMode) -> AutoresetMode:
@@ -233,12 +219,3 @@ def _mode(given: str | AutoresetMode) -> AutoresetMode:
         return AutoresetMode(given)
     except ValueError:
         raise unknown("autoreset_mode", given, [mode.value for mode in AutoresetMode]) from None
-
-
-def _episode_info(episode: Episode) -> dict[str, Any]:
-    return episode.success_info() | {
-        "episode": {"r": episode.total, "l": episode.length},
-        "context": episode.context,
-        "terms": episode.terms,
-        "unstable": episode.unstable,
-    }

@@ -19,6 +19,7 @@ from typing import Any
 
 from sim2real.errors import UserError
 from sim2real.simulation.actions import Choice, chosen_map
+from sim2real.simulation.episode import Episode
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import ForeignEnv
 
@@ -55,27 +56,31 @@ class Seat:
         self._total, self._length = 0.0, 0
         return self.env.reset(seed=seed, options={"episode": following, **options})
 
-    def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any], dict[str, Any] | None]:
+    def step(
+        self, action: Any
+    ) -> tuple[Any, float, dict[str, Any], Episode | None, dict[str, Any] | None]:
         """One control step; what ended is reset, and then the last of it is the reset's info."""
         given = action if self._map is None else self._map(action)
         observation, reward, terminated, truncated, info = self.env.step(given)
         self._total += float(reward)
         self._length += 1
-        over = bool(terminated or truncated)
-        if not over:
-            return observation, float(reward), False, info, None
-        info |= {
-            "terminal_observation": observation,
-            "TimeLimit.truncated": bool(truncated and not terminated),
-            "episode": {
-                "r": self._total,
-                "l": self._length,
-                "t": round(time.time() - self._started, 6),
-            },
-            "failed": bool(terminated) and not info["unstable"],
-        }
+        if not (terminated or truncated):
+            return observation, float(reward), info, None, None
+        episode = Episode(
+            index=self.env.episode,
+            world=self._index,
+            total=self._total,
+            length=self._length,
+            failed=bool(terminated) and not info["unstable"],
+            truncated=bool(truncated and not terminated),
+            unstable=info["unstable"],
+            terms={},
+            context=info["context"],
+        )
+        info |= episode.monitor_info(time.time() - self._started)
+        info["terminal_observation"] = observation
         observation, reset_info = self.reset(None, {})
-        return observation, float(reward), True, info, reset_info
+        return observation, float(reward), info, episode, reset_info
 
     def get(self, name: str) -> list[Any]:
         """An attribute of the environment or of one of its wrappers; empty where none has it."""

@@ -136,13 +136,13 @@ class WorkerVecEnv(VecEnv):
         """One control step of every environment, with what ended reset."""
         with self._ended_on_failure():
             answers = self._answers(range(self.num_envs))
-        observations, rewards, dones, infos, reset_infos = zip(*answers, strict=True)
-        over = np.flatnonzero(dones).tolist()
-        self._ended = tuple(self._episode(index, infos[index]) for index in over)
-        for index in over:
-            self.reset_infos[index] = reset_infos[index]
-            self._episodes[index] += self.num_envs
-        return self._stacked(observations), np.array(rewards), np.array(dones), list(infos)
+        observations, rewards, infos, episodes, reset_infos = zip(*answers, strict=True)
+        self._ended = tuple(filter(None, episodes))
+        for episode in self._ended:
+            self.reset_infos[episode.world] = reset_infos[episode.world]
+            self._episodes[episode.world] += self.num_envs
+        dones = np.array([episode is not None for episode in episodes])
+        return self._stacked(observations), np.array(rewards), dones, list(infos)
 
     def close(self) -> None:
         """End the workers; one that is at work has a few seconds to come to an end."""
@@ -240,19 +240,6 @@ class WorkerVecEnv(VecEnv):
     ) -> WorkerError:
         started = max(episode, int(self._episodes[index]), index)
         return WorkerError(self.name, index, self._seed, started, problem, traceback)
-
-    def _episode(self, index: int, info: Mapping[str, Any]) -> Episode:
-        return Episode(
-            index=int(self._episodes[index]),
-            world=index,
-            total=info["episode"]["r"],
-            length=info["episode"]["l"],
-            failed=info["failed"],
-            truncated=info["TimeLimit.truncated"],
-            unstable=info["unstable"],
-            terms={},
-            context=info["context"],
-        )
 
     def _stacked(self, observations: Sequence[Any]) -> VecEnvObs:
         space = self.observation_space
