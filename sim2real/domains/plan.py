@@ -18,8 +18,6 @@ from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Distribution, Uniform
 from sim2real.domains.entries.course import Changing
 from sim2real.domains.entries.keyframe import Keyframe
-from sim2real.domains.entries.load_friction import LoadFriction
-from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
@@ -48,8 +46,8 @@ class Plan:
     loads: tuple[Effect, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
-    speed_limits: tuple[SpeedLimit, ...] = ()
-    load_frictions: tuple[LoadFriction, ...] = ()
+    substeps: tuple[object, ...] = ()
+    """What acts before every physics step, by the partners of `simulation.contexts`."""
     courses: tuple[Changing, ...] = ()
     coupling: Coupling | None = None
     pool: Pool | None = None

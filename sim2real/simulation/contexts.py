@@ -9,6 +9,8 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from sim2real.domains.entries.load_friction import LoadedJoint
+from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.plan import Models, Plan
 from sim2real.simulation.courses import Courses
 from sim2real.simulation.randomness import Clock
@@ -16,6 +18,9 @@ from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.signals.load_friction import LoadFrictions
 from sim2real.simulation.signals.speed_limits import SpeedLimits
 from sim2real.task import Array, IntArray
+
+PARTNERS: dict[type, type[Any]] = {SpeedLimit: SpeedLimits, LoadedJoint: LoadFrictions}
+"""What acts before every physics step for what a kind is bound to, in this order."""
 
 
 class Contexts:
@@ -31,11 +36,11 @@ class Contexts:
         num_envs: int = batch.nsim
         self._plan, self._imperfections = plan, imperfections
         self._models = Models(batch)
-        every = (
-            SpeedLimits(plan.speed_limits, self._models, num_envs),
-            LoadFrictions(plan.load_frictions, self._models, num_envs),
-        )
-        self._each_substep = [one for one in every if one]
+        self._each_substep = [
+            partner(bound, self._models, num_envs)
+            for kind, partner in PARTNERS.items()
+            if (bound := [one for one in plan.substeps if isinstance(one, kind)])
+        ]
         self._courses = Courses(plan, num_envs, control_dt)
         self.drawn = np.zeros((num_envs, len(plan.names)))
         self.present = self.drawn.copy() if self._courses else self.drawn

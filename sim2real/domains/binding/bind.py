@@ -86,7 +86,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
     """
     builder = Builder(domain.name, domain.correlated, model, subject)
     builder.dynamics(domain.dynamics)
-    actuation, speed_limits, load_frictions = bind_actuation(domain.actuation, builder)
+    actuation, substeps = bind_actuation(domain.actuation, builder)
     sensing, reward = bind_sensing(domain.sensing, builder)
     disturbances, loads = bind_disturbances(domain.disturbances, builder)
     return Plan(
@@ -104,8 +104,7 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         reward=reward,
         disturbances=disturbances,
         loads=loads,
-        speed_limits=speed_limits,
-        load_frictions=load_frictions,
+        substeps=substeps,
         courses=tuple(builder.courses),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )

@@ -23,12 +23,10 @@ from sim2real.domains.entries.delays import (
 from sim2real.domains.entries.disturbance import DisturbanceEntry
 from sim2real.domains.entries.imperfection import Actuation, Imperfection, Sensing
 from sim2real.domains.entries.kinds import commands_in_order, readings_in_order
-from sim2real.domains.entries.load_friction import LoadFriction, bind_load_friction
-from sim2real.domains.entries.speed_limits import SpeedLimit, bind_speed_limit
 from sim2real.domains.entries.stage import Effect, Stage, StepDraws
-from sim2real.domains.entries.stages import Length, NoLoadSpeed, Saturation, Strength, Unit
-from sim2real.domains.entries.stages import LoadFriction as LoadFrictionKind
-from sim2real.domains.model_fields.elements import element_rows
+from sim2real.domains.entries.stages import Length, Saturation, Strength, Unit
+from sim2real.domains.entries.substep_kind import SubstepKind
+from sim2real.domains.model_fields.elements import element_rows, matching
 from sim2real.domains.model_fields.rest_points import Rest, no_rest, rest_points
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, unknown
@@ -39,16 +37,15 @@ _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT
 
 def bind_actuation(
     entries: Iterable[Actuation], builder: Builder
-) -> tuple[tuple[Effect, ...], tuple[SpeedLimit, ...], tuple[LoadFriction, ...]]:
-    """The effects on the control signal (n, nu), limits by speed, and frictions by load.
+) -> tuple[tuple[Effect, ...], tuple[object, ...]]:
+    """The effects on the control signal (n, nu), and what acts before every physics step.
 
     Strengths and delays become model writes; where the subject has `commands`, its delays are
     effects like the others. Raises UserError for unknown actuators or commands, for two entries of
     a kind on one of them and for a delay as long as an episode.
     """
     model, commands = builder.model, builder.subject.commands
-    speed_limits: list[SpeedLimit] = []
-    load_frictions: list[LoadFriction] = []
+    substeps: list[object] = []
     limits = np.asarray(model.actuator_ctrlrange, dtype=np.float64)
     rest = rest_points(model)
     if commands is not None:
@@ -63,26 +60,27 @@ def bind_actuation(
             else:
                 rows = _command_columns(commands, entry.of)
         except UserError as error:
-            raise effects.error(entry, str(error)) from None
+            raise builder.error(entry.label, str(error)) from None
         elements = {name: np.array(places) for name, places in rows.items()}
         if entry.by_joint:
             if commands is not None:
-                raise effects.error(entry, "the action of a foreign environment has no joints")
+                raise builder.error(
+                    entry.label, "the action of a foreign environment has no joints"
+                )
             elements = _by_joint(model, elements)
         effects.check(entry, elements)
         columns = elements if commands is not None else _controls(model, elements)
         if entry.kind is Saturation and not np.isfinite(limits).all():
-            raise effects.error(entry, "the action has no limits, so nothing would be cut off")
+            raise builder.error(
+                entry.label, "the action has no limits, so nothing would be cut off"
+            )
         if entry.kind is Strength:
             builder.strength(entry)
-        elif entry.kind in (NoLoadSpeed, LoadFrictionKind):
+        elif issubclass(entry.kind, SubstepKind):
             if commands is not None:
                 problem = "it needs every physics step, which a foreign environment takes by itself"
-                raise effects.error(entry, problem)
-            if entry.kind is NoLoadSpeed:
-                speed_limits.append(bind_speed_limit(builder, entry, elements))
-            else:
-                load_frictions.append(bind_load_friction(builder, entry, elements))
+                raise builder.error(entry.label, problem)
+            substeps.append(entry.kind.bound(builder, entry, elements))
         elif entry.kind is CommandDelay and commands is None and _has_history(model, elements):
             drawn = builder.delay(entry, elements)
             if _random(entry) is not None:
@@ -90,7 +88,7 @@ def bind_actuation(
         else:
             effects.add(entry, columns)
         builder.change_entry(entry, first)
-    return commands_in_order(effects.found), tuple(speed_limits), tuple(load_frictions)
+    return commands_in_order(effects.found), tuple(substeps)
 
 
 def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco.MjModel) -> Rest:
@@ -174,12 +172,14 @@ class Effects:
         if entry.longest >= episode_s:
             what = "period" if entry.kind.name == "rate" else "delay"
             problem = f"a {what} of {entry.longest:g} s is as long as an episode"
-            raise self.error(entry, f"{problem} ({episode_s:g} s)")
+            raise self._builder.error(entry.label, f"{problem} ({episode_s:g} s)")
         for element, columns in elements.items():
             places = {(entry.kind.name, column) for column in columns.tolist()}
             if places & self._taken and not entry.kind.adds_up:
                 what = element or "the reward"
-                raise self.error(entry, f"{what} has two entries of the kind {entry.kind.name}")
+                raise self._builder.error(
+                    entry.label, f"{what} has two entries of the kind {entry.kind.name}"
+                )
             self._taken |= places
 
     def add(
@@ -272,10 +272,6 @@ class Effects:
         self._drawn |= set(counts)
         return tuple(StepDraws(key_of(name), count) for name, count in counts.items())
 
-    def error(self, entry: Imperfection | DisturbanceEntry, problem: str) -> UserError:
-        """The error that names domain and entry."""
-        return self._builder.error(entry.label, problem)
-
 
 def _is_idle(entry: Imperfection | DisturbanceEntry) -> bool:
     """Whether an entry never does anything, so that it needs no stage."""
@@ -313,13 +309,7 @@ def _command_columns(commands: Iterable[str], names: Sequence[str]) -> dict[str,
     places = {command: [place] for place, command in enumerate(commands)}
     if not places:
         raise UserError("the action is no row of numbers (a Box), so it takes no imperfection")
-    chosen: dict[str, list[int]] = {}
-    for name in names or ("*",):
-        matches = [one for one in places if one == name or fnmatchcase(one, name)]
-        if not matches:
-            raise unknown("number of the action", name, places)
-        chosen |= {one: places[one] for one in matches}
-    return chosen
+    return matching(places, names, "number of the action")
 
 
 def _has_history(model: mujoco.MjModel, elements: Mapping[str, IntArray]) -> bool:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sim2real.domains.entries import delays, force, push, residual, slope, stages, terrain
+from sim2real.domains.entries import (
+    delays,
+    force,
+    load_friction,
+    push,
+    residual,
+    slope,
+    speed_limits,
+    stages,
+    terrain,
+)
 from sim2real.domains.entries.disturbance import DisturbanceEntry
 from sim2real.domains.entries.stage import Effect, Kind, Stage
 
@@ -28,8 +38,8 @@ ACTUATION = _table(
     stages.Backlash,
     delays.CommandDelay,
     stages.Strength,
-    stages.NoLoadSpeed,
-    stages.LoadFriction,
+    speed_limits.NoLoadSpeed,
+    load_friction.LoadFriction,
 )
 """Between the policy's action and the actuators, in units of the control signal."""
 

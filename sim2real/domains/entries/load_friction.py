@@ -13,46 +13,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim2real.domains.binding.builder import Builder
-from sim2real.domains.entries.imperfection import Actuation
-from sim2real.domains.entries.speed_limits import moves_one_dof
-from sim2real.task import IntArray
+from sim2real.domains.entries.entry import Entry
+from sim2real.domains.entries.substep_kind import SubstepKind
+from sim2real.task import Array, IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class LoadFriction:
+class LoadedJoint:
     """Degrees of freedom whose dry friction grows with their load, k of them.
 
     Shapes (k,): the `dofs`, the context entries `sources` of the factor a, and the ratios b / a.
     """
 
-    dofs: NDArray[np.intp]
-    sources: NDArray[np.intp]
-    ratios: NDArray[np.float64]
+    dofs: IntArray
+    sources: IntArray
+    ratios: Array
 
 
-def bind_load_friction(
-    builder: Builder, entry: Actuation, elements: Mapping[str, IntArray]
-) -> LoadFriction:
-    """Bind a load-dependent friction to the joints of the actuators `elements`, rows by name.
+class LoadFriction(SubstepKind):
+    """Dry friction of the joint per load of its gearing: the factor a of |a motor + b bias|.
 
-    Raises UserError for an actuator that moves no hinge or slide.
+    The option `back` is b / a.
     """
-    model = builder.model
-    rows = np.concatenate(list(elements.values()))
-    for row in rows.tolist():
-        if not moves_one_dof(model, row):
-            name = model.actuator(row).name
-            raise builder.error(entry.label, f"{name} moves no hinge or slide, so it has no load")
-    drawn = builder.draws(entry.label, list(elements), entry.distribution, entry.is_shared)
-    sizes = [len(found) for found in elements.values()]
-    options = {**entry.kind.options, **entry.options}
-    return LoadFriction(
-        dofs=model.jnt_dofadr[model.actuator_trnid[rows, 0]].astype(np.intp),
-        sources=np.repeat(np.array(drawn, dtype=np.intp), sizes),
-        ratios=np.full(len(rows), options["back"]),
-    )
+
+    name, low, quantity = "load_friction", 0.0, "load"
+    options: ClassVar[Mapping[str, float]] = {"back": 1.0}
+
+    @classmethod
+    def bind(cls, builder: Builder, entry: Entry, rows: IntArray, sources: IntArray) -> LoadedJoint:
+        """Bind it to the joints of the actuators."""
+        model, options = builder.model, {**cls.options, **entry.options}
+        dofs = model.jnt_dofadr[model.actuator_trnid[rows, 0]].astype(np.intp)
+        return LoadedJoint(dofs, sources, np.full(len(rows), options["back"]))

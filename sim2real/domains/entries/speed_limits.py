@@ -6,20 +6,16 @@ linearly in the direction of motion, and braking has all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from sim2real.domains.binding.builder import Builder
-from sim2real.domains.entries.imperfection import Actuation
+from sim2real.domains.entries.entry import Entry
+from sim2real.domains.entries.substep_kind import SubstepKind
 from sim2real.domains.writes import Fixed
-from sim2real.task import IntArray
-
-_JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
-_TURNS_OR_SLIDES = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+from sim2real.task import Array, BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,51 +27,35 @@ class SpeedLimit:
     rest is the gain times the control range, else the force range.
     """
 
-    rows: NDArray[np.intp]
-    dofs: NDArray[np.intp]
-    signs: NDArray[np.float64]
-    sources: NDArray[np.intp]
-    scaled: NDArray[np.bool_]
+    rows: IntArray
+    dofs: IntArray
+    signs: Array
+    sources: IntArray
+    scaled: BoolArray
 
 
-def bind_speed_limit(
-    builder: Builder, entry: Actuation, elements: Mapping[str, IntArray]
-) -> SpeedLimit:
-    """Bind a no-load speed to the actuators `elements`, rows by name, after what sets their limits.
+class NoLoadSpeed(SubstepKind):
+    """The speed of the joint at which a motor or servo has no force left in its direction."""
 
-    Raises UserError for an actuator that moves no hinge or slide, and for one without a limit.
-    """
-    model = builder.model
-    rows = np.concatenate(list(elements.values()))
-    for row in rows.tolist():
-        name = model.actuator(row).name
-        if not moves_one_dof(model, row):
-            raise builder.error(entry.label, f"{name} moves no hinge or slide, so it has no speed")
-        if not (_has_range(builder, row) or _is_motor(model, row)):
-            problem = f"{name} has no limit that could fall; give it one by a torque_limit"
-            raise builder.error(entry.label, problem)
-    drawn = builder.draws(entry.label, list(elements), entry.distribution, entry.is_shared)
-    sizes = [len(found) for found in elements.values()]
-    scaled = np.array([not _has_range(builder, row) for row in rows.tolist()])
-    joints = model.actuator_trnid[rows, 0]
-    if scaled.any():
-        columns = rows[scaled].astype(np.intp)
-        on = np.ones(len(columns))
-        builder.writes.append(Fixed("actuator_forcelimited", columns, columns[:0], on, "set"))
-    return SpeedLimit(
-        rows=rows.astype(np.intp),
-        dofs=model.jnt_dofadr[joints].astype(np.intp),
-        signs=np.sign(model.actuator_gear[rows, 0]),
-        sources=np.repeat(np.array(drawn, dtype=np.intp), sizes),
-        scaled=scaled,
-    )
+    name, unit, quantity = "no_load_speed", "rad/s or m/s", "speed"
+    low, open_low, identity = 0.0, True, None
 
-
-def moves_one_dof(model: mujoco.MjModel, row: int) -> bool:
-    """Whether the actuator of a `row` moves a hinge or a slide."""
-    if model.actuator_trntype[row] not in _JOINTS:
-        return False
-    return model.jnt_type[model.actuator_trnid[row, 0]] in _TURNS_OR_SLIDES
+    @classmethod
+    def bind(cls, builder: Builder, entry: Entry, rows: IntArray, sources: IntArray) -> SpeedLimit:
+        """Bind it after what sets the limits; UserError for an actuator without one."""
+        model = builder.model
+        scaled = np.array([not _has_range(builder, row) for row in rows.tolist()])
+        for row in rows[scaled].tolist():
+            if not _is_motor(model, row):
+                name = model.actuator(row).name
+                problem = f"{name} has no limit that could fall; give it one by a torque_limit"
+                raise builder.error(entry.label, problem)
+        if scaled.any():
+            columns, on = rows[scaled], np.ones(scaled.sum())
+            builder.writes.append(Fixed("actuator_forcelimited", columns, columns[:0], on, "set"))
+        dofs = model.jnt_dofadr[model.actuator_trnid[rows, 0]].astype(np.intp)
+        signs = np.sign(model.actuator_gear[rows, 0])
+        return SpeedLimit(rows, dofs, signs, sources, scaled)
 
 
 def _has_range(builder: Builder, row: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -327,20 +327,3 @@ class Strength(Kind):
 
     name, sign = "strength", "×"
     low, identity = 0.0, 1.0
-
-
-class LoadFriction(Kind):
-    """Dry friction of the joint per load of its gearing: the factor a of |a motor + b bias|.
-
-    The option `back` is b / a.
-    """
-
-    name, low = "load_friction", 0.0
-    options: ClassVar[Mapping[str, float]] = {"back": 1.0}
-
-
-class NoLoadSpeed(Kind):
-    """The speed of the joint at which a motor or servo has no force left in its direction."""
-
-    name, unit = "no_load_speed", "rad/s or m/s"
-    low, open_low, identity = 0.0, True, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
@@ -31,14 +31,21 @@ def element_rows(
             raise UserError(f"{entry.name} belongs to the whole world; drop 'of: {list(names)}'")
         return {"": [0]}
     rows = _rows_by_name(model, entry.kind)
-    if not names:
-        return rows
-    chosen: dict[str, list[int]] = {}
+    return matching(rows, names, "joint" if entry.kind in ("dof", "qpos") else entry.kind)
+
+
+def matching(
+    rows: Mapping[str, list[int]], names: Sequence[str], what: str
+) -> dict[str, list[int]]:
+    """The `rows` by name that `names` match: names or patterns; all of them without names.
+
+    Raises UserError for a name that matches none; `what` describes the rows.
+    """
+    chosen = {} if names else dict(rows)
     for name in names:
-        matches = [element for element in rows if fnmatchcase(element, name)]
+        matches = [element for element in rows if element == name or fnmatchcase(element, name)]
         if not matches:
-            kind = "joint" if entry.kind in ("dof", "qpos") else entry.kind
-            raise unknown(kind, name, rows)
+            raise unknown(what, name, rows)
         chosen |= {element: rows[element] for element in matches}
     return chosen
 

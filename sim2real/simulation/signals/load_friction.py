@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim2real.domains.entries.load_friction import LoadFriction
+from sim2real.domains.entries.load_friction import LoadedJoint
 from sim2real.domains.plan import Models
 from sim2real.task import Array, IntArray
 
@@ -18,17 +18,13 @@ class LoadFrictions:
     Those of a physics step follow from the forces of the step before.
     """
 
-    def __init__(self, frictions: Sequence[LoadFriction], models: Models, num_envs: int) -> None:
-        none = np.zeros(0, dtype=np.intp)
+    def __init__(self, frictions: Sequence[LoadedJoint], models: Models, num_envs: int) -> None:
         self._dofs, self._sources, self._ratios = (
-            np.concatenate([none, *(getattr(one, name) for one in frictions)])
+            np.concatenate([getattr(one, name) for one in frictions])
             for name in ("dofs", "sources", "ratios")
         )
         self._models = models
         self._base, self._factor = np.zeros((2, num_envs, len(self._dofs)))
-
-    def __bool__(self) -> bool:
-        return len(self._dofs) > 0
 
     def reset(self, ids: IntArray) -> None:
         """Put the nominal dry frictions of the worlds `ids` back."""

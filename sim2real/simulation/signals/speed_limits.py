@@ -22,17 +22,12 @@ class SpeedLimits:
     """
 
     def __init__(self, limits: Sequence[SpeedLimit], models: Models, num_envs: int) -> None:
-        none = np.zeros(0, dtype=np.intp)
         self._rows, self._dofs, self._signs, self._sources, self._scaled = (
-            np.concatenate([none, *(getattr(one, name) for one in limits)])
+            np.concatenate([getattr(one, name) for one in limits])
             for name in ("rows", "dofs", "signs", "sources", "scaled")
         )
-        self._scaled = self._scaled.astype(bool)
         self._models = models
         self._low, self._high, self._speed = np.ones((3, num_envs, len(self._rows)))
-
-    def __bool__(self) -> bool:
-        return len(self._rows) > 0
 
     def reset(self, ids: IntArray) -> None:
         """Put the nominal force ranges of the worlds `ids` back."""
