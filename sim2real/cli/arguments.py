@@ -91,7 +91,8 @@ def _check(words: Sequence[str], arguments: Sequence[_Argument]) -> None:
             loose.append(word)
     for place in (one for one in arguments if one.positional):
         if loose:
-            given[place.name] = [loose.pop(0)]
+            taken = int(min(place.most, len(loose)))
+            given[place.name], loose = loose[:taken], loose[taken:]
     if loose:
         raise UserError(f"unexpected {brief(loose[0])}")
     for argument in arguments:

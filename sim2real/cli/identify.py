@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,14 @@ from tyro.conf import Positional
 
 from sim2real.cli.command import Command, Pairs, accept_domains, named_task
 from sim2real.cli.output import Outcome, can_write, table
+from sim2real.errors import UserError
 from sim2real.files import unused, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from sim2real.identification.log import Log
+    from sim2real.task import Task
 
 
 SURE = 0.05
@@ -28,7 +32,12 @@ class Identify(Command):
     """Find the world of a family that moves as recorded logs do."""
 
     logs: Positional[tuple[Path, ...]]
-    """Logs of one target: files of `Log.save`, or of another format."""
+    """Logs of one target, or of several with --as-domain: files of `Log.save`, or of another
+    format."""
+    as_domain: bool = False
+    """Identify each log by itself, and combine them to a domain with ranges to pretrain in."""
+    units: tuple[str, ...] = ()
+    """With --as-domain: the name of the unit of each log; by default each is one of its own."""
     mapping: Path | None = None
     """YAML file that says which column of the logs is what."""
     task: str
@@ -49,17 +58,26 @@ class Identify(Command):
     predict windows of the logs that were held out better."""
     out: Path | None = None
     """Folder for identified.yaml, with the domains `identified` and `posterior`,
-    identification.json and the report identification.html; by default nothing is written."""
+    identification.json and the report identification.html; by default nothing is written. With
+    --as-domain: ranges.yaml, with the domain `ranges`, and ranges.json."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.identify`."""
+        """Call `sim2real.identify`, or `identify_ranges`."""
         from sim2real.identification.identify import identify
         from sim2real.identification.log import Log
 
+        if self.units and len(self.units) != len(self.logs):
+            raise UserError(f"--units has {len(self.units)} names; allowed: {len(self.logs)}")
+        if self.units and not self.as_domain:
+            raise UserError("--units is for --as-domain")
+        if self.as_domain and self.residual:
+            raise UserError("--residual is for a single target; allowed: without --as-domain")
         task = named_task(self.task, self.task_options)
         if self.family is not None:
             accept_domains(task, [self.family], self.trust_code)
         logs = [Log.load(path, self.mapping) for path in self.logs]
+        if self.as_domain:
+            return self._ranges(task, logs)
         with _progress() as report:
             found = identify(
                 logs,
@@ -76,6 +94,22 @@ class Identify(Command):
             found.save(self.out)
             write_text(page, found.page())
         return Outcome(found.plain(), identified(found.plain()), file, page)
+
+    def _ranges(self, task: Task, logs: Sequence[Log]) -> Outcome:
+        from sim2real.identification.ranges import identify_ranges
+
+        by_unit: dict[str, list[Log]] = {}
+        for name, log in zip(self.units or map(str, self.logs), logs, strict=True):
+            by_unit.setdefault(name, []).append(log)
+        with _progress() as report:
+            found = identify_ranges(
+                by_unit, task, self.family, self.seed, self.horizon, report=report
+            )
+        file, page = None, None
+        if self.out is not None and can_write(self.out):
+            (file,) = unused(self.out, "ranges.json")
+            page = found.save(self.out)
+        return Outcome(found.plain(), ranges(found.plain()), file, page)
 
 
 @contextmanager
@@ -94,6 +128,27 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         yield whole(report)
     finally:
         display.close()
+
+
+def ranges(found: Mapping[str, Any]) -> list[Table]:
+    """Ranges from logs, as JSON: a table of the unknowns, and notes."""
+    rows = [
+        {
+            "unknown": row["name"],
+            "mean unit": f"{row['value']:.4g}",
+            "90 % of new units": f"{row['low']:.4g} to {row['high']:.4g}",
+            "std between units": f"{row['between']:.3g}",
+            "within a unit": f"{row['within']:.3g}",
+            "error of a log": f"{row['error']:.3g}",
+            "of the family's": f"{row['part']:.0%}",
+        }
+        for row in found["table"]
+    ]
+    units = len(set(found["units"]))
+    return [
+        table(f"{len(found['units'])} logs of {units} units", rows),
+        table("Notes", [{"note": note} for note in found["notes"]]),
+    ]
 
 
 def identified(found: Mapping[str, Any]) -> list[Table]:

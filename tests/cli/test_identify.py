@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim2real import cli
-from sim2real.domains import load_domain
+from sim2real.domains import Domain, load_domain
 from sim2real.identification.record import record
 from sim2real.simulation import Simulation
 
@@ -49,6 +49,37 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert page.count('<svg class="strip"') == 2
     domain = load_domain("cartpole", f"{tmp_path}/out/identified.yaml:identified")
     assert Simulation("cartpole", domain).contexts()[0] == pytest.approx(found)
+
+
+def test_units_need_names_and_a_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["identify", "a.npz", "b.npz", "--task", "cartpole", "--units", "one", "two"]
+    assert cli.main(words) == 2
+    assert "--units is for --as-domain" in capsys.readouterr().err
+    assert cli.main([*words[:-1], "--as-domain"]) == 2
+    assert "--units has 1 names; allowed: 2" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_identify_as_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "family.yaml").write_text(FAMILY)
+    actions = np.random.default_rng(0).uniform(-1, 1, (200, 1))
+    paths = []
+    for strength in (0.7, 0.8, 0.9):
+        target = Domain(actuation=[{"strength": strength}, {"delay": 0.02}])
+        paths.append(str(tmp_path / f"{strength}.safetensors"))
+        record(Simulation("cartpole", target, 1, seed=0), actions, 200).save(paths[-1])
+    words = ["identify", *paths, "--task", "cartpole", "--family", f"{tmp_path}/family.yaml:motors"]
+    words += ["--as-domain", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 logs of 3 units" in shown
+    assert "of the family's randomization" in shown
+    report = json.loads((tmp_path / "out" / "ranges.json").read_text())
+    rows = {row["name"]: row for row in report["table"]}
+    assert rows["strength:drive"]["value"] == pytest.approx(0.8, abs=0.02)
+    assert rows["strength:drive"]["low"] < 0.7 < 0.9 < rows["strength:drive"]["high"]
+    worlds = Simulation("cartpole", load_domain("cartpole", f"{tmp_path}/out/ranges.yaml:ranges"))
+    assert "strength:drive" in worlds.context_names
 
 
 def test_a_transfer_with_identify_shows_its_rounds(
