@@ -78,9 +78,9 @@ def _values(hint: Any) -> tuple[type, int, float]:
 def _check(words: Sequence[str], arguments: Sequence[_Argument]) -> None:
     options = {one.name: one for one in arguments if not one.positional}
     given: dict[str, list[str]] = {}
-    loose: list[str] = []
+    loose: dict[int, str] = {}
     current: _Argument | None = None
-    for word in words:
+    for at, word in enumerate(words):
         if _is_option(word):
             name, equals, value = word.partition("=")
             current = _find(name, options)
@@ -88,15 +88,20 @@ def _check(words: Sequence[str], arguments: Sequence[_Argument]) -> None:
         elif current is not None and len(given[current.name]) < current.most:
             given[current.name].append(word)
         else:
-            loose.append(word)
+            loose[at] = word
     for place in (one for one in arguments if one.positional):
         if loose:
-            taken = int(min(place.most, len(loose)))
-            given[place.name], loose = loose[:taken], loose[taken:]
+            taken = int(min(place.most, _in_a_row(list(loose))))
+            given[place.name] = [loose.pop(at) for at in list(loose)[:taken]]
     if loose:
-        raise UserError(f"unexpected {brief(loose[0])}")
+        raise UserError(f"unexpected {brief(next(iter(loose.values())))}")
     for argument in arguments:
         _check_values(argument, given.get(argument.name))
+
+
+def _in_a_row(places: Sequence[int]) -> int:
+    """How many of the first places follow each other without a gap."""
+    return sum(place - first == places[0] for first, place in enumerate(places))
 
 
 def _is_option(word: str) -> bool:
