@@ -9,8 +9,7 @@ import mujoco
 import numpy as np
 
 from sim2real.domains.binding.draws import Draws
-from sim2real.domains.binding.nominals import Nominals
-from sim2real.domains.binding.selection import selected
+from sim2real.domains.binding.selection import Nominals, selected
 from sim2real.domains.binding.value_bounds import crossed, out_of_bounds
 from sim2real.domains.binding.variants import spread
 from sim2real.domains.distributions.correlation import Correlated, bind_coupling
