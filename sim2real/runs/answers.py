@@ -17,7 +17,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real.config import Config, parse
 from sim2real.errors import ChangedError, UserError
 from sim2real.policies.normalizer import normalizers
-from sim2real.simulation.actions import range_words
+from sim2real.simulation.actions import describe_range
 from sim2real.task import Array
 
 COUNT = 4
@@ -84,7 +84,7 @@ def _require_range(answers: Answers, space: spaces.Box, where: str) -> None:
         )
         raise ChangedError(
             f"{where}: the policy acts otherwise than when it was saved: in "
-            f"{range_words(space)}, not in {before}; its task.json was changed"
+            f"{describe_range(space)}, not in {before}; its task.json was changed"
         )
 
 

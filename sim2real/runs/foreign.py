@@ -34,7 +34,7 @@ from sim2real.runs.sb3_zip import Zip, read_zip
 from sim2real.runs.state import describe_spaces
 from sim2real.runs.vec_normalize import Statistics, read_statistics
 from sim2real.simulation import ActionMap, Simulation
-from sim2real.simulation.actions import Choice, chosen_map, range_words
+from sim2real.simulation.actions import Choice, chosen_map, describe_range
 from sim2real.task import Task
 
 MARKS = {
@@ -224,7 +224,7 @@ def _warn_of_silence(zip_: Zip, own: spaces.Box) -> None:
     what = "the range of its actions" if zip_.values else "its spaces and hyper-parameters"
     warnings.warn(
         f"{zip_.path} says nothing of {what}, so they were not compared with the task's; its "
-        f"actions are taken in {range_words(own)}",
+        f"actions are taken in {describe_range(own)}",
         stacklevel=4,
     )
 

@@ -155,8 +155,8 @@ def _map_of_space(
         return normalized
     if _equal(space, here):
         return None
-    allowed = dict.fromkeys([range_words(own), range_words(normalized.space)])
-    raise UserError(f"the policy acts in {range_words(space)}; allowed: {' or '.join(allowed)}")
+    allowed = dict.fromkeys([describe_range(own), describe_range(normalized.space)])
+    raise UserError(f"the policy acts in {describe_range(space)}; allowed: {' or '.join(allowed)}")
 
 
 def _equal(one: spaces.Box, other: spaces.Space[Any]) -> bool:
@@ -167,7 +167,7 @@ def _equal(one: spaces.Box, other: spaces.Space[Any]) -> bool:
     return all(np.allclose(a, b, rtol=1e-6, atol=0.0) for a, b in bounds)
 
 
-def range_words(space: spaces.Box) -> str:
+def describe_range(space: spaces.Box) -> str:
     """`[-1, 1]`; of actions with several ranges, each of them once."""
     low, high = space.low.tolist(), space.high.tolist()
     ends = list(dict.fromkeys(zip(low, high, strict=True)))

@@ -75,7 +75,7 @@ def strength(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     elif kind == int(_GAIN.mjGAIN_MUSCLE):
         columns = range(2, 4)  # peak force, and what scales it where that is unknown
     else:
-        raise UserError(f"a {_word(kind)} has no single gain; change its constants")
+        raise UserError(f"a {_gain_name(kind)} has no single gain; change its constants")
     limits = (Follower("actuator_forcerange", 2 * row + end) for end in (0, 1))
     nonzero = model.actuator_forcerange.reshape(-1)
     followers = (
@@ -173,13 +173,15 @@ def _type(model: mujoco.MjModel, row: int) -> int:
     return int(model.actuator_gaintype[row])
 
 
-def _word(kind: int) -> str:
+def _gain_name(kind: int) -> str:
     return str(mujoco.mjtGain(int(kind)).name).removeprefix("mjGAIN_").lower()
 
 
 def _not_dcmotor(model: mujoco.MjModel, row: int) -> None:
     if _type(model, row) not in _PLAIN:
-        raise UserError(f"a {_word(_type(model, row))} has no single gain; change its constants")
+        raise UserError(
+            f"a {_gain_name(_type(model, row))} has no single gain; change its constants"
+        )
 
 
 def _place(model: mujoco.MjModel, array: str, row: int, column: int, sign: float = 1.0) -> Place:
