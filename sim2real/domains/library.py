@@ -175,7 +175,7 @@ def load_domain(
     loaded, name = load_task(task), domain or "nominal"
     if ".yaml:" in name:
         return domain_in_file(name, trust_code)
-    if is_preset(name):
+    if ":" in name and is_preset(name):
         return load_preset(loaded, name)
     file, data = loaded.file.with_suffix(".yaml").resolve(), _beside(loaded)
     if name not in data:
