@@ -100,10 +100,34 @@ def _word(model: type[BaseModel], problem: Any) -> str:
     return f"{path}: {message}{value}" if path else message
 
 
+_PLAIN = {
+    "missing": "must be given",
+    "string": "must be text",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite": "must be a finite number",
+    "bool": "must be true or false",
+    "path": "must be a path",
+    "dict": "must be keys and values",
+    "mapping": "must be keys and values",
+    "model": "must be keys and values",
+    "tuple": "must be a list",
+    "list": "must be a list",
+}
+"""What is allowed, by the first word of pydantic's name of a problem with a type."""
+_OF_TYPE = re.compile(
+    r"([a-z]+)_(type|parsing.*|from_float|number|sub_type|attributes_type)|missing"
+)
+
+
 def _message(problem: Any) -> str:
-    """What pydantic says of a problem, without its own names for a value and an error."""
-    message: str = problem["msg"].removeprefix("Value error, ")
-    return re.sub("^Input should", "must", message)
+    """What is allowed, in plain words; pydantic has its own for types and bounds."""
+    named = _OF_TYPE.fullmatch(problem["type"])
+    plain = _PLAIN.get(named[1] or named[0]) if named else None
+    message: str = plain or problem["msg"].removeprefix("Value error, ")
+    message = re.sub("^Input should", "must", message)
+    message = message.replace("greater than or equal to", "at least")
+    return message.replace("less than or equal to", "at most")
 
 
 def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:

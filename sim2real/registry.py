@@ -45,7 +45,7 @@ class Registry:
             return self.only(module)
         found = getattr(module, name, None)
         if not self.fits(found):
-            where = f"{self.kind.lower()} class in {module.__name__}"
+            where = f"{self.kind.lower()} class in {Path(str(module.__file__)).name}"
             raise unknown(where, name, self._classes(module))
         return found
 

@@ -102,6 +102,7 @@ def test_a_name_that_is_not_there_is_unknown_to_each_registry(registry, referenc
         ("nowhere/robot.py", "robot.py does not exist"),
         ("nowhere.at.all:Robot", "No module named"),
         ("sim2real.envs.hopper:Hoper", "did you mean 'Hopper'"),
+        (f"{SLIDER}:Slidr", r"unknown task class in slider\.py 'Slidr'; did you mean 'Slider'"),
     ],
 )
 def test_unknown_references_are_refused(reference, message):

@@ -63,7 +63,7 @@ def test_what_varies_within_an_episode_does_not_make_episodes_differ():
         ({"slope": 2.0}, "within -1.5 to 1.5 rad, got 2 rad"),
         ({"bumps": -0.1}, "within 0 to 100 m, got -0.1 m"),
         ({"bumps": {"normal": [0.1, 0.1]}}, "within 0 to 100 m"),
-        ({"bumps": 0.1, "wavelength": 0.0}, "greater than or equal to 0.001"),
+        ({"bumps": 0.1, "wavelength": 0.0}, "at least 0.001"),
         ({"force": 1.0, "of": "ball"}, "a force needs a direction: x or y or z"),
         ({"force": 1.0, "direction": "x"}, "a force needs the bodies that it acts on"),
         ({"push": 1.0, "of": "ball"}, "interval greater than 0 s; got nothing"),

@@ -56,7 +56,7 @@ def test_sections_follow_those_that_are_extended_and_other_keys_take_their_place
         ("a: {extends: heavi}\nheavy: {}", "unknown domain .* 'heavi'; did you mean 'heavy'"),
         ("a: {extends: 'none.yaml:a'}", "none.yaml does not exist"),
         ("a: {extends: [b, c]}", "extends one domain by its name"),
-        ("a: {model: 3}", "model: must be a valid string"),
+        ("a: {model: 3}", "model: must be text"),
     ],
 )
 def test_bad_extensions_are_refused(text, message, tmp_path):

@@ -208,10 +208,10 @@ def test_full_disk_at_the_start_leaves_nothing(
         ({"target": "heard"}, "unknown domain .*'heard'; did you mean 'hard'"),
         ({"algorithm": "pppo"}, "unknown algorithm 'pppo'; did you mean 'ppo'"),
         ({"options": {"n_step": 4}}, "unknown ppo option 'n_step'; did you mean 'n_steps'"),
-        ({"num_envs": 0}, "num_envs: .* greater than or equal to 1, got 0"),
-        ({"seed": -1}, "seed: .* greater than or equal to 0, got -1"),
-        ({"checkpoint_every": 0}, "checkpoint_every: .* greater than or equal to 1"),
-        ({"pictures_every": -1}, "pictures_every: .* greater than or equal to 0"),
+        ({"num_envs": 0}, "num_envs: .* at least 1, got 0"),
+        ({"seed": -1}, "seed: .* at least 0, got -1"),
+        ({"checkpoint_every": 0}, "checkpoint_every: .* at least 1"),
+        ({"pictures_every": -1}, "pictures_every: .* at least 0"),
     ],
 )
 def test_bad_input_leaves_nothing(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_new_head_is_of_the_network_named(algorithm: str, of: Any) -> None:
         ({"kind": "lowrank"}, "unknown modifier 'lowrank'; did you mean 'low_rank'"),
         ({"rank": 2}, "expected a kind and its options; kinds: frozen, head, low_rank"),
         ({"kind": "low_rank", "rnk": 2}, "unknown key 'rnk'; did you mean 'rank'"),
-        ({"kind": "low_rank", "rank": 0}, "rank: must be greater than or equal to 1"),
+        ({"kind": "low_rank", "rank": 0}, "rank: must be at least 1"),
         ({"kind": "low_rank", "rank": 1, "layers": ["action_nett"]}, "did you mean 'action_net'"),
         ({"kind": "low_rank", "rank": 9, "layers": ["action_net"]}, "rank 9 .*allowed: 1 to 1"),
         ({"kind": "low_rank", "rank": 9}, "rank 9 does not fit layer .*; allowed: 1 to"),

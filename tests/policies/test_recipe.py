@@ -45,9 +45,9 @@ def test_overrides_win() -> None:
         ({"lerning_rate": 1.0}, "unknown ppo option 'lerning_rate'; did you mean 'learning_rate'?"),
         ({"learning_rate": -1.0}, "learning_rate: .* greater than 0, got -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate: .* finite number"),
-        ({"net_arch": [64, 0]}, r"net_arch\.1: .* greater than or equal to 1, got 0"),
+        ({"net_arch": [64, 0]}, r"net_arch\.1: .* at least 1, got 0"),
         ({"activation": "sin"}, "activation: .*'tanh', 'relu' or 'elu', got 'sin'"),
-        ({"batch_size": 1}, "batch_size: .* greater than or equal to 2"),
+        ({"batch_size": 1}, "batch_size: .* at least 2"),
     ],
 )
 def test_bad_options_are_reported_on_one_line(options: dict[str, Any], message: str) -> None:

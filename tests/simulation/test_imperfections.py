@@ -423,7 +423,7 @@ def test_two_of_a_kind_are_refused(section, first, second, message):
         ("actuation", {"delay": 0.1, "jitter": {"normal": [0, 1]}}, "jitter must be bounded"),
         ("actuation", {"lag": {"normal": [0.1, 0.1]}}, "use truncated_normal"),
         ("actuation", {"lag": 0.1, "steps": 2}, "lag takes no steps; dropped and held do"),
-        ("actuation", {"held": 0.1, "steps": 0}, "greater than or equal to 1"),
+        ("actuation", {"held": 0.1, "steps": 0}, "at least 1"),
         ("sensing", {"stuck": 2.0}, "stuck must be at most 1"),
         ("sensing", {"rate": 0.0}, "rate must be greater than 0"),
         ("sensing", {"rate": 50, "phase": 1.5}, "a phase must lie within 0 to 1, got 1.5"),

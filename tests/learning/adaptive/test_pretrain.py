@@ -157,7 +157,7 @@ def test_bad_input_leaves_nothing(changes: dict[str, Any], message: str, tmp_pat
 
 
 def test_a_task_without_thresholds_asks_for_them(bandit: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="adr options: low: Field required; high: Field required"):
+    with pytest.raises(UserError, match="adr options: low: must be given; high: must be given"):
         pretrain(bandit, steps=256, randomization="adr", out=tmp_path / "run", progress=False)
 
 

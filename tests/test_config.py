@@ -1,0 +1,64 @@
+"""What a wrong value is answered, in words that need no knowledge of the validator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from sim2real.config import Config, Count, parse
+from sim2real.errors import UserError
+
+
+class Part(Config):
+    """A part of the robot."""
+
+    length: float = 1.0
+
+
+class Robot(Config):
+    """One value of each type."""
+
+    name: str
+    legs: Count = 4
+    mass: float = 1.0
+    share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    sound: bool = True
+    file: Path = Path()
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    names: list[str] = Field(default_factory=list)
+    main: Part = Part()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "name: must be given"),
+        ({"name": 3}, "name: must be text, got 3"),
+        ({"legs": "four"}, "legs: must be a whole number, got 'four'"),
+        ({"legs": 1.5}, "legs: must be a whole number, got 1.5"),
+        ({"legs": 0}, "legs: must be at least 1, got 0"),
+        ({"mass": "heavy"}, "mass: must be a number, got 'heavy'"),
+        ({"mass": float("nan")}, "mass: must be a finite number, got nan"),
+        ({"share": 1.5}, "share: must be at most 1, got 1.5"),
+        ({"sound": "x"}, "sound: must be true or false, got 'x'"),
+        ({"file": 3}, "file: must be a path, got 3"),
+        ({"options": [1]}, "options: must be keys and values, got [1]"),
+        ({"parts": 3}, "parts: must be a list, got 3"),
+        ({"parts": [3]}, "parts.0: must be keys and values, got 3"),
+        ({"names": "x"}, "names: must be a list, got 'x'"),
+        ({"names": [1]}, "names.0: must be text, got 1"),
+        ({"main": []}, "main: must be keys and values, got []"),
+        ({"main": {"lenght": 1}}, "main.lenght: unknown key 'lenght'; did you mean 'length'?"),
+    ],
+)
+def test_an_error_says_what_is_allowed_and_what_was_given(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(Robot, {"name": "a", **given} if given else given, "robot")
+    assert str(caught.value).startswith(f"robot: {message}")
