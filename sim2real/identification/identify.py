@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from sim2real.identification.fit import (
     undamped,
 )
 from sim2real.identification.hypotheses import faults
+from sim2real.identification.known import check_known, with_known
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
 from sim2real.identification.problem import Fit, Problem
@@ -88,6 +89,7 @@ def identify(
     threads: int = 0,
     report: Report | None = None,
     residual: bool = False,
+    known: Sequence[Mapping[str, float]] = (),
 ) -> Identification:
     """Find the world of a `family` that moves as a `log` of `task` does, from the log alone.
 
@@ -99,7 +101,9 @@ def identify(
     and the start states together. A fifth of the windows is held out to validate. A log of another
     rate, or an uneven one, is resampled, and a note says so. With `residual`, forces of the driven
     joints are fitted to what the family does not explain; the domains get them where they predict
-    the windows held out better. `report` is called with what is being done.
+    the windows held out better. `known` has, for each log, the values of unknowns that are known of
+    it, such as the gain that it was recorded with; all logs have the same names, and the table
+    reports them as without effect. `report` is called with what is being done.
 
     Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
     in which nothing of the family shows, and a family without ranges.
@@ -110,10 +114,11 @@ def identify(
     loaded = load_task(task)
     logs = [one if isinstance(one, Log) else Log.load(one) for one in _several(log)]
     found = family_of(loaded, family)
+    check_known(known, found, len(logs))
     replay = Replay(found, CANDIDATES * WINDOWS, threads)
     try:
         steps = horizon or horizon_of(logs, replay)
-        study = _Study(replay, logs, steps, seed, report or _silent, threads)
+        study = _Study(replay, logs, steps, seed, report or _silent, threads, known)
         return study.identification(time.monotonic(), residual)
     finally:
         replay.close()
@@ -161,6 +166,7 @@ class _Study:
         seed: int,
         report: Report,
         threads: int = 0,
+        known: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self.replay, self.family, self.report = replay, replay.family, report
         self.threads = threads
@@ -173,6 +179,7 @@ class _Study:
         self.channels = _channels(logs, replay)
         before = np.cumsum([0, *map(len, logs)]).tolist()
         cuts = [cut(log, replay, self.channels, horizon) for log in logs]
+        cuts = [with_known(*one) for one in zip(cuts, known, strict=True)] if known else cuts
         windows = joined([behind(one, at) for one, at in zip(cuts, before, strict=False)])
         order = self.rng.permutation(len(windows))
         held_out = max(1, round(HELD_OUT * len(windows)))

@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mujoco
@@ -43,7 +43,7 @@ class Windows:
     delay lines; `observations` (w, steps + 1, k), those of the row where a window begins and of
     every row after a step; `qpos` (w, nq) and `qvel` (w, nv), the state at that first row;
     `memory` by name (w, before + steps + 1, m), the task's memory at every row; `first` (w,), the
-    row of the log where a window begins.
+    row of the log where a window begins; `known` by name (w,), what is known of a window's world.
     """
 
     commands: Array
@@ -53,6 +53,7 @@ class Windows:
     memory: Mapping[str, Array]
     first: IntArray
     before: int
+    known: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.commands)
@@ -76,6 +77,7 @@ class Windows:
             {name: one[:, self.before : self.before + 1] for name, one in self.memory.items()},
             self.first,
             0,
+            self.known,
         )
 
     def take(self, rows: IntArray | slice) -> Windows:
@@ -88,6 +90,7 @@ class Windows:
             {name: one[rows] for name, one in self.memory.items()},
             self.first[rows],
             self.before,
+            {name: one[rows] for name, one in self.known.items()},
         )
 
 
@@ -104,6 +107,9 @@ def joined(several: Sequence[Windows]) -> Windows:
         },
         first=np.concatenate([one.first for one in several]),
         before=several[0].before,
+        known={
+            name: np.concatenate([one.known[name] for one in several]) for name in several[0].known
+        },
     )
 
 
@@ -164,6 +170,8 @@ class Replay(Simulation):
         ids = np.arange(count)
         self.given = np.zeros((self.num_envs, len(self.plan.names)))
         self.given[:count] = self.family.contexts(shares)
+        for name, values in own.known.items():
+            self.given[:count, self.plan.names.index(name)] = values
         self.reset(ids)
         qpos, qvel = moved(self.model, own.qpos, own.qvel, offset)
         unused = max(own.before - self.fill, 0)
