@@ -77,7 +77,8 @@ def _one_target(family: Family, number: int, config: RecoveryConfig) -> Iterator
 def one_target(family: Family, steps: int, number: int, config: RecoveryConfig) -> dict[str, Any]:
     """Draw a target, record it, identify it, and compare."""
     truth = drawn(family, config.seed + number)
-    log = recorded(family, truth, steps, config.seed + number)
+    noise = sensor_noise(family.task)
+    log = recorded(family, truth, steps, config.seed + number, noise)
     found = identify(log, family.task, family.domain, config.seed, threads=config.threads)
     return {
         "seconds": round(found.seconds, 1),
@@ -94,15 +95,28 @@ def drawn(family: Family, seed: int) -> dict[str, float]:
     return dict(zip(family.names, values.tolist(), strict=True))
 
 
-def recorded(family: Family, truth: Mapping[str, float], steps: int, seed: int) -> Log:
-    """A log of the target with these values, from the shipped policy, or random commands."""
-    constants = {name: Constant(value) for name, value in truth.items()}
-    task = family.task
-    noise = {
+def sensor_noise(task: Task) -> dict[str, float]:
+    """The standard deviation of the noise on each sensed term, by its unit."""
+    return {
         term.name: NOISES.get(term.unit, NOISE)
         for term in Simulation(task, None, 1, threads=1).policy_terms
         if not term.commanded
     }
+
+
+def recorded(
+    family: Family,
+    truth: Mapping[str, float],
+    steps: int,
+    seed: int,
+    noise: Mapping[str, float],
+) -> Log:
+    """A log of the target with these values, from the shipped policy, or random commands.
+
+    `noise` has the standard deviations of noise by term.
+    """
+    constants = {name: Constant(value) for name, value in truth.items()}
+    task = family.task
     target = with_noise(family.with_distributions(constants, "target"), noise)
     worlds = Simulation(task, target, 1, seed=seed, threads=1)
     return record(worlds, _policy(task, steps, seed), steps, EXPLORATION, seed)
