@@ -19,6 +19,9 @@ MOST_NODES = 100_000
 DEEPEST = 50
 """Levels of nesting in a YAML text, at most."""
 
+MOST_DIGITS = 4000
+"""Digits of a whole number in a JSON text, at most; Python reads 4300."""
+
 _FLOAT = "tag:yaml.org,2002:float"
 _EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 """1e7, 1.0e7 and 3e-4, which YAML 1.1 takes for text."""
@@ -146,7 +149,7 @@ def dump_yaml(value: Any) -> str:
 def parse_json(text: str) -> Any:
     """The value that a JSON text holds; ValueError of one line if there is none."""
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
@@ -154,6 +157,13 @@ def parse_json(text: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     return value if math.isfinite(value) else _refuse(text)
+
+
+def _whole(text: str) -> int:
+    """Python refuses thousands of digits with advice for programmers."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(text):,} digits; allowed: {MOST_DIGITS:,}")
+    return int(text)
 
 
 def _refuse(text: str) -> float:

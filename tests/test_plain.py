@@ -80,6 +80,12 @@ def test_bad_json_is_one_line(text):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("digits", ["9" * 5001, "-" + "9" * 4301])
+def test_a_number_of_thousands_of_digits_is_refused_without_advice_on_python(digits):
+    with pytest.raises(ValueError, match=r"a number of [45],\d{3} digits; allowed: 4,000$"):
+        parse_json(f'{{"a": {digits}}}')
+
+
 def test_json_is_read():
     assert parse_json('{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
     assert math.isclose(parse_json("1e300"), 1e300)

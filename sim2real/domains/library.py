@@ -15,7 +15,7 @@ from sim2real.domains.domain import Domain, replaced
 from sim2real.domains.entries.own import absolute, trusted_kind
 from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.domains.presets import is_preset, load_preset, preset_names
-from sim2real.errors import UserError, unknown
+from sim2real.errors import UserError, brief, unknown
 from sim2real.files import read_yaml, user_path
 from sim2real.plain import dump_yaml
 from sim2real.registry import load_task
@@ -52,10 +52,10 @@ def read_file(path: Path) -> dict[str, Data]:
     """
     data = read_yaml(path)
     if not isinstance(data, dict):
-        raise UserError(f"{path}: expected domains by name, got {type(data).__name__}")
+        raise UserError(f"{path}: expected domains by name, got {brief(data)}")
     for name, entry in data.items():
         if not isinstance(entry, dict | None):
-            raise UserError(f"{path}: {name}: expected keys and values, got {entry!r}")
+            raise UserError(f"{path}: {name}: expected keys and values, got {brief(entry)}")
     return {str(name): _placed(entry or {}, path) for name, entry in data.items()}
 
 

@@ -83,8 +83,7 @@ def _tensors(parts: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
     data = parts.get(f"{name}.pth")
     if data is None:
         return {}
-    with zipfile.ZipFile(io.BytesIO(data)) as inner:  # any other format of Torch is older than SB3
-        _check_size(f"{name}.pth", sum(entry.file_size for entry in inner.infolist()))
+    _check_size(f"{name}.pth", _unpacked_size(f"{name}.pth", data))
     alone = io.BytesIO()
     with zipfile.ZipFile(alone, "w") as archive:
         archive.writestr("policy.pth", data)
@@ -97,6 +96,15 @@ def _tensors(parts: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(one, Tensor) for one in found.values()):
         raise ValueError(f"{name}.pth holds other things than tensors")
     return {str(key): tensor.detach() for key, tensor in found.items()}
+
+
+def _unpacked_size(name: str, data: bytes) -> int:
+    """Bytes of a part, which is a zip itself: any other format of Torch is older than SB3."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as inner:
+            return sum(entry.file_size for entry in inner.infolist())
+    except zipfile.BadZipFile:
+        raise ValueError(f"its {name} is damaged") from None
 
 
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sim2real.config import MOST_SEEDS, MOST_STEPS, Config, Count, Episodes, Seed, parse
 from sim2real.domains import load_domain
-from sim2real.errors import UserError, whole_number
+from sim2real.errors import UserError, brief, whole_number
 from sim2real.files import read_yaml, user_path
 from sim2real.learning.curve import schedule
 from sim2real.registry import load_task, trusted_task
@@ -272,7 +272,7 @@ def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | Comp
     """
     data = read_yaml(user_path(path))
     if not isinstance(data, dict):
-        raise UserError(f"{path}: expected keys and values, got {type(data).__name__}")
+        raise UserError(f"{path}: expected keys and values, got {brief(data)}")
     named = {"name": Path(path).stem, **data}
     config: StudyConfig | ComparisonConfig
     if "pretrainings" in data:

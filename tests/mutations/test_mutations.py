@@ -8,6 +8,7 @@ acts differently without a word. The short form runs always, the long one in the
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -122,34 +123,43 @@ ENTRY = "windy:\n  dynamics:\n    - {}\n"
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        "2024-13-45",
-        "0x_",
-        "!!int 'a'",
-        "!!timestamp 'a'",
-        "[" * 3000,
-        str(2**64),
-        "9" * 5000,
-        "~",
-        "windy: 2024-13-45",
-        "windy: {extends: '~nouser/x.yaml:y'}",
-        'windy: {extends: "a\\0b.yaml:y"}',
-        "windy: {model: '~nouser/x'}",
-        "windy: {int: 5}",
-        "windy: {'x[': 5}",
-        ENTRY.format("{field: body_mass, scale: &a {within: [*a, *a]}}"),
-        ENTRY.format(f"{{field: body_mass, scale: {2**70}}}"),
-        ENTRY.format(f"{{field: body_mass, scale: {10**400}}}"),
-        ENTRY.format("{field: body_mass, scale: {uniform: [-1.0e+308, 1.0e+308]}}"),
-        ENTRY.format("{field: body_mass, scale: {log_uniform: [1.0e-300, 1.0e+300]}}"),
-        ENTRY.format("{field: link_length, scale: 1.0e+160}"),
+        ("2024-13-45", "expected domains by name, got '2024-13-45'"),
+        ("0x_", "line 1, column 1: '0x_' is no int"),
+        ("!!int 'a'", "line 1, column 1: 'a' is no int"),
+        ("!!timestamp 'a'", "could not determine a constructor for the tag"),
+        ("[" * 3000, "nested deeper than 50 levels"),
+        (str(2**64), "expected domains by name, got 18446744073709551616"),
+        ("9" * 5000, "is no int"),
+        ("~", "expected domains by name, got None"),
+        ("windy: 2024-13-45", "windy: expected keys and values, got '2024-13-45'"),
+        ("windy: {extends: '~nouser/x.yaml:y'}", "'~nouser/x.yaml' is no path of a file"),
+        ('windy: {extends: "a\\0b.yaml:y"}', "is no path of a file: embedded null byte"),
+        ("windy: {model: '~nouser/x'}", "'~nouser/x' is no path of a file"),
+        ("windy: {int: 5}", "int: unknown key 'int'"),
+        ("windy: {'x[': 5}", "unknown key 'x['"),
+        (
+            ENTRY.format("{field: body_mass, scale: &a {within: [*a, *a]}}"),
+            "nested deeper than 50 levels",
+        ),
+        (ENTRY.format(f"{{field: body_mass, scale: {2**70}}}"), "1.18059e+21 is absurd"),
+        (ENTRY.format(f"{{field: body_mass, scale: {10**400}}}"), "got a huge number"),
+        (
+            ENTRY.format("{field: body_mass, scale: {uniform: [-1.0e+308, 1.0e+308]}}"),
+            "-1e+308 is absurd",
+        ),
+        (
+            ENTRY.format("{field: body_mass, scale: {log_uniform: [1.0e-300, 1.0e+300]}}"),
+            "1e-300 is absurd",
+        ),
+        (ENTRY.format("{field: link_length, scale: 1.0e+160}"), "1e+160 is absurd"),
     ],
 )
-def test_domain_files_that_did_harm(text: str, tmp_path: Path) -> None:
+def test_domain_files_that_did_harm(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text(text)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
         load_domains(file)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
@@ -277,6 +287,6 @@ def test_a_damaged_training_state_is_refused(
     state = checkpoint / "state.json"
     state.write_text(json.dumps(change(json.loads(state.read_text()))))
     cases.sign(checkpoint, state)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"state\.json|training state|checkpoint") as caught:
         resume(copy, progress=False)
     assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickletools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_other_bad_files_are_one_line(
     rng = np.random.default_rng(0)
     for cut in range(0, len(whole), 97):
         path.write_bytes(whole[:cut])
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(UserError, match=re.escape(str(path))) as caught:
             read_statistics(path, 11)
         assert "\n" not in str(caught.value)
     for _ in range(200):  # flipped bytes: the statistics, or one line
