@@ -16,7 +16,8 @@ from sim2real.benchmark.identification import Given, family, shares_of
 from sim2real.benchmark.identification_report import errors, report
 from sim2real.benchmark.recovery import drawn, recorded
 from sim2real.errors import UserError
-from sim2real.identification.fit import Problem, start
+from sim2real.identification.fit import start
+from sim2real.identification.problem import Problem
 from sim2real.identification.replay import Windows
 
 

@@ -24,9 +24,10 @@ from sim2real.benchmark.identification_report import errors, report
 from sim2real.benchmark.recovery import drawn, recorded, sensor_noise
 from sim2real.domains import Domain
 from sim2real.identification.family import Family, family_of
-from sim2real.identification.fit import Problem, start
+from sim2real.identification.fit import start
 from sim2real.identification.identify import horizon_of, identify
 from sim2real.identification.log import Log
+from sim2real.identification.problem import Problem
 from sim2real.identification.replay import Replay, Windows, moved
 from sim2real.identification.states import linearized
 from sim2real.identification.windows import Channels, channels_of, cut

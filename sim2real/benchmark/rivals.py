@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sim2real.identification.fit import Problem
+from sim2real.identification.problem import Problem
 from sim2real.task import Array
 
 ABSOLUTE, SQUARED = 0.5, 1.0

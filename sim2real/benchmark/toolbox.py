@@ -21,7 +21,7 @@ import numpy as np
 
 from sim2real.errors import UserError
 from sim2real.identification.family import Family
-from sim2real.identification.fit import LOST, Problem
+from sim2real.identification.problem import LOST, Problem
 from sim2real.identification.replay import Windows
 from sim2real.task import Array, Task, World
 
