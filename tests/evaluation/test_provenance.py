@@ -80,7 +80,7 @@ def test_a_training_depends_on_the_code_of_domains_but_not_of_other_methods() ->
     def names(module: str) -> set[str]:
         return {file.name for file in provenance._closure((provenance._file_of(module),))}
 
-    assert {"dynamics.py", "imperfection.py", "simulation.py", "recipe.py"} <= names(
+    assert {"entry.py", "imperfection.py", "simulation.py", "recipe.py"} <= names(
         "sim2real.learning.pretrain"
     )
     assert "freeze.py" not in names("sim2real.transfer.methods.fine_tune")
