@@ -2,10 +2,8 @@
 
 from sim2real.domains.binding.bind import bind, prepare, prepared_spec
 from sim2real.domains.binding.builder import Subject
-from sim2real.domains.domain import Domain
-from sim2real.domains.entries.entry import Dynamics
-from sim2real.domains.entries.imperfection import Actuation, Sensing
-from sim2real.domains.library import (
+from sim2real.domains.domain import (
+    Domain,
     default_domain,
     domain_names,
     dump_domains,
@@ -16,6 +14,8 @@ from sim2real.domains.library import (
     preset_domains,
     task_domains,
 )
+from sim2real.domains.entries.entry import Dynamics
+from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.plan import Plan
 
 __all__ = [

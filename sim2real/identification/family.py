@@ -17,8 +17,8 @@ from sim2real.domains.distributions.distribution import (
     LogUniform,
     Uniform,
 )
+from sim2real.domains.domain import default_domain
 from sim2real.domains.entries.imperfection import Actuation
-from sim2real.domains.library import default_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.audit.auditor import audit
 from sim2real.evaluation.audit.foreign_worlds import context_names_of

@@ -19,7 +19,7 @@ import numpy as np
 from sim2real import files
 from sim2real.domains import Domain
 from sim2real.domains.distributions.distribution import Normal
-from sim2real.domains.library import dump_domains
+from sim2real.domains.domain import dump_domains
 from sim2real.errors import UserError
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.identify import Report, identify

@@ -17,7 +17,7 @@ from sim2real.domains.distributions.distribution import (
     Distribution,
     TruncatedNormal,
 )
-from sim2real.domains.library import dump_domains
+from sim2real.domains.domain import dump_domains
 from sim2real.identification.evidence import Evidence
 from sim2real.identification.family import Family
 from sim2real.identification.posterior import Misfit, Posterior

@@ -21,8 +21,8 @@ from pydantic import Field
 from sim2real import files
 from sim2real.config import Config, parse
 from sim2real.domains import Domain
+from sim2real.domains.domain import read_file
 from sim2real.domains.entries.own import own_sources, reference_of
-from sim2real.domains.library import read_file
 from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.errors import UserError
 from sim2real.sources import Source, read_source, source_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import load_domain
-from sim2real.domains.library import dump_domains
+from sim2real.domains.domain import dump_domains
 from sim2real.identification.family import family_of
 from sim2real.identification.fit import start
 from sim2real.identification.log import Log

@@ -181,8 +181,6 @@ def test_a_course_is_said_in_words_and_survives_a_file(tmp_path: Path) -> None:
         "x force of torso 5 N from 0.5 s on",
     ]
     assert parse(Domain, domain.plain() | {"name": "tired"}, "again") == domain
-    assert not Domain(sensing=domain.sensing).is_constant
-    assert Domain(disturbances=domain.disturbances).is_constant
 
 
 @pytest.mark.parametrize(

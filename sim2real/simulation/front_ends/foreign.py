@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
 from sim2real.domains import Domain, Subject
+from sim2real.domains.domain import domain_in_file
 from sim2real.domains.entries.disturbance import DisturbanceKind
-from sim2real.domains.library import domain_in_file
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError

@@ -43,7 +43,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sim2real import files
 from sim2real.config import LAST_SEED, Count
-from sim2real.domains.library import dump_domains, load_domains
+from sim2real.domains.domain import dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify

@@ -11,7 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from sim2real.domains import Domain
-from sim2real.domains.library import load_domains
+from sim2real.domains.domain import load_domains
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.policies.anatomy import named_tensors
