@@ -7,7 +7,7 @@ The critic is not used after the training, so it may observe what the actor cann
 worlds the return depends on what was drawn. A critic that does not observe the draw attributes its
 effect on the return to the actions.
 
-The observation is [o | p], the policy's columns first (`sim2real.simulation.privileged`). Both
+The observation is [o | p], the policy's columns first (`sim2real.simulation.observations`). Both
 networks begin with a normalizer of their own, the actor's of the first columns only, so that not
 even statistics of what is privileged reach an action. `predict` takes whole observations and the
 policy's columns alone, which is what there is on a robot.

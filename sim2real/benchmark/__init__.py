@@ -25,11 +25,17 @@ from sim2real.benchmark.core import (
     Measure,
     cores,
 )
-from sim2real.benchmark.evaluation import evaluation
-from sim2real.benchmark.randomization import TASKS, nominal_name, randomization, randomized_name
-from sim2real.benchmark.robots import BARE_QUADRUPED, OUR_QUADRUPED, robots
-from sim2real.benchmark.stepping import stepping
-from sim2real.benchmark.training import ppo
+from sim2real.benchmark.stepping import (
+    BARE_QUADRUPED,
+    OUR_QUADRUPED,
+    TASKS,
+    nominal_name,
+    randomization,
+    randomized_name,
+    robots,
+    stepping,
+)
+from sim2real.benchmark.training import evaluation, ppo
 from sim2real.runs.run import versions
 
 __all__ = ["BenchmarkConfig", "Ratio", "benchmark", "ratios", "tables"]

@@ -1,4 +1,4 @@
-"""Contestants that step environments at random actions."""
+"""Contestants that step environments at random actions: hoppers, randomized tasks, a quadruped."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from sim2real.benchmark.core import (
     gymnasium_vec_env,
     timed,
 )
+from sim2real.domains import Domain
+from sim2real.envs.quadruped import ACTION_SCALE, BELLY, POSE, START_HEIGHT
 from sim2real.registry import load_task
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import Array, BoolArray, IntArray
@@ -32,7 +34,7 @@ from sim2real.task import Array, BoolArray, IntArray
 def stepping(config: BenchmarkConfig) -> Contestants:
     """Contestants that step environments at random actions."""
     found = {
-        OURS: _ours(config),
+        OURS: _ours(config, TASK, "randomized", config.num_envs),
         BARE: _bare(config),
         "bare batch, never reset": _bare(config, restart=False),
         "DummyVecEnv": _sb3(config, "dummy"),
@@ -43,10 +45,14 @@ def stepping(config: BenchmarkConfig) -> Contestants:
 
 
 @contextlib.contextmanager
-def _ours(config: BenchmarkConfig) -> Iterator[Measure]:
-    env = make_vec_env(TASK, "randomized", num_envs=config.num_envs, seed=config.seed)
+def _ours(
+    config: BenchmarkConfig, task: str, domain: str | Domain, num_envs: int, spread: float = 1.0
+) -> Iterator[Measure]:
+    """Our VecEnv at actions within ± `spread`."""
+    env = make_vec_env(load_task(task), domain, num_envs, config.seed)
     env.reset()
-    yield timed(env.step, config.num_envs, 3, config)
+    size = env.simulation.model.nu
+    yield timed(lambda action: env.step(spread * action), num_envs, size, config)
     env.close()
 
 
@@ -95,3 +101,89 @@ def _envpool(config: BenchmarkConfig) -> Iterator[Measure]:
     env.reset()
     yield timed(env.step, config.num_envs, 3, config)
     env.close()
+
+
+WORLDS = 256
+"""As many as its recipe trains with."""
+SPREAD = 0.5
+"""Of the actions, uniform within ± this: as wide as those that a training begins with."""
+BARE_QUADRUPED, OUR_QUADRUPED = "quadruped, bare batch loop", "quadruped, our VecEnv"
+
+
+def robots(config: BenchmarkConfig) -> Contestants:
+    """The quadruped at random actions, which make it tremble."""
+    ours = _ours(config, "quadruped", "randomized", WORLDS, SPREAD)
+    return {OUR_QUADRUPED: ours, BARE_QUADRUPED: _bare_quadruped(config)}
+
+
+@contextlib.contextmanager
+def _bare_quadruped(config: BenchmarkConfig) -> Iterator[Measure]:
+    """A robot that lies on the ground or on its back is put on its feet."""
+    standing = np.concatenate([[0, 0, START_HEIGHT, 1, 0, 0, 0], POSE])
+
+    def control(action: Array) -> Array:
+        return POSE + ACTION_SCALE * SPREAD * action
+
+    def fallen(qpos: Array) -> BoolArray:
+        _, x, y, _ = qpos[:, 3:7].T
+        down: BoolArray = (qpos[:, 2] < BELLY) | (x * x + y * y > 0.25)
+        return down
+
+    def start(qpos: Array, qvel: Array, ids: IntArray) -> None:
+        qpos[ids] = standing
+
+    yield bare_batch(config, load_task("quadruped"), WORLDS, control, fallen, start)
+
+
+TASKS = {"hopper": ("floor", "foot_geom"), "ant": ("floor", "*_geom")}
+"""The tasks that are measured, and the geoms whose friction counts."""
+
+
+def nominal_name(task: str) -> str:
+    """What the contestant without randomization is called."""
+    return f"{task} nominal"
+
+
+def randomized_name(task: str) -> str:
+    """What the contestant with twenty parameters is called."""
+    return f"{task} with 20 parameters"
+
+
+def randomization(config: BenchmarkConfig) -> Contestants:
+    """Each task as it is, and in a domain of twenty parameters with delays and noise."""
+    contestants: dict[str, contextlib.AbstractContextManager[Measure]] = {}
+    for task in TASKS:
+        for name, domain in (
+            (nominal_name(task), Domain(name="nominal")),
+            (randomized_name(task), twenty_parameters(task)),
+        ):
+            contestants[name] = _ours(config, task, domain, config.num_envs)
+    return contestants
+
+
+def twenty_parameters(task: str) -> Domain:
+    """At least twenty numbers an episode: masses, friction, joints, motors, delays, noise."""
+    factor = {"uniform": [0.8, 1.2]}
+    return Domain.model_validate(
+        {
+            "name": "twenty",
+            "dynamics": [
+                {"field": "body_mass", "scale": factor},
+                {
+                    "field": "geom_friction",
+                    "of": list(TASKS[task]),
+                    "component": "sliding",
+                    "scale": {"log_uniform": [0.5, 2.0]},
+                    "shared": True,
+                },
+                {"field": "dof_damping", "scale": factor},
+                {"field": "dof_armature", "scale": factor},
+                {"field": "opt.gravity", "component": "z", "scale": {"uniform": [0.95, 1.05]}},
+            ],
+            "actuation": [{"delay": {"uniform": [0.0, 0.02]}}, {"strength": factor}],
+            "sensing": [
+                {"noise": {"normal": [0.0, 0.01]}, "of": "position"},
+                {"noise": {"normal": [0.0, 0.05]}, "of": "velocity"},
+            ],
+        }
+    )

@@ -1,4 +1,4 @@
-"""Contestants that train PPO end to end."""
+"""Contestants that train PPO end to end, and that evaluate a policy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
+
 from sim2real.benchmark.core import (
+    DOMAINS,
+    GYMNASIUM_ID,
+    OUR_EVALUATION,
     OUR_PPO,
+    SB3_EVALUATION,
     SB3_PPO,
     TASK,
     BenchmarkConfig,
@@ -18,6 +25,7 @@ from sim2real.benchmark.core import (
     Measure,
     gymnasium_vec_env,
 )
+from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 
 def ppo(config: BenchmarkConfig) -> Contestants:
@@ -74,3 +82,53 @@ def same_ppo(config: BenchmarkConfig, env: Any) -> Any:
     steps = max(recipe.n_steps * config.num_envs // env.num_envs, 2)
     same = recipe.model_copy(update={"n_steps": steps, "normalize_observations": False})
     return build_algorithm(same, env, config.seed)
+
+
+def evaluation(config: BenchmarkConfig) -> Contestants:
+    """Episodes of one policy: ours in five domains, SB3's `evaluate_policy` in one environment."""
+    policy = _policy(config)
+    return {
+        OUR_EVALUATION: _our_evaluation(config, policy),
+        SB3_EVALUATION: _sb3_evaluation(config, policy),
+    }
+
+
+def _policy(config: BenchmarkConfig) -> Any:
+    if config.policy is not None:
+        from sim2real.runs.load import load_run
+
+        return load_run(config.policy).policy
+    env = make_vec_env(TASK, num_envs=config.num_envs)
+    return same_ppo(config, env).policy
+
+
+@contextlib.contextmanager
+def _our_evaluation(config: BenchmarkConfig, policy: Any) -> Iterator[Measure]:
+    from sim2real.evaluation.rollout import evaluate
+
+    def measure() -> tuple[int, float]:
+        start = time.perf_counter()
+        rows = evaluate(policy, TASK, DOMAINS, episodes=config.episodes, seed=config.seed)
+        return sum(row.length for row in rows), time.perf_counter() - start
+
+    yield measure
+
+
+@contextlib.contextmanager
+def _sb3_evaluation(config: BenchmarkConfig, policy: Any) -> Iterator[Measure]:
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.monitor import Monitor
+
+    env = Monitor(gymnasium.make(GYMNASIUM_ID))
+    env.reset(seed=config.seed)
+
+    def measure() -> tuple[int, float]:
+        episodes = max(config.episodes // len(DOMAINS), 1)
+        start = time.perf_counter()
+        _, lengths = evaluate_policy(
+            policy, env, n_eval_episodes=episodes, return_episode_rewards=True
+        )
+        return int(np.sum(lengths)), time.perf_counter() - start
+
+    yield measure
+    env.close()

@@ -14,14 +14,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from sim2real.config import MOST_EPISODES, MOST_WORLDS
-from sim2real.domains import Domain, load_domain, named_apart
+from sim2real.domains import Domain, named_apart
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.policy_checks import (
     check_columns,
@@ -32,10 +32,14 @@ from sim2real.evaluation.policy_checks import (
 from sim2real.evaluation.torch_settings import one_thread, reproducible
 from sim2real.evaluation.unstable import counted_returns
 from sim2real.files import write_text
-from sim2real.registry import load_task
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import choice_of
-from sim2real.simulation.front_ends.foreign import AnyEnv, ForeignEnv, find_foreign, foreign_domain
+from sim2real.simulation.front_ends.foreign import (
+    AnyEnv,
+    ForeignEnv,
+    domain_for,
+    task_or_foreign,
+)
 from sim2real.task import Array, IntArray, ObservationTerm, Task
 
 if TYPE_CHECKING:
@@ -120,12 +124,12 @@ def evaluate(
     whole_number("seed", seed, 0, 2**63 - 1)
     if num_envs is not None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
-    subject = find_foreign(task) or load_task(cast(str | Task, task))
+    subject = task_or_foreign(task)
     if isinstance(subject, Task):
         require_contract(policy, subject, accept_changes)
     several = [domains] if isinstance(domains, str | Domain) else list(domains)
     rows: list[Row] = []
-    for domain in named_apart([(given, _load_domain(subject, given)) for given in several]):
+    for domain in named_apart([(given, domain_for(subject, given)) for given in several]):
         most = USUAL_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
         size = min(num_envs or most, episodes)
         with (
@@ -137,7 +141,7 @@ def evaluate(
                 found = _run(policy, worlds, episodes, deterministic)
             else:
                 found = _run_in_workers(policy, worlds, episodes, deterministic)
-            ended = sorted(found, key=_index)
+            ended = sorted(found, key=lambda episode: episode.index)
         rows.extend(_row(domain.name, seed, episode) for episode in ended)
     return tuple(rows)
 
@@ -192,10 +196,6 @@ def _parse(line: str, where: str) -> Row:
         return Row(**json.loads(line))
     except (TypeError, json.JSONDecodeError) as error:
         raise UserError(f"{where} is no row of an evaluation: {error}") from None
-
-
-def _load_domain(subject: Task | ForeignEnv, domain: str | Domain) -> Domain:
-    return load_domain(subject, domain) if isinstance(subject, Task) else foreign_domain(domain)
 
 
 @contextlib.contextmanager
@@ -331,10 +331,6 @@ def _rows_of(observation: Any, rows: IntArray) -> Any:
     if isinstance(observation, dict):
         return {name: part[rows] for name, part in observation.items()}
     return observation[rows]
-
-
-def _index(episode: Episode) -> int:
-    return episode.index
 
 
 def _row(domain: str, seed: int, episode: Episode) -> Row:

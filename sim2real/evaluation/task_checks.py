@@ -27,11 +27,11 @@ def simulate(task: Task, num_envs: int = 3, seed: int = 0) -> Simulation:
     return Simulation(task, num_envs=num_envs, seed=seed, threads=1)
 
 
-def random_actions(simulation: Simulation, steps: int, seed: int = 0) -> Array:
+def random_actions(simulation: Simulation, steps: int) -> Array:
     """Uniform actions over the action space, (steps, n, k) float32."""
     space = simulation.action_space
     shape = (steps, simulation.num_envs, *space.shape)
-    actions = np.random.default_rng(seed).uniform(space.low, space.high, shape)
+    actions = np.random.default_rng(0).uniform(space.low, space.high, shape)
     return actions.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What happens at the boundaries of rollouts: statistics, rollout lengths, checkpoints.
+"""What happens at the boundaries of rollouts: statistics, lengths, checkpoints, checks.
 
 stable-baselines3 calls `on_rollout_start` when the update of the last rollout is done and no step
 of the next is made: the moment when a training can be saved and continued exactly.
@@ -7,6 +7,7 @@ of the next is made: the moment when a training can be saved and continued exact
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -243,3 +244,66 @@ class Checkpoints(BaseCallback):
             self._last = step
         if self._interrupt.requested:
             raise Interrupted(f"stopped at step {step}; resume with: sim2real resume {self._run}")
+
+
+class Soundness(BaseCallback):
+    """Raises UserError for what makes a training worthless.
+
+    These are a loss that is not finite after an update, a number of the networks that is not (all
+    are checked every 1,000 control steps), and more than the share `max_unstable` of the last 200
+    episodes (at least 50) unstable.
+    """
+
+    WINDOW, FEWEST, EVERY = 200, 50, 1_000
+
+    def __init__(self, max_unstable: float) -> None:
+        super().__init__()
+        self._most = max_unstable
+        self._unstable: deque[bool] = deque(maxlen=self.WINDOW)
+        self._checked = -self.EVERY
+
+    def state(self) -> dict[str, Any]:
+        """The episodes counted so far, as JSON."""
+        return {"unstable": list(self._unstable)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self._unstable.extend(state["unstable"])
+
+    def _on_step(self) -> bool:
+        ended = [info for info in self.locals["infos"] if "episode" in info]
+        self._unstable.extend(bool(info.get("unstable", False)) for info in ended)
+        count, broken = len(self._unstable), sum(self._unstable)
+        if ended and count >= self.FEWEST and broken > self._most * count:
+            raise UserError(
+                f"{broken} of the last {count} episodes became unstable at step "
+                f"{self.num_timesteps:,}; allowed: a share of {self._most:g} (max_unstable); "
+                "`sim2real audit` shows what breaks the physics"
+            )
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._check_losses()
+        if self.num_timesteps - self._checked >= self.EVERY:
+            self._checked = self.num_timesteps
+            self.check_networks()
+
+    def _on_training_end(self) -> None:
+        self._check_losses()
+        self.check_networks()
+
+    def _check_losses(self) -> None:
+        for name, value in self.logger.name_to_value.items():
+            if name.startswith("train/") and name.endswith("loss") and not math.isfinite(value):
+                raise UserError(f"{name} is {value} {self._where}")
+
+    def check_networks(self) -> None:
+        """UserError for the first number of the networks that is not finite."""
+        for name, tensor in self.model.policy.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise UserError(f"the network's {name} is not finite {self._where}")
+
+    @property
+    def _where(self) -> str:
+        advice = "a smaller learning_rate or reward_scale may help"
+        return f"after the update at step {self.num_timesteps:,}; {advice}"

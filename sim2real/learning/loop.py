@@ -23,11 +23,11 @@ from sim2real.learning.callbacks import (
     Interrupt,
     Interrupted,
     NormalizerUpdate,
+    Soundness,
     Stateful,
 )
 from sim2real.learning.progress import Progress
 from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
-from sim2real.learning.soundness import Soundness
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints

@@ -31,6 +31,8 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from sim2real.evaluation.wrappers import GAP, SIDES
 from sim2real.runs.run import RunConfig
 
+EVERY = 1000
+"""Control steps between two entries, at least."""
 RECENT = 100
 """Episodes over which return, length and reward terms are averaged, as stable-baselines3 does."""
 METRICS = (GAP, *SIDES, "rollout/ep_rew_mean")
@@ -133,9 +135,8 @@ class TensorBoard(BaseCallback):
     of the values drawn since the last entry. train/...: what stable-baselines3 reports.
     """
 
-    def __init__(self, every: int = 1000) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._every = every
         self._recent: deque[dict[str, float]] = deque(maxlen=RECENT)
         self._contexts: dict[str, list[float]] = {}
         self._unstable = 0
@@ -173,7 +174,7 @@ class TensorBoard(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.model.num_timesteps >= self._logged + self._every:
+        if self.model.num_timesteps >= self._logged + EVERY:
             self._write()
 
     def _on_training_end(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.config import MOST_THREADS, MOST_WORLDS
-from sim2real.domains import Domain, Plan, Subject, bind, load_domain, prepare, prepared_spec
+from sim2real.domains import Domain, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.control_period import control_period
 from sim2real.errors import whole_number
@@ -49,7 +49,7 @@ class Simulation(Worlds):
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
     (n, nq)), state fields may be written, `joint(name)`, `body(name)`, ... are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
-    simulator knows (see `simulation.privileged`); `observation_terms` names the columns.
+    simulator knows (see `Privileged`); `observation_terms` names the columns.
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone:
@@ -90,17 +90,17 @@ class Simulation(Worlds):
             spec=spec,
             quaternions=quaternions,
         )
-        self._plan = bind(self.domain, self.model, subject)
-        self.sets_constants = self._plan.sets_constants
-        self._draws = ContextDraws(self._plan)
+        self.plan = bind(self.domain, self.model, subject)
+        self.sets_constants = self.plan.sets_constants
+        self._draws = ContextDraws(self.plan)
         delays = self._batch.expand("actuator_delay") if self.model.nhistory else None
-        self._imperfections = Imperfections(self._plan, num_envs, self.dt, delays)
-        self._observations.bind(self.domain.name, self._plan.names, self._imperfections)
+        self._imperfections = Imperfections(self.plan, num_envs, self.dt, delays)
+        self._observations.bind(self.domain.name, self.plan.names, self._imperfections)
         self.policy_terms = self._observations.policy_terms
         self.observation_terms = self._observations.terms
         self.observation_space = observation_space(len(labels(self.observation_terms)))
-        self._disturbances = Disturbances(self._plan, num_envs, self.dt, self)
-        self._contexts = Contexts(self._plan, self._batch, self._imperfections, self.dt)
+        self._disturbances = Disturbances(self.plan, num_envs, self.dt, self)
+        self._contexts = Contexts(self.plan, self._batch, self._imperfections, self.dt)
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
         self._sums = Sums(num_envs, reward_names)
@@ -187,11 +187,11 @@ class Simulation(Worlds):
         rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
         with self.starting(worlds):
             self.task.start(self, worlds, rng)
-            if self._plan.keyframe is not None:
-                self.write_fields(worlds, self._plan.keyframe.fields)
+            if self.plan.keyframe is not None:
+                self.write_fields(worlds, self.plan.keyframe.fields)
             self._task_memory.redraw(worlds, self._clock)
         soundness.check_start(f"task {self.task.name!r}: start", self, worlds)
-        self._disturb_anew(worlds)
+        self._disturbances.begin(self._clock, worlds, self._contexts.present)
         commanded = self._derive_commanded(worlds)
         return self._begin_observing(commanded, worlds)
 
@@ -229,7 +229,7 @@ class Simulation(Worlds):
         "low" or "high": that entry stands at this end of its support.
         Raises UserError for an unknown name and for a support beyond the domain's.
         """
-        self._draws = ContextDraws(self._plan, distributions, ends, probability)
+        self._draws = ContextDraws(self.plan, distributions, ends, probability)
 
     def ends_of(self, episodes: Sequence[int]) -> IntArray:
         """Which of the ends given to `redistribute` these episodes take, (m,); -1 for none."""
@@ -243,14 +243,9 @@ class Simulation(Worlds):
     # -- what can be read --------------------------------------------------------------------
 
     @property
-    def plan(self) -> Plan:
-        """The domain, bound to the model."""
-        return self._plan
-
-    @property
     def context_names(self) -> tuple[str, ...]:
         """The names of the context's columns."""
-        return self._plan.names
+        return self.plan.names
 
     def contexts(self) -> list[dict[str, float]]:
         """Copies of the draws of each world's present episode, by name."""
@@ -313,7 +308,7 @@ class Simulation(Worlds):
         Raises UserError where the arrays do not fit, and for another domain or model.
         """
         check_snapshot(snapshot, self.snapshot())
-        self._draws = changed_by(snapshot["distributions"], self._plan)
+        self._draws = changed_by(snapshot["distributions"], self.plan)
         self.reseed(int(snapshot["seed"]))
         self._episodes[...] = snapshot["episodes"]
         self.steps[...] = snapshot["steps"]
@@ -373,7 +368,7 @@ class Simulation(Worlds):
         return observation
 
     def _draw_contexts(self, ids: IntArray) -> None:
-        if self._plan.names:
+        if self.plan.names:
             episodes = self._episodes[ids].tolist()
             self._contexts.begin(ids, self._draws.draw(self._generators, episodes))
 
@@ -384,10 +379,6 @@ class Simulation(Worlds):
         if len(moved):
             self._disturbances.change(moved, self._contexts.present[moved])
             self.update_constants(moved)
-
-    def _disturb_anew(self, ids: IntArray) -> None:
-        """Take up what disturbs the present episodes of the worlds `ids`."""
-        self._disturbances.begin(self._clock, ids, self._contexts.present)
 
     def _remember(self) -> None:
         self.previous = {name: getattr(self, name).copy() for name in self.task.remembers}

@@ -6,8 +6,8 @@ import torch
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
+from sim2real.learning.callbacks import Soundness
 from sim2real.learning.pretrain import pretrain
-from sim2real.learning.soundness import Soundness
 from sim2real.runs.load import load_run
 
 SMALL = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [8]}

@@ -14,10 +14,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from sim2real.domains import Domain
 from sim2real.evaluation.audit.curves import best_curve
-from sim2real.evaluation.audit.effects import Effect
+from sim2real.evaluation.audit.effects import CLEAR, Effect, is_clear, times_noise
 from sim2real.evaluation.audit.findings import PROBES, AuditReport, End, Finding, check_waived
-from sim2real.evaluation.audit.foreign_worlds import audited, domain_of
-from sim2real.evaluation.audit.hints import hints
 from sim2real.evaluation.audit.judge import (
     MODEL,
     TOGETHER,
@@ -36,13 +34,11 @@ from sim2real.evaluation.audit.other_model import (
 from sim2real.evaluation.audit.parts import Part, bare, parts
 from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
 from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
-from sim2real.simulation.front_ends.foreign import AnyEnv
+from sim2real.simulation.front_ends.foreign import AnyEnv, domain_for, task_or_foreign
 from sim2real.task import Task
 
 AnyTask = str | Task | EnvSpec | Callable[[], AnyEnv]
 """A task, or what means a foreign environment."""
-CLEAR = 10.0
-"""Multiples of numerical noise from which on a difference is one."""
 FAINT = 1e-6
 """Relative change below which an effect is remarkable for being so small."""
 _REFUSED = (ValueError, mujoco.FatalError, mujoco.batch.SimulationError)
@@ -88,7 +84,7 @@ class Auditor:
     """Audits domains of one task; what is nominal is probed once for all of them."""
 
     def __init__(self, task: AnyTask, progress: bool = False) -> None:
-        self.task = audited(task)
+        self.task = task_or_foreign(task)
         self._progress = progress
         self._references: list[tuple[Domain, Reference]] = []
         self._others: dict[str, OtherModel] = {}
@@ -96,7 +92,7 @@ class Auditor:
     def audit(self, domain: str | Domain) -> AuditReport:
         """As the function `audit`."""
         started = time.perf_counter()
-        asked = domain_of(self.task, domain)
+        asked = domain_for(self.task, domain)
         together = Rollout(self.task, asked, 2 * WORLDS)  # refuses what cannot be bound
         names = together.simulation.context_names
         reference = self._nominal(asked)
@@ -246,7 +242,7 @@ class Auditor:
         episode = reference.base.rollout.simulation.episode_steps
         last = min(4 * usual, episode) if part.section == "dynamics" else episode
         steps = usual
-        while not any(_is_clear(reference.effects(one.probed, steps)) for one in probed):
+        while not any(is_clear(reference.effects(one.probed, steps)) for one in probed):
             if steps >= last:
                 return usual
             steps = min(2 * steps, last)
@@ -262,7 +258,7 @@ class Auditor:
                 reference = make_reference(self.task, without)
                 for _, value in part.ends():
                     changed = probe(self.task, part.with_others(end, value), reference)
-                    if _is_clear(reference.effects(changed, len(changed.motion.qpos))):
+                    if is_clear(reference.effects(changed, len(changed.motion.qpos))):
                         return True
             except _REFUSED:  # the others' errors are reported with them
                 continue
@@ -280,12 +276,7 @@ class _Probe:
 
 def _end(one: _Probe, effects: dict[str, Effect]) -> End:
     changes = {name: effects[name].change for name in PROBES}
-    times_noise = max(effect.times_noise for effect in effects.values())
-    return End(one.name, one.value, changes, times_noise)
-
-
-def _is_clear(effects: dict[str, Effect]) -> bool:
-    return any(effect.times_noise > CLEAR for effect in effects.values())
+    return End(one.name, one.value, changes, times_noise(effects))
 
 
 def _place(name: str, value: float | None) -> str:
@@ -293,3 +284,26 @@ def _place(name: str, value: float | None) -> str:
     if value is None:
         return ""
     return f"at {value:g}: " if name == "value" else f"at its {name} end, {value:g}: "
+
+
+_ROUNDING = 1e-9
+
+
+def hints(task: Task, domain: Domain) -> Iterator[str]:
+    """Advice about what the policy of `task` observes, for what `domain` does to its signals."""
+    late = _longest_delay(domain)
+    steps = (late + _ROUNDING) / task.control_dt
+    if steps >= 1 and not task.history and not task.commanded:
+        yield (
+            f"commands and observations are up to {late:g} s late, {steps:.3g} control steps of "
+            f"{task.control_dt:g} s, and the policy observes neither a history nor its last "
+            "actions: it cannot know which commands have not arrived yet; give the task a "
+            "`history`, or its last action as a `commanded` term"
+        )
+
+
+def _longest_delay(domain: Domain) -> float:
+    """The longest time from a state to the force that depends on it, s."""
+    commands = max((entry.longest for entry in domain.actuation), default=0.0)
+    sensing = [one.longest for one in domain.sensing if one.kind.name != "reward_delay"]
+    return float(commands + max(sensing, default=0.0))

@@ -5,7 +5,7 @@ The noise is that of a twin of the nominal world which starts a rounding error b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from sim2real.task import Array, BoolArray
 
 FLOOR = 1e-14
 """Relative differences below this are rounding, also where the twin differs less."""
+CLEAR = 10.0
+"""Multiples of numerical noise from which on a difference is one."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,16 @@ class Effect:
 
     change: float
     times_noise: float
+
+
+def times_noise(effects: Mapping[str, Effect]) -> float:
+    """The clearest of some effects, in multiples of numerical noise; 0 without any."""
+    return max((effect.times_noise for effect in effects.values()), default=0.0)
+
+
+def is_clear(effects: Mapping[str, Effect]) -> bool:
+    """Whether any of them is more than noise."""
+    return times_noise(effects) > CLEAR
 
 
 def state_effects(nominal: Forces, twin: Forces, changed: Forces) -> dict[str, Effect]:

@@ -12,17 +12,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sim2real.domains import Domain, bind, load_domain
+from sim2real.domains import Domain, bind
 from sim2real.errors import UserError
-from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import (
     ForeignEnv,
     Terms,
     check_foreign,
-    find_foreign,
-    foreign_domain,
     subject_of,
 )
 from sim2real.task import Array, BoolArray, IntArray, Task
@@ -116,16 +113,6 @@ class ForeignWorlds:
 
 
 Worlds: TypeAlias = Simulation | ForeignWorlds
-
-
-def audited(task: Any) -> Audited:
-    """The task or the foreign environment that is meant."""
-    return find_foreign(task) or load_task(task)
-
-
-def domain_of(subject: Audited, domain: str | Domain) -> Domain:
-    """The domain that is meant for `subject`."""
-    return load_domain(subject, domain) if isinstance(subject, Task) else foreign_domain(domain)
 
 
 def worlds_of(subject: Audited, domain: Domain, num_envs: int, seed: int) -> Worlds:

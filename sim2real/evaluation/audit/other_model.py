@@ -10,18 +10,74 @@ import numpy as np
 
 from sim2real.domains import Domain, prepare
 from sim2real.domains.models.other_model import notes_of
-from sim2real.evaluation.audit.behaviour import Behaviour, behaviour, compared, fewer
 from sim2real.evaluation.audit.differences import Difference, differences, geoms, only_in_one
-from sim2real.evaluation.audit.effects import Effect
+from sim2real.evaluation.audit.effects import Effect, is_clear, of_states, times_noise
 from sim2real.evaluation.audit.findings import End, Finding
 from sim2real.evaluation.audit.motions import TWIN
 from sim2real.evaluation.audit.reasons import Case, why_nothing, why_other_friction
 from sim2real.evaluation.audit.states import Contacts, Forces, States, probe_states, twin_states
 from sim2real.evaluation.audit.worlds import Reference
-from sim2real.task import IntArray, Task
+from sim2real.simulation.warnings import warnings_logged
+from sim2real.task import Array, IntArray, Task
 
-CLEAR = 10.0
-"""Multiples of numerical noise from which on a difference is one."""
+STEPS = 5
+"""Physics steps of each short motion."""
+MOST = 60
+"""States probed, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviour:
+    """Per state: accelerations (s, nv), actuator forces (s, nu), sensors (s, nsensordata), and how
+    far positions and velocities get in a few steps, (s, nq + nv)."""
+
+    acceleration: Array
+    force: Array
+    sensors: Array
+    motion: Array
+
+
+def fewer(states: States) -> States:
+    """At most `MOST` of the states, spread evenly."""
+    chosen = np.unique(np.linspace(0, len(states.qpos) - 1, MOST).astype(int))
+    return States(states.qpos[chosen], states.qvel[chosen], states.ctrl[chosen])
+
+
+def behaviour(model: mujoco.MjModel, states: States) -> Behaviour:
+    """What the model does in each of the states, from a cold start of the solver."""
+    data = mujoco.MjData(model)
+    rows = []
+    with warnings_logged():
+        for qpos, qvel, ctrl in zip(states.qpos, states.qvel, states.ctrl, strict=True):
+            mujoco.mj_resetData(model, data)
+            data.qpos[:], data.qvel[:], data.ctrl[:] = qpos, qvel, ctrl
+            mujoco.mj_forward(model, data)
+            now = (data.qacc.copy(), data.actuator_force.copy(), data.sensordata.copy())
+            for _ in range(STEPS):
+                mujoco.mj_step(model, data)
+            rows.append((*now, np.concatenate([data.qpos - qpos, data.qvel])))
+    return Behaviour(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def compared(nominal: Behaviour, twin: Behaviour, changed: Behaviour) -> dict[str, Effect]:
+    """The effects of a change by the probes' names; `twin` is the nominal a rounding error beside.
+
+    Sensors are compared where both have as many.
+    """
+    pairs = {
+        "acceleration": "acceleration",
+        "trajectory": "motion",
+        "force": "force",
+        "observation": "sensors",
+    }
+    effects = {}
+    for probe, name in pairs.items():
+        three = [getattr(one, name) for one in (nominal, twin, changed)]
+        if three[0].size and three[0].shape == three[2].shape:
+            effects[probe] = of_states(*three)
+    return effects
+
+
 MOST_ENTRIES = 200
 """Entries that are probed one by one, at most; beyond, only whole fields are."""
 
@@ -57,7 +113,7 @@ class OtherModel:
 
     def same_as(self, other: mujoco.MjModel) -> bool:
         """Whether no probe differs."""
-        return not _clear(self.effects(other))
+        return not is_clear(self.effects(other))
 
     def why_nothing(self, undone: mujoco.MjModel) -> str:
         """Why a difference has no effect, as far as it can be found; `undone` is without it."""
@@ -120,8 +176,9 @@ def _difference(other: OtherModel, difference: Difference, one_by_one: bool) -> 
     description = difference.description
     undone = difference.undone(other.model, other.own)
     effects = other.effects(undone)
-    ends = (End("model", None, _changes(effects), _times(effects)),)
-    if not _clear(effects):
+    changes = {name: effect.change for name, effect in effects.items()}
+    ends = (End("model", None, changes, times_noise(effects)),)
+    if not is_clear(effects):
         warning = f"{description}: has no effect: {other.why_nothing(undone)}"
         return Finding(name, description, ends, warnings=(warning,))
     warnings = []
@@ -171,15 +228,3 @@ def _acting(model: mujoco.MjModel, contacts: Contacts) -> dict[str, tuple[IntArr
             both = sorted(names[geom] for geom in pair.tolist())
             found["+".join(both)] = (pair, float(friction[0]))
     return found
-
-
-def _changes(effects: dict[str, Effect]) -> dict[str, float]:
-    return {name: effect.change for name, effect in effects.items()}
-
-
-def _times(effects: dict[str, Effect]) -> float:
-    return max((effect.times_noise for effect in effects.values()), default=0.0)
-
-
-def _clear(effects: dict[str, Effect]) -> bool:
-    return _times(effects) > CLEAR

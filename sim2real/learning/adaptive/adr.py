@@ -10,7 +10,7 @@ is at most `low`; the buffer is emptied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -55,6 +55,7 @@ class ADR(AdaptiveRandomization):
 
     name: ClassVar[str] = "adr"
     option_type: ClassVar[type[Options]] = ADROptions
+    options: ADROptions
 
     bounds: Array
     """The present shares of the domain, (d, 2)."""
@@ -72,26 +73,26 @@ class ADR(AdaptiveRandomization):
 
     def _ends(self) -> tuple[Sequence[tuple[str, str]], float]:
         places = [(self.space.names[index], SIDES[side]) for index, side in self._movable]
-        return places, self._own.boundary_probability
+        return places, self.options.boundary_probability
 
     def _update(self) -> Mapping[str, float] | None:
         judged = []
         for end, since in enumerate(self._since):
-            batch = self.episodes.first(self._own.buffer, since, end)
+            batch = self.episodes.first(self.options.buffer, since, end)
             if batch:
                 judged.append(mean_return(batch))
                 self._move(self._movable[end], judged[-1])
                 self._since[end] = self.episodes.clock
-        self.episodes.keep(self._own.buffer, dict(enumerate(self._since)))
+        self.episodes.keep(self.options.buffer, dict(enumerate(self._since)))
         if not judged:
             return None
         return {"boundary_return": float(np.mean(judged))} | self._moved
 
     def _move(self, bound: tuple[int, ...], performance: float) -> None:
-        outwards = int(performance >= self._own.high) - int(performance <= self._own.low)
+        outwards = int(performance >= self.options.high) - int(performance <= self.options.low)
         direction = np.sign(self._outermost[bound] - self._innermost[bound])
         ends = sorted((self._innermost[bound], self._outermost[bound]))
-        moved = np.clip(self.bounds[bound] + outwards * direction * self._own.step, *ends)
+        moved = np.clip(self.bounds[bound] + outwards * direction * self.options.step, *ends)
         # a bound may come to rest a rounding error beside the end
         moved = next((end for end in ends if abs(end - moved) < 1e-9), moved)
         if moved != self.bounds[bound]:
@@ -114,10 +115,6 @@ class ADR(AdaptiveRandomization):
         self.bounds = np.array(state["bounds"])
         self._since = [int(step) for step in state["since"]]
         self._moved = {name: int(count) for name, count in state["moved"].items()}
-
-    @property
-    def _own(self) -> ADROptions:
-        return cast(ADROptions, self.options)
 
 
 def uniform_entropy(bounds: Array) -> Array:

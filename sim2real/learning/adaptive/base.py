@@ -47,6 +47,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
     independent: ClassVar[bool] = True
     """Whether it can adapt only what the domain neither groups nor correlates."""
 
+    options: Options
     space: Space
     episodes: Episodes
 

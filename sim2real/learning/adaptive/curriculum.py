@@ -8,7 +8,7 @@ whenever the mean return of the last episodes reaches a threshold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +42,7 @@ class Curriculum(AdaptiveRandomization):
 
     name: ClassVar[str] = "curriculum"
     option_type: ClassVar[type[Options]] = CurriculumOptions
+    options: CurriculumOptions
     independent: ClassVar[bool] = False
 
     stage: int
@@ -50,14 +51,14 @@ class Curriculum(AdaptiveRandomization):
     @property
     def level(self) -> float:
         """0: nominal; 1: the whole domain."""
-        return self.stage / self._own.stages
+        return self.stage / self.options.stages
 
     def _begin(self) -> None:
         self.stage = 0
         self._since = self.episodes.clock
 
     def _update(self) -> Mapping[str, float] | None:
-        own, values = self._own, {}
+        own, values = self.options, {}
         if own.threshold is None:
             stage = self._stage_by_steps()
         else:
@@ -78,7 +79,7 @@ class Curriculum(AdaptiveRandomization):
     def _stage_by_steps(self) -> int:
         # `_total_timesteps` counts from the very first step, also in a resumed training
         part = self.num_timesteps / max(self.model._total_timesteps, 1)
-        return min(int(part / self._own.until * self._own.stages), self._own.stages)
+        return min(int(part / self.options.until * self.options.stages), self.options.stages)
 
     def _bounds(self) -> Array:
         nominal, level = self.space.nominal, self.level
@@ -98,7 +99,3 @@ class Curriculum(AdaptiveRandomization):
 
     def _restore_method(self, state: Mapping[str, Any]) -> None:
         self.stage, self._since = int(state["stage"]), int(state["since"])
-
-    @property
-    def _own(self) -> CurriculumOptions:
-        return cast(CurriculumOptions, self.options)

@@ -10,7 +10,7 @@ maximized instead. Before the rate is reached for the first time, nothing moves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -47,19 +47,20 @@ class DORAEMON(AdaptiveRandomization):
 
     name: ClassVar[str] = "doraemon"
     option_type: ClassVar[type[Options]] = DoraemonOptions
+    options: DoraemonOptions
 
     shapes: Array
     """a and b of each parameter, (d, 2)."""
 
     def _begin(self) -> None:
-        concentration = self._own.concentration
+        concentration = self.options.concentration
         nominal = self.space.nominal
         self.shapes = 1.0 + concentration * np.stack([nominal, 1.0 - nominal], axis=1)
         self._since = self.episodes.clock
         self._reached = False
 
     def _update(self) -> Mapping[str, float] | None:
-        own = self._own
+        own = self.options
         batch = self.episodes.first(own.episodes, self._since)
         if not batch:
             self.episodes.keep(own.episodes, {None: self._since})
@@ -80,9 +81,9 @@ class DORAEMON(AdaptiveRandomization):
         return values
 
     def _succeeded(self, episode: Finished) -> bool:
-        if self._own.success_return is None:
+        if self.options.success_return is None:
             return episode.survived
-        return not episode.unstable and episode.total >= self._own.success_return
+        return not episode.unstable and episode.total >= self.options.success_return
 
     def _shares(self) -> Sequence[Distribution]:
         return [Beta(a, b, 0.0, 1.0) for a, b in self.shapes.tolist()]
@@ -101,7 +102,3 @@ class DORAEMON(AdaptiveRandomization):
     def _restore_method(self, state: Mapping[str, Any]) -> None:
         self.shapes = np.array(state["shapes"])
         self._since, self._reached = int(state["since"]), bool(state["reached"])
-
-    @property
-    def _own(self) -> DoraemonOptions:
-        return cast(DoraemonOptions, self.options)

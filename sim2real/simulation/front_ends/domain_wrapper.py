@@ -140,7 +140,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             observation, info = self.env.reset(seed=own, options=given or None)
         if self.env.unwrapped.model is not self._model:  # type: ignore[attr-defined]
             draws = self._bind_anew()
-        self._disturb_anew(draws)
+        self._disturbances.begin(self._clock, _ONE, draws)
         self._check("reset", observation)
         self._observation = self._seen_first(observation)
         return self._observation, info | {"context": dict(self._context)}
@@ -241,9 +241,6 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             np.array([float(reward)]), np.array([over]), self._clock
         )
         return float(arrived[0])
-
-    def _disturb_anew(self, draws: Array) -> None:
-        self._disturbances.begin(self._clock, _ONE, draws)
 
     def _forget_warnings(self) -> None:
         """Set the counts to 0: the engine's own reset makes them 1, whatever they were."""

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from sim2real.compatibility import mend_gymnasium_robotics
 from sim2real.config import parse
-from sim2real.domains import Domain, Subject
+from sim2real.domains import Domain, Subject, load_domain
 from sim2real.domains.domain import domain_in_file
 from sim2real.domains.entries.disturbance import DisturbanceKind
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError
-from sim2real.registry import refuse_policy, task_names
+from sim2real.registry import load_task, refuse_policy, task_names
 from sim2real.task import Array, ObservationTerm, Task
 
 _PLUGINS = ("gymnasium_robotics",)  # registers its ids when it is imported
@@ -123,6 +123,16 @@ def foreign_domain(domain: Domain | Mapping[str, Any] | str | None) -> Domain:
             "'my_domains.yaml:windy', or a Domain in Python"
         )
     return domain_in_file(domain)
+
+
+def task_or_foreign(reference: Any) -> Task | ForeignEnv:
+    """The foreign environment that `reference` means, else the task."""
+    return find_foreign(reference) or load_task(reference)
+
+
+def domain_for(subject: Task | ForeignEnv, domain: str | Domain) -> Domain:
+    """The domain that `domain` means for a task or a foreign environment."""
+    return load_domain(subject, domain) if isinstance(subject, Task) else foreign_domain(domain)
 
 
 def check_foreign(domain: Domain) -> None:
