@@ -1,4 +1,4 @@
-"""SB3's policies with a description of one line in place of a page of layers."""
+"""SB3's policies with a `repr` of one line."""
 
 from __future__ import annotations
 

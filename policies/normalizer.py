@@ -1,8 +1,8 @@
 """Observation statistics as part of the policy: saved, moved and exported with its weights.
 
 The statistics are buffers, not parameters: no optimizer touches them, and `update` is called
-between rollouts only. Within a rollout and the PPO update that follows they stand still,
-because a moving normalizer would move the probability ratio of PPO without any learning.
+between rollouts only. They do not change within a rollout and the PPO update that follows,
+because a change would move the probability ratio of PPO without any learning.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def copy_tensors(source: nn.Module, target: nn.Module, names: Iterable[str]) -> 
 def freeze_tensors(policy: BasePolicy, names: Iterable[str]) -> None:
     """Make the tensors `names` constants: no gradient, and no optimizer knows them.
 
-    The optimizers are made anew from the tensors that are left, so that neither momentum nor
-    weight decay moves what is frozen. Raises UserError if a network has nothing left to learn.
+    New optimizers are made of the other tensors, so that neither momentum nor weight decay moves
+    a frozen one. Raises UserError if a network has nothing left to learn.
     """
     tensors = named_tensors(policy)
     for name in names:

@@ -14,8 +14,8 @@ from sim2real.studies.report.formats import text
 
 NOMINAL, RANDOMIZED = "nominal", "randomized"
 PAGE, RESULTS = Path("docs/robots.md"), Path("docs/results/robots")
-PAYS = {"better": "yes", "worse": "**no**"}
-"""What a verdict, corrected for all domains of the table, says of randomization."""
+HELPS = {"better": "yes", "worse": "**no**"}
+"""Whether randomization helps, by the verdict, which is corrected for all domains of the table."""
 BEGIN, END = "<!-- tables: scripts/robots.py -->", "<!-- end of tables -->"
 
 
@@ -43,7 +43,7 @@ def section(report: Mapping[str, Any]) -> str:
             f"{report['episodes']} episodes a seed and domain.",
             "",
             "| domain | trained in `nominal` | success | trained in `randomized` | success "
-            f"| difference |{' pays |' if judged else ''}",
+            f"| difference |{' helps |' if judged else ''}",
             f"|---|---:|---:|---:|---:|---:|{'---|' if judged else ''}",
             *(_row(name, ways, judged) for name, ways in domains.items()),
             "",
@@ -63,7 +63,7 @@ def _row(name: str, ways: Mapping[str, Any], judged: bool) -> str:
         f"`{name}`",
         *(cell for way in (NOMINAL, RANDOMIZED) for cell in _cells(ways[way])),
         text(difference, "whole"),
-        *([PAYS.get(verdict, verdict)] if judged else []),
+        *([HELPS.get(verdict, verdict)] if judged else []),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -131,14 +131,14 @@ def _register() -> None:
             )
 
 
-def _mend() -> None:
-    """Mend gymnasium-robotics, where it was imported before this."""
+def _fix_other_libraries() -> None:
+    """Fix gymnasium-robotics, where it was imported before this."""
     if "gymnasium_robotics" in sys.modules:
-        from sim2real.compatibility import mend_gymnasium_robotics
+        from sim2real.compatibility import fix_gymnasium_robotics
 
-        mend_gymnasium_robotics()
+        fix_gymnasium_robotics()
 
 
 _prefer_egl()
 _register()
-_mend()
+_fix_other_libraries()

@@ -17,7 +17,7 @@ class CheckFailed(Exception):
 
 
 class CheckSkipped(Exception):
-    """What this machine lacks for a check, which says nothing about its subject."""
+    """This machine lacks something for a check: no result about its subject."""
 
 
 @dataclass(frozen=True)

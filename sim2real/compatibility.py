@@ -1,4 +1,4 @@
-"""Mendings of other libraries, each with the fault that it mends and the version that has it."""
+"""Fixes for faults of other libraries, each with the version that has the fault."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 import types
 
 
-def mend_gymnasium_robotics() -> None:
+def fix_gymnasium_robotics() -> None:
     """Let the Fetch and Shadow hand environments of gymnasium-robotics 1.4.2 run on MuJoCo 4.
 
     They assert `model.jnt_type[i] in (mjJNT_HINGE, mjJNT_SLIDE)`, which asks the enum whether it
-    equals a NumPy integer; MuJoCo 4's enums say no, and making the environment ends in a bare
-    AssertionError. The one module that asks gets the joint types as plain integers instead.
+    equals a NumPy integer; MuJoCo 4's enums differ from it, and making the environment ends in a
+    bare AssertionError. That module gets the joint types as plain integers instead.
     Nothing is done where gymnasium-robotics was not imported, or where the comparison holds.
     """
     module = sys.modules.get("gymnasium_robotics.utils.mujoco_utils")

@@ -64,7 +64,7 @@ def _user_error(model: type[BaseModel], error: ValidationError, where: str) -> U
     by_place: dict[tuple[int | str, ...], list[Any]] = {}
     for problem in error.errors():
         by_place.setdefault(_place(problem), []).append(problem)
-    problems = "; ".join(_words(model, *found) for found in by_place.items())
+    problems = "; ".join(_describe_place(model, *found) for found in by_place.items())
     return UserError(f"{where}: {problems}")
 
 
@@ -80,16 +80,18 @@ def _place(problem: Any) -> tuple[int | str, ...]:
     return tuple(itertools.takewhile(lambda part: not _BRANCH.search(str(part)), location))
 
 
-def _words(model: type[BaseModel], place: tuple[int | str, ...], problems: Sequence[Any]) -> str:
+def _describe_place(
+    model: type[BaseModel], place: tuple[int | str, ...], problems: Sequence[Any]
+) -> str:
     """The problems of one place; of a union, what each alternative would allow."""
     if len(problems) == 1:
-        return _word(model, {**problems[0], "loc": place})
+        return _describe_problem(model, {**problems[0], "loc": place})
     messages = dict.fromkeys(_message(one) for one in problems)
     value = brief(problems[0]["input"])
     return f"{'.'.join(map(str, place))}: {', or '.join(messages)}; got {value}"
 
 
-def _word(model: type[BaseModel], problem: Any) -> str:
+def _describe_problem(model: type[BaseModel], problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         owner = _owner(model, problem["loc"])

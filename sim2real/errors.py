@@ -1,4 +1,4 @@
-"""The one kind of error a user causes, and how it is worded."""
+"""The error that a user can cause, and its wording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UserError(ValueError):
 class ChangedError(UserError):
     """A run, its task or its files are not what they were when it was made.
 
-    `what` says what differs; the message adds the option with which Python goes on.
+    `what` is the difference; the message adds the option that accepts it in Python.
     """
 
     def __init__(self, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What no simulation can use in a compiled model; as a script, the child of `untrusted_model`.
+"""Faults that make a compiled model unusable; as a script, the child process of `untrusted_model`.
 
 `python model_check.py BYTES FILE` compiles FILE with a limit on its memory and prints, as JSON, the
 files that it depends on and the problems found. It imports nothing of this package.
@@ -19,7 +19,7 @@ NOT_NEGATIVE = ("geom_friction", "pair_friction", "dof_frictionloss", "dof_armat
 
 
 def problems(model: mujoco.MjModel) -> list[str]:
-    """What the compiler lets pass and no simulation can use: numbers that are none, signs."""
+    """Faults that the compiler accepts and no simulation can use: NaN, wrong signs."""
     found = [
         f"{name} is not a number"
         for name, value in [*_values(model), *_values(model.opt, "opt.")]
@@ -50,9 +50,9 @@ def _limit_memory(size: int) -> None:
 def _check(file: str) -> dict[str, list[str]]:
     try:
         model = mujoco.MjSpec.from_file(file).compile()
-    except ValueError:  # reported by the process that asked, which compiles it again
+    except ValueError:  # reported by the calling process, which compiles it again
         return {"files": [file], "problems": []}
-    mujoco.MjData(model)  # which takes the memory that the file asks for
+    mujoco.MjData(model)  # allocates the memory that the file asks for
     dependencies = mujoco.mju_getXMLDependencies(file)
     return {"files": [file, *dependencies], "problems": problems(model)}
 

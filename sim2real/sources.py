@@ -164,7 +164,7 @@ def import_source(source: Source) -> ModuleType:
 
 
 def _failed(source: Source, error: Exception) -> str:
-    """What an exception of a source's own code says, on one line, with the line of the file."""
+    """The message of an exception in a source's own code, on one line, with its file and line."""
     mine = {str(source.root / path) for path in source.files}
     frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename in mine]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(source.main)
@@ -328,7 +328,7 @@ def _names(path: str, data: bytes) -> Iterator[str]:
         yield ".".join(package)
     try:
         tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the import tells it
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the import reports it
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -103,8 +103,9 @@ class Task:
     action_limits: ClassVar[tuple[float, float] | None] = None
     """Range of every action that `control` takes; None: the control ranges of the actuators."""
     memory: ClassVar[dict[str, int]] = {}
-    """Sizes of what the task keeps of each world: `world.memory["command"]` is (n, 3). Zero at the
-    start of an episode; written by `start`, `redraw`, `control`, `reward`, never by `observe`."""
+    """Sizes of the arrays that the task stores for each world: `world.memory["command"]` is (n, 3).
+    Zero at the start of an episode; written by `start`, `redraw`, `control`, `reward`, never by
+    `observe`."""
     redraw_s: ClassVar[float | None] = None
     """How often `redraw` is called in an episode, in s, a multiple of the control step."""
     history: ClassVar[dict[str, int]] = {}
@@ -250,7 +251,7 @@ def whole_steps(duration: float, step: float, what: str) -> int:
 def within(name: str, given: Any, low: ArrayLike, high: ArrayLike) -> Array:
     """An option of a task with one number for each of `low`, (k,), none beyond `low` and `high`.
 
-    Raises UserError otherwise: for a command or a goal that somebody asks for.
+    Raises UserError otherwise. For an option that is a command or a goal.
     """
     least, most = np.atleast_1d(low).astype(float), np.atleast_1d(high).astype(float)
     try:

@@ -60,8 +60,8 @@ def check_own_model(file: Path) -> None:
 def check_model(file: Path) -> None:
     """Compile the MJCF `file` in a child process, once for a content; nothing of it runs here.
 
-    A file that is not valid in a way that the compiler tells passes: compiling it here tells it.
-    Raises UserError if the compiler dies of it or does not end, and for what no simulation can use.
+    A file that the compiler refuses passes: compiling it in this process reports the error. Raises
+    UserError if the compiler crashes or does not end, and for a model that no simulation can use.
     """
     file = file.resolve()
     if file in _passed and all(_digest(name) == seen for name, seen in _passed[file].items()):
@@ -79,8 +79,8 @@ def check_model(file: Path) -> None:
     except subprocess.TimeoutExpired:
         raise UserError(f"{file} is not used: compiling it took over {TIMEOUT_S} s") from None
     if child.returncode:
-        said = child.stderr.strip().splitlines()
-        reason = said[-1] if said else f"exit code {child.returncode}"
+        lines = child.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {child.returncode}"
         raise UserError(f"{file} is not used: MuJoCo's compiler does not survive it ({reason})")
     found = json.loads(child.stdout.splitlines()[-1])
     if found["problems"]:
@@ -93,7 +93,7 @@ def _check_counts(file: Path) -> None:
     read: dict[Path, bytes] = {}
     try:
         elements = _elements(_tree(file, file.parent, read))
-    except (ET.ParseError, RecursionError, OSError, ValueError):  # the compiler tells it
+    except (ET.ParseError, RecursionError, OSError, ValueError):  # the compiler reports it
         elements = 0
     text = b"\n".join(read.values())
     for name, value in _COUNT.findall(text):

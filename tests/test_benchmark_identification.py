@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from sim2real import files
-from sim2real.benchmark import rivals, toolbox
+from sim2real.benchmark import baselines, toolbox
 from sim2real.benchmark.identification import Given, family, shares_of
 from sim2real.benchmark.identification_report import errors, report
 from sim2real.benchmark.recovery import drawn, recorded
@@ -32,7 +32,7 @@ def problem_of(task: str, steps: int) -> tuple[Problem, dict[str, float]]:
 
 def test_the_discrepancy_is_the_weighted_sum_of_distances_and_squares() -> None:
     gaps = np.array([[[1.0, -2.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.5]]])
-    assert rivals.discrepancy(gaps) == pytest.approx([0.5 * 6 + 14, 0.25 + 0.25])
+    assert baselines.discrepancy(gaps) == pytest.approx([0.5 * 6 + 14, 0.25 + 0.25])
 
 
 def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
@@ -44,7 +44,7 @@ def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
         )
         for one in gaps
     ]
-    assert rivals.log_likelihood(gaps, epsilon) == pytest.approx(expected)
+    assert baselines.log_likelihood(gaps, epsilon) == pytest.approx(expected)
 
 
 def test_the_likelihood_of_a_linear_system_has_its_closed_form() -> None:
@@ -53,7 +53,9 @@ def test_the_likelihood_of_a_linear_system_has_its_closed_form() -> None:
     slopes, mean, std, epsilon = np.array([0.5, 2.0]), 1.5, 0.2, 0.01
     observed = slopes * 1.7
     simulated = slopes[:, None] * rng.normal(mean, std, (2, 200_000))
-    found = rivals.log_likelihood((observed[:, None] - simulated)[..., None], np.array([epsilon]))
+    found = baselines.log_likelihood(
+        (observed[:, None] - simulated)[..., None], np.array([epsilon])
+    )
     spread = np.sqrt(slopes**2 * std**2 + epsilon)
     assert found == pytest.approx(stats.norm(slopes * mean, spread).logpdf(observed), abs=0.01)
 
@@ -61,15 +63,15 @@ def test_the_likelihood_of_a_linear_system_has_its_closed_form() -> None:
 def test_candidates_of_dropo_are_normal_distributions_of_shares() -> None:
     noise = np.array([[0.0, 0.0], [1.0, -10.0]])
     point = np.array([0.5, 0.9, 0.0, 1.0])
-    shares = rivals.drawn_shares(point, noise)
+    shares = baselines.drawn_shares(point, noise)
     assert shares[0] == pytest.approx([0.5, 0.9])
-    assert shares[1] == pytest.approx([0.5 + rivals.NARROWEST, 0.0])
+    assert shares[1] == pytest.approx([0.5 + baselines.NARROWEST, 0.0])
 
 
 def test_simopt_finds_a_target() -> None:
     pytest.importorskip("cma")
     problem, truth = problem_of("cartpole", 100)
-    found = rivals.simopt(problem, 8_000, 0)
+    found = baselines.simopt(problem, 8_000, 0)
     values = dict(zip(truth, problem.replay.family.space.values(found).tolist(), strict=True))
     assert values["strength"] == pytest.approx(truth["strength"], rel=0.02)
     assert problem.replay.simulated < 12_000

@@ -1,8 +1,8 @@
-"""How quick the simulation, the training and the evaluation are, against what one would use else.
+"""The speed of simulation, training and evaluation against the usual alternatives.
 
 Every contestant is measured in the same run, in interleaved rounds, because absolute times drift
 on a shared machine and ratios within a round do not. All act on Hopper (four substeps of RK4) at
-uniformly random actions, on every core, and all start a fallen hopper anew.
+uniformly random actions, on every core, and all reset a fallen hopper.
 """
 
 from __future__ import annotations
@@ -103,12 +103,12 @@ def _interleave(
 
 
 def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
-    """The ratios that are promised, of those contestants that were measured.
+    """The ratios with a wanted value, of the contestants that were measured.
 
     >>> ratios({"our PPO": [30.0, 20.0, 40.0], "SB3 PPO": [10.0, 10.0, 10.0]})[0].median
     3.0
     """
-    promised = [
+    compared = [
         (OURS, (BARE,), 0.90),
         (OURS, ("DummyVecEnv", "SubprocVecEnv"), 3.0),
         (OURS, ("AsyncVectorEnv",), 3.0),
@@ -119,7 +119,7 @@ def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
         (OUR_EVALUATION, (SB3_EVALUATION,), 5.0),
     ]
     found = []
-    for of, others, wanted in promised:
+    for of, others, wanted in compared:
         others = tuple(name for name in others if name in rates)
         if of in rates and others:
             best = max(others, key=lambda name: statistics.median(rates[name]))

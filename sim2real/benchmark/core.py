@@ -1,4 +1,4 @@
-"""What every part of the benchmark shares: its sizes, and how a contestant is timed."""
+"""The sizes of the benchmark, and the timing of a contestant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BenchmarkConfig:
     seconds: float = 2.0
     """Time that a stepping contestant has in one round, in s."""
     slices: int = 8
-    """Into how many turns that time is cut; a neighbour's load then falls on every contestant."""
+    """Into how many turns that time is cut, so that other load on the machine is shared by all."""
     num_envs: int = 64
     """Worlds of the batched contestants."""
     processes: int = 8
@@ -85,9 +85,9 @@ def bare_batch(
     """The physics alone: controls in, substeps; no observation, reward or randomization.
 
     Controls are `control(action)`. Worlds that are `fallen(qpos)` are put into the default state,
-    and `start(qpos, qvel, ids)` puts them on their feet, so that the contacts to be solved are
-    those that the other contestants have: a batch that is never reset ends as a heap of lying
-    robots, which is another model's worth of contacts.
+    and `start(qpos, qvel, ids)` puts them on their feet, so that there are as many contacts as in
+    the other contestants: in a batch that is never reset all robots end on the ground, with more
+    contacts each.
     """
     model = task.compile()
     substeps = round(task.control_dt / model.opt.timestep)

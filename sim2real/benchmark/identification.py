@@ -1,7 +1,7 @@
 """Identification beside other ways to find parameters, on the same logs of the same targets.
 
 Beside ours stand the engine's own toolbox (`toolbox.py`) and the searches of SimOpt and DROPO
-(`rivals.py`). A target is drawn from a family of masses, damping, friction and strength that all
+(`baselines.py`). A target is drawn from a family of masses, damping, friction and strength that all
 of them can express. One file holds the results of one target; what is there already is not done
 again. The prediction error is that on a second log of the target, which no method is given.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sim2real import files
-from sim2real.benchmark import rivals, toolbox
+from sim2real.benchmark import baselines, toolbox
 from sim2real.benchmark.identification_report import errors, report
 from sim2real.benchmark.recovery import drawn, recorded, sensor_noise
 from sim2real.domains import Domain
@@ -139,7 +139,7 @@ def engine(given: Given) -> Found:
 def simopt(given: Given) -> Found:
     """SimOpt's discrepancy of the same windows."""
     problem = given.problem()
-    return _found(problem, rivals.simopt(problem, given.budget, given.seed))
+    return _found(problem, baselines.simopt(problem, given.budget, given.seed))
 
 
 def dropo(given: Given) -> Found:
@@ -147,7 +147,7 @@ def dropo(given: Given) -> Found:
     problem = given.problem(TRANSITION[given.setting])
     scale = problem.channels.scale[problem.channels.used]
     epsilon = SHARP**2 + 2 * (given.noise[problem.channels.used] / scale) ** 2
-    return _found(problem, rivals.dropo(problem, given.budget, given.seed, epsilon))
+    return _found(problem, baselines.dropo(problem, given.budget, given.seed, epsilon))
 
 
 def _found(problem: Problem, shares: Array) -> Found:
@@ -169,7 +169,7 @@ def left_out() -> dict[str, str]:
     found = {}
     if not toolbox.has_toolbox():
         found["mujoco.sysid"] = "mujoco[sysid] is not installed"
-    if not rivals.has_cma():
+    if not baselines.has_cma():
         found |= dict.fromkeys(("SimOpt", "DROPO"), "the package cma is not installed")
     return found
 
@@ -234,7 +234,7 @@ class Target:
         return Given(self.family, log, self.noise, self.setting, self.seed, budget)
 
     def result(self, method: Method, budget: int) -> dict[str, Any]:
-        """What a method found, and its price."""
+        """The values that a method found, and its cost."""
         began, used = time.monotonic(), time.process_time()
         found = method(self._given(self.log, budget))
         return {
@@ -255,7 +255,7 @@ class Target:
         return float(np.median(np.abs(fit.residuals[:, -1])))
 
     def plain(self) -> dict[str, Any]:
-        """The truth, and the errors that frame the others'."""
+        """The truth, and the prediction errors of the nominal and the true values."""
         family = self.family
         nominal = dict(zip(family.names, family.nominal_values.tolist(), strict=True))
         return {

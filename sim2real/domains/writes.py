@@ -16,7 +16,7 @@ Flat = Callable[[str], Array]
 """The values of a model array by name, (worlds, entries), to read and to write."""
 
 Operation = Literal["scale", "add", "set"]
-"""What becomes of a nominal value: it is multiplied, added to or replaced."""
+"""What a parameter does to a nominal value: multiply it, add to it, or replace it."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Block:
 
 
 def merged(writes: Iterable[Write]) -> list[Write]:
-    """The same writes, in fewer: those of one kind to one array in one, where they first came."""
+    """The same writes, joined: those of one kind to one array, at the place of the first."""
     return [_joined(group) for group in _alike(writes, lambda write: write.array)]
 
 

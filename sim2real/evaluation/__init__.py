@@ -1,1 +1,1 @@
-"""Rollouts of any policy, and what they say: metrics, statistics, wrappers, the report."""
+"""Rollouts of any policy, metrics, statistics, the audit of domains, wrappers, figures."""

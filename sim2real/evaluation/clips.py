@@ -44,7 +44,7 @@ End = Literal["", "failed", "unstable", "out of time"]
 
 @dataclass(frozen=True)
 class Moment:
-    """Where an episode stands: `seconds` simulated since its start, its return so far, its end."""
+    """A moment of an episode: `seconds` simulated since its start, its return so far, its end."""
 
     episode: int
     seconds: float

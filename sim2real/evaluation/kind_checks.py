@@ -19,7 +19,7 @@ from sim2real.task import Array, Task
 STEPS = 60
 """Control steps of a trajectory, across a block of random numbers."""
 TINY = 1e-12
-"""A change of a magnitude that changes nothing that is felt."""
+"""A change of a magnitude without a noticeable effect."""
 
 
 def usual_magnitude(kind: type[Kind], size: float) -> Any:

@@ -69,11 +69,11 @@ def random_rows(
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """Mean returns of uniform actions and of the oracle in one domain; `told` names the study."""
+    """Mean returns of uniform actions and of the oracle in one domain; `study` is their source."""
 
     random: float
     oracle: float
-    told: str
+    study: str
 
     def score(self, returns: Estimate) -> Estimate:
         """The score of a mean return; the references count as exact."""
@@ -98,7 +98,7 @@ def known_references(task: Task, domain: Domain) -> References | None:
 
 
 def _references_file(task: Task, domain: Domain) -> Path:
-    return cache_folder() / "references" / f"{key_of(content(task, domain))}.json"
+    return cache_folder() / "reference-returns" / f"{key_of(content(task, domain))}.json"
 
 
 def cache_folder() -> Path:

@@ -243,7 +243,7 @@ def _run(
 def _run_in_workers(
     policy: Policy, env: WorkerVecEnv, episodes: int, deterministic: bool
 ) -> Iterator[Episode]:
-    """As `_run`; an environment whose episodes have ended goes on, unheeded, until all have."""
+    """As `_run`; further episodes of an environment, until all have ended, are ignored."""
     observation: Any = env.reset()
     started = active = np.ones(env.num_envs, dtype=bool)
     state, left = None, episodes

@@ -1,4 +1,4 @@
-"""How the return goes with what was drawn: one entry of the context at a time, a pure function."""
+"""The return against each entry of the context, a pure function of episodes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ended(Protocol):
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How the return went with the entry `name` of the context, in n episodes.
+    """The return against the entry `name` of the context, in n episodes.
 
     `values` and `totals` are (n,), in ascending order of the values. They are cut into bins of
     equally many episodes, of which `centres`, `means`, `lows` and `highs`, each (bins,), are the

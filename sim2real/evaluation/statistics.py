@@ -20,8 +20,8 @@ Of 40,000 synthetic studies with 3 / 5 / 10 seeds the 95 % interval holds the tr
     a sixth of the episodes fall              94.8 / 95.2 / 95.9 %    92.2 / 92.3 / 93.1 %
     30 % of the trainings fail                79.7 / 84.2 / 97.2 %    73.1 / 82.3 / 94.0 %
 
-and calls a method different from itself in 2 to 4 %. The last line is what no interval can mend: 3
-seeds show none of those failures in a third of all studies. The interquartile mean is not used:
+and calls a method different from itself in 2 to 4 %. No interval can repair the last line: 3 seeds
+show none of those failures in a third of all studies. The interquartile mean is not used:
 over seeds, its t interval contained the truth in 81 to 94 % at 5 seeds; over the episodes of a
 seed, in 68 to 89 % where episodes fall.
 """

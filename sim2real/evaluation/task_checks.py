@@ -1,4 +1,4 @@
-"""Checks of a task: what every shipped task fulfils, and what `sim2real check` tests."""
+"""Checks of a task, which every shipped task passes and which `sim2real check` runs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The value with which an episode counts in which the physics became unstable.
 
-Its own return does not measure the policy: the episode was cut short, which flatters a policy whose
+Its own return does not measure the policy: the episode was cut short, which is an advantage where
 rewards are negative, and the rewards of the steps before the end may be arbitrary. So it counts
-with the lowest return of the stable episodes beside it, or with its own if that is lower. Where
-none is stable there is no return.
+with the lowest return of the stable episodes of the same evaluation, or with its own if that is
+lower. Where none is stable there is no return.
 """
 
 from __future__ import annotations

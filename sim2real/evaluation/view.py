@@ -1,4 +1,4 @@
-"""See a policy at work: in MuJoCo's viewer on a screen, as a film where there is none."""
+"""Show a policy: in MuJoCo's viewer on a screen, as a film where there is none."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class Difficulty(BaseCallback):
 class Checkpoints(BaseCallback):
     """Save at the first step, every `every` steps, on Ctrl-C and at the end.
 
-    Must come last, so that it saves what the other callbacks have done; `stateful` are those
+    Must be the last callback, so that it saves the state after all others; `stateful` are those
     whose state it saves.
     """
 
@@ -247,7 +247,7 @@ class Checkpoints(BaseCallback):
 
 
 class Soundness(BaseCallback):
-    """Raises UserError for what makes a training worthless.
+    """Raises UserError for faults that make a training useless.
 
     These are a loss that is not finite after an update, a number of the networks that is not (all
     are checked every 1,000 control steps), and more than the share `max_unstable` of the last 200

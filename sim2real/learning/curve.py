@@ -19,7 +19,7 @@ from sim2real.files import write_json
 from sim2real.task import Task
 
 SEED = 1_000_003
-"""Added to a run's seed: the curve is measured on episodes that were not learned from."""
+"""Added to a run's seed: the curve is measured on episodes that no training used."""
 CURVE_EPISODES = 20
 
 MOST_POINTS = 10_000

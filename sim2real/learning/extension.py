@@ -1,4 +1,4 @@
-"""Give a run more steps than it was asked for, and say how that differs from asking at once."""
+"""Extend a run to more steps, and list the differences from a run of so many from the start."""
 
 from __future__ import annotations
 

@@ -134,14 +134,14 @@ def _interruptible(interrupt: Interrupt) -> Iterator[None]:
 
 
 def report_rounding(what: str, steps: int, num_envs: int) -> None:
-    """Say on standard error how many of `steps` are left over, as all worlds step together."""
+    """Print on standard error how many of `steps` are left over, as all worlds step together."""
     if rest := steps % num_envs:
         made = f"{steps - rest:,} are made, a multiple of the {num_envs} worlds"
         print(f"{what}: of {steps:,} {made}", file=sys.stderr)
 
 
 def whole(steps: int, num_envs: int) -> int:
-    """Check a number of steps; UserError unless it pays one step of every world."""
+    """Check a number of steps; UserError unless it covers one step of every world."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < num_envs:
         raise UserError(
             f"steps is {steps!r}; allowed: a whole number, at least one step of the "

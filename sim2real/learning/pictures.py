@@ -1,4 +1,4 @@
-"""Animated pictures of the policy in TensorBoard: the source, and the target beside it."""
+"""Animations of the policy in TensorBoard: the source, and the target beside it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.task import Task
 
 CLIP_S = 3.0
-"""Simulated seconds that a picture shows."""
+"""Simulated seconds of an animation."""
 
 
 class Pictures(BaseCallback):
     """Every `every` steps, show one episode of the deterministic policy in each of `domains`.
 
-    The episodes are the same each time, so that the pictures compare. Where there is no OpenGL
-    it warns once and makes none.
+    The episodes are the same each time, so that the animations can be compared. Without OpenGL it
+    warns once and makes none.
     """
 
     def __init__(self, task: Task, domains: Sequence[Domain], every: int) -> None:

@@ -29,12 +29,12 @@ class Display:
     def show(self, part: float, what: str, left: float | None, now: bool = False) -> None:
         """Show `part` and the seconds `left`, if known; a plain line if one is due, or `now`."""
         clock = time.monotonic()
-        words = "-" if left is None else _clock(left)
+        remaining = "-" if left is None else _clock(left)
         if self._console.is_terminal:
-            self._update(part, what, words)
+            self._update(part, what, remaining)
         elif now or self._due(part, clock):
             self._console.print(
-                f"{self._title}: {part:4.0%} {what}, {words} left",
+                f"{self._title}: {part:4.0%} {what}, {remaining} left",
                 soft_wrap=True,
                 highlight=False,
                 markup=False,
@@ -42,7 +42,7 @@ class Display:
             self._printed = (part, clock)
 
     def close(self) -> None:
-        """Leave the terminal in order; twice does no harm."""
+        """Restore the terminal; a second call does nothing."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -70,7 +70,7 @@ class Progress(BaseCallback):
         self._started = (0, 0.0)
 
     def close(self) -> None:
-        """Leave the terminal in order, whatever ended the training."""
+        """Restore the terminal, however the training ended."""
         self._display.close()
 
     def _on_training_start(self) -> None:
@@ -98,7 +98,7 @@ class Progress(BaseCallback):
 
 
 class Watch(BaseCallback):
-    """Report the part of `steps` that is done since the start, and the mean return, in words."""
+    """Report the part of `steps` that is done since the start, and the mean return as text."""
 
     def __init__(self, steps: int, report: Callable[[float, str], None]) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Watch(BaseCallback):
 
 
 def recent_return(callback: BaseCallback) -> str:
-    """The mean return of the last 100 episodes of a training, in words."""
+    """The mean return of the last 100 episodes of a training, as text."""
     episodes = callback.model.ep_info_buffer or ()
     return f"{np.mean([episode['r'] for episode in episodes]):,.1f}" if episodes else "-"
 

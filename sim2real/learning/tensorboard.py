@@ -126,7 +126,7 @@ def _data_type(value: bool | int | float | str) -> int:
 
 
 class TensorBoard(BaseCallback):
-    """Log what the episodes gave, at the end of a rollout and its update.
+    """Log the results of episodes, at the end of a rollout and its update.
 
     Means over the last 100 episodes: rollout/ep_rew_mean, rollout/ep_len_mean,
     rollout/success_rate (where the task reports it), rollout/failure_rate, and
@@ -144,7 +144,7 @@ class TensorBoard(BaseCallback):
         self._clock = (0, 0.0)
 
     def state(self) -> dict[str, Any]:
-        """What was gathered and not written yet."""
+        """Everything gathered that is not written yet."""
         pending = {name: _number(value) for name, value in self.logger.name_to_value.items()}
         return {
             "recent": list(self._recent),

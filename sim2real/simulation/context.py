@@ -104,7 +104,7 @@ class ContextDraws:
         return chosen
 
     def to_array(self) -> NDArray[np.uint8]:
-        """What differs from the plan, as JSON in bytes; `changed_by` reads it."""
+        """The differences from the plan, as JSON in bytes; `changed_by` reads it."""
         plain = {name: plain_distribution(one) for name, one in self._changed.items()}
         data = {"distributions": plain, "ends": self._ends, "probability": self._probability}
         return np.frombuffer(json.dumps(data).encode(), dtype=np.uint8).copy()

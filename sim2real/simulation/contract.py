@@ -1,4 +1,4 @@
-"""What a task promises, checked once when a simulation of it is made."""
+"""The contract of a task, checked once when a simulation of it is made."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def _blaming(task: Task) -> Iterator[None]:
-    """Make an exception in a task's own code, such as an index of a joint that is not there, one
-    line that names its file; the traceback stays with it."""
+def _located_errors(task: Task) -> Iterator[None]:
+    """Turn an exception in a task's own code, such as an unknown index, into a UserError of one
+    line with its file; the traceback is kept as its cause."""
     try:
         yield
     except UserError:
@@ -132,7 +132,7 @@ def try_task(task: Task, world: Worlds) -> tuple[tuple[ObservationTerm, ...], tu
     """
     world.previous = {name: getattr(world, name).copy() for name in task.remembers}
     action = np.zeros((world.num_envs, world.model.nu), dtype=np.float32)
-    with _blaming(task):
+    with _located_errors(task):
         observation = task.observe(world)
         control = np.shape(task.control(world, action))
         rewards, failed = task.reward(world, action), task.failed(world)

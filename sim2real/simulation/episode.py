@@ -1,4 +1,4 @@
-"""What a simulation gives: the transition of a control step, and the episodes that ended in it."""
+"""The results of a simulation: the transition of a control step, the episodes that ended in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sim2real.task import Array, BoolArray, IntArray
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode that ended: its `index`, the `world` that ran it, and what came of it.
+    """One episode that ended: its `index`, the `world` that ran it, and its result.
 
     `total` is the return; `terms` are its reward terms, summed; `context` is what was drawn;
     `success` is None where the task does not report it.
@@ -36,7 +36,7 @@ class Episode:
         return {} if self.success is None else {"is_success": self.success}
 
     def final_info(self, **more: Any) -> dict[str, Any]:
-        """What an info has at its end; `more` joins the return "r" and the length "l"."""
+        """The entries of the last info; `more` is added to the return "r" and the length "l"."""
         return self.success_info() | {
             "episode": {"r": self.total, "l": self.length, **more},
             "unstable": self.unstable,

@@ -41,7 +41,7 @@ class History:
         self.newest: IntArray = np.array(newest, dtype=np.int64)
 
     def begin(self, seen: Array, ids: IntArray) -> Array:
-        """What the worlds `ids` are shown of what they see first, (m, k)."""
+        """The first observations `seen` of the worlds `ids`, (m, k), with their history."""
         if not self._lines:
             return seen
         for columns, line in self._parts:
@@ -50,9 +50,9 @@ class History:
         return self._side_by_side(seen, ids)
 
     def push(self, seen: Array, active: BoolArray | None = None) -> Array:
-        """What all worlds are shown of what they see now, (n, k).
+        """The observations of all worlds, (n, k), with the history of what is `seen`.
 
-        Those that are not `active` (n,) are shown what they were.
+        Those that are not `active` (n,) stay as they were.
         """
         if not self._lines:
             return seen

@@ -1,4 +1,4 @@
-"""What worlds show: a task's terms, as a domain's sensors give them, and what is privileged."""
+"""Observations: a task's terms, as a domain's sensors give them, and privileged columns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Observations:
         self._shown = np.zeros((world.num_envs, 0))
 
     def bind(self, domain: str, context: tuple[str, ...], imperfections: Imperfections) -> None:
-        """Show what a `domain` of these `imperfections` gives, and the names of its context."""
+        """Use the `imperfections` of a `domain`, and the names of its context."""
         self._domain, self._imperfections = domain, imperfections
         if self._privileged is not None:
             self.terms = (*self.policy_terms, *self._privileged.terms(context))

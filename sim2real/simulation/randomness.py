@@ -2,7 +2,7 @@
 
 Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is keyed by seed and
 episode; its counter is split into stream (what the numbers are for), block (which call or time
-block) and the key of a name (`domains.keys`), so that any block of any name can be drawn again
+block) and the key of a name (`draw_keys.key_of`), so that any block of any name can be drawn again
 without having drawn the others.
 """
 

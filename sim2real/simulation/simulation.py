@@ -131,13 +131,13 @@ class Simulation(Worlds):
     def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
         """As `step`, but without the resets: worlds whose episode ended stay there.
 
-        Worlds where `active` (n,) is False stand still; their reward and end in the
-        transition mean nothing, and they are not among `ended`.
+        Worlds where `active` (n,) is False are not stepped; their reward and end in the transition
+        have no meaning, and they are not among `ended`.
         """
         own = checked_action(action, (self.num_envs, self.model.nu))
         given = own if self.action_map is None else self.action_map(own)
         inactive = self._task_memory.of_inactive(active)
-        with soundness.blaming_far_actions(own, self.action_space, active):
+        with soundness.naming_far_actions(own, self.action_space, active):
             self._act(given, active)
             unstable = self._control_steps.take(self, self._lagged, self._clock, active)
             self.steps += 1 if active is None else active
@@ -373,7 +373,7 @@ class Simulation(Worlds):
             self._contexts.begin(ids, self._draws.draw(self._generators, episodes))
 
     def _change_contexts(self, active: BoolArray | None) -> None:
-        """Let what changes within an episode be what it is at this control step."""
+        """Set the values that change within an episode to those of this control step."""
         ids = self._all if active is None else np.flatnonzero(active)
         moved = self._contexts.advance(ids, self._clock)
         if len(moved):

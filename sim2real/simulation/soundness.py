@@ -1,4 +1,4 @@
-"""Find numbers that are not finite where they enter, and report their origin.
+"""Find numbers that are not finite, and report their origin.
 
 Where the physics diverges from a finite state, the episode ends as unstable. Where a task, a domain
 or a caller gives such a number, UserError names the world, the term and the control step. The check
@@ -28,7 +28,7 @@ class NotFiniteError(UserError):
 
 
 @contextlib.contextmanager
-def blaming_far_actions(
+def naming_far_actions(
     action: NDArray[Any], space: spaces.Box, active: BoolArray | None
 ) -> Iterator[None]:
     """Name the first action (n, nu) that lies far outside its `space`, where a step of `active`

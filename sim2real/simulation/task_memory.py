@@ -1,4 +1,4 @@
-"""What a task remembers of each world between control steps, and the redraws of its commands."""
+"""The memory of a task for each world between control steps, and redraws of its commands."""
 
 from __future__ import annotations
 

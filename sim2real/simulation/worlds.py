@@ -225,7 +225,7 @@ class Worlds:
     def derive(self, ids: IntArray) -> None:
         """Compute what follows from the states of the worlds `ids`, and from their models.
 
-        Where nobody reads it, that waits for the next step: the threads are awake then.
+        Where no field of it is read, that waits for the next step, when the threads are awake.
         """
         self._underived[ids] = True
         if self.reads_derived_fields:

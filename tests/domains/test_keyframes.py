@@ -105,7 +105,7 @@ def test_what_is_not_there_is_refused(tumbler: Task, tmp_path: Path) -> None:
     broken = load_task(str(tmp_path / "broken.py"))
     with pytest.raises(UserError, match="key frame 'thrown': its qvel is not finite"):
         Simulation(broken, Domain(keyframe="thrown"), threads=1)
-    with pytest.raises(UserError, match="keyframe cannot be had in a foreign environment"):
+    with pytest.raises(UserError, match="a foreign environment cannot have keyframe"):
         s2r.DomainWrapper(gymnasium.make("Hopper-v5"), Domain(keyframe="home"))
 
 

@@ -131,7 +131,7 @@ def test_periods_that_no_clock_can_have_are_refused(period: object, message: str
 
 
 def test_a_foreign_environment_keeps_its_own() -> None:
-    with pytest.raises(UserError, match="control_period cannot be had in a foreign environment"):
+    with pytest.raises(UserError, match="a foreign environment cannot have control_period"):
         s2r.DomainWrapper(gymnasium.make("Hopper-v5"), Domain(control_period=0.016))
 
 

@@ -336,10 +336,10 @@ def test_a_reset_never_gives_an_observation_that_is_not_finite():
     ("domain", "message"),
     [
         ({"dynamics": [{"field": "body_mass", "of": "mas", "scale": 2}]}, "did you mean 'mass'"),
-        ({"dynamics": [{"field": "opt.timestep", "set": 0.001}]}, "opt.timestep cannot be had"),
+        ({"dynamics": [{"field": "opt.timestep", "set": 0.001}]}, "cannot have opt.timestep"),
         ({"dynamics": [{"field": "geom_size", "scale": 2}]}, "geometry takes an MJCF"),
-        ({"model": "other.xml"}, "model cannot be had"),
-        ({"disturbances": [{"bumps": 0.1}]}, "bumps cannot be had"),
+        ({"model": "other.xml"}, "cannot have model"),
+        ({"disturbances": [{"bumps": 0.1}]}, "cannot have bumps"),
         ({"sensing": [{"bias": 1.0, "of": "obs"}]}, "unknown observation term"),
         ({"actuation": [{"noise": 1.0, "of": "pull"}]}, "number of the action 'pull'"),
         ({"actuation": [{"delay": 0.4}]}, "as long as an episode"),

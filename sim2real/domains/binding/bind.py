@@ -38,9 +38,9 @@ def prepare(task: Task, domain: Domain) -> mujoco.MjModel:
 def prepared_spec(task: Task, domain: Domain) -> mujoco.MjSpec:
     """The MJCF of `task`, or the one that `domain` names, with what `domain` needs built in.
 
-    A changed time step, the history buffers of delayed actuators, mass matrices that may be full
-    and an uneven floor cannot be given to a compiled model. Raises UserError for an impossible
-    time step or delay, and a model that the task does not fit.
+    A changed time step, the history buffers of delayed actuators, full mass matrices and an uneven
+    floor must be in the model before it is compiled. Raises UserError for an impossible time step
+    or delay, and for a model that the task does not fit.
     """
     spec = task.spec() if domain.model is None else spec_of(task, domain)
     for parameter in domain.dynamics:
@@ -115,10 +115,10 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
 def bind_disturbances(
     entries: Iterable[DisturbanceEntry], builder: Builder
 ) -> tuple[tuple[object, ...], tuple[Effect, ...]]:
-    """What acts by partners in `simulation/`, and the effects of loads.
+    """The disturbances of a domain: those with partners in `simulation/`, and effects of loads.
 
-    To be called after all that writes gravity. Raises UserError, naming domain and entry, for what
-    does not fit the model.
+    Call it after everything that writes gravity. Raises UserError, with the domain and the entry,
+    for an entry that does not fit the model.
     """
     size = max(6 * builder.model.nbody, builder.model.nv)
     loads = Effects(builder, np.zeros((size, 2)), no_rest(size))

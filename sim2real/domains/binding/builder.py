@@ -1,4 +1,4 @@
-"""Context entries and model writes of a domain's parameters, each checked as it comes."""
+"""Context entries and model writes of a domain's parameters, each checked when it is added."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Bound:
 
 
 class Builder(Draws):
-    """Collects draws and writes, checking each parameter as it comes."""
+    """Collects draws and writes; checks each parameter when it is added."""
 
     def __init__(
         self,
@@ -109,14 +109,14 @@ class Builder(Draws):
         self._payload([one for one in bound if one.field.name == "payload"])
 
     def strength(self, one: Entry) -> None:
-        """A factor on the force of actuators, on top of what else changes their gains."""
+        """A factor on the force of actuators, applied after all other changes of their gains."""
         draw = one.distribution, one.is_shared, one.label
         self._write_entries(self._bound(STRENGTH, one.of, None, "scale", *draw))
 
     def delay(self, one: Entry, elements: Mapping[str, IntArray]) -> list[int]:
         """The engine's own actuator delay, on the history buffers that `prepare` built in.
 
-        `elements` are the rows of the actuators that are late alike, by name; returns the context
+        `elements` are the rows of the actuators that share a delay, by name; returns the context
         entry of each.
         """
         label = one.label
@@ -241,7 +241,7 @@ class Builder(Draws):
         return kind(array, columns, sources, nominal, operation, leader)
 
     def _take(self, place: Place | Follower, label: str, composes: bool = False) -> bool:
-        """Claim a number of the model; whether it comes on top of what another one made of it."""
+        """Claim a number of the model; return whether another parameter has changed it already."""
         owner = self._owners.get((place.array, place.flat))
         if owner is None:
             self._owners[place.array, place.flat] = label
@@ -295,7 +295,7 @@ class Builder(Draws):
             self._add_inertials(LogCholesky, parameters, bodies, table)
 
     def _payload(self, parameters: Sequence[Bound]) -> None:
-        """Point masses, on top of what else changes the bodies that carry them."""
+        """Point masses, applied after all other changes of the bodies that carry them."""
         places = [place for one in parameters for place in one.places]
         loaded = {place.flat // 4 for place in places if place.flat % 4 == 0}
         for one in parameters:

@@ -16,10 +16,7 @@ from sim2real.errors import UserError
 
 
 class Draws:
-    """Collects the entries of the context of the domain `name`, each checked as it comes.
-
-    Some are `correlated`.
-    """
+    """Collects the entries of the context of the domain `name`; checks each when it is added."""
 
     def __init__(self, name: str, correlated: Sequence[Correlated]) -> None:
         self.domain_name = name
@@ -59,16 +56,16 @@ class Draws:
                 raise self.error(label, f"{name!r} is drawn twice; give one of them a 'name'")
 
     def change_entry(self, entry: Entry, first: int) -> None:
-        """As `change`, of an entry, whose kind does nothing at its `identity`."""
+        """As `change`, of an entry; its kind has no effect at its `identity`."""
         self.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
 
     def change(
         self, course: Course | None, label: str, first: int, neutral: float | Sequence[float]
     ) -> None:
-        """Let the context entries from `first` on take a course; `neutral` is what does nothing.
+        """Let the context entries from `first` on take a course; `neutral` has no effect.
 
         The draws of the course itself follow them, as "label.step". Raises UserError for a drift
-        of what is not drawn from a range.
+        of an entry that is not drawn from a range.
         """
         if course is None:
             return

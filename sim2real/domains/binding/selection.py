@@ -1,4 +1,4 @@
-"""Which numbers of a model a parameter means, and whether it can change them."""
+"""The numbers of a model that a parameter names, and whether it can change them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Nominals:
         self._variants: dict[str, Fixed] = {}
 
     def vary(self, own: Sequence[Fixed]) -> None:
-        """From now on the base is that of the variants, whose own numbers these are."""
+        """From now on the base values are those of the variants, which these writes hold."""
         self._variants = {one.array: one for one in own}
 
     def at(self, places: Sequence[Place | Follower]) -> Array:
@@ -128,7 +128,7 @@ def _without_effect(
     rows: Sequence[int],
     entries: Sequence[Quantity],
 ) -> str:
-    """Why nothing would come of an operation on an element; empty where something does."""
+    """Why an operation on an element has no effect; empty where it has one."""
     model: mujoco.MjModel = nominals.model
     reasons = [field.needs(model, row) for row in rows] if field.needs is not None else []
     values = [nominals.value(entry)[0] for entry in entries]

@@ -1,4 +1,4 @@
-"""Imperfections bound to the numbers of a signal, each entry checked as it comes."""
+"""Imperfections bound to the numbers of a signal, each entry checked when it is added."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _rest_of_commands(commands: Mapping[str, tuple[float, float]], model: mujoco
 
 
 def _by_joint(model: mujoco.MjModel, actuators: Mapping[str, IntArray]) -> dict[str, IntArray]:
-    """Joint name -> the rows of its actuators; what moves no joint stays by itself."""
+    """Joint name -> the rows of its actuators; an actuator without a joint is its own element."""
     joints: dict[str, IntArray] = {}
     for name, rows in actuators.items():
         moves_joint = model.actuator_trntype[rows[0]] in _JOINTS
@@ -242,7 +242,7 @@ class Effects:
             ]
 
     def sample(self, entry: Sensing, elements: Mapping[str, IntArray]) -> None:
-        """The effects of a sensor with its own rate: when it samples, and what it holds till then.
+        """The effects of a sensor with its own rate: when it samples, and the value that it holds.
 
         Each has the rates of its columns as sources, then their phases.
         """
@@ -274,7 +274,7 @@ class Effects:
 
 
 def _is_idle(entry: Imperfection | DisturbanceEntry) -> bool:
-    """Whether an entry never does anything, so that it needs no stage."""
+    """Whether an entry never has an effect, so that it needs no stage."""
     identity = 0.0 if entry.kind.drawn == "step" else entry.kind.identity
     jitters = entry.jitter is not None and entry.jitter.support != (0.0, 0.0)
     return entry.distribution.support == (identity, identity) and not jitters
@@ -322,7 +322,7 @@ def _term_columns(
 ) -> dict[str, IntArray]:
     """Element name -> columns of the observation, for the terms that the entry names.
 
-    A pattern, and an entry without names, means what is sensed, as far as it matches any of that.
+    A pattern, and an entry without names, selects the terms with a sensor, if it matches any.
     """
     ends = np.cumsum([term.size for term in terms])
     columns = {

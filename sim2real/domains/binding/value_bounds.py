@@ -1,4 +1,4 @@
-"""Refuse a range that reaches values a quantity cannot have."""
+"""Refuse a range with values that a quantity cannot have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sim2real.task import Array
 
 
 def reached(operation: Operation, distribution: Distribution, nominal: Array) -> Array:
-    """What becomes of `nominal` (...,) at the two ends of a distribution, (..., 2)."""
+    """The values that an operation makes of `nominal` (...,) at the ends of a range, (..., 2)."""
     ends = np.array(distribution.support)
     with np.errstate(invalid="ignore"):
         values: Array = {

@@ -130,8 +130,8 @@ def compile_variants(
 ) -> list[Fixed]:
     """What each of `count` models differs in from the nominal one, as writes, (count, entries).
 
-    The models are built by `build` in threads, of which the compiler uses what the interpreter's
-    lock leaves it. Raises UserError where the models differ in what worlds share.
+    The models are built by `build` in threads: the compiler releases the interpreter's lock.
+    Raises UserError where the models differ in fields that all worlds share.
     """
     tables: dict[str, NDArray[np.float64]] = {}
     own = _arrays(nominal)

@@ -1,4 +1,4 @@
-"""Draws that belong together: one number for a group of parameters, and Gaussian copulas.
+"""Draws that depend on each other: one number for a group of parameters, Gaussian copulas.
 
 Both act on the uniform numbers of a context's entries, so that each entry keeps its own
 distribution, and entries that are in neither keep their draws, bit for bit.
@@ -58,7 +58,7 @@ class Correlated(Config):
                 raise UserError("a correlation matrix must be square")
             matrix = np.array(self.correlation, dtype=np.float64)
         if matrix.shape != (size, size):
-            raise UserError(f"the correlation matrix is {matrix.shape}, but {size} entries are")
+            raise UserError(f"the correlation matrix is {matrix.shape}; allowed: {(size, size)}")
         if not np.array_equal(matrix, matrix.T) or not (np.diag(matrix) == 1).all():
             raise UserError("a correlation matrix must be symmetric, with 1 on its diagonal")
         smallest = float(np.linalg.eigvalsh(matrix)[0])

@@ -51,7 +51,7 @@ class Numbers:
         self._check()
 
     def _check(self) -> None:
-        """Refuse numbers that do not go together. By default none."""
+        """Refuse numbers that contradict each other. By default none."""
 
     @property
     def support(self) -> tuple[float, float]:
@@ -224,7 +224,7 @@ class Within:
 
     def __post_init__(self) -> None:
         if isinstance(self.base, Choice):
-            raise ValueError("the values of a choice have no order, of which to take a part")
+            raise ValueError("a choice has no order, so no part of it can be taken")
         low, high = self.share.support
         if low < 0 or high > 1:
             raise ValueError(f"a share must lie within 0 to 1, got {self.share.describe()}")
@@ -311,7 +311,7 @@ def _number(value: Any) -> float:
 
 
 def _sound(*numbers: float) -> None:
-    """Refuse what overflows where the simulation squares, divides or takes the fifth power."""
+    """Refuse numbers that overflow in squares, quotients and fifth powers of the simulation."""
     for number in numbers:
         if not math.isfinite(number):
             raise ValueError(f"expected a finite number, got {number}")

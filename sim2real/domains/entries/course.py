@@ -16,9 +16,9 @@ _KINDS = ("step", "ramp", "drift")
 
 
 class Course(Config):
-    """How what an entry draws comes about in an episode: exactly one of `step`, `ramp`, `drift`.
+    """How the value of an entry changes in an episode: exactly one of `step`, `ramp`, `drift`.
 
-    - `step`: the time in s at which the value is there; before, everything is nominal.
+    - `step`: the time in s from which the drawn value is in effect; before, all is nominal.
     - `ramp`: the time in s from which the nominal value moves to the drawn one, `over` so many s.
     - `drift`: the standard deviation, after a second, of a random walk that starts at the drawn
       value and stays within the range that it is drawn from.
@@ -50,7 +50,7 @@ class Course(Config):
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
     def draws(self) -> dict[str, Distribution]:
-        """What is drawn for it once an episode, by name."""
+        """The distributions that are drawn from once an episode, by name."""
         given: dict[str, Any] = {name: getattr(self, name) for name in (*_KINDS, "over")}
         return {name: one for name, one in given.items() if one is not None}
 

@@ -1,4 +1,4 @@
-"""Signals that come late: a line of past values, or the engine's own delay with a jitter."""
+"""Delayed signals: a line of past values, or the engine's own delay with a jitter."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class EngineJitter(Stage):
 class CommandDelay(Delay):
     """Commands come late, by any fraction of a control step; one delay for all actuators.
 
-    An entry may have it otherwise.
+    An entry may override that by `shared`.
     """
 
     shared = True

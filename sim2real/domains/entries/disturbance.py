@@ -41,7 +41,7 @@ class DisturbanceKind(Kind):
 
     @classmethod
     def check(cls, entry: DisturbanceEntry) -> None:
-        """ValueError for values that make no sense."""
+        """Raise ValueError for impossible values."""
         check_range(cls, entry.distribution)
 
     @classmethod
@@ -50,7 +50,7 @@ class DisturbanceKind(Kind):
 
     @classmethod
     def bind(cls, builder: Builder, entry: DisturbanceEntry) -> object:
-        """Draw the context entries and write the model; return what a partner acts by, or None."""
+        """Draw the context entries and write the model; return the data of a partner, or None."""
         raise NotImplementedError("def bind(cls, builder, entry)")
 
 

@@ -1,4 +1,4 @@
-"""The entries of a domain's sections: parameters of the model, and what all others share."""
+"""The entries of a domain's sections: parameters of the model, and the base of all others."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class Entry(Parameter):
 
 
 def check_range(kind: type[Kind], distribution: Distribution) -> None:
-    """ValueError for magnitudes that make no sense."""
+    """Raise ValueError for impossible magnitudes."""
     low, high = distribution.support
     unbounded = " and bounded; use truncated_normal" if low == -float("inf") else ""
     if low < kind.low or (kind.open_low and low == kind.low):

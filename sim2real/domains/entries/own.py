@@ -41,7 +41,7 @@ KINDS = Registry("Stage", list, _is_kind)
 
 
 def load_kind(reference: str | Source | type) -> type[Kind]:
-    """The class that a path, or a source that was read, names; UserError if it is not sound."""
+    """The class that a path, or a source that was read, names; UserError if it is no kind."""
     if not isinstance(reference, type):
         found: type[Kind] = KINDS.find(reference)
         return found
@@ -51,7 +51,7 @@ def load_kind(reference: str | Source | type) -> type[Kind]:
 
 
 def check_kind(kind: type[Kind], shipped: Mapping[str, Any]) -> None:
-    """UserError for a name that is taken, and for a place that is not there."""
+    """Raise UserError for a name that is taken, and for an unknown kind in `after`."""
     if not kind.name.isidentifier() or kind.name in shipped:
         raise UserError(
             f"the kind {kind.__name__} has the name {kind.name!r}; allowed: letters, digits and _, "

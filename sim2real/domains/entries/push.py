@@ -17,8 +17,8 @@ from sim2real.domains.entries.disturbance import DisturbanceEntry, DisturbanceKi
 class Impulses:
     """Impulses, one an interval (s), on one of `bodies`, along `axes` of `xfrc_applied`.
 
-    Axes 0 to 2 are those of forces (N s), 3 to 5 those of torques (N m s); of two axes it is one at
-    a random angle between them. All that is random is drawn under the `key`.
+    Axes 0 to 2 are those of forces (N s), 3 to 5 those of torques (N m s). With two axes the
+    impulse has a random angle between them. All random numbers are drawn under the `key`.
     """
 
     key: int

@@ -1,4 +1,4 @@
-"""A residual force or torque of a joint, of what a model of it lacks."""
+"""A residual force or torque of a joint: what the model of the joint does not have."""
 
 from __future__ import annotations
 

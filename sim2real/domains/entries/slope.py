@@ -1,4 +1,4 @@
-"""A floor that slopes, as the gravity that is seen from it."""
+"""A sloping floor, as a change of gravity."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Slope(DisturbanceKind):
 
     @classmethod
     def bind(cls, builder: Builder, entry: DisturbanceEntry) -> None:
-        """Put the slope on top of what else is done to gravity; UserError where there is none."""
+        """Apply the slope after all other changes of gravity; UserError without gravity."""
         nominal = nominal_array(builder.model, "opt.gravity").reshape(-1)
         inner = tuple(write for write in builder.writes if write.array == "opt.gravity")
         if not inner and not nominal.any():

@@ -1,7 +1,7 @@
 """Force limits that fall with the speed of a joint, bound to the actuators of a model.
 
 An electric motor has its stall torque at rest and none at its no-load speed; between them it falls
-linearly in the direction of motion, and braking has all of it.
+linearly in the direction of motion; a braking force is not limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SpeedLimit:
     """Actuators whose force limit falls with the speed of their joints, k of them.
 
     Shapes (k,): `rows` of the actuators, `dofs` that they move, `signs` of their gears, and the
-    context entries `sources` of the speeds at which nothing is left. Where `scaled`, the limit at
+    context entries `sources` of the speeds at which no force is left. Where `scaled`, the limit at
     rest is the gain times the control range, else the force range.
     """
 

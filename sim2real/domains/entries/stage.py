@@ -106,8 +106,8 @@ class Stage(Kind):
     """One kind of imperfection of some numbers of a signal, in n worlds.
 
     `magnitude` (n, k) is what an episode has drawn; `lanes` are the columns of a step's random
-    numbers that are the stage's. `memory` holds, by name, all that it keeps between control steps:
-    arrays with the worlds first, which belong to a checkpoint.
+    numbers that are the stage's. `memory` has, by name, its state between control steps: arrays
+    with the worlds first, which are part of a checkpoint.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class Stage(Kind):
         self.prepare(effects)
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """Make what this kind needs besides. By default nothing."""
+        """Prepare the state of this kind. By default nothing."""
 
     def draw(self, ids: IntArray, drawn: Array) -> None:
         """Compute what follows from the magnitudes `drawn` (m, k) for the worlds `ids`."""
 
     def start(self, rows: Rows, values: Array) -> None:
-        """Remember as if the signal had always been `values`, (m, columns of the signal)."""
+        """Set the memory as if the signal had always been `values`, (m, columns of the signal)."""
 
     def begin(self, values: Array, moment: Moment) -> None:
         """`start` with the first `values` of a signal, and apply to them."""
@@ -179,9 +179,9 @@ class Resting(Stage):
         self._low, self._high = per_number(effects, "low"), per_number(effects, "high")
 
     def start(self, rows: Rows, values: Array) -> None:
-        """What is a target rests where it was."""
-        held = np.clip(values[:, self.columns], self._low, self._high)
-        self._rest[rows] = np.where(self._holds, held, self._rest[rows])
+        """A target is at rest where it was."""
+        target = np.clip(values[:, self.columns], self._low, self._high)
+        self._rest[rows] = np.where(self._holds, target, self._rest[rows])
 
 
 class Remembering(Stage):
@@ -208,7 +208,7 @@ class Remembering(Stage):
 
 
 class Lapse(Stage):
-    """With the probability `magnitude` in each control step, something else for some steps."""
+    """With the probability `magnitude` in each control step, another value for some steps."""
 
     unit, low, high = "a step", 0.0, 1.0
     random = Uniform(0.0, 1.0)

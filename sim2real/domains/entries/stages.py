@@ -51,9 +51,9 @@ class Length(Stage):
 
 
 class Unit(Stage):
-    """Quaternions that get the length back that they had `before` other stages changed them.
+    """Restores the length of quaternions to that `before` other stages changed them.
 
-    That is 1 but where an environment starts with others, as Gymnasium's do.
+    That is 1, except where an environment starts with other lengths, as Gymnasium's do.
     """
 
     name, keeps_length = "unit", True
@@ -178,7 +178,7 @@ class RateLimit(Remembering):
 
 
 class Lag(Remembering):
-    """First-order lag: after a step, 63 % of it is there in the time `magnitude`.
+    """First-order lag: the output reaches 63 % of a step in the time `magnitude`.
 
     The exact solution for an input that is constant over a control step (zero-order hold); the
     output is that at the end of the step, so that a lag of 0 is no lag.
@@ -227,8 +227,8 @@ class Repeat(Remembering):
 class Latency(Stage):
     """The policy computes this long, rounded up to m control steps, from one older observation.
 
-    It starts with the observation of every m-th control step; when it has its action it starts
-    again, and the action is held until the next one is there.
+    It starts with the observation of every m-th control step. When it has the action it starts
+    again, and the action stays until the next one.
     """
 
     name, unit, low, shared = "latency", "s", 0.0, True
@@ -272,14 +272,14 @@ class ZeroOrderHold(Lapse):
         self._last[rows] = values[:, self.columns]
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """What a lapse leaves, or x without one."""
+        """The output of a lapse, or x without one."""
         left = self.left_of(self._last[moment.rows])
         changed = np.where(self.lapsed(moment), left, values)
         self._last[moment.rows] = changed
         return changed
 
     def left_of(self, last: Array) -> Array:
-        """What a lapse leaves after `last`, (m, k): that."""
+        """The output during a lapse after `last`, (m, k): `last` itself."""
         return last
 
 

@@ -73,7 +73,7 @@ class Shape:
         close_loops(self._model, self.arrays)
 
     def _check_lengths(self) -> None:
-        """UserError for what becomes longer than any robot is."""
+        """UserError for a length beyond LONGEST."""
         for name in _LENGTHS:
             made = self.arrays[name][self.arrays[name] != getattr(self._model, name)]
             worst = np.abs(made).max(initial=0.0)
@@ -155,7 +155,7 @@ def anchor(model: mujoco.MjModel, body: int) -> Array:
 
 
 def touches(model: mujoco.MjModel, place: Place) -> list[Place]:
-    """What else a change of the geometry changes; UserError for what cannot be stretched."""
+    """The other numbers that a change of the geometry changes; UserError for what has no length."""
     if place.array in _TURNED:
         return _row(_TURNED[place.array], place.flat // 3)
     if place.array != "link_length":

@@ -1,4 +1,7 @@
-"""What a row of a model must have for a change to it to act: the reason why not, or nothing."""
+"""Conditions for a change of a model to have an effect.
+
+Each returns the reason why a change of the row has none, or "" where it has one.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ _WHAT = {
 
 
 def limited(flag: str) -> Callable[[mujoco.MjModel, int], str]:
-    """The row's `flag` must be on: limits that are off do nothing."""
+    """The row's `flag` must be on: limits that are off have no effect."""
     return lambda model, row: "" if getattr(model, flag)[row] else _WHAT[flag]
 
 
 def nonzero(array: str) -> Callable[[mujoco.MjModel, int], str]:
-    """The row must not be 0: MuJoCo builds the quantity in where it compiles one."""
+    """The row must not be 0: MuJoCo compiles the quantity in only where the MJCF gives one."""
     return lambda model, row: (
         "" if getattr(model, array)[row] else "it is 0, and cannot be given at run time"
     )
@@ -51,7 +54,7 @@ def full_inertia(model: mujoco.MjModel, row: int) -> str:
 
 
 def stretchable(model: mujoco.MjModel, row: int) -> str:
-    """The body must have something that a length would change; a marker of a goal has not."""
+    """The body must have a geom, a mass or a child; the marker of a goal has none of them."""
     has_children = (model.body_parentid == row).any()
     if model.body_geomnum[row] or model.body_mass[row] or has_children:
         return ""
@@ -59,7 +62,7 @@ def stretchable(model: mujoco.MjModel, row: int) -> str:
 
 
 def primitive(model: mujoco.MjModel, row: int) -> str:
-    """The geom must have a shape of its own: not a plane, whose size is drawn only, nor a mesh."""
+    """The geom must have a size in the physics: a plane's is for rendering, a mesh has none."""
     kind = mujoco.mjtGeom(int(model.geom_type[row]))
     name = kind.name.removeprefix("mjGEOM_").lower()
     return "" if kind in _PRIMITIVES else f"a {name} has a shape that all worlds share"

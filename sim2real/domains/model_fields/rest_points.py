@@ -1,4 +1,4 @@
-"""The rest point of each control: what asks its actuator for nothing.
+"""The rest point of each control: the command at which its actuator does nothing.
 
 MuJoCo's `motor`, `position`, `velocity`, ... are one general actuator with
 force = gain x control + bias (XML reference, `actuator/general`): the numbers determine what a
@@ -21,10 +21,10 @@ _INPUTS = 4  # of a `pid` or `dcmotor`, in this order: position, velocity, feedf
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The rest points of k controls: `values` (k,) that ask for nothing.
+    """The rest points of k controls: the `values` (k,) at which the actuators do nothing.
 
-    Where a control `holds` (k,) it is a target that the actuator goes to: no number asks for
-    nothing there, and a servo that hears nothing holds the target that it has.
+    Where a control `holds` (k,) it is a target that the actuator moves to. It has no such value: a
+    servo without a new command holds its last target.
     """
 
     values: Array

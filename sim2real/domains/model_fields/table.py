@@ -32,7 +32,7 @@ ElementKind = Literal[
 ]
 
 Needs = Callable[[mujoco.MjModel, int], str]
-"""Why nothing can come of a change to a row of a model; empty where something can."""
+"""Why a change of a row of a model has no effect; empty where it has one."""
 
 _XYZ = {"x": 0, "y": 1, "z": 2}
 _ENDS = {"lower": 0, "upper": 1}
@@ -54,7 +54,7 @@ class ModelField:
 
     `components` names the columns of a quantity with several; `follows` are fields scaled by the
     same ratio so that the model stays physical; `at_least` is the smallest value that makes sense
-    (`open_bound`: and is itself excluded).
+    (`open_bound`: that value itself is excluded).
     """
 
     name: str
@@ -77,7 +77,7 @@ class ModelField:
     find: Callable[[mujoco.MjModel, int, int], Quantity] | None = None
     """Where a row's component lies, of quantities that are no array of their own."""
     not_0: bool = False
-    """Whether a number that is 0 in the nominal model is not there at all."""
+    """Whether a nominal value of 0 means that the row has no such number."""
     unlocks: bool = False
     """Whether it takes mass matrices that are not compiled as diagonal ones."""
     geometry: bool = False
@@ -105,7 +105,7 @@ def _tilt(name: str, kind: ElementKind, **options: object) -> ModelField:
 def _softness(
     prefix: str, kind: ElementKind, needs: Needs | None = None
 ) -> tuple[ModelField, ModelField]:
-    """How a constraint gives way: `solref` and `solimp`."""
+    """The compliance of a constraint: `solref` and `solimp`."""
     return (
         _field(f"{prefix}_solref", kind, components=_SOLREF, keeps_sign=True, needs=needs),
         _field(
@@ -120,7 +120,7 @@ def _softness(
 
 
 def _range(name: str, kind: ElementKind, unit: str, flag: str) -> ModelField:
-    """Two limits, which act where the `flag` of the row is on."""
+    """Two limits, in effect where the `flag` of the row is on."""
     return _field(name, kind, unit, components=_ENDS, needs=limits.limited(flag))
 
 

@@ -1,4 +1,4 @@
-"""What a task that was made for one model finds in another: joints and actuators, by name."""
+"""The joints and actuators of another model, compared by name with those of the task's."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def other_order(nominal: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[str]
 
 
 def misfits(nominal: mujoco.MjModel, model: mujoco.MjModel) -> list[str]:
-    """What a task that was made for `nominal` does not find in `model`, by name."""
+    """The joints and actuators of `nominal` that `model` lacks, by name, as text."""
     problems = []
     for kind, own, other in _both(nominal, model):
         missing = [name for name in own if name not in other]
@@ -92,7 +92,7 @@ def misfits(nominal: mujoco.MjModel, model: mujoco.MjModel) -> list[str]:
 
 
 def other_commands(nominal: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[str]:
-    """How actuators of the same name differ in what a control means, and what to do about it."""
+    """Actuators whose controls mean something else in `model`, as text with advice."""
     laws: dict[tuple[str, str], list[str]] = {}
     for index, name in enumerate(actuator_names(nominal)):
         own, other = (one.actuator_ctrlrange[index].tolist() for one in (nominal, model))

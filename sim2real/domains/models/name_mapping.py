@@ -1,4 +1,4 @@
-"""What the elements of another model are called by the task: renamed before it is compiled."""
+"""Names of another model's elements: renamed to those of the task before it is compiled."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def rename(spec: mujoco.MjSpec, mapping: NameMapping, own: mujoco.MjSpec, where:
     for kind, names in renamed.items():
         chosen = [element for element in getattr(spec, kind) if element.name in names]
         final = [names[element.name] for element in chosen]
-        for number, element in enumerate(chosen):  # first out of the way: names may be exchanged
+        for number, element in enumerate(chosen):  # temporary names: two may be exchanged
             element.name = f"renamed {number}"
         for element, name in zip(chosen, final, strict=True):
             element.name = name

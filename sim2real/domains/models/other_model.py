@@ -40,10 +40,11 @@ def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
     """The model that `domain` names in place of that of `task`, with the task's own edits.
 
     Its elements have the names of the domain's mapping, its joints and actuators stand in the
-    order of the task's, and it gets the sensors of the task that it lacks. What moved, and which
-    actuators mean something else, is a warning. Raises UserError where it is not there, not valid
-    or breaks the compiler, and where the task does not fit it: names and types of joints and
-    actuators, and with them the sizes of state and control, must be those of the task's own model.
+    order of the task's, and it gets the sensors of the task that it lacks. A warning names what was
+    reordered, and actuators whose control means something else. Raises UserError where the file is
+    missing, not valid or breaks the compiler, and where the task does not fit it: names and types
+    of joints and actuators, and with them the sizes of state and control, must be those of the
+    task's own model.
     """
     spec, notes = _read(task, domain)
     for note in notes:
@@ -54,7 +55,7 @@ def spec_of(task: Task, domain: Domain) -> mujoco.MjSpec:
 
 
 def notes_of(task: Task, domain: Domain) -> list[str]:
-    """What `spec_of` warns of: which elements moved, and which actuators mean something else."""
+    """The warnings of `spec_of`: reordered elements, actuators with another control."""
     return _read(task, domain)[1]
 
 

@@ -94,7 +94,7 @@ def build(task: Task, name: str) -> dict[str, Any]:
 
 def _perturbation(task: Task, challenge: Challenge) -> list[dict[str, Any]]:
     parameter = _PERTURBED.get(task.name)
-    if parameter is None:  # a robot of the user's: of what it is made is not known here
+    if parameter is None:  # a task of the user: its parts are not known here
         return []
     ends = challenge.length if parameter is _POLE else challenge.friction
     return [{**parameter, "scale": {"uniform": list(ends)}}]

@@ -1,4 +1,4 @@
-"""The audit of a domain: every parameter acts, and no world is broken."""
+"""The audit of a domain: every parameter has an effect, and every world is sound."""
 
 from sim2real.evaluation.audit.auditor import Auditor, audit, audits
 from sim2real.evaluation.audit.findings import AuditReport, Curve, End, Finding

@@ -1,4 +1,4 @@
-"""What a model must be, whatever was drawn: finite, physical, and with its constants up to date."""
+"""Conditions for every drawn model: finite, physical, and with its constants up to date."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def stale_constants(model: mujoco.MjModel) -> list[str]:
 
 
 def impossible_values(model: mujoco.MjModel) -> list[str]:
-    """What no robot has: numbers that are not finite, negative masses, impossible inertias."""
+    """Impossible values: numbers that are not finite, negative masses, impossible inertias."""
     problems = []
     for name in array_names():
         values = array(model, name)

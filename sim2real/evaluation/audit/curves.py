@@ -1,4 +1,4 @@
-"""The one quantity that shows best what a parameter does."""
+"""The quantity that shows the effect of a parameter best."""
 
 from __future__ import annotations
 

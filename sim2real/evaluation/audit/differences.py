@@ -57,8 +57,8 @@ TOLERANCE = 1e-9
 class Difference:
     """Entries of one field in which a model differs from the task's own.
 
-    `rows` are theirs in the model, `own_rows` in the task's, (m,); `changes` say of what `names`
-    what has become of them.
+    `rows` are theirs in the model, `own_rows` in the task's, (m,); `changes` are the changes of the
+    elements `names`, as text.
     """
 
     field: str
@@ -115,7 +115,7 @@ def differences(own: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[Differen
 
 
 def only_in_one(own: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[tuple[str, str]]:
-    """Kind, and in words the elements that only one of the two models has."""
+    """Kind, and the elements that only one of the two models has, as text."""
     for prefix, _, names in _KINDS:
         ours, theirs = names(own), names(model)
         missing = [name for name in ours if name not in theirs]
@@ -190,7 +190,7 @@ def _apart(before: NDArray[Any], after: NDArray[Any], field: str) -> NDArray[np.
 
 
 def _change(field: str, before: NDArray[Any], after: NDArray[Any]) -> str:
-    """A change in words; of a row with several numbers only those that differ."""
+    """A change as text; of a row with several numbers only those that differ."""
     if field.endswith("quat"):
         return f"turned by {np.rad2deg(_angle(before, after)):.3g} degrees"
     label, differs = "", np.atleast_1d(_apart(before, after, field)).reshape(-1)
@@ -218,8 +218,8 @@ def _angle(one: NDArray[Any], other: NDArray[Any]) -> float:
 def _number(field: str, value: NDArray[Any], digits: int) -> str:
     if field in _ENUMS:
         return str(_ENUMS[field](int(value)).name.split("_", 1)[1].lower())
-    words = [f"{number:.{digits}g}" for number in np.atleast_1d(value).reshape(-1).tolist()]
-    return words[0] if len(words) == 1 else f"({', '.join(words)})"
+    texts = [f"{number:.{digits}g}" for number in np.atleast_1d(value).reshape(-1).tolist()]
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 # -- names of elements, unique in a model ----------------------------------------------------------

@@ -42,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Finding:
-    """One parameter, by its name in the context, with what is wrong and what is remarkable."""
+    """One parameter, by its name in the context, with its errors and warnings."""
 
     parameter: str
     description: str
@@ -54,7 +54,7 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst that is said of it."""
+        """The most severe of its results."""
         if self.errors:
             return "waived" if self.waived else "error"
         return "warning" if self.warnings else "acts"
@@ -73,7 +73,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     seconds: float
     hints: tuple[str, ...] = ()
-    """What is sound, and yet hard for the task's policy."""
+    """Advice: sound parts of the domain that are hard for the task's policy."""
 
     def __repr__(self) -> str:
         found = f"{len(self.findings)} findings, {len(self.errors)} errors"

@@ -1,4 +1,4 @@
-"""Worlds of a foreign environment, with what an audit asks of those of a task."""
+"""Worlds of a foreign environment, with the interface that an audit uses of a simulation."""
 
 from __future__ import annotations
 

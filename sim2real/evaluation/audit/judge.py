@@ -1,4 +1,4 @@
-"""What is wrong with a world, in words."""
+"""Faults of a world, as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL, TOGETHER = "(model)", "(all together)"
 
 
 def problems(base: Probed, probed: Probed) -> Iterator[str]:
-    """What is wrong with a world that is not wrong with the base."""
+    """The faults of a world that the base does not have."""
     known = set(impossible_values(base.model))
     yield from (one for one in impossible_values(probed.model) if one not in known)
     yield from _stale(base.model, probed.model)
@@ -30,7 +30,7 @@ def problems(base: Probed, probed: Probed) -> Iterator[str]:
 
 
 def model_finding(base: Probed) -> Finding:
-    """What is wrong before any parameter is changed."""
+    """The faults of the model before any parameter is changed."""
     errors = [*impossible_values(base.model), *_stale(None, base.model)]
     errors += _unsound(base.motion, base.rollout)
     return Finding(MODEL, "the model as it is", errors=tuple(errors))
@@ -59,7 +59,7 @@ def _penetrations(base: Probed) -> Iterator[str]:
 
 
 def together_finding(base: Probed, rollout: Rollout) -> Finding:
-    """What is wrong with worlds in which everything is drawn at once."""
+    """The faults of worlds in which everything is drawn at once."""
     simulation = rollout.simulation
     motion = rollout.upto(usual_steps(simulation))
     errors = list(_stale(base.model, simulation.world_model(0)))

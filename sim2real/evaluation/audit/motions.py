@@ -52,7 +52,7 @@ class Motion:
 
 
 class Rollout:
-    """Worlds of a domain under the fixed commands, recorded as far as anybody asks."""
+    """Worlds of a domain under the fixed commands, recorded as far as `upto` asks."""
 
     def __init__(
         self, task: Audited, domain: Domain, num_envs: int = WORLDS, twin: float = 0
@@ -115,7 +115,7 @@ class Rollout:
 
 
 def usual_steps(simulation: Worlds) -> int:
-    """Control steps of a rollout that nothing asks to be longer."""
+    """Control steps of a rollout, unless a probe needs more."""
     return min(
         int(np.clip(round(SETTLE_S / simulation.dt), FEWEST, MOST)), simulation.episode_steps
     )

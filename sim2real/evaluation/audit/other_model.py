@@ -1,4 +1,4 @@
-"""A target that is another model: what differs from the task's own, and what of it acts."""
+"""A target that is another model: the differences from the task's own, and their effects."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ MOST_ENTRIES = 200
 
 @dataclass(frozen=True, eq=False)
 class OtherModel:
-    """The model of a target beside the task's own, with what it does in fixed states."""
+    """The model of a target and the task's own, with their motion in fixed states."""
 
     own: mujoco.MjModel
     model: mujoco.MjModel
@@ -131,9 +131,9 @@ def other_model_findings(task: Task, domain: Domain, other: OtherModel) -> Itera
         yield Finding("model", description, errors=tuple(errors))
     if notes := notes_of(task, domain):
         yield Finding("model", description, warnings=tuple(notes))
-    for kind, said in only_in_one(other.own, other.model):
+    for kind, text in only_in_one(other.own, other.model):
         name = f"model.{kind}"
-        yield Finding(name, said, warnings=(said,))
+        yield Finding(name, text, warnings=(text,))
     budget = MOST_ENTRIES
     for difference in differences(other.own, other.model):
         yield _difference(other, difference, budget >= len(difference.names))
@@ -171,7 +171,7 @@ def _grounds(model: mujoco.MjModel) -> list[str]:
 
 
 def _difference(other: OtherModel, difference: Difference, one_by_one: bool) -> Finding:
-    """What the entries of a field do together and, if several act, which of them do nothing."""
+    """The effect of a field's entries together and, if there is one, which of them have none."""
     name = f"model.{difference.field}"
     description = difference.description
     undone = difference.undone(other.model, other.own)
@@ -196,16 +196,16 @@ def _acting_friction(other: OtherModel) -> Iterator[Finding]:
     ours = _acting(other.own, probe_states(other.own, other.states).contacts)
     theirs = _acting(other.model, other.forces.contacts)
     asked = _asked(other)
-    said, warnings = [], []
+    changes, warnings = [], []
     for pair, (geoms_of, used) in theirs.items():
         before = ours[pair][1] if pair in ours else used
         if np.isclose(before, used, rtol=1e-6):
             continue
-        said.append(f"{pair} {before:.4g} -> {used:.4g}")
+        changes.append(f"{pair} {before:.4g} -> {used:.4g}")
         if reason := why_other_friction(other.model, geoms_of, used, asked):
             warnings.append(f"{pair} {before:.4g} -> {used:.4g}: {reason}")
-    if said:
-        description = f"as it acts: {', '.join(said)}"
+    if changes:
+        description = f"as it acts: {', '.join(changes)}"
         yield Finding("model.contact friction", description, warnings=tuple(warnings))
 
 

@@ -1,4 +1,4 @@
-"""The figure of an audit: what every parameter does to the motion at both ends of its range."""
+"""The figure of an audit: the motion at both ends of the range of every parameter."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def _draw(axes: Axes, finding: Finding) -> None:
         )
     bad = finding.verdict in ("error", "waived")
     axes.set_title(finding.parameter, loc="left", fontsize=10, pad=17, color=ALARM if bad else INK)
-    said = [*finding.errors, *finding.warnings]
-    if said:
-        text = textwrap.fill(said[0], 52, max_lines=4)
+    messages = [*finding.errors, *finding.warnings]
+    if messages:
+        text = textwrap.fill(messages[0], 52, max_lines=4)
         colour = ALARM if bad else INK
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.5 * (high - low))  # room for the words
+        axes.set_ylim(low, high + 0.5 * (high - low))  # room for the message
         where = axes.transAxes
         axes.text(
             0.03,

@@ -1,4 +1,4 @@
-"""Why a parameter does nothing, in words."""
+"""Reasons why a parameter has no effect, as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STILL = "in none of the states and motions probed does it change anything"
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of a parameter at one end: the models without and with it, and its probes.
+    """A parameter at one end of its range: the models without and with it, and its probes.
 
     Without a `part` it is a difference of another model.
     """
@@ -71,7 +71,7 @@ def _is_identity(part: Part) -> bool:
     return low == high == part.identity
 
 
-def _words(part: Part) -> str:
+def _described(part: Part) -> str:
     return part.distribution.describe()
 
 
@@ -85,7 +85,7 @@ def _of_signals(part: Part) -> str:
         "rate_limit": "; nothing changes as fast as the limit",
         "dead_zone": "; no command is as small",
     }.get(part.operation, "")
-    return f"with {part.operation} {_words(part)} {what} for an episode{limits}"
+    return f"with {part.operation} {_described(part)} {what} for an episode{limits}"
 
 
 # -- friction ----------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ def _of_signals(part: Part) -> str:
 def why_friction_hidden(case: Case, others: frozenset[int]) -> str:
     """The reason for which every contact that could use the friction asked for uses another.
 
-    Nothing if one does, or if none could. `others` are geoms whose friction the domain changes too:
-    what hides behind those is meant.
+    Empty if one does, or if none could. `others` are geoms whose friction the domain changes too:
+    a friction below theirs is intended.
     """
     hidden = [
         reason
@@ -107,7 +107,7 @@ def why_friction_hidden(case: Case, others: frozenset[int]) -> str:
 
 
 def _why_friction_unused(case: Case) -> str:
-    """The reason for which no contact uses the friction, be it that there is none."""
+    """The reason for which no contact uses the friction, also where there is no contact."""
     found = [one for column in _changed_columns(case) for one in _unused(case, frozenset(), column)]
     could = [reason for possible, reason in found if possible]
     rows = np.flatnonzero((case.model.geom_friction != case.nominal.geom_friction).any(axis=1))
@@ -145,9 +145,9 @@ def _unused(case: Case, others: frozenset[int], column: int) -> Iterator[tuple[b
 def why_other_friction(
     model: mujoco.MjModel, pair: IntArray, used: float, geoms: frozenset[int]
 ) -> str:
-    """Why the contact of `pair` has the sliding friction `used` and not what one of `geoms` asks.
+    """Why the contact of `pair` has the sliding friction `used` and not that of one of `geoms`.
 
-    Empty if it has that.
+    Empty if it has the friction of one of them.
     """
     return _compare(model, pair, used, geoms, frozenset(), 0)
 

@@ -37,8 +37,8 @@ class States:
 
 @dataclass(frozen=True)
 class Forces:
-    """What a model makes of `States`: accelerations (s, nv), actuator forces (s, nu), contacts,
-    and how many iterations the solver took at most."""
+    """Forces of a model in `States`: accelerations (s, nv), actuator forces (s, nu), contacts, and
+    the most iterations that the solver took."""
 
     acceleration: Array
     force: Array

@@ -1,4 +1,4 @@
-"""Adaptive randomization: distributions that follow what the policy can do, as SB3 callbacks."""
+"""Adaptive randomization: distributions that follow the policy's returns, as SB3 callbacks."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class ADR(AdaptiveRandomization):
         direction = np.sign(self._outermost[bound] - self._innermost[bound])
         ends = sorted((self._innermost[bound], self._outermost[bound]))
         moved = np.clip(self.bounds[bound] + outwards * direction * self.options.step, *ends)
-        # a bound may come to rest a rounding error beside the end
+        # a bound may stop a rounding error before the end
         moved = next((end for end in ends if abs(end - moved) < 1e-9), moved)
         if moved != self.bounds[bound]:
             self._moved["moved_out" if outwards > 0 else "moved_in"] += 1

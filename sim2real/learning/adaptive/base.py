@@ -31,8 +31,8 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
 
     The simulation's domain is the outer limit. At the end of each rollout the method sees the
     episodes that ended and may move the distributions; episodes that start after that are drawn
-    from the new ones. Works on the environments of `make_vec_env`, wrapped or not; `state` and
-    `restore` make a resumed training equal one that never stopped.
+    from the new ones. Works on the environments of `make_vec_env`, wrapped or not; with `state`
+    and `restore` a resumed training equals an uninterrupted one.
 
     Writes to TensorBoard, under worlds/randomization/: low/<name> and high/<name>, the present
     range; entropy/<name>, in nats, 0 for the whole of the domain's distribution and negative for
@@ -113,7 +113,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         self._apply()
 
     def state(self) -> dict[str, Any]:
-        """The distributions and what is gathered to move them, as JSON."""
+        """The distributions and the episodes gathered so far, as JSON."""
         return {
             "names": list(self.space.names),
             "episodes": self.episodes.state(),

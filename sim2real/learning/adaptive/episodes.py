@@ -1,4 +1,4 @@
-"""Episodes that end during a training, counted so that their length has no say in it."""
+"""Episodes that end during a training, selected without a preference for short ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finished:
 
 
 def mean_return(episodes: Sequence[Finished]) -> float:
-    """The mean return of `episodes`; an unstable one counts as `evaluation.unstable` says.
+    """The mean return of `episodes`; an unstable one counts as in `evaluation.unstable`.
 
     Where none stayed stable it is the lowest of their own returns.
     """
@@ -43,8 +43,8 @@ def mean_return(episodes: Sequence[Finished]) -> float:
 class Episodes:
     """The episodes of n worlds: those in progress, and those that ended and are still of use.
 
-    Short episodes end first. Whoever takes the first so-and-so many that end takes more failures
-    than there are; here the first that *started* are taken, and the last of them is waited for.
+    Short episodes end first. The first n that end hold more failures than a random sample. So the
+    first n that *started* are taken, once all of them have ended.
     """
 
     def __init__(self, num_envs: int) -> None:
@@ -55,7 +55,7 @@ class Episodes:
         self._finished: list[Finished] = []
 
     def restart(self) -> None:
-        """Every world is at the start of an episode, drawn we know not how: it will not count."""
+        """Every world is at the start of an episode with unknown draws: it does not count."""
         self._started[:] = self.clock
         self._finished.clear()
 
@@ -98,11 +98,11 @@ class Episodes:
         return [] if any(one < _order(own[-1]) for one in earlier) else own
 
     def keep(self, count: int, since: Mapping[int | None, int]) -> None:
-        """Forget all that `first(count, since[end], end)` will never ask for."""
-        kept = {
+        """Drop all episodes that `first(count, since[end], end)` never returns."""
+        needed = {
             _order(one): one for end, step in since.items() for one in self._of(step, end)[:count]
         }
-        self._finished = list(kept.values())
+        self._finished = list(needed.values())
 
     def _of(self, since: int, end: int | None) -> list[Finished]:
         own = [one for one in self._finished if one.started > since and end in (None, one.end)]

@@ -1,4 +1,4 @@
-"""Foreign environments: those of Gymnasium, gymnasium-robotics or a user, which are no tasks.
+"""Foreign environments: Gymnasium environments that are not tasks of this library.
 
 A reference to one is a Gymnasium id ("FetchReach-v4"; "module:Id" imports the module first), an
 EnvSpec (which carries keyword arguments), a function that makes it, or "module:function".
@@ -24,7 +24,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from sim2real.compatibility import mend_gymnasium_robotics
+from sim2real.compatibility import fix_gymnasium_robotics
 from sim2real.config import parse
 from sim2real.domains import Domain, Subject, load_domain
 from sim2real.domains.domain import domain_in_file
@@ -62,19 +62,19 @@ class ForeignEnv:
         for plugin in _PLUGINS:
             if self.spec is not None and str(self.spec.entry_point).startswith(f"{plugin}."):
                 importlib.import_module(plugin)
-        mend_gymnasium_robotics()
+        fix_gymnasium_robotics()
         if self.function is not None:
             return self.function()
         assert self.spec is not None
         try:
             return gymnasium.make(self.spec)
-        except ImportError as error:  # an id that is only kept for its message
+        except ImportError as error:  # an old id, registered for its message
             reason = " ".join(str(error).split())
             raise UserError(f"{self.name} cannot be made: {reason}") from None
 
     @functools.cached_property
     def subject(self) -> tuple[mujoco.MjModel, Subject]:
-        """The model of one environment, and what it is to a domain; made at the first use."""
+        """The model of one environment, and the subject of a domain; made at the first use."""
         with warnings.catch_warnings(action="ignore"):
             env = self.make()
             found = env.unwrapped.model, subject_of(env)  # type: ignore[attr-defined]
@@ -149,8 +149,8 @@ def check_foreign(domain: Domain) -> None:
     for one in domain.parameters:
         if one.course is not None:
             raise UserError(
-                f"domain {domain.name!r}: {one.label}: a course cannot be had in a foreign "
-                "environment, which steps its physics by itself"
+                f"domain {domain.name!r}: {one.label}: a foreign environment cannot have a course: "
+                "it steps its physics by itself"
             )
     for entry in domain.disturbances:
         if issubclass(entry.kind, DisturbanceKind) and entry.kind.needs_spec:
@@ -159,7 +159,7 @@ def check_foreign(domain: Domain) -> None:
 
 def _refused(domain: Domain, what: str, why: str) -> UserError:
     return UserError(
-        f"domain {domain.name!r}: {what} cannot be had in a foreign environment, whose model is "
+        f"domain {domain.name!r}: a foreign environment cannot have {what}, because its model is "
         f"compiled already: {why}"
     )
 

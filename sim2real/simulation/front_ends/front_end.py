@@ -1,4 +1,4 @@
-"""What the front ends of one simulation share: its making, attributes, images and end."""
+"""What the front ends share: making a simulation, its attributes, images and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may ask of a reset: which episodes, of which worlds."""
+"""The options of a reset: which episodes to start, in which worlds."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.foreign import ForeignEnv
 
 Answer = tuple[str, Any]
-"""What became of one environment's part of an order: "done" with the result, "refused" with the
-line for the user, or "failed" with the traceback and the number of the episode (-1 for none)."""
+"""The answer of one environment to a request: "done" with the result, "refused" with the message
+for the user, or "failed" with the traceback and the number of the episode (-1 for none)."""
 
 
-class Seat:
+class WorkerEnv:
     """Environment `index` of `num_envs`; its k-th episode is number index + k * num_envs."""
 
     def __init__(
@@ -103,27 +103,27 @@ def serve(
     num_envs: int,
     actions: Choice,
 ) -> None:
-    """Make the environments `indices`, then carry out orders until the connection is closed.
+    """Make the environments `indices`, then answer requests until the connection is closed.
 
-    An order is (method of `Seat`, {index: arguments}); each environment's part is answered by
-    itself, in the order of the indices, so that the main process knows which one keeps it waiting.
+    A request is (method of `WorkerEnv`, {index: arguments}). Each environment is answered for by
+    itself, in the order of the indices, so that the main process knows for which one it waits.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    seats: dict[int, Seat] = {}
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is there any more
+    envs: dict[int, WorkerEnv] = {}
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the main process has ended
         for index in indices:
-            answer = _answer(seats, index, _make, seats, env, domain, index, num_envs, actions)
+            answer = _answer(envs, index, _make, envs, env, domain, index, num_envs, actions)
             _send(connection, answer)
-        for method, parts in _orders(connection):
+        for method, parts in _requests(connection):
             for index, arguments in parts.items():
-                _send(connection, _answer(seats, index, getattr(seats[index], method), *arguments))
-    for seat in seats.values():
-        seat.env.close()
+                _send(connection, _answer(envs, index, getattr(envs[index], method), *arguments))
+    for one in envs.values():
+        one.env.close()
 
 
-def _orders(connection: Connection) -> Iterator[tuple[str, dict[int, tuple[Any, ...]]]]:
+def _requests(connection: Connection) -> Iterator[tuple[str, dict[int, tuple[Any, ...]]]]:
     while True:
         try:
             yield connection.recv()
@@ -132,7 +132,7 @@ def _orders(connection: Connection) -> Iterator[tuple[str, dict[int, tuple[Any, 
 
 
 def _make(
-    seats: dict[int, Seat],
+    envs: dict[int, WorkerEnv],
     env: ForeignEnv,
     domain: Mapping[str, Any],
     index: int,
@@ -140,22 +140,24 @@ def _make(
     actions: Choice,
 ) -> tuple[Any, Any]:
     """Make one environment; the answer is its spaces."""
-    seat = seats[index] = Seat(env, domain, index, num_envs, actions)
-    return seat.env.observation_space, seat.action_space
+    made = envs[index] = WorkerEnv(env, domain, index, num_envs, actions)
+    return made.env.observation_space, made.action_space
 
 
-def _answer(seats: Mapping[int, Seat], index: int, work: Callable[..., Any], *given: Any) -> Answer:
+def _answer(
+    envs: Mapping[int, WorkerEnv], index: int, work: Callable[..., Any], *given: Any
+) -> Answer:
     try:
         return "done", work(*given)
     except UserError as error:
         return "refused", str(error)
     except Exception:
-        episode = seats[index].env.episode if index in seats else -1
+        episode = envs[index].env.episode if index in envs else -1
         return "failed", (traceback.format_exc(), episode)
 
 
 def _send(connection: Connection, answer: Answer) -> None:
-    """Send an answer, or why it cannot be sent: an info may hold anything."""
+    """Send an answer, or the error if it cannot be pickled: an info may hold anything."""
     try:
         connection.send(answer)
     except OSError:

@@ -145,7 +145,7 @@ class WorkerVecEnv(VecEnv):
         return self._stacked(observations), np.array(rewards), dones, list(infos)
 
     def close(self) -> None:
-        """End the workers; one that is at work has a few seconds to come to an end."""
+        """End the workers; one that is busy has a few seconds to finish."""
         self._end(_LAST_SECONDS)
 
     def _end(self, seconds: float) -> None:
@@ -192,10 +192,10 @@ class WorkerVecEnv(VecEnv):
             return [None] * self.num_envs
         return self.env_method("render")
 
-    # -- orders and answers ------------------------------------------------------------------
+    # -- requests and answers ----------------------------------------------------------------
 
     def _ask(self, method: str, parts: Mapping[int, tuple[Any, ...]]) -> list[Any]:
-        """The answers to one order, in the order of `parts`."""
+        """The answers to one request, in the order of `parts`."""
         self._send(method, parts)
         with self._ended_on_failure():
             return self._answers(parts)

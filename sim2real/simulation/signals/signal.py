@@ -1,5 +1,5 @@
-"""A signal's way through its imperfections: from the policy to the actuators, from the state to the
-observation, and from the reward to the learner."""
+"""The stages of a signal: from the policy to the actuators, from the state to the observation, and
+from the reward to the learner."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_names_of_a_domain_are_found_without_another_environment(monkeypatch):
         domain = s2r.Domain(dynamics=[{"field": "body_mass", "scale": {"uniform": [0.1, scale]}}])
         assert context_names_of(env, domain) == ("body_mass:mass",)
     assert len(made) == 1
-    with pytest.raises(UserError, match="keyframe cannot be had in a foreign environment"):
+    with pytest.raises(UserError, match="a foreign environment cannot have keyframe"):
         context_names_of(env, s2r.Domain(keyframe="home"))
 
 
