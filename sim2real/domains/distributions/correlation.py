@@ -58,7 +58,7 @@ class Correlated(Config):
                 raise UserError("a correlation matrix must be square")
             matrix = np.array(self.correlation, dtype=np.float64)
         if matrix.shape != (size, size):
-            raise UserError(f"the correlation matrix is {matrix.shape}; allowed: {(size, size)}")
+            raise UserError(f"the correlation is {matrix.shape}, but {size} entries are named")
         if not np.array_equal(matrix, matrix.T) or not (np.diag(matrix) == 1).all():
             raise UserError("a correlation matrix must be symmetric, with 1 on its diagonal")
         smallest = float(np.linalg.eigvalsh(matrix)[0])
