@@ -68,7 +68,7 @@ class ForeignEnv:
         assert self.spec is not None
         try:
             return gymnasium.make(self.spec)
-        except ImportError as error:  # an old id, registered for its message
+        except (ImportError, gymnasium.error.DependencyNotInstalled) as error:  # an old id
             reason = " ".join(str(error).split())
             raise UserError(f"{self.name} cannot be made: {reason}") from None
 

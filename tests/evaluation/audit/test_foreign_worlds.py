@@ -72,7 +72,8 @@ def test_the_verb_takes_a_gymnasium_id(tmp_path):
         Audit(task="InvertedPendulum-v5").run()
     with pytest.raises(UserError, match=r"no domains of its own, such as 'hard'; allowed: 'my_"):
         Audit(task="InvertedPendulum-v5", domain="hard").run()
-    with pytest.raises(UserError, match=r"^HalfCheetah-v3 cannot be made: The mujoco v2 and v3"):
+    # gymnasium-robotics, once imported, registers this id anew, and gives another reason
+    with pytest.raises(UserError, match=r"^HalfCheetah-v3 cannot be made: .*mujoco"):
         Audit(task="HalfCheetah-v3", domain=f"{worlds}:heavy").run()
     with pytest.raises(UserError, match="CartPole-v1 is no MuJoCo environment"):
         s2r.audit("CartPole-v1", s2r.Domain())
