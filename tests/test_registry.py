@@ -1,4 +1,4 @@
-"""A task is found by name, by path and by "module:Class"; everything else is told what is wrong."""
+"""A task is found by name, by path and by "module:Class"; anything else gives a clear error."""
 
 from pathlib import Path
 

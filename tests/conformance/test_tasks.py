@@ -88,8 +88,8 @@ def test_the_docstring_states_every_action_and_observation(
     simulation = Simulation(load_task(name, **options), threads=1)
     actions, observations = documented(name)
     assert actions == set(range(simulation.model.nu))
-    told = [term.name for term in simulation.observation_terms for _ in range(term.size)]
-    assert [observations[index] for index in range(len(told))] == told
+    term_names = [term.name for term in simulation.observation_terms for _ in range(term.size)]
+    assert [observations[index] for index in range(len(term_names))] == term_names
 
 
 @every_variant

@@ -12,11 +12,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "howto" / "fields.md"
 
 def test_the_page_states_every_field_and_component():
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    told = {name: row for row in rows for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
-    assert set(told) == set(FIELDS)
+    documented = {
+        name: row for row in rows for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+    }
+    assert set(documented) == set(FIELDS)
     for name, field in FIELDS.items():
         for component in field.components:
-            assert f"`{component}`" in told[name], f"{name} {component}"
+            assert f"`{component}`" in documented[name], f"{name} {component}"
 
 
 def test_every_field_is_an_array_a_table_or_found():

@@ -184,8 +184,8 @@ def test_legs_in_another_order_are_brought_into_ours(task: Biped, other_way_roun
     domain = Domain(model=str(other_way_round), mapping={"actuators": {"L": "links"}})
     with pytest.warns(UserWarning, match="beside the model of task") as warned:
         other = Simulation(task, domain, threads=1)
-    told = [str(one.message).partition("': ")[2] for one in warned]
-    assert told == [
+    messages = [str(one.message).partition("': ")[2] for one in warned]
+    assert messages == [
         "its joints stand in the order root (free), R_hip (hinge), L_hip (hinge); they are used "
         "in the order of the task's: root (free), L_hip (hinge), R_hip (hinge)",
         "its actuators stand in the order R, L; they are used in the order of the task's: L, R",
@@ -358,10 +358,10 @@ def test_actuators_that_mean_something_else_are_reported(task: Biped, menagerie:
     (menagerie / "maker_biped" / "biped.xml").write_text(text)
     with pytest.warns(UserWarning, match="beside the model of task") as warned:
         Simulation(task, theirs(), threads=1)
-    told = {str(one.message).partition("': ")[2] for one in warned}
-    assert "actuator L has the control range [-20.0, 20.0], not [-1.0, 1.0]" in told
+    messages = {str(one.message).partition("': ")[2] for one in warned}
+    assert "actuator L has the control range [-20.0, 20.0], not [-1.0, 1.0]" in messages
     law = "actuators L, R are a motor, in the task a position servo; a control is a target there"
-    assert any(one.startswith(law) for one in told), told
+    assert any(one.startswith(law) for one in messages), messages
 
 
 def test_without_a_checkout_the_package_is_asked(

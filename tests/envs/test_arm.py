@@ -181,7 +181,7 @@ def test_a_goal_that_is_asked_for_is_the_goal(task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("goal", "told"),
+    ("goal", "message"),
     [
         ([0.5, 0.0, 0.1], "distance of the goal .* is 0.46.*; allowed: one number, 0.16 to 0.34"),
         ([-0.2, 0.0, 0.1], "azimuth of the goal, rad, is 3.14"),
@@ -190,6 +190,6 @@ def test_a_goal_that_is_asked_for_is_the_goal(task: str) -> None:
         ([0.3, 0.0, np.nan], "goal is .*; allowed: 3 numbers"),
     ],
 )
-def test_a_goal_out_of_reach_is_refused(goal: list[float], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_a_goal_out_of_reach_is_refused(goal: list[float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         load_task("arm_reach", goal=goal)

@@ -56,12 +56,12 @@ def test_equals_gymnasium_bit_for_bit(name: str, num_envs: int) -> None:
         actions = np.stack([env.action_space.sample() for env in envs])
         assert actions.dtype == np.float32
         transition = simulation.step(actions)
-        told = transition.observation.copy()
-        told[transition.ended] = transition.final_observation
+        final = transition.observation.copy()
+        final[transition.ended] = transition.final_observation
         for i, env in enumerate(envs):
             observation, reward, terminated, truncated, _ = env.step(actions[i])
             where = f"step {step}, world {i}"
-            np.testing.assert_array_equal(told[i], observation, err_msg=where)
+            np.testing.assert_array_equal(final[i], observation, err_msg=where)
             assert transition.reward[i] == reward, where
             assert transition.terminated[i] == terminated, where
             # Where both happen at once, Gymnasium tells both too.

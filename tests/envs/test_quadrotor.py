@@ -161,7 +161,7 @@ def test_an_action_of_nothing_hovers_and_one_gives_twice_as_much() -> None:
 
 @pytest.mark.parametrize("late", [{"delay": 0.03}, {"lag": 0.02}])
 def test_before_its_first_command_arrives_it_hovers(late: dict[str, float]) -> None:
-    """The motors were told to hover before the episode began, not to stand still."""
+    """The motors were commanded to hover before the episode began, not to stand still."""
     domain = Domain.model_validate({"actuation": [late]})
     simulation = Simulation("quadrotor", domain, num_envs=3, threads=1)
     for _ in range(2):  # in the second episode, too
@@ -169,8 +169,8 @@ def test_before_its_first_command_arrives_it_hovers(late: dict[str, float]) -> N
         if "delay" in late:
             np.testing.assert_allclose(simulation.act[:2], HOVER)
         else:  # first order, from hover: 1 - e^(-0.01 / 0.02) of the way
-            told = HOVER * (1 + 0.5 * (1 - math.exp(-0.5)))
-            np.testing.assert_allclose(simulation.ctrl[:2], told)
+            commanded = HOVER * (1 + 0.5 * (1 - math.exp(-0.5)))
+            np.testing.assert_allclose(simulation.ctrl[:2], commanded)
         simulation.reset(np.arange(2))
 
 

@@ -219,7 +219,7 @@ def test_a_command_beyond_its_range_is_refused(command: object) -> None:
 
 
 def test_whoever_follows_its_commands_is_paid_in_full() -> None:
-    """Standing still when told to stand: 2 + 1 a second, and the posture less its sag."""
+    """Standing still at the command to stand: 2 + 1 a second, and the posture less its sag."""
     simulation = standing(command=[0, 0, 0])
     terms = simulation.advance(STILL).terms
     dt = simulation.dt

@@ -79,12 +79,12 @@ def test_rows_carry_what_was_drawn_and_tell_it_by_domain() -> None:
     rows = random_rows(load_task("cartpole"), "randomized", episodes=FEWEST, seed=3)
     simulation = Simulation("cartpole", "randomized", FEWEST, seed=3)
     assert [one.context for one in rows] == simulation.contexts()
-    told = by_parameter([*rows, *[row(1.0, "constant", mass=2.0) for _ in range(20)]])
-    assert {line["domain"] for line in told} == {"randomized"}
+    table = by_parameter([*rows, *[row(1.0, "constant", mass=2.0) for _ in range(20)]])
+    assert {line["domain"] for line in table} == {"randomized"}
     varied = np.ptp(simulation.context, axis=0) > 0
     names = np.array(simulation.context_names)[varied].tolist()
-    assert [line["parameter"] for line in told] == names
-    assert set(told[0]) == {
+    assert [line["parameter"] for line in table] == names
+    assert set(table[0]) == {
         "domain",
         "parameter",
         "correlation",

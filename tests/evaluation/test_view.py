@@ -69,8 +69,8 @@ def test_the_moments_are_the_episodes_of_an_evaluation() -> None:
 
 def test_an_episode_is_left_when_its_time_is_over() -> None:
     simulation = Simulation("cartpole", threads=1)
-    told = [moment.seconds for moment in moments(Swing(), simulation, 2, seconds=0.1)]
-    assert told == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1] * 2)
+    times = [moment.seconds for moment in moments(Swing(), simulation, 2, seconds=0.1)]
+    assert times == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1] * 2)
 
 
 def test_the_caption_states_domain_command_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +109,8 @@ def test_clips_side_by_side_wait_for_the_longest() -> None:
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
 def test_a_film_shows_the_domains_side_by_side(suffix: str, tmp_path: Path) -> None:
     out = tmp_path / f"film{suffix}"
-    told = view(Swing(), "cartpole", ["nominal", "hard"], seconds=0.4, size=(96, 80), out=out)
-    assert told == out
+    written = view(Swing(), "cartpole", ["nominal", "hard"], seconds=0.4, size=(96, 80), out=out)
+    assert written == out
     with warnings.catch_warnings():  # imageio leaves the pipes of its reader open
         warnings.simplefilter("ignore", ResourceWarning)
         frames = imageio.mimread(out, memtest=False)

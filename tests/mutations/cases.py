@@ -257,14 +257,14 @@ def sign(checkpoint: Path, file: Path) -> None:
 
 def try_run(run: Path, expected: Any) -> str:
     """Load it, act, and take a few steps in its own domain."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = acts(run)
         loaded = load_run(run)
         simulation = simulation_for(loaded.policy, loaded.task, loaded.domain, 2, threads=1)
         verdict = act_in(simulation)
     same = found.shape == expected.shape and np.array_equal(found, expected)
-    return verdict if same or told else "different"
+    return verdict if same or caught else "different"
 
 
 # -- models

@@ -62,7 +62,7 @@ def test_a_mass_that_changes_equals_a_plain_loop(kind: str) -> None:
             np.testing.assert_array_equal(written.body_mass, model.body_mass)
             np.testing.assert_array_equal(written.body_subtreemass, model.body_subtreemass)
             np.testing.assert_array_equal(written.dof_invweight0, model.dof_invweight0)
-    assert simulation.contexts()[1]["body_mass:torso"] == scale  # what was drawn is told
+    assert simulation.contexts()[1]["body_mass:torso"] == scale  # what was drawn is reported
 
 
 def test_everything_is_nominal_before_a_step_and_drawn_after_it() -> None:
@@ -181,6 +181,8 @@ def test_a_course_is_said_in_words_and_survives_a_file(tmp_path: Path) -> None:
         "x force of torso 5 N from 0.5 s on",
     ]
     assert parse(Domain, domain.plain() | {"name": "tired"}, "again") == domain
+    assert not Domain(sensing=domain.sensing).is_constant
+    assert Domain(disturbances=domain.disturbances).is_constant
 
 
 @pytest.mark.parametrize(

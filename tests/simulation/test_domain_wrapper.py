@@ -131,11 +131,11 @@ def test_hopper_equals_our_own_in_the_same_domain():
     )
     ours = gym.make("sim2real/Hopper-v0", domain=domain).unwrapped
     foreign = DomainWrapper(gym.make("Hopper-v5"), domain)
-    _, told = foreign.reset(seed=7)
+    _, info = foreign.reset(seed=7)
     _, expected = ours.reset(seed=7)
-    both = told["context"].keys() & expected["context"].keys()  # delays are those of the terms
+    both = info["context"].keys() & expected["context"].keys()  # delays are those of the terms
     assert {name.partition(":")[0] for name in both} >= {"body_mass", "dof_damping", "strength"}
-    assert all(told["context"][name] == expected["context"][name] for name in both)
+    assert all(info["context"][name] == expected["context"][name] for name in both)
     data = foreign.unwrapped.data
     ours.set_state(data.qpos, data.qvel)
     rng = np.random.default_rng(0)
@@ -360,11 +360,11 @@ def test_a_model_that_is_made_anew_is_changed_anew():
     )
     models = []
     for seed in (0, 1, None):
-        observation, told = remade.reset(seed=seed)
-        expected, as_told = stays.reset(seed=seed)
+        observation, info = remade.reset(seed=seed)
+        expected, expected_info = stays.reset(seed=seed)
         models.append(remade.unwrapped.model)
         np.testing.assert_array_equal(observation, expected)
-        assert told["context"] == as_told["context"]
+        assert info["context"] == expected_info["context"]
         assert remade.unwrapped.model.body_mass[1] == stays.unwrapped.model.body_mass[1] != 2.0
         for _ in range(5):
             action = np.full(1, 0.5, dtype=np.float32)
@@ -444,7 +444,7 @@ def test_a_wrapped_environment_can_be_made_from_its_spec(tmp_path):
 def test_both_checkers_pass_without_a_warning(name):
     env = slider(MASS) if name == "slider" else DomainWrapper(make(name), SHIFT)
     with warnings.catch_warnings():  # warnings are errors in the tests
-        # the bare environments are told the same of their unbounded spaces, and of being wrapped
+        # the bare environments give the same warnings: about unbounded spaces, and wrappers
         warnings.filterwarnings("ignore", message=".*(infinity|different from the unwrapped)")
         check_env(env, skip_render_check=True)
         if name != "FetchReach-v4":  # SB3 asks a wrapper, of whatever kind, for compute_reward
@@ -458,8 +458,8 @@ def test_gymnasium_robotics_is_mended_where_it_was_imported_before():
         "print(env.reset(seed=0)[1])"
     )
     command = [sys.executable, "-W", "error", "-c", code]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert told == "{'context': {}}\n"
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert shown == "{'context': {}}\n"
 
 
 def test_gravity_compensation_that_mujoco_would_skip_is_refused():

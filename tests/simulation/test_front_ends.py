@@ -203,25 +203,25 @@ def test_autoreset_is_that_of_gymnasium(mode):
 
 
 def test_each_mode_runs_the_same_episodes():
-    told = {}
+    ends = {}
     for mode in ("SameStep", "NextStep", "Disabled"):
         env = gym.make_vec(
             "sim2real/Hopper-v0", 3, domain="randomized", autoreset_mode=mode, max_episode_steps=9
         )
         env.reset(seed=0)
-        told[mode] = []
+        ends[mode] = []
         for _ in range(30):
             *_, terminated, truncated, info = env.step(np.zeros((3, 3), dtype=np.float32))
             over = terminated | truncated
             if over.any():
                 np.testing.assert_array_equal(info["_final_info"], over)
                 final = info["final_info"]
-                told[mode] += list(zip(final["episode"]["r"], final["episode"]["l"], strict=True))
+                ends[mode] += list(zip(final["episode"]["r"], final["episode"]["l"], strict=True))
             if over.any() and mode == "Disabled":
                 env.reset(options={"reset_mask": over})
-    assert told["SameStep"] == told["Disabled"]
-    assert told["NextStep"] == told["SameStep"][: len(told["NextStep"])]
-    assert told["NextStep"][0][1] == 9
+    assert ends["SameStep"] == ends["Disabled"]
+    assert ends["NextStep"] == ends["SameStep"][: len(ends["NextStep"])]
+    assert ends["NextStep"][0][1] == 9
     with pytest.raises(UserError, match="the worlds 0, 1, 2 are over"):
         [env.step(np.zeros((3, 3), dtype=np.float32)) for _ in range(20)]
 

@@ -1,4 +1,4 @@
-"""Foreign environments in spawned workers: same episodes, told failures, no orphans."""
+"""Foreign environments in spawned workers: same episodes, reported failures, no orphans."""
 
 import os
 import signal
@@ -75,12 +75,12 @@ def test_episodes_are_those_of_the_wrapper_for_any_number_of_workers():
     ]
     assert all(episode.truncated and episode.length == 20 for episode in ended)
     for world, info in enumerate(infos):
-        again, told = alone.reset(seed=5, options={"episode": world})
+        again, details = alone.reset(seed=5, options={"episode": world})
         total = 0.0
         for step in range(20):
             again, reward, *_ = alone.step(actions(3, step)[world])
             total += float(reward)
-        assert info["context"] == told["context"]
+        assert info["context"] == details["context"]
         assert info["episode"]["r"] == pytest.approx(total)
         assert info["TimeLimit.truncated"]
         assert not info["failed"] | info["unstable"]

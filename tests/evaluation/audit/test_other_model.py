@@ -22,7 +22,7 @@ TASK = '''
 from sim2real.task import Task
 
 class Sled(Task):
-    """A box on a floor, pushed along x, with an arm that is told where to stand."""
+    """A box on a floor, pushed along x, with an arm that is commanded to a position."""
     control_dt, episode_s = 0.02, 2.0
 
     def observe(self, world):

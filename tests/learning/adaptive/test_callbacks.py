@@ -22,7 +22,7 @@ from sim2real.simulation.front_ends.vec_env import make_vec_env
 SHARE = 0.8
 
 
-def told(callback: AdaptiveRandomization) -> dict[str, float]:
+def logged(callback: AdaptiveRandomization) -> dict[str, float]:
     """What goes to TensorBoard."""
     values: dict[str, float] = callback.state()["told"]
     return values
@@ -35,7 +35,7 @@ def test_adr_expands_to_the_threshold(train: Any) -> None:
     np.testing.assert_array_equal(right, [0.0, 1.0])  # the right mass does nothing: all of it
     assert left[0] == 0.0
     assert abs(left[1] - SHARE) <= 0.06  # one step in, one step out
-    values = told(callback)
+    values = logged(callback)
     assert values["low/body_mass:left"] == pytest.approx(0.5)
     assert values["high/body_mass:left"] == pytest.approx(0.5 + left[1])
     assert values["entropy/body_mass:left"] == pytest.approx(np.log(left[1]))
@@ -65,7 +65,7 @@ def test_doraemon_becomes_the_whole_domain_where_that_succeeds_often_enough(trai
     callback = DORAEMON(success_rate=0.5, episodes=64, divergence=0.5)
     train(callback, 6000)
     np.testing.assert_allclose(callback.shapes, 1.0, atol=0.05)
-    values = told(callback)
+    values = logged(callback)
     assert values["entropy"] == pytest.approx(0.0, abs=1e-3)
     assert values["success_rate"] == pytest.approx(SHARE, abs=0.15)
     assert 1 <= values["effective_episodes"] <= 64
@@ -93,7 +93,7 @@ def test_doraemon_waits_for_the_first_success(train: Any) -> None:
     callback = DORAEMON(success_return=5.0, episodes=32, concentration=20.0)
     train(callback, 4000)
     np.testing.assert_allclose(callback.shapes, 11.0)  # the mode 10 / 20 is nominal
-    assert told(callback)["success_rate"] == 0.0
+    assert logged(callback)["success_rate"] == 0.0
 
 
 def test_doraemon_draws_back_when_success_is_lost(train: Any) -> None:
@@ -117,8 +117,8 @@ def test_curriculum_grows_with_the_steps(train: Any) -> None:
     assert levels == [0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75] + [1.0] * 8
     assert callback.simulation.context.min() < 0.7
     assert callback.simulation.context.max() > 1.3
-    assert told(callback)["level"] == 1.0
-    assert told(callback)["low/body_mass:left"] == 0.5
+    assert logged(callback)["level"] == 1.0
+    assert logged(callback)["low/body_mass:left"] == 0.5
 
 
 def test_curriculum_grows_while_the_return_is_high(train: Any) -> None:
@@ -127,7 +127,7 @@ def test_curriculum_grows_while_the_return_is_high(train: Any) -> None:
     for one in (callback, easy):
         train(one, 8000)
     assert callback.level == 0.8
-    assert told(callback)["stage_return"] == pytest.approx(0.875, abs=0.075)
+    assert logged(callback)["stage_return"] == pytest.approx(0.875, abs=0.075)
     assert easy.level == 1.0
 
 

@@ -103,8 +103,8 @@ def test_what_is_logged_and_kept(curves: Any, tmp_path: Path) -> None:
         assert np.all(lows < highs)
         assert np.all(entropies < 0)
     assert tags["worlds/randomization/entropy"][-1][1] > tags["worlds/randomization/entropy"][0][1]
-    told = {"success_rate", "expected_success_rate", "divergence", "effective_episodes"}
-    assert {f"worlds/randomization/{name}" for name in told} <= set(tags)
+    names = {"success_rate", "expected_success_rate", "divergence", "effective_episodes"}
+    assert {f"worlds/randomization/{name}" for name in names} <= set(tags)
 
 
 def test_the_first_episodes_are_near_nominal_already(curves: Any, tmp_path: Path) -> None:
