@@ -6,8 +6,8 @@ comes from the same seed is paired: the pretrained policy in the source and the 
 methods. Differences between methods are of returns, so they need no references; the verdicts of
 one table are corrected for their number (Holm).
 
-A target whose references are unsound (see `oracle.Place.problems`) has no scores in the report and
-does not count in the results over all targets.
+A target whose references are unsound (see `oracle.Place.problems`) has no scores in the report. It
+does not count in the results over all targets; neither does a control, the source as a target.
 """
 
 from __future__ import annotations
@@ -75,7 +75,11 @@ def summarize(results: Results) -> Plain:
     source = results.source
     home = None if source.problems() else source.scale.score(of_seeds("seeds", source.zero_shot))
     targets = {name: _target(target, source, home) for name, target in results.targets.items()}
-    sound = [name for name, target in targets.items() if not target["problems"]]
+    unsound = [name for name, target in targets.items() if target["problems"]]
+    controls = [
+        name for name, one in results.targets.items() if one.place.content == source.content
+    ]
+    counted = [name for name in targets if name not in unsound + controls]
     random = float(source.random.mean())
     return {
         "source": {
@@ -87,8 +91,10 @@ def summarize(results: Results) -> Plain:
             "pretraining": results.pretraining and results.pretraining.plain(random),
         },
         "targets": targets,
-        "left_out": [name for name in targets if name not in sound],
-        "overall": _overall(results, sound),
+        "left_out": unsound,
+        "controls": controls,
+        "counted": counted,
+        "overall": _overall(results, counted),
     }
 
 
@@ -232,9 +238,9 @@ def _forget(target: Target, source: Place, methods: dict[str, Plain]) -> None:
         methods[label]["forgotten"] = one.plain()
 
 
-def _overall(results: Results, sound: Sequence[str]) -> Plain:
-    """The score after the budget, the mean over the targets with sound references."""
-    labels = next(iter(results.targets.values())).methods if sound else ()
+def _overall(results: Results, counted: Sequence[str]) -> Plain:
+    """The score after the budget, the mean over the targets that count."""
+    labels = next(iter(results.targets.values())).methods if counted else ()
     return {
         label: _plain(
             mean_of(
@@ -242,7 +248,7 @@ def _overall(results: Results, sound: Sequence[str]) -> Plain:
                     results.targets[name].place.scale.score(
                         of_seeds("seeds", results.targets[name].methods[label].returns[:, -1])
                     )
-                    for name in sound
+                    for name in counted
                 ]
             )
         )

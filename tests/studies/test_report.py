@@ -157,6 +157,26 @@ def test_the_source_as_a_target_is_the_control(tmp_path: Path) -> None:
     assert "the source itself, the control without a gap" in (tmp_path / "report.md").read_text()
 
 
+def test_a_control_does_not_count_in_the_mean_of_the_targets(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
+    results = measured.results()
+    far = results.targets["far"]
+    windy = dataclasses.replace(far, place=dataclasses.replace(far.place, content="windy"))
+    control = dataclasses.replace(far, place=results.source)
+    targets = {"randomized": control, "hard": far, "windy": windy}
+    told = measured.report(dataclasses.replace(results, targets=targets))
+    assert told["controls"] == ["randomized"]
+    assert told["overall"] == report["overall"]  # of the same study without the control
+    write_report(tmp_path, told)
+    for file in ("report.md", "index.html"):
+        assert (
+            "The source itself is a control and does not count in the mean: randomized."
+            in (tmp_path / file).read_text()
+        )
+    assert "Mean score over 2 targets" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (-0.004, "0.00"), (-0.006, "−0.01"), (1.0, "1.00"), (-10.0, "−10.00")],

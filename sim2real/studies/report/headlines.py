@@ -44,7 +44,7 @@ def _before(report: Found, name: str, target: Found) -> str:
     if target["problems"]:
         return f"{start}; it has no score there: {target['problems'][0]}."
     score = number(target["zero_shot"]["score"]["value"])
-    if name == report["source_name"]:
+    if name in report["controls"]:
         return f"{start}, a score of {score}; it is the source itself, the control without a gap."
     gap, home = target["zero_shot_gap"], report["source"]["score"]
     if gap is None or home is None:
