@@ -15,6 +15,8 @@ MOST_STEPS, MOST_WORLDS, MOST_EPISODES, MOST_SEEDS = 10**12, 100_000, 1_000_000,
 """Control steps of a training, worlds stepped together, episodes in a domain, seeds of a study:
 limits far beyond what is of use, so that a slip is refused before it takes memory or years."""
 LAST_SEED = 2**32 - 1
+LAST_SIMULATION_SEED = 2**63 - 1
+"""The largest seed of a training, and that of a simulation alone."""
 MOST_THREADS = 1024
 
 Count = Annotated[int, Field(ge=1, le=MOST_STEPS)]

@@ -6,7 +6,6 @@ import difflib
 import operator
 import reprlib
 from collections.abc import Iterable
-from typing import SupportsIndex
 
 
 class UserError(ValueError):
@@ -44,11 +43,20 @@ def brief(value: object) -> str:
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
     """`value` if it is a whole number from `low` to `high`; UserError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    number = None if isinstance(value, bool) else _index(value)
+    if number is None:
         raise UserError(f"{name} is {brief(value)}; allowed: a whole number")
-    if not low <= operator.index(value) <= high:
+    if not low <= number <= high:
         raise UserError(f"{name} is {brief(value)}; allowed: {low:,} to {high:,}")
-    return operator.index(value)
+    return number
+
+
+def _index(value: object) -> int | None:
+    """The whole number that `value` is; None for one that is none, as an array of several."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def unknown(kind: str, given: object, allowed: Iterable[str]) -> UserError:

@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from sim2real.config import MOST_EPISODES, MOST_WORLDS
+from sim2real.config import LAST_SIMULATION_SEED, MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, named_apart
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.policy_checks import (
@@ -121,7 +121,7 @@ def evaluate(
     run means something else by its observations and actions than `task`, unless `accept_changes`.
     """
     whole_number("episodes", episodes, 1, MOST_EPISODES)
-    whole_number("seed", seed, 0, 2**63 - 1)
+    whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
     if num_envs is not None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
     subject = task_or_foreign(task)

@@ -9,7 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from sim2real.config import MOST_EPISODES
+from sim2real.config import LAST_SIMULATION_SEED, MOST_EPISODES
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.clips import (
@@ -58,7 +58,7 @@ def view(
     policy does not fit `task` (see `evaluate`, for `accept_changes` too).
     """
     whole_number("episodes", episodes, 1, MOST_EPISODES)
-    whole_number("seed", seed, 0, 2**63 - 1)
+    whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
     for side in size:
         whole_number("size", side, 16, MOST_PIXELS)
     if not 0 < seconds <= MOST_SECONDS:

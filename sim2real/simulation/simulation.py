@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.config import MOST_THREADS, MOST_WORLDS
+from sim2real.config import LAST_SIMULATION_SEED, MOST_THREADS, MOST_WORLDS
 from sim2real.domains import Domain, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.control_period import control_period
@@ -211,7 +211,7 @@ class Simulation(Worlds):
 
     def reseed(self, seed: int) -> None:
         """Draw from `seed` from now on, counting episodes from the first; follow with `reset`."""
-        self.seed = whole_number("seed", seed, 0, 2**63 - 1)
+        self.seed = whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
         self._clock = Clock(self._generators, self._episodes, self.steps)

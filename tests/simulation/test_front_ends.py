@@ -23,6 +23,7 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.domain_wrapper import DomainWrapper
 from sim2real.simulation.front_ends.env import Sim2RealEnv
 from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.simulation.front_ends.vector_env import Sim2RealVectorEnv
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 
 SLIDER = str(Path(__file__).parent.parent / "robots" / "slider.py")
@@ -301,7 +302,7 @@ def test_what_a_reset_cannot_do_is_refused():
         for wrong in (-1, 1.5, "two", True, [1, 2, 3]):
             with pytest.raises(UserError, match="reset option 'episode' is"):
                 env.reset(options={"episode": wrong})
-    with pytest.raises(UserError, match=r"the seed is \[1, 2\]; allowed: one whole number"):
+    with pytest.raises(UserError, match=r"^seed is \[1, 2\]; allowed: one whole number"):
         many.reset(seed=[1, 2])
     for mask in ([True], np.array([1, 0]), np.array([False, False])):
         with pytest.raises(UserError, match="reset option 'reset_mask' is"):
@@ -399,13 +400,24 @@ def test_a_window_without_a_screen_is_refused(screen, monkeypatch):
             make()
 
 
-@pytest.mark.parametrize("given", ["a", 1.5, -1, 2**64, True, [1]])
+@pytest.mark.parametrize("given", ["a", 1.5, -1, 2**64, True, [1], np.array([1, 2])])
 def test_a_seed_that_is_none_is_refused(given):
     env = make_vec_env(SLIDER, num_envs=2)
-    with pytest.raises(UserError, match=r"^seed is .*; allowed: "):
-        env.seed(given)
-    with pytest.raises(UserError, match=r"^seed is .*; allowed: "):
-        Simulation(SLIDER, seed=given)
+    front_ends = [
+        Sim2RealEnv(SLIDER),
+        Sim2RealVectorEnv(SLIDER, num_envs=2),
+        DomainWrapper(gym.make("InvertedPendulum-v5")),
+    ]
+    for take in (
+        env.seed,
+        lambda seed: Simulation(SLIDER, seed=seed),
+        *[lambda seed, one=one: one.reset(seed=seed) for one in front_ends],
+    ):
+        with pytest.raises(UserError, match=r"^seed is .*; allowed: "):
+            take(given)
+    for one in front_ends:
+        one.reset(seed=np.int64(2**63 - 1))
+        one.close()
     assert env.seed(3) == [3, 4]
     env.close()
 

@@ -14,7 +14,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, bind
-from sim2real.errors import UserError, whole_number
+from sim2real.errors import UserError
 from sim2real.simulation.context import ContextDraws
 from sim2real.simulation.disturbances.disturbances import Disturbances
 from sim2real.simulation.front_ends.foreign import (
@@ -25,7 +25,12 @@ from sim2real.simulation.front_ends.foreign import (
     subject_of,
 )
 from sim2real.simulation.front_ends.model_writer import ModelWriter
-from sim2real.simulation.front_ends.reset_options import EPISODE, copy_options, episodes_of
+from sim2real.simulation.front_ends.reset_options import (
+    EPISODE,
+    copy_options,
+    episodes_of,
+    one_seed,
+)
 from sim2real.simulation.front_ends.screen import require_screen
 from sim2real.simulation.quaternions import find_foreign_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators
@@ -127,8 +132,9 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         What else is among the options goes to the environment.
         """
         given = copy_options(options)
+        seed = one_seed(seed)
         if seed is not None:
-            self._generators = EpisodeGenerators(whole_number("seed", seed, 0, 2**63 - 1))
+            self._generators = EpisodeGenerators(seed)
         following = 0 if seed is not None else self._episode + 1
         asked = episodes_of(given, 1)
         given.pop(EPISODE, None)

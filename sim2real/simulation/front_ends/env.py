@@ -16,7 +16,12 @@ from sim2real.errors import UserError
 from sim2real.simulation import Transition
 from sim2real.simulation.actions import Actions
 from sim2real.simulation.front_ends.front_end import FrontEnd, check_mode, make_simulation
-from sim2real.simulation.front_ends.reset_options import EPISODE, check_options, episodes_of
+from sim2real.simulation.front_ends.reset_options import (
+    EPISODE,
+    check_options,
+    episodes_of,
+    one_seed,
+)
 from sim2real.simulation.rendering import lit_model
 from sim2real.task import Task
 
@@ -106,6 +111,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start the next episode; with `seed`, its first; with options["episode"], that one."""
         asked = check_options(options, [EPISODE])
+        seed = one_seed(seed)
         super().reset(seed=seed)
         observation = self.simulation.restart(seed, episodes_of(asked, 1))[0]
         if self.render_mode == "human":

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.config import LAST_SEED
-from sim2real.errors import UserError, unknown, whole_number
+from sim2real.config import LAST_SEED, LAST_SIMULATION_SEED
+from sim2real.errors import UserError, brief, unknown, whole_number
 from sim2real.task import BoolArray, IntArray
 
 EPISODE, MASK = "episode", "reset_mask"
@@ -89,10 +89,10 @@ def checked_seed(seed: Any) -> int | None:
 
 
 def one_seed(seed: Any) -> int | None:
-    """The seed of a reset; UserError for a list: the worlds of a batch share one."""
-    if seed is not None and not isinstance(seed, int | np.integer):
+    """The seed of a reset; UserError if it is invalid, or a list: all worlds share one."""
+    if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
         raise UserError(
-            f"the seed is {seed!r}; allowed: one whole number, of which each world's episodes are "
+            f"seed is {brief(seed)}; allowed: one whole number, of which each world's episodes are "
             "drawn by their number"
         )
-    return None if seed is None else int(seed)
+    return None if seed is None else whole_number("seed", seed, 0, LAST_SIMULATION_SEED)

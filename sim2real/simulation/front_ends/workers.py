@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from sim2real.config import MOST_THREADS, MOST_WORLDS
+from sim2real.config import LAST_SIMULATION_SEED, MOST_THREADS, MOST_WORLDS
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.simulation.actions import Choice
@@ -85,7 +85,7 @@ class WorkerVecEnv(VecEnv):
     ) -> None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
         whole_number("threads", workers, 0, MOST_THREADS)
-        whole_number("seed", seed, 0, 2**63 - 1)
+        whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
         self.name, self.domain = env.name, domain
         self._seed, self._timeout = int(seed), max(timeout_s, TIMEOUT_S)
         self._episodes = np.arange(num_envs) - num_envs
