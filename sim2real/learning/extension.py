@@ -48,8 +48,6 @@ def differences(config: RunConfig, steps: int) -> list[str]:
     adaptive = config.randomization or {}
     if adaptive.get("name") == "curriculum" and adaptive.get("threshold") is None:
         reasons.append(f"its curriculum was spread over {config.steps} steps")
-    if config.method is not None:
-        reasons.append(f"its method was prepared for a budget of {config.steps} steps")
     return reasons
 
 

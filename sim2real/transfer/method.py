@@ -95,6 +95,14 @@ class Method(Config):
         """Worlds of the target that are stepped together; the budget must cover a step of all."""
         return recipe.num_envs
 
+    def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
+        """What the method plans by its budget; by default the budget itself.
+
+        A run that is extended equals one that had the larger budget from the start where this is
+        equal for both budgets.
+        """
+        return budget
+
     @abstractmethod
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""

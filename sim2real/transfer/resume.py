@@ -15,7 +15,8 @@ from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.pretrained import find_run, is_published
 from sim2real.runs.run import Run, RunFolder, read_folder, versions
-from sim2real.transfer.api import SOURCE_STEPS, resume_transfer
+from sim2real.transfer.api import SOURCE, SOURCE_STEPS, method_of, resume_transfer
+from sim2real.transfer.budget import Budget
 from sim2real.transfer.work import PHASES
 
 
@@ -54,13 +55,26 @@ def _extended(folder: RunFolder, steps: int) -> RunFolder:
             f"{folder.path}: its method has a loop of its own, which {folder.config.steps} steps "
             "were given to; allowed: another transfer with a larger budget"
         )
-    extended = extend(folder, whole_number("steps", steps, 1, MOST_STEPS))
-    for reason in differences(folder.config, steps):
+    of_method = _differences_of_method(folder, whole_number("steps", steps, 1, MOST_STEPS))
+    extended = extend(folder, steps)
+    for reason in [*differences(folder.config, steps), *of_method]:
         warnings.warn(
             f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
             stacklevel=3,
         )
     return extended
+
+
+def _differences_of_method(folder: RunFolder, steps: int) -> list[str]:
+    """Why the method of a transfer would have planned otherwise for `steps`, if it would."""
+    if folder.config.method is None:
+        return []
+    method = method_of(folder, folder.config.method)
+    recipe = read_folder(folder.path / SOURCE).config.parsed_recipe()
+    before, after = (method.scheduled(recipe, Budget(one)) for one in (folder.config.steps, steps))
+    if before == after:
+        return []
+    return [f"its method was prepared for a budget of {folder.config.steps} steps"]
 
 
 def _warn_of_versions(path: Path) -> None:

@@ -27,6 +27,16 @@ def pretrain(out: Path, steps: int, algorithm: str = "ppo", **options: Any) -> R
     )
 
 
+def require_equal(extended: Run, longer: Run) -> None:
+    """The weights, the training's tensors and what its callbacks remember, bit for bit."""
+    assert extended.step == longer.step
+    for part in ("policy", "training"):
+        got, expected = getattr(extended.checkpoint, part), getattr(longer.checkpoint, part)
+        assert got.keys() == expected.keys()
+        assert [name for name in got if not torch.equal(got[name], expected[name])] == []
+    assert extended.checkpoint.state["callbacks"] == longer.checkpoint.state["callbacks"]
+
+
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_extended_equals_longer(algorithm: str, tmp_path: Path) -> None:
     pretrain(tmp_path / "short", 256, algorithm)
@@ -34,14 +44,70 @@ def test_extended_equals_longer(algorithm: str, tmp_path: Path) -> None:
         warnings.simplefilter("error")
         extended = resume(tmp_path / "short", progress=False, steps=512)
     longer = pretrain(tmp_path / "long", 512, algorithm)
-    assert extended.step == longer.step == 512
-    for part in ("policy", "training"):
-        got, expected = getattr(extended.checkpoint, part), getattr(longer.checkpoint, part)
-        assert got.keys() == expected.keys()
-        assert [name for name in got if not torch.equal(got[name], expected[name])] == []
+    assert extended.step == 512
+    require_equal(extended, longer)
     assert extended.config.steps == 512
     assert extended.config.extended == (256,)
     assert s2r.load_run(tmp_path / "short", 256).step == 256  # what was finished is kept
+
+
+ADR = {"name": "adr", "low": 5.0, "high": 10.0, "buffer": 1, "boundary_probability": 1.0}
+
+
+@pytest.mark.slow
+def test_an_adaptive_training_that_is_extended_equals_a_longer_one(tmp_path: Path) -> None:
+    def adapt(out: Path, steps: int) -> Run:
+        how: dict[str, Any] = {"options": PPO, "randomization": ADR, "progress": False}
+        return s2r.pretrain("hopper", "randomized", steps=steps, out=out, **how)
+
+    before = adapt(tmp_path / "short", 512).checkpoint.state["callbacks"]["ADR"]["method"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extended = resume(tmp_path / "short", progress=False, steps=1024)
+    require_equal(extended, adapt(tmp_path / "long", 1024))
+    after = extended.checkpoint.state["callbacks"]["ADR"]["method"]
+    assert 0 < sum(before["moved"].values()) < sum(after["moved"].values())
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("fine_tune", {"warm_up": 0.0}),
+        pytest.param("freeze", {"warm_up": 0.0}, marks=pytest.mark.slow),
+        pytest.param("scratch", {}, marks=pytest.mark.slow),
+        ("distill", {"rollout": 16, "updates": 2, "batch_size": 16}),
+    ],
+)
+def test_a_transfer_that_is_extended_equals_one_of_the_larger_budget(
+    method: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    pretrain(tmp_path / "source", 64)
+
+    def move(out: str, budget: int) -> Run:
+        recipe = {"n_steps": 16, "batch_size": 16}
+        how: dict[str, Any] = {"options": {**options, "recipe": recipe}, "num_envs": 4}
+        return s2r.transfer(
+            tmp_path / "source", "hard", method=method, budget=budget, out=tmp_path / out,
+            progress=False, **how,
+        )  # fmt: skip
+
+    move("short", 128)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extended = resume(tmp_path / "short", progress=False, steps=256)
+    require_equal(extended, move("long", 256))
+
+
+def test_a_method_that_plans_by_its_budget_says_so(tmp_path: Path) -> None:
+    """SAC from scratch begins with random actions for a 20th of its budget."""
+    pretrain(tmp_path / "source", 64, "sac")
+    recipe = {"batch_size": 16, "train_freq": 1, "gradient_steps": 1}
+    s2r.transfer(
+        tmp_path / "source", "hard", method="scratch", budget=64, out=tmp_path / "moved",
+        options={"recipe": recipe}, num_envs=4, progress=False,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="its method was prepared for a budget of 64 steps"):
+        resume(tmp_path / "moved", progress=False, steps=128)
 
 
 def test_differences_are_named(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ class Distill(LearnerMethod):
         layers = SMALL if self.student == "small" else self.student
         return self.resized(source, **worlds, net_arch=layers, critic_net_arch=None)
 
+    def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
+        """Nothing: all counts are of rounds and minibatches."""
+        return None
+
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:

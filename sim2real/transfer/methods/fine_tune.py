@@ -65,6 +65,10 @@ class FineTune(LearnerMethod):
             changes["learning_starts"] = 0  # the source's policy is better than random actions
         return self.resized(source, **changes)
 
+    def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
+        """The control steps of the critic's warm-up."""
+        return self.warm_up * budget.steps
+
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:

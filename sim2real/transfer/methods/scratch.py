@@ -31,6 +31,10 @@ class Scratch(LearnerMethod):
         """The source's recipe with rollouts for a target."""
         return self.resized(source, **with_random_start(source, budget))
 
+    def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
+        """The control steps of random actions."""
+        return with_random_start(source, budget)
+
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
