@@ -28,7 +28,7 @@ Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 class Config(BaseModel):
     """Base of everything configured: frozen, unknown keys refused, NaN and infinity refused.
 
-    Raises UserError with every problem on one line where it is made from values that are wrong.
+    Raises UserError with its problems on one line where it is made from values that are wrong.
     """
 
     model_config = ConfigDict(
@@ -45,13 +45,16 @@ class Config(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+MOST_PROBLEMS = 8
+"""Problems of one object that are told, at most."""
+ALLOWED = " allowed: "
 
 
 def parse(model: type[Model], data: Any, where: str) -> Model:
     """Validate `data`, what a file or a command line gave, as a `model`.
 
     `where` names the place for the error ("domain 'windy' of robot.yaml").
-    Raises UserError with every problem on one line: key, value, what is allowed.
+    Raises UserError with the problems on one line: key, value, what is allowed.
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{where}: expected keys and values, got {brief(data)}")
@@ -62,12 +65,24 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
 
 
 def _user_error(model: type[BaseModel], error: ValidationError, where: str) -> UserError:
-    """Every problem of a `model` on one line."""
+    """The problems of a `model` on one line."""
     by_place: dict[tuple[int | str, ...], list[Any]] = {}
     for problem in error.errors():
         by_place.setdefault(_place(problem), []).append(problem)
-    problems = "; ".join(_describe_place(model, *found) for found in by_place.items())
-    return UserError(f"{where}: {problems}")
+    problems = [_describe_place(model, *found) for found in by_place.items()]
+    more = len(problems) - MOST_PROBLEMS
+    shown = [*problems[:MOST_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])]
+    return UserError(f"{where}: {'; '.join(_allowed_once(shown))}")
+
+
+def _allowed_once(problems: Sequence[str]) -> list[str]:
+    """The problems, of which only the last of those that allow the same says what is allowed."""
+    cut = [problem.rpartition(ALLOWED) for problem in problems]
+    following = [allowed for _, _, allowed in cut[1:]]
+    return [
+        start.rstrip(";") if mark and allowed == after else start + mark + allowed
+        for (start, mark, allowed), after in zip(cut, [*following, None], strict=True)
+    ]
 
 
 _BRANCH = re.compile(r"[\[(]|^(int|float|str|bool|none|dict|list|tuple|constrained-.*)$")

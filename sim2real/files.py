@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import hashlib
 import itertools
@@ -122,14 +123,30 @@ def read_text(path: Path, most: int) -> str:
         if len(data) > most:
             raise UserError(f"{path} is larger than {most:,} bytes")
         return data.decode()
+    except UserError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} does not exist") from None
+        raise absent(path) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error}") from None
     except ValueError as error:  # a zero byte in the path
         raise UserError(f"{str(path)!r} is no path of a file: {error}") from None
+
+
+MOST_NEIGHBOURS = 1000
+"""Names of a folder in which the nearest one is looked for, at most."""
+
+
+def absent(path: Path) -> UserError:
+    """The error for a file or folder that is not there, with the nearest name in its folder."""
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError), os.scandir(path.parent) as entries:
+        names = [entry.name for entry in itertools.islice(entries, MOST_NEIGHBOURS)]
+    close = difflib.get_close_matches(path.name, names, n=1)
+    hint = f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
+    return UserError(f"{path} does not exist{hint}")
 
 
 def unwritable(folder: Path) -> str | None:
@@ -173,6 +190,7 @@ def user_path(text: str | Path) -> Path:
         path = Path(text).expanduser()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.lstat()
+            path.resolve()  # refuses a loop of symbolic links
             is_pipe = path.is_fifo()
     except (RuntimeError, ValueError, OSError) as error:  # no such user; a zero byte; too long
         reason = (

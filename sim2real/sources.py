@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from sim2real.errors import UserError
-from sim2real.files import user_path
+from sim2real.files import absent, user_path
 
 PREFIX = "sim2real_user_"
 """Name of the package that holds the modules of one source, before a digest."""
@@ -100,7 +100,7 @@ def read_source(file: Path, name: str = "", below: Path = Path("/")) -> Source:
     large.
     """
     if not file.is_file():
-        raise UserError(f"the file {file} does not exist")
+        raise absent(file)
     root, top = file.parent, below.resolve()
     while (root / "__init__.py").is_file() and root not in (top, root.parent):
         root = root.parent
@@ -156,14 +156,15 @@ def import_source(source: Source) -> ModuleType:
         for module in [one for one in sys.modules if one.partition(".")[0] == package]:
             del sys.modules[module]
         if isinstance(error, SyntaxError):
-            where = f"{error.filename}, line {error.lineno}"
+            line = "" if error.lineno is None else f", line {error.lineno}"
+            where = f"{error.filename or source.main}{line}"
             raise UserError(f"{where}: not valid Python: {error.msg}") from None
-        if isinstance(error, Exception) and not isinstance(error, UserError):
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, UserError):
             raise UserError(_failed(source, error)) from error
         raise
 
 
-def _failed(source: Source, error: Exception) -> str:
+def _failed(source: Source, error: Exception | SystemExit) -> str:
     """The message of an exception in a source's own code, on one line, with its file and line."""
     mine = {str(source.root / path) for path in source.files}
     frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename in mine]

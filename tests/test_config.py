@@ -62,3 +62,15 @@ def test_an_error_says_what_is_allowed_and_what_was_given(
     with pytest.raises(UserError) as caught:
         parse(Robot, {"name": "a", **given} if given else given, "robot")
     assert str(caught.value).startswith(f"robot: {message}")
+
+
+def test_many_problems_stay_one_readable_line() -> None:
+    """What is allowed is told once, and after some problems how many more there are."""
+    with pytest.raises(UserError) as caught:
+        parse(Robot, {"name": "a", "leg": 3, **{f"x{number}": 1 for number in range(99)}}, "robot")
+    allowed = "allowed: name, legs, mass, share, sound, file, options, parts, names, main"
+    assert str(caught.value).startswith(
+        "robot: leg: unknown key 'leg'; did you mean 'legs'?; x0: unknown key 'x0'; x1: unknown"
+    )
+    assert str(caught.value).endswith(f"x6: unknown key 'x6'; {allowed}; and 92 more problems")
+    assert str(caught.value).count("allowed: ") == 1

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,20 @@ def test_what_can_be_no_file_is_reported_in_one_line(tmp_path):
         (large / "inner", "does not exist"),
         (Path("a\0b"), "is no path of a file"),
         (tmp_path / ("x" * 300), "cannot be read: File name too long"),
-        (Path("/dev/zero"), "is larger than 131,072 bytes"),
+        (Path("/dev/zero"), "^/dev/zero is larger than 131,072 bytes"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             files.read_yaml(path)
         assert "\n" not in str(caught.value)
+
+
+def test_the_nearest_name_of_a_missing_file_is_told(tmp_path):
+    (tmp_path / "study.yaml").touch()
+    near = re.escape(f"stdy.yaml does not exist; did you mean '{tmp_path}/study.yaml'?")
+    with pytest.raises(UserError, match=f"{near}$"):
+        files.read_yaml(tmp_path / "stdy.yaml")
+    with pytest.raises(UserError, match=r"robot\.xml does not exist$"):
+        files.read_yaml(tmp_path / "robot.xml")
 
 
 @pytest.mark.parametrize("text", ["~nobody_of_that_name/x", "a\0b", "x" * 300, "x" * 5000])

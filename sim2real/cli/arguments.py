@@ -9,16 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tyro.conf import Positional
 
 from sim2real.errors import UserError, brief, unknown
 from sim2real.files import user_path
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _POSITIONAL = typing.get_args(Positional[int])[1]
 HELP = ("-h", "--help")
 GENERAL = ("--help", "--version")
+
+
+Instance = TypeVar("Instance", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,18 @@ def check_words(words: Sequence[str], commands: Mapping[str, type]) -> None:
         )
     except UserError as error:
         raise UserError(f"{error}; see `sim2real {verb} --help`") from None
+
+
+def with_homes(command: Instance) -> Instance:
+    """The command with `~` filled in in its paths: the shell leaves that of `--out=~/x`."""
+    values = {field.name: getattr(command, field.name) for field in dataclasses.fields(command)}
+    return dataclasses.replace(command, **{name: _with_home(one) for name, one in values.items()})
+
+
+def _with_home(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_with_home, value))
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _argument(command: type, field: dataclasses.Field[Any]) -> _Argument:

@@ -21,7 +21,7 @@ import tyro
 
 from sim2real import __version__
 from sim2real.cli import audit, check, identify, information, log, new, policies, study, training
-from sim2real.cli.arguments import check_words
+from sim2real.cli.arguments import check_words, with_homes
 from sim2real.cli.command import Command
 from sim2real.cli.output import show
 from sim2real.errors import ChangedError, UserError
@@ -87,6 +87,7 @@ def _main(words: list[str]) -> int:
         description=ABOUT,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    command = with_homes(command)
     try:
         return _execute(command)
     except ChangedError as error:
@@ -125,6 +126,7 @@ def _execute(command: Command) -> int:
 
 
 def fail(message: str, code: int) -> int:
-    """Print `message` on one line of standard error; return `code`."""
-    print(" ".join(message.split()), file=sys.stderr)
+    """Print `message` on one line of standard error, without control characters; return `code`."""
+    line = " ".join(message.split())
+    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
     return code

@@ -148,8 +148,11 @@ class Log:
         place = files.user_path(path)
         if not place.exists():
             left = place.with_name(place.name + SUFFIX)
-            hint = f"; {left} is left from a process that was killed" if left.exists() else ""
-            raise UserError(f"{place} does not exist{hint}")
+            if left.exists():
+                raise UserError(
+                    f"{place} does not exist; {left} is left from a process that was killed"
+                )
+            raise files.absent(place)
         if mapping is not None or is_foreign(place):
             return cls(**vars(read_parts(place, mapping)))
         try:

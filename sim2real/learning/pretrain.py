@@ -85,7 +85,7 @@ def pretrain(
     source = next(iter(domains.values()))
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
-    folder = Path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
+    folder = files.user_path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
     files.require_writable(folder.parent)
     asked = {
         "task": loaded.reference,

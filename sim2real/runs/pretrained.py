@@ -9,8 +9,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from sim2real.errors import unknown
-from sim2real.files import read_json
+from sim2real import files
+from sim2real.errors import UserError, unknown
 from sim2real.registry import POLICY
 
 FOLDER = Path(__file__).resolve().parents[1] / "policies" / "pretrained"
@@ -29,17 +29,19 @@ def find_run(reference: Path | str) -> Path:
     """
     text = str(reference)
     if not text.startswith(POLICY):
-        return Path(reference)
+        return files.user_path(reference)
     names = [f"{POLICY}{name}" for name in pretrained_names()]
     if text not in names:
         raise unknown("policy", text, names)
     return FOLDER / text.removeprefix(POLICY)
 
 
-def missing(path: Path) -> str:
-    """The words for a folder that is not there, with the shipped policy of nearly that name."""
+def absent(path: Path) -> UserError:
+    """The error for a run that is not there, with the nearest shipped policy or folder."""
     close = difflib.get_close_matches(str(path), pretrained_names(), n=1)
-    return f"{path} does not exist" + (f"; did you mean '{POLICY}{close[0]}'?" if close else "")
+    if not close:
+        return files.absent(path)
+    return UserError(f"{path} does not exist; did you mean '{POLICY}{close[0]}'?")
 
 
 def reference_of(path: Path) -> str:
@@ -55,5 +57,5 @@ def is_published(path: Path) -> bool:
 
 def read_card(reference: Path | str) -> dict[str, Any]:
     """What the card of a published policy tells; UserError if it is missing or broken."""
-    card: dict[str, Any] = read_json(find_run(reference) / CARD)
+    card: dict[str, Any] = files.read_json(find_run(reference) / CARD)
     return card

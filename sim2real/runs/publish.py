@@ -52,9 +52,10 @@ def publish(
     Raises UserError if `out` exists or nothing can be evaluated; then nothing is written.
     """
     source = run if isinstance(run, Run) else load_run(run)
-    if Path(out).exists():
-        raise UserError(f"{out} exists already; choose another name or remove it")
-    files.require_writable(Path(out).parent)
+    place = files.user_path(out)
+    if place.exists():
+        raise UserError(f"{place} exists already; choose another name or remove it")
+    files.require_writable(place.parent)
     task = source.task
     asked = list(task_domains(task)) if domains is None else list(domains)
     several = load_each(task, asked)
@@ -68,13 +69,13 @@ def publish(
         "versions": _versions(source.path),
     }
     picture = _picture(source)
-    with files.new_folder(Path(out)) as folder:
+    with files.new_folder(place) as folder:
         keep_policy(source, folder)
         files.write_json(folder / CARD, card)
         files.write_text(folder / "card.md", _page(card, picture is not None))
         if picture is not None:
             files.write_bytes(folder / PICTURE, picture)
-    return Path(out)
+    return place
 
 
 def described(run: Run) -> dict[str, Any]:

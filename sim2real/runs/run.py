@@ -43,7 +43,7 @@ from sim2real.runs.contract import (
     terms_of,
 )
 from sim2real.runs.copies import copied_source, copies_of, place_model, read_index
-from sim2real.runs.pretrained import find_run, is_published, missing, reference_of
+from sim2real.runs.pretrained import absent, find_run, is_published, reference_of
 from sim2real.runs.state import load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
@@ -334,10 +334,10 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
     Raises UserError if the folder is not a run, or if a symbolic link leads out of it.
     """
     path = find_run(path)
+    if not path.exists():
+        raise absent(path)
     if not (path / "config.yaml").is_file():
-        raise UserError(
-            f"{path} is not a run: it has no config.yaml" if path.exists() else missing(path)
-        )
+        raise UserError(f"{path} is not a run: it has no config.yaml")
     files.refuse_links_out_of(path)
     config = parse(RunConfig, files.read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     config.parsed_recipe()

@@ -21,7 +21,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from torch import Tensor
 
 from sim2real.errors import UserError
-from sim2real.files import user_path
+from sim2real.files import absent, user_path
 
 MOST_BYTES = 256_000_000
 """Size up to which weights, or the text beside them, are unpacked."""
@@ -47,7 +47,7 @@ def read_zip(path: Path | str) -> Zip:
     """
     path = user_path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist")
+        raise absent(path)
     try:
         parts = _unpack(path)
         weights, variables = _tensors(parts, "policy"), _tensors(parts, "pytorch_variables")

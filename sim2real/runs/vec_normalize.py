@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sim2real.errors import UserError
-from sim2real.files import user_path
+from sim2real.files import absent, user_path
 from sim2real.policies.normalizer import CLIP, EPSILON
 from sim2real.task import Array
 
@@ -47,7 +47,7 @@ def read_statistics(path: Path | str, size: int) -> Statistics:
     """
     file = user_path(path)
     if not file.is_file():
-        raise UserError(f"{file} does not exist")
+        raise absent(file)
     if file.stat().st_size > MOST_BYTES:
         raise UserError(f"{file} is larger than {MOST_BYTES:,} bytes; it holds no statistics")
     try:

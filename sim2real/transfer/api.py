@@ -20,7 +20,7 @@ from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.torch_settings import one_thread
-from sim2real.files import require_writable, write_json
+from sim2real.files import require_writable, user_path, write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
@@ -110,7 +110,7 @@ def transfer(
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
     worlds_in_target = chosen.target_worlds(recipe)
     allowance.usable(worlds_in_target)
-    folder = Path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
+    folder = user_path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another name or remove it")
     require_writable(folder.parent)
@@ -196,7 +196,7 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     files.remove_unfinished(path)
     session = _Session(
         config,
-        _method_of(folder, config.method),
+        method_of(folder, config.method),
         config.parsed_recipe(),
         source if map_of(folder.task_info) is None else normalized(source),
         folder.task,
@@ -206,7 +206,7 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     return at_checkpoint(replace(folder, config=session.config))
 
 
-def _method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
+def method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
     """The method of a run: a shipped one, the run's copy, or code elsewhere that is trusted."""
     where, trust_code = str(folder.path / "config.yaml"), folder.loading.trust_code
     copied = folder.method_source()

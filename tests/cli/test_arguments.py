@@ -223,10 +223,42 @@ def test_absurd(verb: str, name: str, values: list[str], refused: Refused) -> No
         (["list", "hopper", "ant"], "unexpected 'ant'"),
         (["log", "record", "RUN", "--out", "OUT", "--steps", "1000001"], "allowed: 1 to 1,000,000"),
         (["study", "STUDY", "--workers", "1_000"], "workers is 1000; allowed: 1 to "),
+        (["study", "stdy.yaml"], "stdy.yaml does not exist; did you mean 'study.yaml'?"),
+        (["evaluate", "\x1b[31mred"], r"\x1b[31mred does not exist"),
     ],
 )
 def test_slips(words: list[str], message: str, refused: Refused) -> None:
     assert message in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("exits.py", "import sys\nsys.exit(3)\n", "exits.py, line 2: SystemExit: 3"),
+        ("zero.py", "x = '\0'\n", "zero.py: not valid Python: source code string cannot contain"),
+        ("loop.py", None, "is no path of a file: Symlink loop from"),
+    ],
+)
+def test_files_of_code_that_did_harm(
+    name: str, text: str | None, message: str, refused: Refused, tmp_path: Path
+) -> None:
+    if text is None:
+        (tmp_path / name).symlink_to(name)
+    else:
+        (tmp_path / name).write_text(text)
+    for words in (["list", name], ["check", name], ["transfer", "RUN", "--domain", "hard"]):
+        method = ["--method", name] if words[0] == "transfer" else []
+        assert message in refused(*words, *method)
+
+
+def test_a_home_folder_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell leaves the `~` of `--out=~/mine` as it is."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", "my_robot", "--out=~/mine"]) == 0
+    assert (tmp_path / "home" / "mine" / "my_robot.py").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from sim2real.domains.models.menagerie import is_menagerie, menagerie_file
 from sim2real.domains.models.name_mapping import add_sensors, rename
 from sim2real.domains.models.reordering import move_keyframes, reordered
 from sim2real.errors import UserError
+from sim2real.files import absent
 from sim2real.task import Task
 from sim2real.untrusted_model import check_model
 
@@ -32,7 +33,7 @@ def model_file(model: str) -> Path:
     """Where the model of a domain lies; UserError if it is not there."""
     file = menagerie_file(model) if is_menagerie(model) else Path(model)
     if not file.is_file():
-        raise UserError(f"the model {file} does not exist")
+        raise UserError(f"the model {absent(file)}")
     return file
 
 
