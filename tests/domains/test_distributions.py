@@ -6,6 +6,7 @@ import scipy.stats
 
 from sim2real.domains.distributions.distribution import (
     LARGEST,
+    LARGEST_SHAPE,
     SMALLEST,
     Uniform,
     Within,
@@ -76,7 +77,8 @@ def test_normal_is_finite_at_probability_zero():
         ({"normal": [0.0, -1.0]}, "negative"),
         ({"truncated_normal": [5.0, 1.0, 0.0, 1.0]}, "mean 5"),
         ({"choice": []}, "at least one"),
-        ({"beta": [0.0, 1.0, 0.0, 1.0]}, "shapes must be positive, got 0 and 1"),
+        ({"beta": [0.0, 1.0, 0.0, 1.0]}, "shapes must be positive .* got 0 and 1"),
+        ({"beta": [1e3, 1e9, 0.0, 1.0]}, "at most 1e.06, got 1000 and 1e.09"),  # its quantiles fall
         ({"within": [{"choice": [1, 2]}, {"uniform": [0, 1]}]}, "no order"),
         ({"within": [1.0, {"uniform": [0, 2]}]}, "within 0 to 1, got 0 to 2"),
         ({"within": [1.0]}, "takes two distributions, got 1"),
@@ -121,6 +123,6 @@ def test_the_widest_ranges_stay_finite():
         {"normal": [LARGEST, LARGEST]},
         {"truncated_normal": [0, SMALLEST, -LARGEST, LARGEST]},
         {"beta": [SMALLEST, SMALLEST, -LARGEST, LARGEST]},
-        {"beta": [LARGEST, SMALLEST, 0, 1]},
+        {"beta": [LARGEST_SHAPE, SMALLEST, 0, 1]},
     ):
         assert np.isfinite(parse_distribution(data).quantile(u)).all(), data

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 import yaml
 
-from sim2real.domains import load_domains
+from sim2real.domains import Domain, load_domains
 from sim2real.domains.entries.kinds import Disturbance
 from sim2real.errors import UserError
 from sim2real.files import read_yaml
 from sim2real.learning.pretrain import pretrain
+from sim2real.simulation import Simulation
 from sim2real.studies.config import load_study
 from sim2real.transfer.resume import resume
 from tests.mutations import cases
@@ -163,6 +164,12 @@ def test_domain_files_that_did_harm(text: str, message: str, tmp_path: Path) -> 
         load_domains(file)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_depths_of_nearly_nothing() -> None:
+    """A quantile may be far smaller than the numbers that a distribution is given by."""
+    bumps: Any = {"bumps": {"beta": [2.0, 1e6, 0.0, 1e-16]}}
+    assert cases.act_in(Simulation("half_cheetah", Domain(disturbances=[bumps]), 2)) == "fine"
 
 
 def test_a_shape_of_nothing() -> None:

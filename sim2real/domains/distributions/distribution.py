@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 SMALLEST, LARGEST = 1e-20, 1e20
 """Magnitudes of the numbers of a distribution that are not 0."""
+LARGEST_SHAPE = 1e6
+"""The largest shape of a beta: its quantiles beyond are wrong, or no numbers at all."""
 
 
 class Distribution(Protocol):
@@ -198,8 +200,11 @@ class Beta(Numbers):
     high: float
 
     def _check(self) -> None:
-        if not (self.a > 0 and self.b > 0):
-            raise ValueError(f"a beta's shapes must be positive, got {self.a:g} and {self.b:g}")
+        if not (0 < self.a <= LARGEST_SHAPE and 0 < self.b <= LARGEST_SHAPE):
+            raise ValueError(
+                f"a beta's shapes must be positive and at most {LARGEST_SHAPE:g}, got {self.a:g} "
+                f"and {self.b:g}"
+            )
 
     def quantile(self, u: Array) -> Array:
         """The inverse regularized incomplete beta function, stretched."""

@@ -23,7 +23,12 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
 from sim2real.domains.binding.builder import Builder
-from sim2real.domains.distributions.distribution import Choice, Constant, Distribution
+from sim2real.domains.distributions.distribution import (
+    SMALLEST,
+    Choice,
+    Constant,
+    Distribution,
+)
 from sim2real.domains.entries.disturbance import DisturbanceEntry, DisturbanceKind, Form
 from sim2real.domains.writes import Write
 from sim2real.errors import UserError, unknown
@@ -60,7 +65,7 @@ def depths(distribution: Distribution) -> Array:
     if isinstance(distribution, Constant):
         return np.array([distribution.value])
     pool: Array = distribution.quantile((np.arange(DEPTHS) + 0.5) / DEPTHS)
-    return pool
+    return np.where(pool < SMALLEST, 0.0, pool)
 
 
 class Bumps(DisturbanceKind):
