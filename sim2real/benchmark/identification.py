@@ -21,7 +21,7 @@ import numpy as np
 from sim2real import files
 from sim2real.benchmark import baselines, toolbox
 from sim2real.benchmark.identification_report import errors, report
-from sim2real.benchmark.recovery import drawn, recorded, sensor_noise
+from sim2real.benchmark.recovery import NOISE, drawn, recorded, sensor_noise
 from sim2real.domains import Domain
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import start
@@ -223,7 +223,8 @@ class Target:
     ) -> None:
         self.family, self.setting, self.seed = family, setting, seed
         self.truth = drawn(family, seed)
-        noise = sensor_noise(family.task) if setting == "late-noisy" else {}
+        sensed = sensor_noise(family.task) if setting == "late-noisy" else {}
+        noise = dict.fromkeys(sensed, NOISE)
         self.log = recorded(family, self.truth, config.steps, seed, noise)
         second = recorded(family, self.truth, config.held_out, seed + UNSEEN, noise)
         sizes = {name: one.shape[1] for name, one in self.log.observations.items()}

@@ -2,12 +2,15 @@
 
 The figures of docs/howto/identify.md. A target is drawn from the default family of its task, with
 noise on its sensors; the shipped policy of the task commands it, with exploration noise. One file
-holds what was found for one target; what is there already is not done again.
+holds what was found for one target; what is there already is not done again. The summary and the
+report are written anew after each identification.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sim2real import files
+from sim2real.benchmark.recovery_report import DETERMINED, error_of, write_summary
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.identify import identify
@@ -29,12 +33,11 @@ from sim2real.task import Task
 
 MARGIN = 0.05
 """Share of a range next to its ends in which no target lies."""
-NOISES = {"m/s": 0.05, "rad/s": 0.05}
-NOISE = 0.005
-"""Standard deviations of the noise on the sensors, by their unit; in m, rad and so on."""
+NOISE, VELOCITY_NOISE = 0.005, 0.05
+"""Standard deviations of the noise on the sensors, in m, rad and so on; of what is measured per
+second, the second one."""
 EXPLORATION = 0.3
 """Standard deviation of the noise on the actions, in halves of their range."""
-DETERMINED = ("identified", "at the boundary of its range")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class RecoveryConfig:
     seed: int = 0
     threads: int = 0
     out: Path = Path("docs/results/recovery")
-    """Folder for one file per target and the summary."""
+    """Folder for one file per target, the summary and the report."""
     most: dict[str, int] = field(default_factory=lambda: {"ant": 4, "quadruped": 4})
     """Targets of a task, at most."""
 
@@ -61,7 +64,6 @@ def recovery(config: RecoveryConfig) -> Iterator[str]:
         for name in config.tasks:
             if number < config.most.get(name, config.targets):
                 yield from _one_target(families[name], number, config)
-    files.write_json(config.out / "summary.json", summary(config.out))
 
 
 def _one_target(family: Family, number: int, config: RecoveryConfig) -> Iterator[str]:
@@ -71,6 +73,7 @@ def _one_target(family: Family, number: int, config: RecoveryConfig) -> Iterator
         if str(steps) not in known:
             known[str(steps)] = one_target(family, steps, number, config)
             files.write_json(path, known)
+            write_summary(config.out)
             yield f"{family.task.name} target {number}, {steps} steps: {_line(known[str(steps)])}"
 
 
@@ -79,9 +82,12 @@ def one_target(family: Family, steps: int, number: int, config: RecoveryConfig) 
     truth = drawn(family, config.seed + number)
     noise = sensor_noise(family.task)
     log = recorded(family, truth, steps, config.seed + number, noise)
+    used = time.process_time()
     found = identify(log, family.task, family.domain, config.seed, threads=config.threads)
     return {
         "seconds": round(found.seconds, 1),
+        "cpu_seconds": round(time.process_time() - used, 1),
+        "load": round(os.getloadavg()[0], 1),
         "simulated_steps": found.simulated_steps,
         "explained": found.explained,
         "unknowns": list(compared(found, truth)),
@@ -98,7 +104,7 @@ def drawn(family: Family, seed: int) -> dict[str, float]:
 def sensor_noise(task: Task) -> dict[str, float]:
     """The standard deviation of the noise on each sensed term, by its unit."""
     return {
-        term.name: NOISES.get(term.unit, NOISE)
+        term.name: VELOCITY_NOISE if "/s" in term.unit else NOISE
         for term in Simulation(task, None, 1, threads=1).policy_terms
         if not term.commanded
     }
@@ -130,9 +136,18 @@ def _policy(task: Task, steps: int, seed: int) -> Any:
 
 
 def compared(found: Identification, truth: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    """Each unknown beside its truth; the error relative to the truth, or absolute where it is 0."""
+    """Each unknown beside its truth, with its error, also relative to the truth unless that is 0.
+
+    Of the unknowns of which the log shows the proportions only, `proportion` is the relative error
+    that is left when all are multiplied by one factor, the best.
+    """
+    values = {row.name: row.value for row in found.table}
+    together = [one for one in found.together if truth[one] > 0 and values[one] > 0]
+    logs = [np.log(values[one] / truth[one]) for one in together]
+    factor = float(np.exp(np.median(logs or [0.0])))
     for row in found.table:
         true = truth[row.name]
+        scaled = row.value / factor
         yield {
             "name": row.name,
             "truth": true,
@@ -142,56 +157,17 @@ def compared(found: Identification, truth: Mapping[str, float]) -> Iterator[dict
             "status": row.status,
             "error": abs(row.value - true),
             "relative": abs(row.value - true) / abs(true) if true else None,
+            "proportion": abs(scaled - true) / abs(true) if row.name in together else None,
             "inside": bool(row.low <= true <= row.high),
         }
 
 
 def _line(result: Mapping[str, Any]) -> str:
     rows = [row for row in result["unknowns"] if row["status"] in DETERMINED]
-    errors = [row["relative"] for row in rows if row["relative"] is not None]
+    errors = [error for error in map(error_of, rows) if error is not None]
     inside = np.mean([row["inside"] for row in result["unknowns"]])
     return (
         f"{len(rows)} of {len(result['unknowns'])} identified, median error "
-        f"{np.median(errors or [np.nan]):.1%}, {inside:.0%} inside, {result['seconds']:.0f} s"
+        f"{np.median(errors or [np.nan]):.1%}, {inside:.0%} inside, {result['seconds']:.0f} s "
+        f"({result['cpu_seconds']:.0f} s of CPU)"
     )
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    """Errors of each unknown, coverage and seconds, by task and steps, from the files."""
-    found: dict[str, Any] = {}
-    for place in sorted(one for one in folder.iterdir() if one.is_dir()):
-        results = [files.read_json(path) for path in sorted(place.glob("*.json"))]
-        steps = sorted({int(one) for result in results for one in result})
-        found[place.name] = {
-            str(one): _of_steps([r[str(one)] for r in results if str(one) in r]) for one in steps
-        }
-    return found
-
-
-def _of_steps(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    rows = [row for result in results for row in result["unknowns"]]
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    return {
-        "targets": len(results),
-        "coverage": round(float(np.mean([row["inside"] for row in rows])), 3),
-        "explained": int(sum(result["explained"] for result in results)),
-        "seconds": round(float(np.median([result["seconds"] for result in results])), 1),
-        "most_seconds": max(result["seconds"] for result in results),
-        "unknowns": {name: _of_unknown([r for r in rows if r["name"] == name]) for name in names},
-    }
-
-
-def _of_unknown(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    determined = [row for row in rows if row["status"] in DETERMINED]
-    by_scale = [row["relative"] for row in determined if row["relative"] is not None]
-    return {
-        "identified": len(determined),
-        "inside": int(sum(row["inside"] for row in rows)),
-        "relative": _quantiles(by_scale),
-        "error": _quantiles([row["error"] for row in determined]),
-    }
-
-
-def _quantiles(errors: Sequence[float]) -> list[float] | None:
-    """The median and the 90th percentile."""
-    return np.quantile(errors, [0.5, 0.9]).round(6).tolist() if errors else None

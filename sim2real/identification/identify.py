@@ -237,6 +237,7 @@ class _Study:
             seconds=time.monotonic() - began,
             missing=lacking,
             residual=learned,
+            together=tuple(self.family.names[k] for k in best.posterior.together.tolist()),
             evidence=evidence_of(
                 self.problem, held_out, predicted, best.fit, best.posterior, values, self.logs
             ),

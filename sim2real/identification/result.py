@@ -83,6 +83,7 @@ class Identification:
     `simulated_steps` and `seconds` the price. `missing` are the entries whose addition
     to the family explains most of what it does not explain, the best first. `residual` are forces
     that were fitted to that, if this was asked for. `evidence` is what the report shows.
+    `together` are the unknowns of which the log shows the proportions only.
     """
 
     domain: Domain
@@ -97,6 +98,7 @@ class Identification:
     evidence: Evidence
     missing: tuple[Missing, ...] = ()
     residual: Residual | None = None
+    together: tuple[str, ...] = ()
 
     @property
     def explained(self) -> bool:
