@@ -38,9 +38,8 @@ class Pendulum(Task):
         return {"none": np.zeros(world.num_envs)}
 
 
-def pendulum(factor: Any, back: float = 1.0, num_envs: int = 1, **sections: Any) -> Simulation:
-    entry = {"load_friction": factor, "options": {"back": back}}
-    domain = Domain(actuation=[entry], **sections)  # type: ignore[list-item]
+def pendulum(factor: Any, num_envs: int = 1, **sections: Any) -> Simulation:
+    domain = Domain(actuation=[{"load_friction": factor}], **sections)  # type: ignore[list-item]
     return Simulation(Pendulum(), domain, num_envs, threads=1)
 
 
@@ -59,18 +58,23 @@ def test_a_loaded_gearing_holds_what_its_friction_bears(torque: float, moves: bo
 
 
 def test_it_equals_a_plain_loop() -> None:
-    simulation = pendulum(0.3, back=0.5, num_envs=2)
+    """Friction of 0.3 |motor + bias / 2|, and of 0.4 motor^2 on top of it."""
+    square = {"load_friction": 0.4, "options": {"back": 0.0, "power": 2.0}, "name": "square"}
+    linear = {"load_friction": 0.3, "options": {"back": 0.5}}
+    domain = Domain(actuation=[linear, square])  # type: ignore[list-item]
+    simulation = Simulation(Pendulum(), domain, 2, threads=1)
     model = Pendulum().compile()
     data = mujoco.MjData(model)
     data.qpos[:], data.qvel[:] = simulation.qpos[1], simulation.qvel[1]
     mujoco.mj_forward(model, data)
     for step in range(100):
-        torque = 0.8 * np.sin(0.2 * step)
+        torque = 1.2 * np.sin(0.2 * step)
         simulation.advance(np.full((2, 1), torque))
         data.ctrl[:] = torque
         for _ in range(2):
             load = abs(data.qfrc_actuator[0] + 0.5 * data.qfrc_bias[0])
-            model.dof_frictionloss[0] = 0.02 + 0.3 * load
+            square = data.qfrc_actuator[0] ** 2
+            model.dof_frictionloss[0] = 0.02 + 0.3 * load + 0.4 * square
             mujoco.mj_step(model, data)
         mujoco.mj_fwdPosition(model, data)
         mujoco.mj_fwdVelocity(model, data)
@@ -93,3 +97,9 @@ def test_it_is_drawn_for_each_world_and_adds_to_what_the_domain_gives() -> None:
 def test_a_joint_without_a_load_is_refused() -> None:
     with pytest.raises(UserError, match="moves no hinge or slide, so it has no load"):
         Simulation(BALL, Domain(actuation=[{"load_friction": 0.1}]))  # type: ignore[list-item]
+
+
+def test_a_power_that_is_not_positive_is_refused() -> None:
+    entry = {"load_friction": 0.1, "options": {"power": 0.0}}
+    with pytest.raises(UserError, match="power is 0; allowed: more than 0"):
+        Simulation(Pendulum(), Domain(actuation=[entry]))  # type: ignore[list-item]

@@ -19,12 +19,15 @@ class LoadFrictions:
     """
 
     def __init__(self, frictions: Sequence[LoadedJoint], models: Models, num_envs: int) -> None:
-        self._dofs, self._sources, self._ratios = (
+        each, self._sources, self._ratios, self._powers = (
             np.concatenate([getattr(one, name) for one in frictions])
-            for name in ("dofs", "sources", "ratios")
+            for name in ("dofs", "sources", "ratios", "powers")
         )
+        self._dofs, self._joint = np.unique(each, return_inverse=True)
+        self._sum = np.eye(len(self._dofs))[self._joint]  # (entries, joints)
         self._models = models
-        self._base, self._factor = np.zeros((2, num_envs, len(self._dofs)))
+        self._base = np.zeros((num_envs, len(self._dofs)))
+        self._factor = np.zeros((num_envs, len(each)))
 
     def reset(self, ids: IntArray) -> None:
         """Put the nominal dry frictions of the worlds `ids` back."""
@@ -37,9 +40,14 @@ class LoadFrictions:
 
     def write(self, world: Any) -> None:
         """Write the frictions under the present load; `world` has the fields of MjData."""
-        motor = world.qfrc_actuator[:, self._dofs]
-        load = np.abs(motor + self._ratios * world.qfrc_bias[:, self._dofs])
-        self._write(np.arange(len(motor)), self._base + self._factor * load)
+        motor, bias = (
+            values[:, self._dofs][:, self._joint]
+            for values in (world.qfrc_actuator, world.qfrc_bias)
+        )
+        load = np.abs(motor + self._ratios * bias)
+        if (self._powers != 1.0).any():
+            load **= self._powers
+        self._write(np.arange(len(motor)), self._base + (self._factor * load) @ self._sum)
 
     def _write(self, ids: IntArray, values: Array) -> None:
         self._models["dof_frictionloss"][ids[:, None], self._dofs] = values
