@@ -67,7 +67,9 @@ def untimed(path: Path) -> Any:
     return found
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm", ["ppo", *(pytest.param(one, marks=pytest.mark.slow) for one in ("sac", "td3"))]
+)
 def test_a_run_resumed_after_any_phase_equals_it(algorithm: str, trials: dict[str, Trial]) -> None:
     trial = trials[algorithm]
     count = len(list((trial.moved.path / PHASES).glob("*")))
