@@ -9,22 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from tyro.conf import Positional
 
 from sim2real.errors import UserError, brief, unknown
 from sim2real.files import user_path
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 _POSITIONAL = typing.get_args(Positional[int])[1]
 HELP = ("-h", "--help")
 GENERAL = ("--help", "--version")
-
-
-Instance = TypeVar("Instance", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,8 @@ def check_words(words: Sequence[str], commands: Mapping[str, type]) -> None:
         raise UserError(f"{error}; see `sim2real {verb} --help`") from None
 
 
-def with_homes(command: Instance) -> Instance:
-    """The command with `~` filled in in its paths: the shell leaves that of `--out=~/x`."""
+def with_homes(command: Any) -> Any:
+    """A command, a dataclass, with `~` filled in in its paths: the shell leaves `--out=~/x`."""
     values = {field.name: getattr(command, field.name) for field in dataclasses.fields(command)}
     return dataclasses.replace(command, **{name: _with_home(one) for name, one in values.items()})
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
 
-from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, default_domain, load_each
 from sim2real.errors import UserError
@@ -24,6 +23,7 @@ from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import map_of
 from sim2real.runs.copies import read_index
+from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.run import (
     Run,
     RunConfig,
@@ -85,8 +85,7 @@ def pretrain(
     source = next(iter(domains.values()))
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
-    folder = files.user_path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
-    files.require_writable(folder.parent)
+    folder = new_run_path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
     asked = {
         "task": loaded.reference,
         "task_options": loaded.options,

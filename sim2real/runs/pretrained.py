@@ -36,6 +36,26 @@ def find_run(reference: Path | str) -> Path:
     return FOLDER / text.removeprefix(POLICY)
 
 
+def new_run_path(out: Path | str) -> Path:
+    """The folder of a run that is to be written.
+
+    Raises UserError if it exists or cannot be written, if it would be read as the name of a shipped
+    policy, or if its name is not UTF-8, which TensorBoard cannot write to.
+    """
+    text = str(out)
+    if text.startswith(POLICY):
+        raise UserError(f"out is {text}; allowed: a folder, not the name of a shipped policy")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"out is {text!r}; allowed: a name in UTF-8") from None
+    path = files.user_path(out)
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another name or remove it")
+    files.require_writable(path.parent)
+    return path
+
+
 def absent(path: Path) -> UserError:
     """The error for a run that is not there, with the nearest shipped policy or folder."""
     close = difflib.get_close_matches(str(path), pretrained_names(), n=1)

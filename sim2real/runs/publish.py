@@ -12,7 +12,6 @@ from typing import Any
 
 from sim2real import files
 from sim2real.domains import Domain, load_each, task_domains
-from sim2real.errors import UserError
 from sim2real.evaluation.clips import SHORT_S, SHORT_SEED, encode_gif, short_clip
 from sim2real.evaluation.rollout import by_domain, evaluate, simulation_for
 from sim2real.evaluation.summary import summary
@@ -22,7 +21,7 @@ from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import answers_of
 from sim2real.runs.copies import keep_copies, read_index
 from sim2real.runs.load import load_run
-from sim2real.runs.pretrained import CARD
+from sim2real.runs.pretrained import CARD, new_run_path
 from sim2real.runs.run import Run, RunConfig, seal
 from sim2real.simulation.rendering import RenderingUnavailable
 
@@ -52,10 +51,7 @@ def publish(
     Raises UserError if `out` exists or nothing can be evaluated; then nothing is written.
     """
     source = run if isinstance(run, Run) else load_run(run)
-    place = files.user_path(out)
-    if place.exists():
-        raise UserError(f"{place} exists already; choose another name or remove it")
-    files.require_writable(place.parent)
+    place = new_run_path(out)
     task = source.task
     asked = list(task_domains(task)) if domains is None else list(domains)
     several = load_each(task, asked)

@@ -20,7 +20,7 @@ from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.torch_settings import one_thread
-from sim2real.files import require_writable, user_path, write_json
+from sim2real.files import write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
@@ -31,6 +31,7 @@ from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_of_changes
 from sim2real.runs.load import load_run
+from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
 from sim2real.runs.run import (
@@ -110,10 +111,7 @@ def transfer(
     recipe = chosen.target_recipe(source.config.parsed_recipe(), allowance)
     worlds_in_target = chosen.target_worlds(recipe)
     allowance.usable(worlds_in_target)
-    folder = user_path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
-    if folder.exists():
-        raise UserError(f"{folder} exists already; choose another name or remove it")
-    require_writable(folder.parent)
+    folder = new_run_path(out or f"{source.results}-{chosen.name}-{target.name}-{seed}")
     asked = {
         "kind": "distill" if chosen.name == "distill" else "transfer",
         "task": loaded.reference,
