@@ -303,7 +303,7 @@ class _Study:
         fit = start(self.problem, shares)
         for _ in range(STATE_STEPS):
             fit = improve_states(self.problem, fit)
-        fit, equations = self._leapt(self._settled(self.problem, fit, STEPS))
+        fit, equations = self._leapt(self._delayed(self._settled(self.problem, fit, STEPS)))
         posterior = posterior_of(self.problem, fit, equations, self.rng)
         return _Best(fit, posterior, misfit_of(self.channels, fit))
 
@@ -314,6 +314,42 @@ class _Study:
             self.report("refining the unknowns and the start states", number / steps)
             if moved < SETTLED:
                 break
+        return fit
+
+    def _delayed(self, fit: Fit) -> Fit:
+        """The fit with each delay moved by single physics steps, as long as that is better.
+
+        The start states and the other unknowns need several steps until they fit another delay, so
+        the steps of Gauss-Newton, which have to be better at once, often leave a delay as it is.
+        """
+        for column in np.flatnonzero(self.family.is_delay).tolist():
+            for step in self.family.differences[column] * np.array([-1.0, 1.0]):
+                while (other := self._with_delay(fit, column, step)).cost < fit.cost:
+                    fit = other
+        return fit
+
+    def _with_delay(self, fit: Fit, column: int, step: float) -> Fit:
+        """The fit with one delay moved by a `step` and all else fitted to it, if that is better.
+
+        After some steps, it ends early where more steps as good as the last would not make it so.
+        """
+        shares = fit.shares.copy()
+        shares[column] = np.clip(shares[column] + step, 0.0, 1.0)
+        shares = self.family.snapped(shares)
+        if np.array_equal(shares, self.family.snapped(fit.shares)):
+            return fit
+        other = start_from(self.problem, shares, fit.offsets)
+        for _ in range(STATE_STEPS):
+            other = improve_states(self.problem, other)
+        other = dataclasses.replace(other, directions=fit.directions)
+        for number in range(1, STEPS + 1):
+            before = other.cost
+            other, moved = improve(self.problem, other)
+            if other.cost < fit.cost:
+                return self._settled(self.problem, other, STEPS)
+            in_reach = fit.cost + (STEPS - number) * (before - other.cost)
+            if moved < SETTLED or (number > LANDING and other.cost > in_reach):
+                return fit
         return fit
 
     def _leapt(self, fit: Fit) -> tuple[Fit, Equations]:
