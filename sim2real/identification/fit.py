@@ -32,6 +32,16 @@ QUIET = 1e-3
 """Smallest noise of a channel, in units of its typical change."""
 
 
+def positive(information: Array) -> Array:
+    """The information (d, d) without the directions in which it is negative.
+
+    It can be, where more was taken out for the steps of a sensor than there was.
+    """
+    values, axes = np.linalg.eigh(information)
+    found: Array = (axes * np.maximum(values, 0.0)) @ axes.T
+    return found if values[0] < 0 else information
+
+
 @dataclass(frozen=True)
 class Equations:
     """The reduced normal equations of w windows: information (w, d, d), gradients (w, d).
@@ -52,8 +62,7 @@ class Equations:
     @property
     def total(self) -> Array:
         """The information of all windows, (d, d)."""
-        found: Array = self.information.sum(axis=0)
-        return found
+        return positive(self.information.sum(axis=0))
 
 
 def start(problem: Problem, shares: Array) -> Fit:
@@ -116,7 +125,8 @@ def improve_states(problem: Problem, fit: Fit) -> Fit:
     """One Gauss-Newton step of the start states alone."""
     by_state = state_slopes(problem, fit)
     nothing = np.zeros((*by_state.shape[:-1], 0))
-    correction = reduce(fit, Slopes(nothing, np.zeros_like(fit.residuals)), by_state).correction
+    slopes = Slopes(nothing, np.zeros_like(fit.residuals), nothing, np.zeros((0, 0)))
+    correction = reduce(fit, slopes, by_state).correction
     found = _moved(problem, fit, fit.shares, correction)
     return _with_noise(problem, found.shares, found.offsets, found.residuals)
 
@@ -166,8 +176,23 @@ def reduce(fit: Fit, slopes: Slopes, by_state: Array) -> Equations:
     back = np.asarray(np.linalg.solve(inner, cross), dtype=np.float64)
     correction = np.asarray(np.linalg.solve(inner, pull), dtype=np.float64)
     information = np.swapaxes(first, 1, 2) @ first - np.swapaxes(cross, 1, 2) @ back
+    information -= _spurious(weights, slopes, second.shape)
     gradient = -np.swapaxes(first, 1, 2) @ rest - np.swapaxes(cross, 1, 2) @ correction
     return Equations(information, gradient[..., 0], back, correction[..., 0])
+
+
+def _spurious(weights: Array, slopes: Slopes, shape: tuple[int, ...]) -> Array:
+    """The information (w, d, d) that slopes seem to have by the steps of a sensor.
+
+    Each reading that is rounded adds to it, whether an unknown acts on it or not: errors in
+    variables (Fuller 1987), taken out by their variance. The states take their part of it.
+    """
+    _, readings, states = shape
+    part = max(1.0 - states / readings, 0.0)
+    along = part * np.einsum("wrk,wrkd->wd", weights, slopes.spurious)
+    inverse = np.linalg.inv(slopes.directions)
+    found: Array = np.swapaxes(inverse[None] * along[..., None], 1, 2) @ inverse
+    return found
 
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:

@@ -15,22 +15,13 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.identification.evidence import behind, evidence_of
 from sim2real.identification.family import Family, family_of
-from sim2real.identification.fit import (
-    STATE_PARTS,
-    Equations,
-    equations_at,
-    improve,
-    improve_states,
-    leap,
-    start,
-    start_from,
-    undamped,
-)
+from sim2real.identification.fit import STATE_PARTS, equations_at, start, start_from
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.known import check_known, with_known
 from sim2real.identification.log import Log
 from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
 from sim2real.identification.problem import Fit, Problem
+from sim2real.identification.refine import refined, settled, with_states
 from sim2real.identification.replay import Replay, Windows, joined
 from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
@@ -54,13 +45,8 @@ from sim2real.task import Array, BoolArray, Task
 
 HORIZON_S, FEWEST_STEPS, MOST_STEPS = 0.3, 5, 15
 """Seconds of a window, and its control steps, at least and at most."""
-GENERATIONS, STATE_STEPS, STEPS = 16, 3, 20
-"""Generations of the search, steps of the start states alone, and of the local stage, at most."""
-LEAPS, LANDING, GAIN = 2, 4, 0.3
-"""Leaps along what the log does not determine, steps after each, and the fall of the cost that has
-to be expected of one, at least."""
-SETTLED = 0.1
-"""Change of a share, in its standard deviations, at which the local stage ends."""
+GENERATIONS = 16
+"""Generations of the search, at most."""
 SHORT = 0.25
 """Share of the episodes that may be too short for a window."""
 FITTED, HELD_OUT = 960, 0.2
@@ -282,9 +268,7 @@ class _Study:
         offsets = np.concatenate([best.fit.offsets, at_start.offsets[count:]])
         fit = start_from(self.whole, best.fit.shares, offsets)
         fit = dataclasses.replace(fit, directions=best.fit.directions)
-        for _ in range(STATE_STEPS):
-            fit = improve_states(self.whole, fit)
-        fit = self._settled(self.whole, fit, LAST_STEPS)
+        fit = settled(self.whole, with_states(self.whole, fit), LAST_STEPS, self._refining)
         posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
         return _Best(fit.of_first(count), posterior, misfit_of(self.channels, fit))
 
@@ -300,74 +284,12 @@ class _Study:
 
     def _refined(self, shares: Array) -> _Best:
         """The fit at which Gauss-Newton ends, from the `shares`."""
-        fit = start(self.problem, shares)
-        for _ in range(STATE_STEPS):
-            fit = improve_states(self.problem, fit)
-        fit, equations = self._leapt(self._delayed(self._settled(self.problem, fit, STEPS)))
+        fit, equations = refined(self.problem, start(self.problem, shares), self._refining)
         posterior = posterior_of(self.problem, fit, equations, self.rng)
         return _Best(fit, posterior, misfit_of(self.channels, fit))
 
-    def _settled(self, problem: Problem, fit: Fit, steps: int) -> Fit:
-        """The fit after so many Gauss-Newton steps, or where they end."""
-        for number in range(1, steps + 1):
-            fit, moved = improve(problem, fit)
-            self.report("refining the unknowns and the start states", number / steps)
-            if moved < SETTLED:
-                break
-        return fit
-
-    def _delayed(self, fit: Fit) -> Fit:
-        """The fit with each delay moved by single physics steps, as long as that is better.
-
-        The start states and the other unknowns need several steps until they fit another delay, so
-        the steps of Gauss-Newton, which have to be better at once, often leave a delay as it is.
-        """
-        for column in np.flatnonzero(self.family.is_delay).tolist():
-            for step in self.family.differences[column] * np.array([-1.0, 1.0]):
-                while (other := self._with_delay(fit, column, step)).cost < fit.cost:
-                    fit = other
-        return fit
-
-    def _with_delay(self, fit: Fit, column: int, step: float) -> Fit:
-        """The fit with one delay moved by a `step` and all else fitted to it, if that is better.
-
-        After some steps, it ends early where more steps as good as the last would not make it so.
-        """
-        shares = fit.shares.copy()
-        shares[column] = np.clip(shares[column] + step, 0.0, 1.0)
-        shares = self.family.snapped(shares)
-        if np.array_equal(shares, self.family.snapped(fit.shares)):
-            return fit
-        other = start_from(self.problem, shares, fit.offsets)
-        for _ in range(STATE_STEPS):
-            other = improve_states(self.problem, other)
-        other = dataclasses.replace(other, directions=fit.directions)
-        for number in range(1, STEPS + 1):
-            before = other.cost
-            other, moved = improve(self.problem, other)
-            if other.cost < fit.cost:
-                return self._settled(self.problem, other, STEPS)
-            in_reach = fit.cost + (STEPS - number) * (before - other.cost)
-            if moved < SETTLED or (number > LANDING and other.cost > in_reach):
-                return fit
-        return fit
-
-    def _leapt(self, fit: Fit) -> tuple[Fit, Equations]:
-        """The fit moved to the mode of the prior along what the log does not determine.
-
-        On the straight way there the replays miss the log, so single steps would not go far.
-        """
-        equations = equations_at(self.problem, fit)
-        for _ in range(LEAPS):
-            shares, gain = undamped(self.problem, fit, equations)
-            if gain < GAIN:
-                break
-            far = leap(self.problem, fit, equations, shares)
-            other = self._settled(self.problem, far, LANDING)
-            if other.cost >= fit.cost:
-                break
-            fit, equations = other, equations_at(self.problem, other)
-        return fit, equations
+    def _refining(self, done: float) -> None:
+        self.report("refining the unknowns and the start states", done)
 
     def _missing(self, best: _Best) -> tuple[Missing, ...]:
         """What the family lacks, where it does not explain the log."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim2real.domains.distributions.distribution import LogUniform
-from sim2real.identification.fit import Equations
+from sim2real.identification.fit import Equations, positive
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.windows import Channels
 from sim2real.task import Array, IntArray
@@ -124,7 +124,7 @@ def _resampled(equations: Equations, prior: Array, rng: np.random.Generator) -> 
     """The change of the shares that windows drawn with replacement ask for, (d,)."""
     count = len(equations.gradient)
     times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
-    information = np.tensordot(times, equations.information, axes=1) + prior
+    information = positive(np.tensordot(times, equations.information, axes=1)) + prior
     gradient = times @ (equations.gradient - equations.gradient.mean(axis=0))
     change: Array = np.linalg.solve(information, gradient)
     return change

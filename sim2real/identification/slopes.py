@@ -29,10 +29,14 @@ class Slopes:
     """Of the residuals by the shares, (w, rows, k, d).
 
     `bend` (w, rows, k): the variance of a residual that straight lines miss, a difference away.
+    `spurious` (w, rows, k, d): where a sensor shows something in steps, the variance of a slope by
+    them, along each of the `directions` (d, d); else 0.
     """
 
     by_share: Array
     bend: Array
+    spurious: Array
+    directions: Array
 
 
 def usual_directions(problem: Problem) -> Array:
@@ -78,7 +82,21 @@ def share_slopes(problem: Problem, fit: Fit) -> Slopes:
     along = one - places[0][:, None, None, None] * curve
     by_share = np.tensordot(along, np.linalg.inv(directions), axes=(0, 0))
     bend = np.sum(curve[~problem.replay.family.is_delay] ** 2, axis=0)
-    return Slopes(by_share, bend)
+    rounding = _of_rounding(places) if problem.in_steps else np.zeros(unknowns)
+    return Slopes(by_share, bend, np.moveaxis(curve**2, 0, -1) * rounding, directions)
+
+
+def _of_rounding(places: Array) -> Array:
+    """The variance of a slope for that of a curve, where both are of rounded values only, (d,).
+
+    Both are weighted sums of three values, at 0 and at the two places, with errors of one variance.
+    """
+    (one, two), apart = places, places[1] - places[0]
+    slope = np.stack([two / one, -one / two]) / apart
+    curve = np.stack([-1.0 / one, 1.0 / two]) / apart
+    variances = [np.sum(part**2, axis=0) + np.sum(part, axis=0) ** 2 for part in (slope, curve)]
+    found: Array = variances[0] / variances[1]
+    return found
 
 
 def state_slopes(problem: Problem, fit: Fit) -> Array:

@@ -27,7 +27,8 @@ def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
 
 def test_reduced_equations_solve_the_dense_problem() -> None:
     fit, by_share, by_state = arrow()
-    equations = reduce(fit, Slopes(by_share, np.zeros((5, 4, 3))), by_state)
+    slopes = Slopes(by_share, np.zeros((5, 4, 3)), np.zeros((5, 4, 3, 2)), np.eye(2))
+    equations = reduce(fit, slopes, by_state)
     root = np.sqrt(_weights(fit, np.zeros(1))).reshape(5, 12, 1)
     rows, right = [], []
     for w in range(5):

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim2real.benchmark.identification import shares_of
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.identification.family import family_of
-from sim2real.identification.fit import start
 from sim2real.identification.identify import _Study, identify
 from sim2real.identification.log import Log
 from sim2real.identification.replay import Replay
@@ -122,21 +120,6 @@ def test_the_last_steps_are_made_on_all_windows() -> None:
     assert len(whole) > 90
     assert (whole.first[:64] == found.first).all()
     assert not set(study.held_out.first) & set(whole.first)
-    replay.close()
-
-
-def test_a_delay_moves_by_physics_steps_where_that_is_better() -> None:
-    family = family_of(load_task("cartpole"), FAMILY)
-    replay = Replay(family, 64, threads=1)
-    study = _Study(replay, [log_of(target(noise=0.002), 160)], 10, 0, lambda what, done: None, 1)
-    late = TRUTH["delay"] + family.timestep
-    wrong = start(study.problem, shares_of(family, {**TRUTH, "delay": late}))
-    right = start(study.problem, shares_of(family, TRUTH))
-    found = study._delayed(wrong)
-    delay = family.names.index("delay")
-    assert found.shares[delay] == pytest.approx(right.shares[delay])
-    assert found.cost < wrong.cost
-    assert study._delayed(found) is found
     replay.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim2real.identification.fit import _weights, reduce
 from sim2real.identification.problem import Fit
 from sim2real.identification.slopes import (
     Slopes,
@@ -93,3 +94,30 @@ def test_delays_have_a_direction_of_their_own() -> None:
     assert (found[1, [0, 2]] == 0.0).all()
     lengths = np.linalg.norm(found, axis=0)
     assert lengths[[0, 2]] == pytest.approx([0.02, 1 / 300], rel=0.03)
+
+
+def rounded(shares: Array) -> Array:
+    """Readings of x - 2 y, each with a gain and an offset of its own, in steps of 0.05."""
+    rng = np.random.default_rng(0)
+    gains, offsets = rng.uniform(1.0, 3.0, (WINDOWS, ROWS)), rng.uniform(0.0, 9.0, (WINDOWS, ROWS))
+    exact = gains * (shares[:, 0] - 2.0 * shares[:, 1])[:, None, None] + offsets
+    return 0.05 * np.rint(exact / 0.05)[..., None]
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.25], [0.0, 0.0], [1.0, 0.5]])
+def test_the_steps_of_a_sensor_are_no_information(shares: list[float]) -> None:
+    problem = problem_of(rounded, 2)
+    problem.in_steps, problem.share_steps = True, np.full(2, 0.05)
+    fit = fit_of(problem, np.array(shares))
+    slopes = share_slopes(problem, fit)
+    weights = _weights(fit, slopes.bend)
+    rows = (np.sqrt(weights)[..., None] * slopes.by_share).reshape(-1, 2)
+    seeming = rows.T @ rows
+    found = reduce(fit, slopes, np.zeros((WINDOWS, ROWS, 1, 0))).total
+    together = np.array([2.0, 1.0]) / np.sqrt(5.0)  # nothing depends on it
+    determined = np.array([1.0, -2.0]) / np.sqrt(5.0)
+    gains = np.random.default_rng(0).uniform(1.0, 3.0, (WINDOWS, ROWS, 1))
+    exact = np.sum(weights * 5.0 * gains**2)
+    assert together @ seeming @ together > 0.001 * exact
+    assert abs(together @ found @ together) < 0.2 * (together @ seeming @ together)
+    assert determined @ found @ determined == pytest.approx(exact, rel=0.1)
