@@ -44,6 +44,14 @@ def test_strength_comes_on_top_of_a_gain():
     assert servo.forcerange.tolist() == [-5.0, 5.0]
 
 
+def test_strength_scales_a_limit_that_another_entry_gives():
+    limited = {"field": "torque_limit", "of": "drive", "set": 0.5}
+    weak = {"strength": 0.5, "of": "drive"}
+    drive = actuator("drive", limited, actuation=[weak])
+    assert drive.forcerange.tolist() == [-0.25, 0.25]
+    assert actuator("drive", actuation=[weak]).forcerange.tolist() == [0.0, 0.0]
+
+
 def test_strength_alone_scales_gain_bias_and_limit():
     servo = actuator("shoulder_servo", actuation=[{"strength": 0.5, "of": "shoulder_servo"}])
     assert servo.gainprm[0] == 20.0

@@ -209,6 +209,8 @@ class Builder(Draws):
                 self.writes.append(self._changing(place, source, bound.operation))
             for follower in entry.followers:
                 on_top = self._take(follower, bound.label, entry.composes)
+                if not on_top and not self._nominals.at([follower]).any():
+                    continue  # 0 keeps its ratio to anything
                 write = self._following(bound.operation, entry, follower, source)
                 (self.afterwards if on_top else self.writes).append(write)
             if bound.operation == "set":

@@ -66,22 +66,21 @@ def strength(model: mujoco.MjModel, row: int, column: int) -> Quantity:
     The torque K (V - K w) / R of a plain DC motor is so to 1 / R.
     """
     kind = _type(model, row)
+    limits = tuple(Follower("actuator_forcerange", 2 * row + end) for end in (0, 1))
     if kind == int(_GAIN.mjGAIN_DCMOTOR) and _only_resists(model, row):
         resistance = _place(model, *_named(row, "resistance"))
         follower = Follower(resistance.array, resistance.flat, inverse=True)
-        return Quantity((), (follower,), (resistance,), composes=True)
+        return Quantity((), (follower, *limits), (resistance,), composes=True)
     if kind in _PLAIN:
         columns = range(3)
     elif kind == int(_GAIN.mjGAIN_MUSCLE):
         columns = range(2, 4)  # peak force, and what scales it where that is unknown
     else:
         raise UserError(f"a {_gain_name(kind)} has no single gain; change its constants")
-    limits = (Follower("actuator_forcerange", 2 * row + end) for end in (0, 1))
-    nonzero = model.actuator_forcerange.reshape(-1)
     followers = (
         *_followers(model, "gainprm", row, columns),
         *_followers(model, "biasprm", row, columns),
-        *(limit for limit in limits if nonzero[limit.flat]),
+        *limits,
     )
     return Quantity((), followers, (_place(model, "gainprm", row, columns[0]),), composes=True)
 
