@@ -32,7 +32,7 @@ from sim2real.evaluation.audit.other_model import (
     other_model_findings,
 )
 from sim2real.evaluation.audit.parts import Part, bare, parts
-from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing
+from sim2real.evaluation.audit.reasons import Case, why_friction_hidden, why_nothing, why_softer
 from sim2real.evaluation.audit.worlds import Probed, Reference, make_reference, probe
 from sim2real.simulation.front_ends.foreign import AnyEnv, domain_for, task_or_foreign
 from sim2real.task import Task
@@ -226,6 +226,12 @@ class Auditor:
         warnings = [
             f"{_place(one.name, one.value)}no contact uses the friction asked for: {reason}"
             for one, reason in zip(probed, hidden, strict=True)
+            if reason
+        ]
+        softer = [why_softer(case) for case in cases]
+        warnings += [
+            _place(one.name, one.value) + reason
+            for one, reason in zip(probed, softer, strict=True)
             if reason
         ]
         if any(end.times_noise > CLEAR for end in ends):

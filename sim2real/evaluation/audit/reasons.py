@@ -88,6 +88,22 @@ def _of_signals(part: Part) -> str:
     return f"with {part.operation} {_described(part)} {what} for an episode{limits}"
 
 
+def why_softer(case: Case) -> str:
+    """The reason for which a constraint is softer than asked for; empty if it is not."""
+    least = 2 * float(case.model.opt.timestep)
+    safe = not case.model.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_REFSAFE)
+    for name in {"pair_solref", "eq_solref", "jnt_solref"}.intersection(case.changed):
+        asked = array(case.model, name)[:, 0]
+        changed = asked != array(case.nominal, name)[:, 0]
+        short = asked[changed & (asked > 0) & (asked < least)]
+        if safe and len(short):
+            return (
+                f"a timeconst of {short.min():g} s acts as {least:g} s, as MuJoCo takes no less "
+                "than two time steps"
+            )
+    return ""
+
+
 # -- friction ----------------------------------------------------------------------------------
 
 

@@ -94,6 +94,13 @@ def test_friction_hidden_at_one_end_is_a_warning(hopper: Auditor) -> None:
     assert finding.warnings[0].startswith("at its low end, 0.2: no contact uses")
 
 
+def test_a_constraint_shorter_than_two_time_steps_is_a_warning(hopper: Auditor) -> None:
+    short = {"field": "jnt_solref", "of": "leg_joint", "component": "timeconst"}
+    finding = only(hopper, dynamics=[{**short, "set": {"uniform": [0.001, 0.1]}}])
+    (warning,) = finding.warnings
+    assert warning.startswith("at its low end, 0.001: a timeconst of 0.001 s acts as 0.004 s")
+
+
 def test_two_geoms_that_the_domain_changes_do_not_hide_each_other(hopper: Auditor) -> None:
     drawn = {"uniform": [0.5, 2.0]}
     both = Domain(dynamics=[{**FRICTION, "of": ["floor", "foot_geom"], "scale": drawn}])
