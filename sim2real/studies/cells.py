@@ -26,6 +26,7 @@ CODE = {
     "oracle": "sim2real.learning.pretrain",
     "random": "sim2real.evaluation.references",
     "evaluate": "sim2real.evaluation.rollout",
+    "best": "sim2real.evaluation.rollout",
     "transfer": "sim2real.transfer.api",
     "continue": "sim2real.transfer.api",
     "given": "sim2real.runs.load",

@@ -1,8 +1,9 @@
 """The oracle that normalizes a domain: how it is chosen, whether it converged, when it is unsound.
 
 An oracle is trained in the domain itself without a budget, in several ways and with several seeds.
-The way is chosen by the returns of the last policies on a first set of episodes. Its return is
-measured on a second set and over all its seeds, so that it is not biased by the choice.
+The best policy of each training, by its learning curve, counts. The way is chosen by the returns of
+these policies on the episodes of the curve. Its return is measured on other episodes and over all
+its seeds, so that it is not biased by the choice.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Curve:
     returns: Floats
 
     @property
-    def last(self) -> float:
-        """The mean return of the last policies."""
-        return float(self.returns[:, -1].mean())
+    def best(self) -> float:
+        """The mean over the seeds of the return of the best policy of each."""
+        return float(self.returns.max(axis=1).mean())
 
     def shape(self, random: float) -> str:
         """flat, rising, falling or unknown: the last fifth against the fifth before it.
@@ -77,8 +78,7 @@ class Curve:
 class Trained:
     """One way to train the oracle of a domain.
 
-    `returns` (seeds, episodes) are what it reaches; the curve ends with the returns that the way
-    is chosen by.
+    `returns` (seeds, episodes) are what the best policies of the curve reach on other episodes.
     """
 
     returns: Floats
@@ -100,8 +100,8 @@ class Place:
 
     @property
     def way(self) -> str:
-        """The way that is the oracle: the one whose last policies were best."""
-        return max(self.oracles, key=lambda way: self.oracles[way].curve.last)
+        """The way that is the oracle: the one whose policies were best on their curves."""
+        return max(self.oracles, key=lambda way: self.oracles[way].curve.best)
 
     @property
     def scale(self) -> Scale:

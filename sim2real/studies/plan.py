@@ -4,7 +4,7 @@ pretrain/seed-0                       one policy a seed, in the source; or given
 evaluate/hard/seed-0                  that policy as it is, in the source and in each target
 oracle/source/hard/seed-0             the references of a domain, trained in it without a budget:
 oracle/scratch/hard/seed-0            from the source's policy, and from scratch,
-evaluate/hard/oracle-source/seed-0    and what they reach there, on other episodes
+evaluate/hard/oracle-source/seed-0    and what their best policies reach, on other episodes
 evaluate/hard/random                  what uniform actions reach in a domain
 transfer/fine_tune/hard/seed-0        a method within the budget, with its learning curve,
 evaluate/randomized/fine_tune-hard/seed-0    and what is left of it in the source
@@ -116,7 +116,7 @@ class Plan(TablePlan):
         config = self.config
         methods = {label: self._method(label) for label in config.methods}
         for domain in self.domains:
-            self._evaluate(domain, "random", SEED)
+            self._evaluate(domain, "random", SEED, kind="random")
         for index, seed in enumerate(config.seeds):
             policy = self._start(seed, self.given[index % len(self.given)] if self.given else None)
             for domain in self.domains:  # on the episodes that `transfer` draws its curve on
@@ -158,7 +158,7 @@ class Plan(TablePlan):
             elif way == "source":
                 self._continue(domain, recipe, seed, start)
             trained = self.oracle_training(way, domain, seed)
-            self._evaluate(domain, f"oracle-{way}/seed-{seed}", FRESH + seed, trained)
+            self._evaluate(domain, f"oracle-{way}/seed-{seed}", FRESH + seed, trained, kind="best")
 
     def _continue(self, domain: Domain, recipe: AnyRecipe, seed: int, start: Cell) -> None:
         """Go on from the source's policy with the rate, noise and rollouts of a pretraining."""
@@ -210,9 +210,14 @@ class Plan(TablePlan):
         )
 
     def _evaluate(
-        self, domain: Domain, who: str, seed: int, trained: Cell | None = None, rank: int = 0
+        self,
+        domain: Domain,
+        who: str,
+        seed: int,
+        trained: Cell | None = None,
+        rank: int = 0,
+        kind: str = "evaluate",
     ) -> None:
-        kind = "evaluate" if trained else "random"
         self._cells.add(
             kind,
             f"evaluate/{domain.name}/{who}",

@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import yaml
 
 from sim2real.errors import UserError
+from sim2real.files import read_json
 from sim2real.runs.load import load_run
 from sim2real.studies.study import CellsFailed, study
 
@@ -78,6 +80,12 @@ def test_a_study_from_file_to_report_and_again(
     run = load_run(next((out / "runs").glob("oracle-source-medium-seed-1*")))
     assert run.config.parsed_recipe().num_envs == 16  # with the rollouts of a pretraining
     assert load_run(next((out / "runs").glob("transfer-fine_tune*"))).config.steps == 2048
+    for file in (out / "cells").glob("evaluate-medium-oracle-*"):  # each the best of its curve
+        way, seed = re.findall(r"oracle-(\w+)-seed-(\d)", file.name)[0]
+        folder = next((out / "runs").glob(f"oracle-{way}-medium-seed-{seed}-*"))
+        means = [np.mean(row["totals"]) for row in read_json(folder / "report/curve.json")["rows"]]
+        saved = sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
+        assert read_json(file)["result"]["step"] == saved[int(np.argmax(means))]
 
     done = entries(tmp_path)
     again = study(write(tmp_path), workers=2)

@@ -22,8 +22,9 @@ MEANINGS = {
     "Score": "The return, so scaled that uniformly random actions have 0 and the oracle of the "
     "same domain has 1, in the source and in the targets alike.",
     "Oracle": "What training in that very domain reaches without a budget: from scratch, or on "
-    "from the source's policy, whichever is better, over several seeds. The way is chosen on "
-    "episodes of their own, and measured on others.",
+    "from the source's policy, whichever is better, over several seeds. The best policy of each "
+    "learning curve counts. Policies and way are chosen on episodes of their own, and measured on "
+    "others.",
     "Zero-shot": "The pretrained policy as it is, before the first step in the target.",
     "Plain fine-tuning": "Loading the pretrained policy and going on learning with its own "
     "learning rate and exploration, without a warm-up of the critic.",
