@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sim2real.envs.cartpole import Cartpole
 from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.studies import study
+from sim2real.studies.executor import Outcome
+from sim2real.studies.ledger import Cell
+from sim2real.studies.work import run_cell
+from sim2real.studies.worker import attempt
 
 WALL_CLOCK = ("time/fps",)
 """Tags that depend on the machine and so differ between two equal trainings."""
@@ -48,6 +55,30 @@ def _load_toy() -> Any:
 @pytest.fixture(scope="session")
 def toy() -> Any:
     return _load_toy()
+
+
+@pytest.fixture(scope="module")
+def short_cartpole() -> Iterator[None]:
+    """Episodes of cartpole take 1 s, not 10: enough where no test asks how well a policy does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cartpole, "episode_s", 1.0)
+        yield
+
+
+def _work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
+    waiting, finished = list(cells), set(done)
+    while ready := [cell for cell in waiting if finished.issuperset(cell.needs)]:
+        waiting.remove(ready[0])
+        status, detail = attempt(run_cell, ready[0].work)
+        if status == "done":
+            finished.add(ready[0].id)
+        yield Outcome(ready[0], status, json.loads(json.dumps(detail)), 0.0)
+
+
+@pytest.fixture
+def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells of a study are worked off in this process: workers take seconds to start."""
+    monkeypatch.setattr(study, "run_cells", _work_off)
 
 
 Build = Callable[..., BaseAlgorithm]

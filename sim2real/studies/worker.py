@@ -36,7 +36,7 @@ def main(function: str, log: str) -> None:
     module, _, name = function.partition(":")
     work = getattr(importlib.import_module(module), name)
     while True:
-        print(json.dumps(_outcome(work, json.loads(waiting.get()))), file=answers, flush=True)
+        print(json.dumps(attempt(work, json.loads(waiting.get()))), file=answers, flush=True)
 
 
 def _read(waiting: queue.SimpleQueue[str]) -> None:
@@ -45,8 +45,8 @@ def _read(waiting: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _outcome(work: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any]) -> tuple[str, Any]:
-    """Status and detail: the result, the one line for a user, or the traceback."""
+def attempt(work: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any]) -> tuple[str, Any]:
+    """Do the work: the status, and the result, the one line for a user, or the traceback."""
     try:
         return "done", work(given)
     except UserError as error:

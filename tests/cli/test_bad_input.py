@@ -8,8 +8,6 @@ import os
 import pickle
 import resource
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -266,19 +264,18 @@ def test_foreign_zip_that_does_not_fit(tmp_path: Path, refused: Refused) -> None
     assert "theirs.zip" in refused("evaluate", tmp_path / "theirs.zip", "--task", "cartpole")
 
 
-def test_full_disk(run: Path, tmp_path: Path) -> None:
+def test_full_disk(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No file may grow past what a checkpoint needs: as on a full disk, the save fails."""
     limit = 20_000  # bytes
     assert max(map(len, contents(run / "checkpoints").values())) > limit
     words = ["pretrain", "cartpole", "--steps", "256", "--out", str(tmp_path / "run"), *SMALL]
-    result = subprocess.run(
-        [sys.executable, "-m", "sim2real.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert result.returncode in (1, 2), result.stderr
-    assert result.stderr.splitlines()[-1].startswith("error: "), result.stderr
-    assert "Traceback" not in result.stderr
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        code = cli.main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = capsys.readouterr().err
+    assert code in (1, 2), told
+    assert told.splitlines()[-1].startswith("error: "), told
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from sim2real import cli
 from sim2real.cli.arguments import GENERAL
 from sim2real.cli.command import pairs
 from sim2real.evaluation.rollout import load_rows
+from sim2real.learning import callbacks
+from sim2real.runs.load import load_run
 
+pytestmark = pytest.mark.usefixtures("short_cartpole")
 SMALL = ["--num-envs", "4", "--set", "n_steps=16", "batch_size=64", "n_epochs=1"]
 
 
@@ -159,19 +162,21 @@ def test_pairs_are_yaml() -> None:
     assert pairs(given) == expected
 
 
-def test_ctrl_c_states_how_to_resume(tmp_path: Path) -> None:
+def test_ctrl_c_states_how_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pressed when the first checkpoint has been written; of a process: learning/test_pretrain."""
+    write = callbacks.write_checkpoint
+
+    def written(*given: Any) -> None:
+        write(*given)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(callbacks, "write_checkpoint", written)
     out = tmp_path / "run"
-    words = ["pretrain", "cartpole", "--steps", "100000000", "--out", str(out), *SMALL]
-    command = [sys.executable, "-m", "sim2real.cli", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while not (out / "checkpoints" / "000000000").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        os.kill(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err.decode()
-    assert f"resume with: sim2real resume {out}" in err.decode()
-    assert "Traceback" not in err.decode()
+    assert sim2real("pretrain", "cartpole", "--steps", 100_000, "--out", out, *SMALL) == 130
+    assert f"resume with: sim2real resume {out}" in capsys.readouterr().err
+    assert load_run(out).step < 1000
 
 
 def test_a_task_without_domains_trains_in_nominal(
@@ -256,13 +261,35 @@ def test_ctrl_c_advises_what_helps(
     assert advice in capsys.readouterr().err
 
 
-def test_a_warning_is_one_line_without_the_code_that_gave_it(run: Path, tmp_path: Path) -> None:
-    edited = tmp_path / "edited"
-    shutil.copytree(run, edited)
-    (edited / "domains.yaml").write_text((edited / "domains.yaml").read_text() + "# a note\n")
-    words = [sys.executable, "-m", "sim2real.cli", "evaluate", str(edited), "--episodes", "1"]
-    told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
-    assert told == f"warning: {edited}: edited since it was made: domains.yaml\n"
+def edited(run: Path, tmp_path: Path) -> tuple[list[str], str]:
+    """Words that evaluate a run with an edited file, and the line that they give."""
+    copy = tmp_path / "edited"
+    shutil.copytree(run, copy)
+    (copy / "domains.yaml").write_text((copy / "domains.yaml").read_text() + "# a note\n")
+    line = f"warning: {copy}: edited since it was made: domains.yaml\n"
+    return ["evaluate", str(copy), "--episodes", "1"], line
+
+
+def test_a_warning_is_one_line_without_the_code_that_gave_it(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back at the end
+    words, line = edited(run, tmp_path)
+    with pytest.warns(UserWarning, match="edited") as given:
+        assert sim2real(*words) == 0
+    (one,) = given
+    assert warnings.formatwarning(one.message, one.category, one.filename, one.lineno) == line
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_process_gives_no_other_warning(run: Path, tmp_path: Path) -> None:
+    words, line = edited(run, tmp_path)
+    command = [sys.executable, "-m", "sim2real.cli", *words]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stderr == line
 
 
 def test_resume_says_what_is_not_there_and_what_is_finished(

@@ -35,23 +35,24 @@ def test_the_commands_of_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert cli.main(words) == 0, line
 
 
+ROBOT = ("leg", [], "Task", 14)
+METHOD = ("nudge", ["--method"], "Method", 1)
+KIND = ("sticky", ["--kind"], "Remembering", 2)
+
+
 @pytest.mark.parametrize(
-    ("flags", "base", "passed"),
-    [
-        ([], "Task", 14),
-        pytest.param(["--method"], "Method", 1, marks=pytest.mark.slow),
-        (["--kind"], "Remembering", 2),
-    ],
+    "made", [[ROBOT, KIND], pytest.param([METHOD], marks=pytest.mark.slow)], ids=["fast", "method"]
 )
-def test_its_own_tests_pass(flags: list[str], base: str, passed: int, tmp_path: Path) -> None:
-    folder = tmp_path / "leg"
-    assert cli.main(["new", "leg", *flags, "--out", str(folder)]) == 0
-    assert f"class Leg({base})" in (folder / "leg.py").read_text()
-    assert not [path for path in folder.iterdir() if "my_" in path.read_text()]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+def test_its_own_tests_pass(made: list[tuple[str, list[str], str, int]], tmp_path: Path) -> None:
+    for name, flags, base, _ in made:
+        folder = tmp_path / name
+        assert cli.main(["new", name, *flags, "--out", str(folder)]) == 0
+        assert f"class {name.title()}({base})" in (folder / f"{name}.py").read_text()
+        assert not [path for path in folder.iterdir() if "my_" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert f"{passed} passed" in done.stdout
+    assert f"{sum(passed for *_, passed in made)} passed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["My_robot", "2legs", "class", "a-b", "x" * 41, "a/b"])

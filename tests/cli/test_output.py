@@ -36,7 +36,16 @@ def column(text: str, place: int) -> str:
     return "".join(line.split("│")[place + 1].strip() for line in lines)
 
 
-@pytest.mark.parametrize("words", ["list --json", "list", "--version", "--help"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("list --json", marks=pytest.mark.slow),
+        "list cartpole --json",
+        "list cartpole",
+        "--version",
+        "--help",
+    ],
+)
 def test_a_reader_that_has_gone_ends_the_command_quietly(words: str) -> None:
     read, write = os.pipe()
     os.close(read)

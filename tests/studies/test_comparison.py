@@ -20,8 +20,8 @@ from sim2real.studies.study import study
 TINY: dict[str, Any] = {
     "about": "Which way to learn is better.",
     "task": "inverted_pendulum",
-    "steps": 2048,
-    "options": {"num_envs": 16},
+    "steps": 1024,
+    "options": {"num_envs": 16, "n_steps": 16},
     "pretrainings": ["uniform", {"narrow": {"domain": "nominal"}}],
     "targets": ["medium"],
     "seeds": 3,
@@ -35,6 +35,7 @@ def write(tmp_path: Path, **changes: Any) -> Path:
     return file
 
 
+@pytest.mark.usefixtures("cells_in_process")
 def test_a_comparison_from_file_to_report_and_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +107,7 @@ def test_unstable_episodes_are_counted_where_they_were() -> None:
     assert comparison_notes(wild, seeds=3)[-1].endswith("unstable: 6 of b in far.")
 
 
+@pytest.mark.usefixtures("cells_in_process")
 def test_success_is_a_column_where_the_task_states_it(tmp_path: Path) -> None:
     follower = Path(__file__).parents[1] / "robots" / "follower.py"
     own = tmp_path / "own.yaml"

@@ -52,7 +52,7 @@ def entries(tmp_path: Path) -> dict[str, int]:
 
 
 def test_a_study_from_file_to_report_and_again(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     report = study(write(tmp_path), workers=2)
     out = tmp_path / "out"
@@ -92,6 +92,7 @@ def test_a_study_from_file_to_report_and_again(
     assert entries(tmp_path) == done
     assert again["targets"] == report["targets"]
 
+    request.getfixturevalue("cells_in_process")  # from here on
     # another target or other words need no more than what is new
     more: dict[str, Any] = {"targets": ["medium", "mild"], "about": "more", "seeds": 1}
     more["oracle"] = TINY["oracle"] | {"seeds": 1, "ways": ["scratch"]}
@@ -106,11 +107,12 @@ def test_a_study_from_file_to_report_and_again(
 
     # the oracles of another study with the same target and source come from the cache
     kept = {path.name for path in (tmp_path / "cache/oracle").iterdir()}
-    other = {"out": str(tmp_path / "other"), "plain": False, "audit": False}
+    other = more | {"out": str(tmp_path / "other"), "plain": False, "audit": False}
     study(write(tmp_path, **other), workers=1, progress=False)
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
 
 
+@pytest.mark.usefixtures("cells_in_process")
 def test_a_stale_result_is_reported_and_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_stale_result_is_reported_and_made_again(
     assert len(entries(tmp_path)) == 2 * len(before)
 
 
+@pytest.mark.usefixtures("cells_in_process")
 def test_a_failing_cell_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
