@@ -132,23 +132,28 @@ def _placed(shares: Array, directions: Array) -> tuple[Array, Array]:
 
 def _room(shares: Array, direction: Array) -> tuple[float, float]:
     """How many times a direction fits into the unit cube backward and forward."""
-    moving = direction != 0.0
-    to_low, to_high = (
-        (shares / np.where(moving, direction, 1.0))[moving],
-        ((1.0 - shares) / np.where(moving, direction, 1.0))[moving],
-    )
-    up = direction[moving] > 0
-    ahead = np.where(up, to_high, -to_low).min(initial=np.inf)
-    back = np.where(up, to_low, -to_high).min(initial=np.inf)
-    return float(back), float(ahead)
+    back, ahead = _rooms(shares, direction)
+    return float(back.min()), float(ahead.min())
+
+
+def _rooms(shares: Array, direction: Array) -> tuple[Array, Array]:
+    """How many times each part of a direction fits backward and forward, (d,) each."""
+    size = np.abs(direction)
+    with np.errstate(over="ignore"):
+        to_low, to_high = (
+            np.divide(room, size, out=np.full(len(size), np.inf), where=size > 0.0)
+            for room in (shares, 1.0 - shares)
+        )
+    up = direction > 0.0
+    return np.where(up, to_low, to_high), np.where(up, to_high, to_low)
 
 
 def _without_blocked(shares: Array, direction: Array) -> Array:
-    """A direction without the parts that leave the unit cube on the side of its largest part."""
+    """A direction without the parts that have no room on the side where its largest part has most.
+
+    A part may be as small as a rounding error: at a bound, it has no room either.
+    """
     largest = int(np.argmax(np.abs(direction)))
-    room_up = shares[largest] < 0.5
-    sign = 1.0 if room_up == (direction[largest] > 0) else -1.0
-    moved = shares + sign * ROOM * direction
-    blocked = (moved < 0.0) | (moved > 1.0)
-    kept: Array = np.where(blocked, 0.0, direction)
+    side = max(_rooms(shares, direction), key=lambda rooms: float(rooms[largest]))
+    kept: Array = np.where(side < ROOM, 0.0, direction)
     return kept

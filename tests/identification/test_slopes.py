@@ -13,6 +13,7 @@ from sim2real.identification.fit import _weights, reduce
 from sim2real.identification.problem import Fit
 from sim2real.identification.slopes import (
     Slopes,
+    _placed,
     principal_directions,
     share_slopes,
     usual_directions,
@@ -57,6 +58,24 @@ def test_slopes_of_a_parabola_are_exact(x: float, y: float) -> None:
         found = share_slopes(problem, fit_of(problem, shares, directions))
         assert np.abs(found.by_share - [2.0 * x, 3.0]).max() < 1e-9
     assert found.bend == pytest.approx(2 * 1e-4**2)  # c of r = a + b t + c t^2, along both
+
+
+@pytest.mark.parametrize("unknowns", [2, 3, 5, 8])
+def test_differences_lie_apart_within_the_unit_cube(unknowns: int) -> None:
+    """Whatever the axes, with parts as small as rounding errors, and however many bounds hold."""
+    rng = np.random.default_rng(unknowns)
+    for _ in range(100):
+        places = rng.choice([0.0, 1.0, 0.5, 1e-9, 1.0 - 1e-16], unknowns)
+        axes = np.linalg.qr(rng.standard_normal((unknowns, unknowns)))[0]
+        axes = np.where(rng.random(axes.shape) < 0.3, 1e-17 * axes, axes)
+        given = axes * (rng.uniform(1e-4, 0.02, unknowns) / np.abs(axes).max(axis=0))
+        found, apart = _placed(places, given)
+        points = places + apart[..., None] * found.T
+        assert points.min() > -1e-12
+        assert points.max() < 1.0 + 1e-12
+        assert np.abs(apart).min() > 0.1
+        assert np.abs(apart[1] - apart[0]).min() > 0.1
+        assert (found[np.abs(given).argmax(axis=0), np.arange(unknowns)] != 0.0).all()
 
 
 def edges(shares: Array) -> Array:
