@@ -13,6 +13,9 @@ import pytest
 
 import sim2real as s2r
 from sim2real.identification.family import family_of
+from sim2real.identification.hypotheses import faults
+from sim2real.identification.replay import Replay
+from sim2real.identification.windows import at_control_step
 from sim2real.registry import load_task
 
 BENCH = Path(__file__).resolve().parents[1] / "examples" / "servo_bench"
@@ -56,6 +59,16 @@ def test_a_family_holds_what_is_known_and_what_is_not(family: str) -> None:
     names = family_of(load_task(str(BENCH / "servo.py")), family).names
     scale = "body_mass:pendulum" if family == "mass" else "strength:servo"
     assert {"kp:servo", "load_friction:servo", "load_friction_squared:servo", scale} <= set(names)
+
+
+@pytest.mark.parametrize("known", [{}, {"kp:servo": 4.0}])
+def test_a_log_that_the_nominal_world_misses_has_no_faults(known: dict[str, float]) -> None:
+    """As fast as 57 times the angles are, any world predicts them: by their speed alone."""
+    replay = Replay(family_of(load_task(str(BENCH / "servo.py")), "family"), 16, threads=1)
+    file = BENCH / "xl330_pendulum_sin_sin_kp800_12.csv"
+    log = at_control_step(s2r.Log.load(file, BENCH / "mapping.yaml"), replay).log
+    assert faults(log, replay, known) == ()
+    replay.close()
 
 
 @pytest.mark.slow

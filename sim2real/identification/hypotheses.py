@@ -2,14 +2,17 @@
 
 Each fault is a hypothesis: the log without it. What a hypothesis would repair is replayed, and the
 one with which the nominal world predicts the log far better than without is named. Then the next
-is looked for, until none helps.
+is looked for, until none helps. What a hypothesis repairs must be predicted better than by straight
+lines, too: in a log whose readings are made larger, speeds count more and forces less, until any
+world predicts it as well as straight lines do.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -17,6 +20,7 @@ import numpy as np
 
 from sim2real.errors import UserError
 from sim2real.identification.checks import Finding
+from sim2real.identification.known import with_known
 from sim2real.identification.log import Log
 from sim2real.identification.predictions import errors, predictions, relative
 from sim2real.identification.replay import Replay
@@ -45,29 +49,55 @@ class Hypothesis:
     repaired: Log
 
 
-def faults(log: Log, replay: Replay) -> tuple[Finding, ...]:
-    """The faults of a log, as far as the world of the `replay` shows them."""
+@dataclass(frozen=True)
+class _Errors:
+    """How far each channel that is used is missed, as a share of its change, at most 2, (k,).
+
+    By the replay, and by straight lines through the first two readings of a window.
+    """
+
+    replayed: Array
+    straight: Array
+
+    @property
+    def total(self) -> float:
+        """The mean of all channels; infinite where the log is too short."""
+        return float(self.replayed.mean()) if len(self.replayed) else np.inf
+
+    def repaired_by(self, other: _Errors) -> bool:
+        """Whether the `other` errors are far smaller, and less than those of straight lines."""
+        if other.total > BETTER * self.total:
+            return False
+        better = other.replayed < self.replayed
+        return bool(other.replayed[better].mean() < other.straight[better].mean())
+
+
+def faults(
+    log: Log, replay: Replay, known: Mapping[str, float] | None = None
+) -> tuple[Finding, ...]:
+    """The faults of a log, as far as the world of the `replay` shows them.
+
+    `known` has the values of unknowns that are known of the log.
+    """
     found: list[Finding] = []
     part = shortened(log)
-    searches = _searches(part, replay)
-    error = _error(part, replay, searches)
-    while len(found) < MOST_FAULTS and error.max(initial=0.0) > SUSPICIOUS:
-        tried = [
-            (_total(_error(one.repaired, replay, searches)), one)
-            for one in hypotheses(part, replay)
-        ]
-        least, best = min(tried, key=lambda pair: pair[0])
-        if least > BETTER * _total(error):
+    judged = functools.partial(_errors, replay, known or {})
+    searches = _searches(part, judged)
+    now = judged(part, searches)
+    while len(found) < MOST_FAULTS and now.replayed.max(initial=0.0) > SUSPICIOUS:
+        tried = [(judged(one.repaired, searches), one) for one in hypotheses(part, replay)]
+        repairing = [pair for pair in tried if now.repaired_by(pair[0])]
+        if not repairing:
             break
+        now, best = min(repairing, key=lambda pair: pair[0].total)
         found += [best.finding] if best.finding.message else []
         part = best.repaired
-        error = _error(part, replay, searches)
     return tuple(found)
 
 
-def _searches(log: Log, replay: Replay) -> int:
+def _searches(log: Log, judged: Callable[[Log, int], _Errors]) -> int:
     """Starts of the search for states: one, unless several see far more of this log."""
-    one, several = (_total(_error(log, replay, count)) for count in (1, STARTS))
+    one, several = (judged(log, count).total for count in (1, STARTS))
     return 1 if one <= 1 / BETTER * several else STARTS
 
 
@@ -95,21 +125,26 @@ def _changed(log: Log, rows: slice) -> Log:
     )
 
 
-def _error(log: Log, replay: Replay, searches: int) -> Array:
-    """How far each channel that is used is missed, as a share of its change, at most 2, (k,)."""
+def _errors(replay: Replay, known: Mapping[str, float], log: Log, searches: int) -> _Errors:
+    """The errors of a log in the world of the `replay`; empty ones of a log that is too short."""
     channels = channels_of(log, replay)
     try:
-        windows = cut(log, replay, channels, STEPS, searches)
+        windows = with_known(cut(log, replay, channels, STEPS, searches), known)
     except UserError:  # too short
-        return np.zeros(0)
-    missed, changed = errors(windows, predictions(replay, windows), channels)
-    shares = relative(missed, changed, channels.scale[channels.used])[1:]
-    found: Array = np.minimum(shares, 2.0).mean(axis=0)
-    return found
+        return _Errors(np.zeros(0), np.zeros(0))
+    found = []
+    for shown in (predictions(replay, windows), _lines(windows.observations)):
+        missed, changed = errors(windows, shown, channels)
+        shares = relative(missed, changed, channels.scale[channels.used])[1:]
+        found.append(np.minimum(shares, 2.0).mean(axis=0))
+    return _Errors(*found)
 
 
-def _total(error: Array) -> float:
-    return float(error.mean()) if len(error) else np.inf
+def _lines(readings: Array) -> Array:
+    """Straight lines through the first two rows of readings (w, rows, k)."""
+    rows = np.arange(readings.shape[1])[:, None]
+    lines: Array = readings[:, :1] + rows * (readings[:, 1:2] - readings[:, :1])
+    return lines
 
 
 def hypotheses(log: Log, replay: Replay) -> Iterator[Hypothesis]:

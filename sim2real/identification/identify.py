@@ -155,7 +155,7 @@ class _Study:
         known: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self.replay, self.family, self.report = replay, replay.family, report
-        self.threads = threads
+        self.threads, self.known = threads, known
         self.rng = np.random.default_rng(seed)
         self.logs, self.steps = logs, sum(log.steps for log in logs)
         resampled = [at_control_step(log, replay) for log in logs]
@@ -242,7 +242,8 @@ class _Study:
         self.report("looking for wrong units, axes and clocks", 0.0)
         replay = Replay(self.family, WINDOWS)
         try:
-            return [str(finding) for finding in faults(self.first, replay)]
+            known = self.known[0] if self.known else {}
+            return [str(finding) for finding in faults(self.first, replay, known)]
         finally:
             replay.close()
 
