@@ -71,13 +71,59 @@ def test_a_log_that_the_nominal_world_misses_has_no_faults(known: dict[str, floa
     replay.close()
 
 
+def test_the_error_is_that_of_an_independent_integration() -> None:
+    """Of the whole log, with its own gain; semi-implicit Euler, dry friction as a limit."""
+    bench = runpy.run_path(str(BENCH / "bench.py"))
+    file = BENCH / "xl330_pendulum_up_and_down_kp100_02.csv"
+    rows = np.genfromtxt(file, delimiter=",", names=True)
+    torque, mass, dry, step = CONSTANT / RESISTANCE, 0.49, 0.01, 1e-3
+    inertia = mass * 0.1**2 + 0.0018
+    times = rows["time_s"][0] + 0.02 * np.arange(int(np.ptp(rows["time_s"]) / 0.02) + 1)
+    goals, measured = (
+        np.interp(times, rows["time_s"], rows[name]) for name in ("goal_rad", "position_rad")
+    )
+    angle, speed, errors = measured[0], 0.0, []
+    for goal, read in zip(goals[:-1], measured[1:], strict=True):
+        for _ in range(20):
+            volt = np.clip(0.5 * GAIN * (goal - angle), -7.3, 7.3) - CONSTANT * speed
+            free = speed + step / inertia * (torque * volt - mass * 9.81 * 0.1 * np.sin(angle))
+            speed = np.sign(free) * max(abs(free) - step * dry / inertia, 0.0)
+            angle += step * speed
+        errors.append(abs(angle - read))
+    assert bench["error"](s2r.Domain(), file) == pytest.approx(np.mean(errors), rel=0.05)
+
+
+def test_the_table_tells_the_means_and_the_mass() -> None:
+    bench = runpy.run_path(str(BENCH / "bench.py"))
+    one = {
+        "errors_mrad": {"up_kp100": 30.0, "up_kp800": 50.0},
+        "mass_kg": [0.5, 0.4, 0.6],
+        "unknowns": {"strength:servo": [0.98, 0.8, 1.2, "identified"]},
+        "notes": ["a note"],
+    }
+    found = {
+        "family": "family",
+        "leave_out": "gain",
+        "fit": one,
+        "left_out": {"0.5": one | {"errors_mrad": {"up_kp100": 70.0}}},
+    }
+    lines = bench["table"](found).splitlines()
+    assert "| up_kp100 | 30.0 | 70.0 |" in lines
+    assert "| up_kp800 | 50.0 |  |" in lines
+    assert "| mean | 40.0 | 70.0 |" in lines
+    assert "| all but gain 0.5 | 0.500 | 0.400 to 0.600 |" in lines
+    assert "- a note" in lines
+
+
 @pytest.mark.slow
 def test_the_command_writes_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["bench.py", str(BENCH), "--out", str(tmp_path), "--family", "mass"]
-    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--leave-out", "gain"])
     runpy.run_path(str(BENCH / "bench.py"), run_name="__main__")
     found = json.loads((tmp_path / "servo.json").read_text())
-    assert found["fit"].keys() == {"up_and_down_kp100_02", "sin_sin_kp800_12"}
-    assert all(0.0 < error < 300.0 for error in found["fit"].values())  # mrad
-    assert found["mass_kg"] > 0
+    assert found["fit"]["errors_mrad"].keys() == {"up_and_down_kp100_02", "sin_sin_kp800_12"}
+    assert all(0.0 < error < 300.0 for error in found["fit"]["errors_mrad"].values())
+    assert found["left_out"].keys() == {"0.5", "4.0"}
+    low, high = found["fit"]["mass_kg"][1:]
+    assert 0 < low < high
     assert "| sin_sin_kp800_12 |" in (tmp_path / "servo.md").read_text()
