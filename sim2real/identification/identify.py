@@ -19,7 +19,7 @@ from sim2real.identification.fit import STATE_PARTS, equations_at, start, start_
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.known import check_known, with_known
 from sim2real.identification.log import Log
-from sim2real.identification.posterior import Misfit, Posterior, misfit_of, posterior_of
+from sim2real.identification.posterior import Misfit, Posterior, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.refine import refined, settled, with_states
 from sim2real.identification.replay import Replay, Windows, joined
@@ -163,10 +163,12 @@ class _Study:
         logs = [one.log for one in resampled]
         self.first = logs[0]
         self.channels = _channels(logs, replay)
-        before = np.cumsum([0, *map(len, logs)]).tolist()
+        self.before = np.cumsum([0, *map(len, logs)])
         cuts = [cut(log, replay, self.channels, horizon) for log in logs]
         cuts = [with_known(*one) for one in zip(cuts, known, strict=True)] if known else cuts
-        windows = joined([behind(one, at) for one, at in zip(cuts, before, strict=False)])
+        windows = joined(
+            [behind(one, at) for one, at in zip(cuts, self.before.tolist(), strict=False)]
+        )
         order = self.rng.permutation(len(windows))
         held_out = max(1, round(HELD_OUT * len(windows)))
         self.held_out = windows.take(order[:held_out])
@@ -271,7 +273,8 @@ class _Study:
         fit = dataclasses.replace(fit, directions=best.fit.directions)
         fit = settled(self.whole, with_states(self.whole, fit), LAST_STEPS, self._refining)
         posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
-        return _Best(fit.of_first(count), posterior, misfit_of(self.channels, fit))
+        misfit = self._misfit(self.whole, fit)
+        return _Best(fit.of_first(count), posterior, misfit)
 
     def _searched(self, effective: BoolArray, attempt: int) -> Array:
         """The shares at which the cross-entropy search ends, (d,)."""
@@ -287,14 +290,19 @@ class _Study:
         """The fit at which Gauss-Newton ends, from the `shares`."""
         fit, equations = refined(self.problem, start(self.problem, shares), self._refining)
         posterior = posterior_of(self.problem, fit, equations, self.rng)
-        return _Best(fit, posterior, misfit_of(self.channels, fit))
+        return _Best(fit, posterior, self._misfit(self.problem, fit))
+
+    def _misfit(self, problem: Problem, fit: Fit) -> Misfit:
+        """The misfit of all logs, or of the one log that is of another world."""
+        logs = np.searchsorted(self.before, problem.windows.first, side="right")
+        return misfit_of_logs(self.channels, fit, logs)
 
     def _refining(self, done: float) -> None:
         self.report("refining the unknowns and the start states", done)
 
     def _missing(self, best: _Best) -> tuple[Missing, ...]:
         """What the family lacks, where it does not explain the log."""
-        if not best.misfit.noticed:
+        if not best.misfit.noticed or best.misfit.log:
             return ()
         self.report("looking for what the family lacks", 0.0)
         return missing(self.problem, best.fit, self._other_worlds)
@@ -334,7 +342,7 @@ def _validation(predicted: Sequence[Fit]) -> Validation:
 
 
 def _lacking(best: _Best, lacking: Sequence[Missing]) -> tuple[str, ...]:
-    return named(lacking) if best.misfit.noticed else ()
+    return named(lacking) if best.misfit.noticed and not best.misfit.log else ()
 
 
 def _stage(what: str, attempt: int) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim2real.domains.distributions.distribution import LogUniform
-from sim2real.identification.fit import Equations, positive
+from sim2real.identification.fit import Equations, noise_of, positive
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.windows import Channels
-from sim2real.task import Array, IntArray
+from sim2real.task import Array, BoolArray, IntArray
 
 WIDEST = 2.0
 """Standard deviation of a share, in those of the prior, to which a bootstrap widens it, at most."""
@@ -25,6 +26,9 @@ NOTICED = 0.02
 UNKNOWN, TOGETHER, FEWEST = 0.1, 0.25, 3
 """Standard deviation of a combination of shares that counts as not determined; the smallest part,
 relative to the largest, that an unknown has in it; and its unknowns, at least."""
+OF_ITS_OWN, FEWEST_WINDOWS = 3.0, 3
+"""Noise of one log alone, as a multiple of that of all, at which it is no noise; and its windows
+that are fitted, at least."""
 SAME = 0.95
 """Correlation from which two unknowns are known in combination only."""
 
@@ -136,7 +140,8 @@ class Misfit:
 
     Noise has no memory. So the covariance of neighbouring residuals of a replay is what the family
     does not explain (a test for whiteness, Ljung and Box 1978). `correlation` is that of the
-    neighbours; `change` is a channel's typical change in a step.
+    neighbours; `change` is a channel's typical change in a step. `log` is the number of
+    the log that it is of; 0: all.
     """
 
     names: tuple[str, ...]
@@ -144,6 +149,7 @@ class Misfit:
     noise: Array
     correlation: Array
     change: Array
+    log: int = 0
 
     @property
     def noticed(self) -> tuple[str, ...]:
@@ -157,11 +163,19 @@ class Misfit:
         if not self.noticed:
             return "the family explains this log down to its noise"
         worst = int(np.argmax(self.unexplained / self.change))
+        what = f"log {self.log} together with the others" if self.log else "this log"
         return (
-            f"the family does not explain this log: {len(self.noticed)} of {len(self.names)} "
+            f"the family does not explain {what}: {len(self.noticed)} of {len(self.names)} "
             f"channels differ by more than noise, most of all {self.names[worst]} by "
             f"{self.unexplained[worst]:.3g} where it changes by {self.change[worst]:.3g} in a step"
         )
+
+
+def _alone(fit: Fit, some: BoolArray) -> Fit:
+    """The fit of some windows, with their own noise."""
+    residuals, offsets = fit.residuals[some], fit.offsets[some]
+    noise = noise_of(residuals, offsets.shape[1])
+    return dataclasses.replace(fit, residuals=residuals, offsets=offsets, noise=noise)
 
 
 def misfit_of(channels: Channels, fit: Fit) -> Misfit:
@@ -180,3 +194,23 @@ def misfit_of(channels: Channels, fit: Fit) -> Misfit:
         correlation=correlation,
         change=change,
     )
+
+
+def misfit_of_logs(channels: Channels, fit: Fit, logs: IntArray) -> Misfit:
+    """The misfit of a fit to windows of several `logs` (w,), numbers from 1 on.
+
+    Noise is that of most windows, to which those of a log of another world are outliers. So where
+    all windows together are explained, each log is looked at with its own noise: where that is far
+    larger, and no noise, the misfit is that of this log.
+    """
+    found = misfit_of(channels, fit)
+    if found.noticed:
+        return found
+    alone = {log: _alone(fit, logs == log) for log in np.unique(logs).tolist()}
+    sizes = {log: float(np.median(one.noise / fit.noise)) for log, one in alone.items()}
+    for log in sorted(sizes, key=lambda log: -sizes[log]):
+        own = dataclasses.replace(misfit_of(channels, alone[log]), log=log)
+        enough = len(alone[log].residuals) >= FEWEST_WINDOWS
+        if enough and sizes[log] > OF_ITS_OWN and own.noticed:
+            return own
+    return found

@@ -108,7 +108,7 @@ class Identification:
     def plain(self) -> dict[str, Any]:
         """The result as JSON, without the domains."""
         misfit = {
-            name: one if name == "names" else one.tolist()
+            name: one.tolist() if isinstance(one, np.ndarray) else one
             for name, one in vars(self.misfit).items()
         }
         return {

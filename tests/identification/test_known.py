@@ -37,6 +37,17 @@ def test_logs_of_different_known_gains_give_the_mass() -> None:
     assert found.validation.many_steps < 0.1 * swapped.validation.many_steps
 
 
+@pytest.mark.slow
+def test_logs_of_different_worlds_are_not_explained_by_one() -> None:
+    """The noise is that of the windows that are explained, here of one log."""
+    found = identify(logs(), "cartpole", FAMILY, threads=1)
+    assert not found.explained
+    assert found.misfit.log in (1, 2)
+    (note,) = [one for one in found.notes if "does not explain" in one]
+    assert f"does not explain log {found.misfit.log} together with the others" in note
+    assert found.plain()["misfit"]["log"] == found.misfit.log
+
+
 @pytest.mark.parametrize(
     ("known", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from sim2real.identification.family import PRIOR_PRECISION
-from sim2real.identification.fit import Equations
-from sim2real.identification.posterior import Posterior, misfit_of, posterior_of
+from sim2real.identification.fit import Equations, noise_of
+from sim2real.identification.posterior import Posterior, misfit_of, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit
 from sim2real.identification.windows import Channels
 
@@ -93,6 +94,22 @@ def test_what_grows_in_a_replay_is_misfit() -> None:
     assert "does not explain this log: 1 of 2 channels" in found.sentence
     assert "most of all b[0]" in found.sentence
     assert found.noise[0] == pytest.approx(0.5, rel=0.1)
+
+
+def test_a_log_of_another_world_is_no_outlier() -> None:
+    """Of most windows hardly anything remains; a log with more noise alone is explained, too."""
+    fit, logs = residuals(np.random.default_rng(0), 0.0), np.repeat([1, 2], [24, 16])
+    second = (logs == 2)[:, None, None]
+    quiet = dataclasses.replace(fit, residuals=1e-3 * fit.residuals)
+    assert misfit_of_logs(CHANNELS, quiet, logs).noticed == ()
+    noisy = np.where(second, fit.residuals, quiet.residuals)
+    assert misfit_of_logs(CHANNELS, dataclasses.replace(fit, residuals=noisy), logs).noticed == ()
+    other = quiet.residuals + second * np.linspace(0, 1, 16)[:, None]
+    apart = dataclasses.replace(fit, residuals=other, noise=noise_of(other, 2))
+    assert misfit_of(CHANNELS, apart).noticed == ()
+    found = misfit_of_logs(CHANNELS, apart, logs)
+    assert (found.log, found.noticed) == (2, ("a[0]", "b[0]"))
+    assert "log 2 together with the others: 2 of 2 channels" in found.sentence
 
 
 def test_a_perfect_replay_is_no_misfit() -> None:
