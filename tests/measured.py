@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim2real.studies.measures import Measured, Target
 from sim2real.studies.oracle import Curve, Place, Trained
-from sim2real.studies.summary import Measured, Results, Target, summarize
+from sim2real.studies.summary import Results, summarize
 
 SEEDS, EPISODES = 5, 8
 

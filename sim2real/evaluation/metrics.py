@@ -12,8 +12,6 @@ come from, the references included.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -92,31 +90,6 @@ def asymptote(steps: ArrayLike, scores: ArrayLike, share: float = 0.2) -> Any:
     at, curve = _curve(steps, scores)
     late = at >= at[-1] - share * (at[-1] - at[0])
     return curve[..., late].mean(axis=-1)
-
-
-@dataclass(frozen=True)
-class CurveMeasure:
-    """A measure of a learning curve that every report of a study shows, in returns and scores.
-
-    `of(steps, values)` takes the target steps (k,) and returns or scores (..., k), and gives (...).
-    """
-
-    of: Callable[[ArrayLike, ArrayLike], Any]
-    heading: str
-    meaning: str
-
-
-CURVE_MEASURES = {
-    "area": CurveMeasure(
-        area_under_curve,
-        "Mean on the way",
-        "The area under the curve divided by the budget: the mean return while learning.",
-    ),
-    "asymptote": CurveMeasure(
-        asymptote, "Asymptote", "The mean return over the last fifth of the budget."
-    ),
-}
-"""The measures by their keys in `report.json`; `<key>_return` is that of the returns."""
 
 
 def _curve(steps: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:

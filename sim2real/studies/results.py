@@ -10,9 +10,10 @@ from sim2real.domains import Domain
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.studies.config import Way
 from sim2real.studies.ledger import Cell, Ledger
+from sim2real.studies.measures import Measured, Target
 from sim2real.studies.oracle import Curve, Floats, Place, Trained
 from sim2real.studies.plan import Plan
-from sim2real.studies.summary import Measured, Results, Target
+from sim2real.studies.summary import Results
 
 
 def results(plan: Plan, ledger: Ledger) -> Results:

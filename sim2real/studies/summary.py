@@ -33,32 +33,11 @@ from sim2real.evaluation.statistics import (
     rate,
 )
 from sim2real.studies.config import PLAIN, SCRATCH
+from sim2real.studies.measures import MEASURES, Measured, Target
 from sim2real.studies.oracle import Curve, Place, Scale, far_above, far_below
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A method in a target: a curve a seed, what was used, the return in the source afterwards.
-
-    `returns` is (seeds, points, episodes), `steps` (points,): target steps at each evaluation;
-    `home` (seeds, episodes) are the returns of the last policy in the source.
-    """
-
-    steps: tuple[int, ...]
-    returns: Floats
-    home: Floats
-    used: tuple[Mapping[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Target:
-    """Everything measured in one target."""
-
-    place: Place
-    methods: Mapping[str, Measured]
 
 
 @dataclass(frozen=True)
@@ -106,11 +85,7 @@ def _target(target: Target, source: Place, home: Estimate | None) -> Plain:
     zero_shot = of_seeds("seeds", target.place.zero_shot)
     before = None if scale is None else scale.score(zero_shot)
     gap = metrics.zero_shot_gap(home, before) if home is not None and before is not None else None
-    threshold = float(target.methods[SCRATCH].returns[:, -1].mean())
-    methods = {
-        label: _method(method, scale, home, before, threshold)
-        for label, method in target.methods.items()
-    }
+    methods = {label: _method(label, target, scale, home, before) for label in target.methods}
     _compare(target, methods)
     _forget(target, source, methods)
     return {
@@ -134,37 +109,30 @@ def _scores(target: Target) -> dict[str, float]:
 
 
 def _method(
-    method: Measured,
-    scale: Scale | None,
-    home: Estimate | None,
-    before: Estimate | None,
-    threshold: float,
+    label: str, target: Target, scale: Scale | None, home: Estimate | None, before: Estimate | None
 ) -> Plain:
     """One method in one target; scores are None without a `scale`."""
-    steps, by_point = method.steps, np.moveaxis(method.returns, 1, -1)
-    points = [interval(method.returns[:, point]) for point in range(len(steps))]
-    means = [point.value for point in points]
-    reached = metrics.time_to_threshold(steps, means, threshold)
-    start, after = (of_seeds("seeds", method.returns[:, point]) for point in (0, -1))
-    measures = {
-        name: of_seeds("seeds", measure.of(steps, by_point))
-        for name, measure in metrics.CURVE_MEASURES.items()
+    method = target.methods[label]
+    points = [method.at(point).interval().plain() for point in range(len(method.steps))]
+    measured = {
+        name: measure.of(method, target) if measure.of_scratch or label != SCRATCH else None
+        for name, measure in MEASURES.items()
     }
-    scored = {
-        name: None if scale is None else _plain(scale.score(returns))
-        for name, returns in {"score_before": start, "score_after": after, **measures}.items()
+    returns = {"score_before": method.at(0), "score_after": method.at(-1)} | {
+        measure.score: found
+        for measure, found in zip(MEASURES.values(), measured.values(), strict=True)
+        if measure.score and isinstance(found, Estimate)
     }
     closed: Interval | None = None
     if scale is not None and home is not None and before is not None:
-        closed = metrics.gap_closed(home, before, scale.score(after))
+        closed = metrics.gap_closed(home, before, scale.score(method.at(-1)))
     return {
-        "return_before": points[0].plain(),
-        "return_after": points[-1].plain(),
-        **{f"{name}_return": _plain(measured) for name, measured in measures.items()},
-        **scored,
+        "return_before": points[0],
+        "return_after": points[-1],
+        **{name: _plain(found) for name, found in measured.items()},
+        **{name: _plain(scale and scale.score(found)) for name, found in returns.items()},
         "gap_closed": closed and closed.plain(),
-        "steps_to_threshold": reached if math.isfinite(reached) else None,
-        "curve": {"steps": list(steps), "points": [point.plain() for point in points]},
+        "curve": {"steps": list(method.steps), "points": points},
         "used": _mean_use(method.used),
     }
 
@@ -188,18 +156,10 @@ def _compare(target: Target, methods: dict[str, Plain]) -> None:
         methods[label] |= {
             "against": {},
             "improved": _improved(method, target.place.zero_shot),
-            "jump_start": None,
-            "negative_transfer": None,
             "forgotten": None,
         }
     for (label, other), one in zip(pairs, holm(pairs.values()), strict=True):
         methods[label]["against"][other] = one.plain()
-    for label, method in target.methods.items():
-        if label != SCRATCH:
-            start = of_seeds("seeds", target.methods[SCRATCH].returns[:, 0])
-            jump = metrics.jump_start(of_seeds("seeds", method.returns[:, 0]), start)
-            behind = max(0.0, -methods[label]["against"][SCRATCH]["value"])
-            methods[label] |= {"jump_start": _plain(jump), "negative_transfer": behind}
 
 
 def _counts(methods: Mapping[str, Plain]) -> dict[str, int]:
@@ -256,8 +216,11 @@ def _overall(results: Results, counted: Sequence[str]) -> Plain:
     }
 
 
-def _plain(estimate: Estimate | None) -> Plain | None:
-    return None if estimate is None else estimate.interval().plain()
+def _plain(found: Estimate | float | None) -> Any:
+    """As JSON, where an infinite number is None."""
+    if isinstance(found, Estimate):
+        return found.interval().plain()
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _mean_use(used: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -18,13 +18,7 @@ from sim2real.simulation.signals.signal import BLOCK, SignalPath
 DT, SEED, KEY = 0.02, 3, 2**64 - 7
 STEP = np.concatenate([[0.0], np.ones(40)])
 WAVE = np.sin(0.37 * np.arange(80)) + 0.3 * np.sin(1.9 * np.arange(80))
-RANDOM = {
-    "noise": Normal(0.5, 0.1),
-    "drift": Normal(0.0, 1.0),
-    "dropped": Uniform(0.0, 1.0),
-    "held": Uniform(0.0, 1.0),
-    "stuck": Uniform(0.0, 1.0),
-}
+NOISE = Normal(0.5, 0.1)
 
 
 STAGES = {**SENSING, **ACTUATION, "sampled": Sampled}
@@ -37,13 +31,14 @@ def path_of(kind, num_envs=1, random=None, longest=0.0, steps=1, width=1, rest=N
         columns=columns,
         sources=_sources(kind, width),
         lanes=columns,
-        random=random or RANDOM.get(kind),
+        random=random or (NOISE if kind == "noise" else STAGES[kind].random),
         draws=(StepDraws(KEY, width),),
         low=np.full(width, -1.0),
         high=np.full(width, 2.0),
         rest=no_rest(width) if rest is None else rest,
         longest=longest,
         steps=steps,
+        options=STAGES[kind].options,
     )
     return SignalPath([effect], num_envs, DT, STREAM)
 

@@ -14,11 +14,11 @@ import pytest
 
 from sim2real.evaluation import metrics
 from sim2real.evaluation.numbers import number
+from sim2real.studies.measures import MEASURES, Measure, Measured, Target
 from sim2real.studies.report.curves import curves_svg, spread_out, trainings_svg
 from sim2real.studies.report.formats import cell, scale, strip, text
 from sim2real.studies.report.headlines import headlines
 from sim2real.studies.report.report import write_report
-from sim2real.studies.summary import Target
 
 
 def interval(value: float | None, width: float = 0.1) -> dict[str, Any]:
@@ -292,22 +292,31 @@ def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
     assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'return in a"b<c&d'
 
 
-def test_a_further_measure_of_the_curve_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def best(steps: Any, values: Any) -> Any:
-        return np.asarray(values).max(axis=-1)
+def test_a_further_measure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def regret(method: Measured, target: Target) -> Any:
+        return target.place.scale.oracle - method.of_curve(metrics.area_under_curve)
 
-    measure = metrics.CurveMeasure(best, "Best point", "The highest point of the curve.")
-    monkeypatch.setitem(metrics.CURVE_MEASURES, "best", measure)
+    def best(method: Measured, target: Target) -> Any:
+        return method.of_curve(lambda steps, values: np.asarray(values).max(axis=-1))
+
+    measures = {
+        "regret": Measure(regret, "Regret", "The oracle's return minus the mean on the way."),
+        "best_return": Measure(best, "Best point", "The highest point.", score="best"),
+        "points": Measure(lambda method, _: float(len(method.steps)), "Points", "Evaluations."),
+    }
+    for name, measure in measures.items():
+        monkeypatch.setitem(MEASURES, name, measure)
     report = measured.report(measured.results())
-    method = report["targets"]["far"]["methods"]["fine_tune"]
+    target = report["targets"]["far"]
+    method, oracle = target["methods"]["fine_tune"], target["references"]["ways"]["scratch"]
     points = [point["value"] for point in method["curve"]["points"]]
+    expected = oracle["return"]["value"] - method["area_return"]["value"]
+    assert method["regret"]["value"] == pytest.approx(expected)
     assert method["best_return"]["value"] >= max(points) - 1e-9
     assert method["best"]["value"] >= method["area"]["value"]
     write_report(tmp_path, report)
-    shown = text(method["best_return"], "whole")
     page = (tmp_path / "report.md").read_text()
-    assert "| asymptote | best point |" in page
-    assert f" {shown} |" in page
+    assert "| negative transfer | regret | best point | points |" in page
+    shown = text(method["regret"], "whole")
+    assert f" {shown} | {text(method['best_return'], 'whole')} | {len(points)} |" in page
     assert '<th scope="col">Best point</th>' in (tmp_path / "index.html").read_text()

@@ -10,9 +10,10 @@ import pytest
 from measured import EPISODES, SEEDS, around, flat, method, place, trained
 from scipy.stats import binomtest
 
+from sim2real.studies.measures import Measured, Target
 from sim2real.studies.oracle import Place, Trained
 from sim2real.studies.report.formats import text
-from sim2real.studies.summary import Measured, Results, Target, summarize
+from sim2real.studies.summary import Results, summarize
 
 CLOSE = {"abs": 0.01}
 

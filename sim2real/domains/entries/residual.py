@@ -8,7 +8,7 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
-from sim2real.domains.entries.stage import Effect, Load, Moment
+from sim2real.domains.entries.stage import Effect, Load, Moment, option
 from sim2real.task import Array, IntArray
 
 HINGE_OR_SLIDE = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
@@ -34,8 +34,7 @@ class Residual(Load):
         """The degrees of freedom, and the numbers of the units, (k,) each."""
         self._dofs = np.concatenate([one.columns for one in effects])
         self._position, self._speed, self._command, self._offset = (
-            np.concatenate([np.full(len(one.columns), one.options[name]) for one in effects])
-            for name in self.options
+            option(effects, name) for name in self.options
         )
 
     def apply(self, values: Array, moment: Moment) -> None:

@@ -151,6 +151,11 @@ def per_number(effects: Sequence[Effect], name: str) -> Array:
     )
 
 
+def option(effects: Sequence[Effect], name: str) -> Array:
+    """An option of each effect, for each of its numbers, (k,)."""
+    return np.concatenate([np.full(len(one.columns), one.options[name]) for one in effects])
+
+
 class Load(Stage):
     """A force or torque on some bodies or joints, in n worlds.
 

@@ -123,9 +123,10 @@ def differences(methods: Iterable[Mapping[str, Any]]) -> list[Found]:
     return [one for method in methods for one in method["against"].values()]
 
 
-def column(rows: Iterable[Mapping[str, Any]], name: str) -> list[Found]:
-    """The intervals `name` of those rows that have one."""
-    return [row[name] for row in rows if row.get(name) is not None]
+def column(rows: Iterable[Mapping[str, Any]], *names: str) -> list[Found]:
+    """The intervals of these names of those rows that have them."""
+    found = [row.get(name) for row in rows for name in names]
+    return [one for one in found if isinstance(one, Mapping)]
 
 
 def strip(found: Found, kind: str = "number", ends: tuple[float, float] | None = None) -> str:

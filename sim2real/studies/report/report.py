@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sim2real.evaluation.metrics import CURVE_MEASURES
 from sim2real.files import write_json, write_text
+from sim2real.studies.measures import MEASURES
 from sim2real.studies.report.curves import curves_svg, trainings_svg
 from sim2real.studies.report.formats import interval_notes
 from sim2real.studies.report.headlines import OTHERS, headlines
@@ -35,12 +35,7 @@ MEANINGS = {
     "Better than untouched": "The share of the seeds whose policy is better after the budget than "
     "the untouched one, with its exact binomial interval: the probability that a transfer "
     "improves.",
-    "Jump-start": "How much better it starts than an untrained policy does, in returns.",
-    **{measure.heading: measure.meaning for measure in CURVE_MEASURES.values()},
-    "Steps to match scratch": "Target steps after which it is as good as learning from scratch is "
-    "after the whole budget.",
-    "Negative transfer": "How far it stays behind learning from scratch, each after its budget; 0 "
-    "where it does not.",
+    **{measure.heading: measure.meaning for measure in MEASURES.values()},
     "Change": "The return in the source after the transfer minus that before it; what is "
     "below 0 was forgotten.",
     "Robot time": "The time in which one robot makes these steps.",
@@ -56,7 +51,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
         "notes": interval_notes(len(report["seeds"]), 0),
         "headlines": headlines(report),
         "others": OTHERS,
-        "measures": CURVE_MEASURES,
+        "measures": MEASURES,
     }
     targets, source = report["targets"], report["source"]
     figures = {name: curves_svg(name, target) for name, target in targets.items()}
