@@ -28,18 +28,15 @@ class Display:
 
     def show(self, part: float, what: str, left: float | None, now: bool = False) -> None:
         """Show `part` and the seconds `left`, if known; a plain line if one is due, or `now`."""
-        clock = time.monotonic()
-        remaining = "-" if left is None else _clock(left)
         if self._console.is_terminal:
-            self._update(part, what, remaining)
-        elif now or self._due(part, clock):
-            self._console.print(
-                f"{self._title}: {part:4.0%} {what}, {remaining} left",
-                soft_wrap=True,
-                highlight=False,
-                markup=False,
-            )
-            self._printed = (part, clock)
+            self._update(part, what, clock(left))
+        elif now or self._due(part):
+            self.line(part, f"{part:4.0%} {what}, {clock(left)} left")
+
+    def line(self, part: float, text: str) -> None:
+        """Print a line; the next plain one is due some time or some part after it."""
+        self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False, markup=False)
+        self._printed = (part, time.monotonic())
 
     def close(self) -> None:
         """Restore the terminal; a second call does nothing."""
@@ -55,9 +52,9 @@ class Display:
         task = self._bar.task_ids[0]
         self._bar.update(task, completed=part, what=escape(what), left=left)
 
-    def _due(self, part: float, clock: float) -> bool:
+    def _due(self, part: float) -> bool:
         shown, printed = self._printed
-        return clock - printed >= PLAIN_SECONDS or part - shown >= PLAIN_PART
+        return time.monotonic() - printed >= PLAIN_SECONDS or part - shown >= PLAIN_PART
 
 
 class Progress(BaseCallback):
@@ -136,8 +133,10 @@ def _bar(console: Console) -> rich.progress.Progress:
     )
 
 
-def _clock(seconds: float) -> str:
-    """Whole seconds as h:mm:ss or m:ss."""
+def clock(seconds: float | None) -> str:
+    """Whole seconds as h:mm:ss or m:ss; a dash for None."""
+    if seconds is None:
+        return "-"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

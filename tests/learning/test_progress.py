@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from sim2real.learning.loop import learn
-from sim2real.learning.progress import Progress, _clock
+from sim2real.learning.progress import Progress, clock
 
 
 def console(terminal: bool) -> Console:
@@ -54,7 +54,7 @@ def test_progress_goes_to_stderr(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "0:00"), (65.0, "1:05"), (3_725.4, "1:02:05")]
+    ("seconds", "words"), [(None, "-"), (0.2, "0:00"), (65.0, "1:05"), (3_725.4, "1:02:05")]
 )
-def test_clock(seconds: float, words: str) -> None:
-    assert _clock(seconds) == words
+def testclock(seconds: float, words: str) -> None:
+    assert clock(seconds) == words
