@@ -1,4 +1,4 @@
-"""Identify random targets of families: `python scripts/recovery.py`; goes on where it stopped."""
+"""Identify random targets of families: `python scripts/recovery.py`; it resumes."""
 
 import torch
 import tyro

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.studies.measures import Measured, Target
-from sim2real.studies.oracle import Curve, Place, Trained
+from sim2real.studies.oracle import Curve, DomainReferences, Trained
 from sim2real.studies.summary import Results, summarize
 
 SEEDS, EPISODES = 5, 8
@@ -32,7 +32,7 @@ def trained(level: float, seeds: int = 3, spread: float = 1.0) -> Trained:
     return Trained(around(level, seeds=seeds, spread=spread), flat(level, seeds))
 
 
-def place(zero_shot: float, oracle: float, content: str, **changes: Any) -> Place:
+def references(zero_shot: float, oracle: float, content: str, **changes: Any) -> DomainReferences:
     """A domain whose random return is about 0 and whose oracle from scratch is half as good."""
     given: dict[str, Any] = {
         "random": around(0.0)[0] * 0.1,
@@ -40,7 +40,7 @@ def place(zero_shot: float, oracle: float, content: str, **changes: Any) -> Plac
         "zero_shot": around(zero_shot),
         "content": content,
     }
-    return Place(**{**given, **changes})
+    return DomainReferences(**{**given, **changes})
 
 
 def method(*returns: float, home: float = 100.0) -> Measured:
@@ -62,8 +62,8 @@ def results() -> Results:
         "plain": method(20, 40, 90, home=30),
         "scratch": method(0, 20, 60, home=0),
     }
-    target = Target(place(20, 200, "far"), methods)
-    return Results(place(100, 100, "source"), {"far": target}, flat(100, SEEDS))
+    target = Target(references(20, 200, "far"), methods)
+    return Results(references(100, 100, "source"), {"far": target}, flat(100, SEEDS))
 
 
 def report(measured: Results, **changes: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Identification beside other ways to find parameters, on the same logs of the same targets.
+"""Our identification against other ways to find parameters, on the same logs of the same targets.
 
-Beside ours stand the engine's own toolbox (`toolbox.py`) and the searches of SimOpt and DROPO
+The others are MuJoCo's own toolbox (`toolbox.py`) and the searches of SimOpt and DROPO
 (`baselines.py`). A target is drawn from a family of masses, damping, friction and strength that all
-of them can express. One file holds the results of one target; what is there already is not done
+methods can express. One file holds the results of one target; results that exist are not made
 again. The prediction error is that on a second log of the target, which no method is given.
 """
 
@@ -55,7 +55,7 @@ SHARP = 0.01
 TRANSITION = {"plain": 1, "late-noisy": 5}
 """Control steps of DROPO's transitions."""
 UNSEEN = 1_000
-"""Added to the seed of a log for that of the second one."""
+"""Added to the seed of a log, for the second log."""
 
 
 @dataclass(frozen=True)

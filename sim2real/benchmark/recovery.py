@@ -2,8 +2,8 @@
 
 The figures of docs/howto/identify.md. A target is drawn from the default family of its task, with
 noise on its sensors; the shipped policy of the task commands it, with exploration noise. One file
-holds what was found for one target; what is there already is not done again. The summary and the
-report are written anew after each identification.
+holds the results of one target; results that exist are not made again. The summary and the report
+are written anew after each identification.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from sim2real.task import Task
 MARGIN = 0.05
 """Share of a range next to its ends in which no target lies."""
 NOISE, VELOCITY_NOISE = 0.005, 0.05
-"""Standard deviations of the noise on the sensors, in m, rad and so on; of what is measured per
-second, the second one."""
+"""Standard deviations of the noise on the sensors: in m, rad and so on, and in m/s, rad/s and so
+on."""
 EXPLORATION = 0.3
 """Standard deviation of the noise on the actions, in halves of their range."""
 
@@ -54,11 +54,11 @@ class RecoveryConfig:
     out: Path = Path("docs/results/recovery")
     """Folder for one file per target, the summary and the report."""
     most: dict[str, int] = field(default_factory=lambda: {"ant": 4, "quadruped": 4})
-    """Targets of a task, at most."""
+    """The most targets of a task."""
 
 
 def recovery(config: RecoveryConfig) -> Iterator[str]:
-    """Identify all targets that have no result yet, the first of each task first; a line each."""
+    """Identify each target that has no result yet, first number 0 of every task; a line each."""
     families = {name: family_of(load_task(name)) for name in config.tasks}
     for number in range(config.targets):
         for name in config.tasks:
@@ -136,10 +136,10 @@ def _policy(task: Task, steps: int, seed: int) -> Any:
 
 
 def compared(found: Identification, truth: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    """Each unknown beside its truth, with its error, also relative to the truth unless that is 0.
+    """Each unknown with its truth and its error; no relative error where the truth is 0.
 
-    Of the unknowns of which the log shows the proportions only, `proportion` is the relative error
-    that is left when all are multiplied by one factor, the best.
+    Where the log shows only the proportions of some unknowns, `proportion` is the relative error
+    after they were all divided by one common factor, the best.
     """
     values = {row.name: row.value for row in found.table}
     together = [one for one in found.together if truth[one] > 0 and values[one] > 0]

@@ -104,9 +104,9 @@ def _envpool(config: BenchmarkConfig) -> Iterator[Measure]:
 
 
 WORLDS = 256
-"""As many as its recipe trains with."""
+"""Worlds, as many as its recipe trains with."""
 SPREAD = 0.5
-"""Of the actions, uniform within ± this: as wide as those that a training begins with."""
+"""Actions are uniform within ± this, as at the beginning of a training."""
 BARE_QUADRUPED, OUR_QUADRUPED = "quadruped, bare batch loop", "quadruped, our VecEnv"
 
 
@@ -140,12 +140,12 @@ TASKS = {"hopper": ("floor", "foot_geom"), "ant": ("floor", "*_geom")}
 
 
 def nominal_name(task: str) -> str:
-    """What the contestant without randomization is called."""
+    """The name of the contestant without randomization."""
     return f"{task} nominal"
 
 
 def randomized_name(task: str) -> str:
-    """What the contestant with twenty parameters is called."""
+    """The name of the contestant with twenty parameters."""
     return f"{task} with 20 parameters"
 
 

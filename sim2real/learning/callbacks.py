@@ -71,7 +71,7 @@ class NormalizerUpdate(BaseCallback):
 
 
 def rollout_length(remaining: int, longest: int) -> int:
-    """How long the next rollout is, so that rollouts of about equal length end exactly in time.
+    """The length of the next rollout, so that rollouts of about equal length end exactly in time.
 
     With `remaining` steps of each world and rollouts of at most `longest`, the lengths differ by
     one at most, instead of a last rollout too short to learn from. It depends on `remaining`
@@ -126,7 +126,7 @@ class EqualRollouts(BaseCallback):
             algorithm.train_freq = TrainFreq(length, algorithm.train_freq.unit)
 
     def _fit_buffer(self) -> None:
-        """Size PPO's buffer for the rollout to come; not before, as the update reads its size."""
+        """Set the size of PPO's buffer for the next rollout; before, the update still reads it."""
         algorithm = cast(Any, self.model)
         if isinstance(algorithm, OnPolicyAlgorithm):
             buffer = algorithm.rollout_buffer
@@ -136,12 +136,12 @@ class EqualRollouts(BaseCallback):
 
 
 class Difficulty(BaseCallback):
-    """Raise `difficulty` of a `simulation` from `start` to 1, for tasks whose starts ask for it.
+    """Raise `difficulty` of a `simulation` from `start` to 1, for tasks that make use of it.
 
-    Either in a line, over `steps` control steps; or by `by` each time that at least the part
-    `success` of the `window` episodes since the last raise was a success (is_success, or where a
-    task does not define it, not failed). Made before the training starts: the first episodes of a
-    new simulation begin anew with it. TensorBoard: worlds/curriculum/difficulty.
+    It rises linearly over `steps` control steps; or by `by` whenever, of the `window` episodes
+    since the last rise, at least the share `success` succeeded (is_success; not failed, where a
+    task does not define it). It must be made before the training starts, as it restarts the first
+    episodes of a new simulation. TensorBoard: worlds/curriculum/difficulty.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Difficulty(BaseCallback):
             simulation.reset(episodes=first)
 
     def state(self) -> dict[str, Any]:
-        """How difficult it is, and the episodes since it was raised last."""
+        """The difficulty, and the episodes since it was last raised."""
         return {"difficulty": self._simulation.difficulty, "recent": list(self._recent)}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -249,9 +249,9 @@ class Checkpoints(BaseCallback):
 class Soundness(BaseCallback):
     """Raises UserError for faults that make a training useless.
 
-    These are a loss that is not finite after an update, a number of the networks that is not (all
-    are checked every 1,000 control steps), and more than the share `max_unstable` of the last 200
-    episodes (at least 50) unstable.
+    These are a loss that is not finite after an update, a weight that is not finite (checked every
+    1,000 control steps), and more than the share `max_unstable` of the last 200 episodes (of at
+    least 50) unstable.
     """
 
     WINDOW, FEWEST, EVERY = 200, 50, 1_000

@@ -50,7 +50,7 @@ def measure(
 
 
 def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
-    """When to evaluate: at these control steps, 0 and the end included; a number: so many parts.
+    """The control steps to evaluate at, 0 and the end included; a number asks for equal parts.
 
     >>> schedule(4, 100), schedule([30], 100), schedule(None, 100)
     ((0, 25, 50, 75, 100), (0, 30, 100), ())
@@ -71,8 +71,8 @@ def schedule(points: int | Iterable[int] | None, steps: int) -> tuple[int, ...]:
 class Curve(RepeatedEvaluation):
     """Evaluate at the first boundary of rollouts at or after each scheduled step.
 
-    Logs source/mean_reward or target/mean_reward, by the `side` that `domain` is on. `other_side`
-    gives the mean return on the other side: with it that is logged too, and rollout/gap.
+    Logs source/mean_reward or target/mean_reward, by the `side` that `domain` is on. With
+    `other_side`, the mean return on the other side, that and rollout/gap are logged, too.
     """
 
     def __init__(

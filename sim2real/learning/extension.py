@@ -1,4 +1,4 @@
-"""Extend a run to more steps, and list the differences from a run of so many from the start."""
+"""Extend a run to more steps, and list the differences from a run that had them from the start."""
 
 from __future__ import annotations
 

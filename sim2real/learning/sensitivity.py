@@ -15,14 +15,14 @@ from sim2real.evaluation.sensitivity import FEWEST, Sensitivity, return_against_
 from sim2real.learning.tensorboard import add_summary, image_summary, writers
 
 RECENT = 512
-"""Episodes that are looked at; older ones are of another policy."""
+"""Latest episodes that count; older ones are of another policy."""
 ENOUGH = 4 * FEWEST
 EVERY = 20_000
 """Control steps between two figures of the correlations and means, at least."""
 FIGURE_LEAST, FIGURE_EVERY = 100_000, 500_000
 """Control steps of the shortest training that ends with a figure, and between two figures.
 
-Drawing one takes half a second: at every `EVERY` steps, a fifth of a short training."""
+Drawing one takes half a second; at every `EVERY` steps that is a fifth of a short training."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from sim2real.task import Array
 
 COUNT = 4
 TOLERANCE = 1e-3
-"""Of the width of an action's range: far more than processors differ by."""
+"""Largest difference of an action, as a share of its range; processors differ by far less."""
 
 ROUNDING = 1e-5
-"""Of the width of an action's range, by which a stored action may lie outside."""
+"""How far a stored action may lie outside its range, as a share of it."""
 
 Rows = Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=100)]
 
@@ -51,9 +51,9 @@ def answers_of(policy: BasePolicy) -> dict[str, Any]:
 
 
 def require_answers(policy: BasePolicy, stored: Any, where: str) -> None:
-    """Ask `policy` again; UserError if it answers otherwise than `stored`, of which None is old.
+    """Ask `policy` again; UserError if its answers differ from those `stored`.
 
-    `where` names the run.
+    `stored` is None in a checkpoint of an older version. `where` names the run.
     """
     if stored is None:
         return

@@ -30,7 +30,7 @@ from sim2real.runs import state as training_state
 
 FORMAT = 1
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, a quota or a file size that is used up."""
+"""Errors of a full disk, of a quota that is used up, and of a file that is too large."""
 POLICY, TRAINING, STATE, MANIFEST = (
     "policy.safetensors",
     "training.safetensors",
@@ -157,7 +157,7 @@ def restore(algorithm: BaseAlgorithm, checkpoint: Checkpoint) -> None:
 
 
 DAMAGED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
-"""What restoring a value raises that was edited or damaged."""
+"""What is raised when a value that was edited or damaged is restored."""
 
 
 def training_state_at(step: int) -> str:
@@ -167,7 +167,7 @@ def training_state_at(step: int) -> str:
 
 @contextlib.contextmanager
 def refused_if_damaged(what: str) -> Iterator[None]:
-    """UserError of one line for what restoring a value that was edited or damaged raises."""
+    """Turn the exceptions of a damaged value into a UserError of one line."""
     try:
         yield
     except UserError:

@@ -34,7 +34,7 @@ from sim2real.task import ObservationTerm, Task
 SIDES = ("source", "target")
 HASHES = {"model_sha256": "the model", "source_sha256": "the code"}
 MOST = 100_000
-"""Numbers in an observation or an action."""
+"""Most numbers in an observation or an action."""
 Size = Annotated[int, Field(ge=0, le=MOST)]
 
 
@@ -174,7 +174,7 @@ class Contract:
     action_high: tuple[float, ...]
     control_dt: float
     privileged_actor: bool = False
-    """Whether the policy acts on the privileged terms too, and so cannot do without."""
+    """Whether the policy acts on the privileged terms too, so that it needs them."""
 
     commanded: tuple[str, ...] | None = None
     """The observation terms that are commanded; None where that is not known."""
@@ -205,7 +205,7 @@ def _row(values: ArrayLike) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Difference:
-    """One line of the contract, on both sides; `fits` says whether tensors can be taken along."""
+    """One line of the contract, on both sides; `fits` says whether tensors can be copied."""
 
     item: str
     source: str
@@ -254,7 +254,7 @@ def _line(item: str, source: str, target: str) -> Difference:
 def _term_lines(
     left: ObservationTerm | None, right: ObservationTerm | None, needed: bool
 ) -> list[Difference]:
-    """One line for a term; where it draws other columns, one for each that is not on both sides.
+    """One line for a term; where its columns differ, one for each that is on one side only.
 
     What is privileged is not `needed` unless the actor sees it.
     """
@@ -288,10 +288,10 @@ def _actions(contract: Contract) -> str:
 
 
 def require_fit(source: Contract, target: Contract, accept: bool = False) -> None:
-    """Refuse a target that means something else to the policy than the source, with a table.
+    """Refuse a target whose contract differs from that of the source, with a table.
 
-    Another control step is allowed. With `accept`, so is all that leaves the number of
-    observations and of actions as it is. Raises UserError that names what differs.
+    Another control step is allowed. With `accept`, so is every difference that leaves the numbers
+    of observations and actions as they are. Raises UserError that names what differs.
     """
     wrong = [line for line in compare(source, target) if not line.fits]
     if not wrong:
@@ -310,8 +310,8 @@ def require_unchanged(
 ) -> None:
     """Compare the contract of the run at `path` with that of its task as it is now.
 
-    A difference is printed, both sides in a table, and raises UserError unless it is accepted. If
-    only the content of the model or of the code is another, a warning says so.
+    A difference is printed as a table, and raises UserError unless it is accepted. If only the
+    content of the model or of the code differs, it is a warning.
     """
     sides = Contract.of(before), contract_of(simulation)
     lines = [line for line in compare(*sides) if not line.same]

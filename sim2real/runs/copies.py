@@ -125,7 +125,7 @@ def read_index(run: Path) -> Index:
 
 
 def copied_source(run: Path, reference: str) -> Source:
-    """The code of a run's own copy, which nobody has trusted yet; nothing is imported."""
+    """The code of a run's own copy, not trusted yet; nothing is imported."""
     path, _, name = reference.partition(".py:")
     file = copied_file(run, path if path.endswith(".py") else f"{path}.py")
     return read_source(file, name, run / FOLDER)

@@ -119,7 +119,7 @@ def read_foreign(
     _check_sizes(zip_, name, simulation.observation_space, own)
     described = _action_space(zip_.values, own.shape)
     if described is None:
-        _warn_of_silence(zip_, own)
+        _warn_of_missing(zip_, own)
     action_space = described or own
     try:
         action_map = chosen_map(action_space, own, own)
@@ -219,8 +219,8 @@ def _statistics(
     return None
 
 
-def _warn_of_silence(zip_: Zip, own: spaces.Box) -> None:
-    """Say what could not be compared, as the readable text of the zip does not have it."""
+def _warn_of_missing(zip_: Zip, own: spaces.Box) -> None:
+    """Warn of what could not be compared, as the readable text of the zip lacks it."""
     what = "the range of its actions" if zip_.values else "its spaces and hyper-parameters"
     warnings.warn(
         f"{zip_.path} says nothing of {what}, so they were not compared with the task's; its "

@@ -1,6 +1,6 @@
 """Reference policies that are shipped: `pretrained:hopper`, wherever a run is accepted.
 
-Each is a run folder without its training state, and beside it a card that tells what it is worth.
+Each is a run folder without its training state, and beside it a card with its returns.
 """
 
 from __future__ import annotations
@@ -76,6 +76,6 @@ def is_published(path: Path) -> bool:
 
 
 def read_card(reference: Path | str) -> dict[str, Any]:
-    """What the card of a published policy tells; UserError if it is missing or broken."""
+    """The content of the card of a published policy; UserError if it is missing or broken."""
     card: dict[str, Any] = files.read_json(find_run(reference) / CARD)
     return card

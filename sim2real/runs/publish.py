@@ -1,4 +1,4 @@
-"""Publish a run's policy: its weights, how it was made, and what it is worth in every domain."""
+"""Publish a run's policy: its weights, how it was made, and its return in every domain."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ def _task_of(config: RunConfig) -> str:
 
 
 def _pairs(option: str, values: dict[str, Any]) -> list[str]:
-    """The NAME=VALUE words of an option; what is None is left to its default."""
+    """The NAME=VALUE words of an option, without values of None."""
     found = [f"{name}={value}" for name, value in values.items() if value is not None]
     return [option, *found] if found else []
 
 
 def keep_policy(source: Run, folder: Path) -> None:
-    """Copy what acts and how it was made into `folder`: no training state, no absolute source."""
+    """Copy the policy and its configuration into `folder`, without training state and paths."""
     for name in ("task.json", "domains.yaml"):
         shutil.copyfile(source.path / name, folder / name)
     keep_copies(source.path, folder)
@@ -154,7 +154,7 @@ def keep_policy(source: Run, folder: Path) -> None:
 
 
 def _versions(path: Path) -> dict[str, str]:
-    """What a run was made with; of the platform the system and the processor, not the machine."""
+    """The versions that a run was made with; of the platform, the system and the processor only."""
     found: dict[str, str] = files.read_json(path / "versions.json")
     words = re.match(r"(\w+)-.*?(x86_64|aarch64|arm64|AMD64)", found.get("platform", ""))
     return found | ({"platform": " ".join(words.groups())} if words else {})

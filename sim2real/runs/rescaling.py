@@ -1,4 +1,4 @@
-"""Runs of before there were action maps, with their policies in [-1, 1]."""
+"""Runs of older versions, without action maps: their policies, made to act in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MEAN, _OFFSET, _NOISE = "action_net.weight", "action_net.bias", "log_std"
 
 
 def normalized(run: Run) -> Run:
-    """The run with a policy that acts in [-1, 1], so that what learns on from it does.
+    """The run with a policy that acts in [-1, 1], as every run that learns on from it must.
 
-    One that does so already is returned as it is. Of one that acts in the task's own range the
-    policy commands the same, up to rounding. SAC's and TD3's networks give numbers in [-1, 1] as
-    they are.
+    A run whose policy does so already is returned as it is. A policy that acts in the task's own
+    range is rescaled; it commands the same, up to rounding. The networks of SAC and TD3 give
+    numbers in [-1, 1] anyway.
     """
     if map_of(run.task_info) is not None:
         return run
@@ -33,7 +33,7 @@ def normalized(run: Run) -> Run:
         "action_space": {**run.task_info["action_space"], **space},
         "action_map": to_task.plain(),
     }
-    run.algorithm  # noqa: B018 (holds the policy against the answers that were saved with it)
+    run.algorithm  # noqa: B018 (compares the policy with the answers that were saved with it)
     saved = run.checkpoint
     state = {name: value for name, value in saved.state.items() if name != ANSWERS}
     tensors = rescaled(saved.policy, to_task)

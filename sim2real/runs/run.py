@@ -61,10 +61,10 @@ MANIFEST, FORMAT = "manifest.json", 2
 
 
 class RunConfig(Config):
-    """What was asked of a run, resolved: enough to make it again."""
+    """The resolved configuration of a run: enough to make it again."""
 
     kind: Literal["pretrain", "transfer", "distill", "foreign"] = "pretrain"
-    """How its policy came about; `foreign`: it was read from an SB3 zip."""
+    """How its policy was made; `foreign`: it was read from an SB3 zip."""
     task: str
     """Reference of the task: name, absolute path, or "module:Class"."""
     task_options: dict[str, Any] = Field(default_factory=dict)
@@ -132,7 +132,7 @@ class _Seal(Config):
 
 @dataclass(frozen=True)
 class Loading:
-    """What the user says when a run is loaded."""
+    """The options with which a run is loaded."""
 
     task: str | Task | None = None
     """The task to use in place of the one that the run names."""
@@ -141,12 +141,12 @@ class Loading:
     trust_code: bool = False
     """Whether code of the run that is not known yet is accepted, and imported."""
     accept_changes: bool = False
-    """Whether to go on where the run and its task, or its files, do not agree any more."""
+    """Whether to continue although the task or the files of the run have changed."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What a run was asked, as its folder says."""
+    """The configuration of a run, read from its folder."""
 
     path: Path
     config: RunConfig
@@ -227,9 +227,9 @@ class Run(RunFolder):
 
     @property
     def results(self) -> Path:
-        """Where what comes of it is written: here, for a published policy under runs/.
+        """The folder for results: that of the run, or one under runs/ for a published policy.
 
-        For a zip beside it, but not under its own name, which SB3's `load` would take for it.
+        For a zip it is beside the zip, under another name: SB3's `load` would take it for the zip.
         """
         if self.config.kind == "foreign":
             zip_ = Path(str(self.config.source))
@@ -239,7 +239,7 @@ class Run(RunFolder):
 
     @property
     def reference(self) -> str:
-        """How it is found again: pretrained:hopper, its absolute folder, or the zip."""
+        """What finds it again: pretrained:hopper, its absolute folder, or the zip."""
         foreign = self.config.kind == "foreign"
         return str(self.config.source) if foreign else reference_of(self.path)
 
@@ -323,13 +323,13 @@ def at_checkpoint(folder: RunFolder, step: int | None = None) -> Run:
 
 
 def check_policy(folder: RunFolder) -> None:
-    """UserError if the policy of the last good checkpoint acts otherwise than when it was saved."""
+    """UserError if the policy of the last good checkpoint acts differently since it was saved."""
     if checkpoints.steps(folder.path):
         _ = at_checkpoint(folder).algorithm  # its answers are compared when it is made
 
 
 def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
-    """What a run was asked: its configuration, the task's contract and the domains.
+    """The configuration of a run, the contract of its task and its domains.
 
     Raises UserError if the folder is not a run, or if a symbolic link leads out of it.
     """

@@ -173,7 +173,7 @@ def without(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _tensor(array: Any) -> Tensor:
-    """A tensor with a copy of an array; Torch has no strings and no objects, which is meant."""
+    """A tensor with a copy of an array; strings and objects are refused, as Torch has none."""
     return torch.from_numpy(np.array(array))
 
 
@@ -269,7 +269,7 @@ def _restore_replay(buffer: ReplayBuffer, tensors: Tensors, state: State) -> Non
 
 
 def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
-    """What stands behind the algorithm: the simulation's arrays, and the counts of a meter."""
+    """The state behind the algorithm: the simulation's arrays, and the counts of a meter."""
     tensors: Tensors = {}
     state: State = {}
     for depth, layer in enumerate(_all_layers(env)):

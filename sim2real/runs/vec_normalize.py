@@ -3,7 +3,7 @@
 `VecNormalize.save` writes a pickle, which runs whatever code was put into it when it is loaded.
 Here its instructions are read by `pickletools`, which executes nothing; what they would have called
 is kept as a name with arguments, and the arrays are taken from there. Statistics may also be given
-as an .npz file with `mean` and `var`, and if need be `count`, `epsilon` and `clip_obs`.
+as an .npz file with `mean` and `var`, and optionally `count`, `epsilon` and `clip_obs`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _DTYPES = ("f4", "f8", "i4", "i8")
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and variance of observations, (k,), and of how many they are.
+    """Mean and variance of observations, (k,), and the number of observations.
 
-    Normalized is (observation - mean) / sqrt(variance + 1e-8), clipped to +-10.
+    A normalized observation is (observation - mean) / sqrt(variance + 1e-8), clipped to +-10.
     """
 
     mean: Array
@@ -96,7 +96,7 @@ def _from_pickle(data: bytes) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class _Made:
-    """What would have been made: the name of what is called, its arguments, and its state."""
+    """An object that is not made: the name of what would be called, its arguments, its state."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -104,7 +104,7 @@ class _Made:
 
 
 def _value(made: Any) -> Any:
-    """A number or an array of NumPy out of the call that would have made it."""
+    """A number or an array of NumPy, from the call that would have made it."""
     if not isinstance(made, _Made):
         return made
     name = made.name.rpartition(" ")[2]

@@ -1,4 +1,4 @@
-"""How a cell is made: what is to be done, in which world, from which other cell."""
+"""The cells of a plan: what each one does, in which domain, and from which other cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sim2real.task import Task
 from sim2real.transfer.method import find_method
 
 EVALUATION_COST = 0.3
-"""Time of a control step in an evaluation, of one in training; for telling how much is left."""
+"""Time of a control step of an evaluation, as a share of one of a training; an estimate."""
 
 
 CODE = {
@@ -31,7 +31,7 @@ CODE = {
     "continue": "sim2real.transfer.api",
     "given": "sim2real.runs.load",
 }
-"""The module that makes each kind of cell; a result counts with its code and what it imports."""
+"""The module that makes each kind of cell; a result depends on its code and what it imports."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Cells:
         place: Mapping[str, str] = {},
         **details: Any,
     ) -> Cell:
-        """Enter a cell; its key comes from `details`, the task, the domain and what it starts from.
+        """Enter a cell, whose key is a digest of `details`, the task, the domain and what it needs.
 
-        The code that makes it and the versions count, too; where things lie (the run's folder, the
-        folder of the policy, `place`) does not.
+        The key depends on the code that makes it and on versions, too, but not on paths: the run's
+        folder, the folder of the policy, `place`.
         """
         source = trained.key if trained else None
         method = details.get("method")
@@ -85,7 +85,7 @@ class Cells:
 
 
 class TablePlan:
-    """What the plans of all studies have: a task, the domains it looks at, and cells by name.
+    """The base of the plans of all studies: a task, its domains, and cells by name.
 
     Domains of one name from different files are distinguished (see `load_each`); the source may be
     among the targets, as a control. Raises UserError for an unknown name and for a domain that

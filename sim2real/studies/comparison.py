@@ -1,4 +1,4 @@
-"""Ways to pretrain, compared at equal steps: each policy as it is, in the source and the targets.
+"""A comparison of ways to pretrain at equal steps: each policy is evaluated without a transfer.
 
 pretrain/adr/seed-0               one policy a way and seed
 evaluate/hard/adr/seed-0          that policy as it is, in a domain
@@ -171,7 +171,7 @@ RATES = (
 
 
 def _unstable_note(returns: Mapping[str, Any]) -> list[str]:
-    """Where physics became unstable, and how often; nothing where it never did."""
+    """Where the physics became unstable, and how often; empty if it never did."""
     counts = [
         f"{way['unstable']} of {label} in {name}"
         for name, ways in returns.items()

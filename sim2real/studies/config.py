@@ -1,4 +1,4 @@
-"""What a study is asked: one YAML file, checked before anything is run.
+"""The configuration of a study: one YAML file, checked before anything is run.
 
 A study compares methods of transfer; one with `pretrainings` compares ways to pretrain.
 """
@@ -22,9 +22,9 @@ from sim2real.transfer.method import METHOD_CLASSES
 SCRATCH = "scratch"
 """The baseline method, learning in the target alone; part of every study."""
 PLAIN = "plain"
-"""The label of plain fine-tuning, part of every study unless `plain: false`: what loading a policy
-and going on learning does, with the source's learning rate and noise and no warm-up of its critic.
-Its rollouts are those of the other methods."""
+"""The label of plain fine-tuning, part of every study unless `plain: false`: the policy is loaded
+and learns on, with the source's learning rate and noise and without a warm-up of its critic. Its
+rollouts are those of the other methods."""
 BUDGET = "budget"
 """The key of a method's own budget among its options."""
 PLAIN_OPTIONS = {
@@ -74,7 +74,7 @@ ORACLE_SEEDS = 3
 class Oracle(Config):
     """The reference of each domain: trained in the domain itself, without a budget.
 
-    From scratch, and from the source's policy; the better of the two ways is the reference.
+    It is trained from scratch and from the source's policy; the better of the two counts.
     """
 
     steps: Count
@@ -116,7 +116,7 @@ def once(value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Table(Config):
-    """What every study has: its name, its task, the domains it looks at, and how often."""
+    """The base of every study's configuration: name, task, targets, seeds and episodes."""
 
     name: str = Field("study", pattern=NAME)
     about: str = ""
@@ -160,10 +160,10 @@ class StudyConfig(Table):
     budget: Count
     """Control steps of the target that each method may use."""
     evaluations: int | tuple[int, ...] = 5
-    """Target steps at which to evaluate, 0 and the budget always; a number: so many equal parts."""
+    """Target steps of the evaluations, besides 0 and the budget; a number asks for equal parts."""
     oracle: Oracle
     plain: bool = True
-    """Whether plain fine-tuning, without any of our care, is a baseline beside the methods."""
+    """Whether plain fine-tuning is a baseline beside the methods."""
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -177,7 +177,7 @@ class StudyConfig(Table):
         plain = {PLAIN: PLAIN_OPTIONS} if self.plain else {}
         entered = {**self.methods, **plain, **self.methods}
         entered[SCRATCH] = entered.pop(SCRATCH, {})
-        object.__setattr__(self, "methods", entered)  # it is frozen, and this its making
+        object.__setattr__(self, "methods", entered)  # frozen, but still being made
         return self
 
     @model_validator(mode="after")
@@ -221,13 +221,13 @@ class StudyConfig(Table):
 
 
 class Pretraining(Config):
-    """One way to pretrain: what differs from the study's own."""
+    """One way to pretrain: its differences from the study's options."""
 
     domain: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the recipe, by name."""
     randomization: dict[str, Any] | None = None
-    """How the domain's ranges are drawn from, as `pretrain` takes it; None: as they are."""
+    """Adaptive randomization, as `pretrain` takes it; None: the domain as it is."""
 
 
 class ComparisonConfig(Table):
@@ -266,9 +266,8 @@ def labelled(entries: Sequence[Any], kind: str) -> dict[str, Any]:
 def load_study(path: Path | str, trust_code: bool = False) -> StudyConfig | ComparisonConfig:
     """The study in a YAML file; UserError lists every problem with its key and the nearest match.
 
-    Its name is by default the file's. Code that it or its domains name is imported later, as
-    named by the user; it must be code that the user made or accepted before, or accepts here by
-    `trust_code`.
+    Its name is by default that of the file. Code that it or its domains name must be code that the
+    user made or accepted before, or accepts here by `trust_code`; it is imported later.
     """
     data = read_yaml(user_path(path))
     if not isinstance(data, dict):

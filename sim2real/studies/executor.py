@@ -30,7 +30,7 @@ TICK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one cell: `detail` is the result, the one-line error or the traceback."""
+    """The outcome of one cell: `detail` is the result, the one-line error or the traceback."""
 
     cell: Cell
     status: Literal["done", "refused", "failed", "interrupted"]
@@ -65,7 +65,7 @@ class _Worker:
             print(json.dumps(dict(cell.work)), file=self.orders, flush=True)
 
     def take(self) -> Outcome:
-        """The outcome of its cell, of which the death of the process is one."""
+        """The outcome of its cell; the death of the process is an outcome, too."""
         assert self.cell is not None
         cell, seconds = self.cell, time.monotonic() - self.started
         self.cell = None
@@ -100,7 +100,7 @@ def run_cells(
     """Run `cells` on `workers` processes; yields each outcome as it comes.
 
     `work` is "module:function", from a cell's work to its result, both JSON. A cell starts when
-    all it needs is done (`done`: ids that were before); one whose need failed is not started.
+    all cells that it needs are done (`done`: ids of earlier ones), and not at all if one failed.
     `tick` is called twice a second with the cells that are running. On KeyboardInterrupt, and when
     the caller closes the iterator, the workers finish their rollout, save it and end.
     """

@@ -43,7 +43,7 @@ class Given:
 def given_runs(config: StudyConfig) -> tuple[Given, ...]:
     """The runs that a study starts from; none where it trains its own.
 
-    Raises UserError for what is no run, and for a run whose contract is not that of the task.
+    Raises UserError for a path that is no run, and for a run with another contract than the task.
     """
     if not config.source.run:
         return ()

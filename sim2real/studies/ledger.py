@@ -23,7 +23,7 @@ class Cell:
     """One piece of work of a study: its readable id and the digest of what it depends on.
 
     `work` is what a worker is given, as JSON. `needs` are the ids of the cells it starts from;
-    `steps` is its effort in control steps, for telling how much is left; `made_of` is the content
+    `steps` is its effort in control steps, to estimate the time left; `made_of` is the content
     whose digest is the key. Cells of a lower `rank` are begun first.
     """
 
@@ -56,17 +56,14 @@ class Ledger:
         return self.folder / f"{cell.name}.json"
 
     def is_done(self, cell: Cell) -> bool:
-        """Whether `cell` is finished, with just this key, and its file is whole."""
+        """Whether the result of `cell` with this key is there and whole."""
         if not self.file(cell).is_file():
             return False
         entry = _entry(self.file(cell))
         return entry.get("key") == cell.key and "result" in entry
 
     def stale(self, cell: Cell) -> list[str] | None:
-        """What has changed since the last result of `cell` that cannot be used any more.
-
-        None where there is no such result.
-        """
+        """What has changed since an earlier result of `cell`; None if there is no such result."""
         pattern = f"{_readable(cell.id)}-{'?' * 10}.json"
         files = sorted(self.folder.glob(pattern), key=lambda file: file.stat().st_mtime_ns)
         entries = [entry for entry in map(_entry, files) if entry.get("cell") == cell.id]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.evaluation import metrics
 from sim2real.evaluation.statistics import Estimate, of_seeds
 from sim2real.studies.config import SCRATCH
-from sim2real.studies.oracle import Place
+from sim2real.studies.oracle import DomainReferences
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Measured:
 class Target:
     """Everything measured in one target."""
 
-    place: Place
+    references: DomainReferences
     methods: Mapping[str, Measured]
 
     @property

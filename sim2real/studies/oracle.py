@@ -1,4 +1,4 @@
-"""The oracle that normalizes a domain: how it is chosen, whether it converged, when it is unsound.
+"""The oracle of a domain: how it is chosen, whether it converged, when it is unsound.
 
 An oracle is trained in the domain itself without a budget, in several ways and with several seeds.
 The best policy of each training, by its learning curve, counts. The way is chosen by the returns of
@@ -22,7 +22,7 @@ from sim2real.studies.report.formats import label
 Floats = NDArray[np.float64]
 
 FLAT = 0.05
-"""Share of what was learned that the last fifth of a flat curve differs by from the one before."""
+"""Largest change between the last two fifths of a flat curve, as a share of what was learned."""
 BEYOND = 0.05
 """Score above 1 from which the zero-shot policy counts as better than the oracle."""
 FAR = 0.25
@@ -86,7 +86,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Place:
+class DomainReferences:
     """What was measured in one domain before any method ran.
 
     `random` is (episodes,), `zero_shot` (seeds, episodes). Domains of one `content` share their
@@ -100,7 +100,7 @@ class Place:
 
     @property
     def way(self) -> str:
-        """The way that is the oracle: the one whose policies were best on their curves."""
+        """The way of training that is the oracle: its policies were the best on their curves."""
         return max(self.oracles, key=lambda way: self.oracles[way].curve.best)
 
     @property
@@ -112,7 +112,7 @@ class Place:
         )
 
     def problems(self) -> list[str]:
-        """Why scores of this domain are not to be trusted; empty where they are."""
+        """Why scores of this domain cannot be trusted; empty if they can."""
         scale, found = self.scale, []
         if len(self.oracles[self.way].returns) == 1:
             found.append(
@@ -186,7 +186,7 @@ def far_above(scores: Mapping[str, float]) -> list[str]:
 
 
 def far_below(scores: Mapping[str, float]) -> list[str]:
-    """A hint on scores far below 0; such a target stays in, or failures would be hidden."""
+    """A hint on scores far below 0; the target still counts, so that no failure is hidden."""
     found = {name: score for name, score in scores.items() if score < -FAR}
     return [f"{_scores_of(found)} far below 0: worse than random actions"] if found else []
 

@@ -97,7 +97,7 @@ class Plan(TablePlan):
     def _is_pretrained(self, domain: Domain, seed: int) -> bool:
         """Whether the pretraining of a seed is that of an oracle from scratch in `domain`.
 
-        It may be longer than the others asked for only if those of all the oracle's seeds are.
+        One that is longer than asked counts only if every seed of the oracle has one.
         """
         config = self.config
         steps, asked = config.source.steps, config.oracle.steps
@@ -230,7 +230,7 @@ class Plan(TablePlan):
         )
 
     def _transfer(self, label: str, method: Mapping[str, Any], target: Domain, seed: int) -> None:
-        """A method in a target, and what it leaves of the policy in the source."""
+        """A method in a target, and the evaluation of its policy in the source."""
         config = self.config
         budget, points = config.budget_of(label), config.points_of(label)
         moved = self._cells.add(
@@ -251,5 +251,5 @@ class Plan(TablePlan):
 
 
 def _content(domain: Domain) -> Domain:
-    """A domain without its words."""
+    """A domain without its description."""
     return domain.model_copy(update={"name": "", "about": ""})

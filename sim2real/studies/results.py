@@ -11,19 +11,19 @@ from sim2real.evaluation.provenance import content, key_of
 from sim2real.studies.config import Way
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.measures import Measured, Target
-from sim2real.studies.oracle import Curve, Floats, Place, Trained
+from sim2real.studies.oracle import Curve, DomainReferences, Floats, Trained
 from sim2real.studies.plan import Plan
 from sim2real.studies.summary import Results
 
 
 def results(plan: Plan, ledger: Ledger) -> Results:
     """What the cells of a finished study measured."""
-    source = place(plan, ledger, plan.source)
+    source = domain_references(plan, ledger, plan.source)
     return Results(
         source=source,
         targets={
             target.name: Target(
-                place=place(plan, ledger, target),
+                references=domain_references(plan, ledger, target),
                 methods={
                     label: _measured(plan, ledger, label, target) for label in plan.config.methods
                 },
@@ -36,7 +36,7 @@ def results(plan: Plan, ledger: Ledger) -> Results:
     )
 
 
-def place_cells(plan: Plan, domain: Domain) -> Iterator[Cell]:
+def reference_cells(plan: Plan, domain: Domain) -> Iterator[Cell]:
     """The cells of the references of a domain, and of the untouched policy there."""
     yield plan.random(domain)
     for seed in plan.config.seeds:
@@ -47,9 +47,9 @@ def place_cells(plan: Plan, domain: Domain) -> Iterator[Cell]:
             yield plan.oracle(way, domain, seed)
 
 
-def place(plan: Plan, ledger: Ledger, domain: Domain) -> Place:
+def domain_references(plan: Plan, ledger: Ledger, domain: Domain) -> DomainReferences:
     """What was measured in a domain before any method ran."""
-    return Place(
+    return DomainReferences(
         random=totals(ledger, [plan.random(domain)])[0],
         oracles={way: _trained(plan, ledger, domain, way) for way in plan.config.oracle.ways},
         zero_shot=totals(ledger, [plan.pretrained(domain, seed) for seed in plan.config.seeds]),

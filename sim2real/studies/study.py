@@ -1,4 +1,4 @@
-"""A study from its file to its report; started again, it goes on where it was."""
+"""Run a study from its file to its report; a study that is started again continues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sim2real.studies.plan import Plan
 from sim2real.studies.progress import Board
 from sim2real.studies.report.comparison_page import write_comparison
 from sim2real.studies.report.report import write_report
-from sim2real.studies.results import place, place_cells, results
+from sim2real.studies.results import domain_references, reference_cells, results
 from sim2real.studies.summary import Results, summarize
 
 MOST_WORKERS = 4
@@ -54,8 +54,8 @@ def study(
     """Run a study on `workers` processes (by default one a processor, at most four).
 
     Returns its report. `config` is the study or its YAML file, whose code must be trusted (see
-    `load_study`). Writes report/index.html, report.md and report.json into the study's folder. What
-    is done already, with the same content, is not done again.
+    `load_study`). Writes report/index.html, report.md and report.json into the study's folder.
+    Results that exist, of the same content, are not made again.
 
     Raises UserError for what is unknown or impossible, and for domains that do not pass their audit
     (AuditFailed), before anything is run; CellsFailed, with ids and tracebacks, when everything
@@ -93,7 +93,7 @@ def _processors() -> int:
 
 
 def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> None:
-    """Do what is not done; raise for what failed."""
+    """Make the results that are missing; raise for cells that failed."""
     cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
     left = [cell for cell in cells if cell not in done]
@@ -143,10 +143,10 @@ class Judge:
         return [line for domain in list(self._waiting.values()) for line in self._judge(domain)]
 
     def _judge(self, domain: Domain) -> list[str]:
-        if not all(map(self._ledger.is_done, place_cells(self._plan, domain))):
+        if not all(map(self._ledger.is_done, reference_cells(self._plan, domain))):
             return []
         del self._waiting[domain.name]
-        found = place(self._plan, self._ledger, domain)
+        found = domain_references(self._plan, self._ledger, domain)
         hints = [f"{domain.name}: {hint}" for hint in found.hints()]
         return hints + [
             f"{domain.name} is left out of scores and of the overall: {problem}"
@@ -155,7 +155,7 @@ class Judge:
 
 
 def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
-    """One line for each reason why results of earlier are not used again, with the cells."""
+    """One line for each reason why earlier results are not used, with the cells."""
     reasons: dict[str, list[str]] = {}
     for cell in cells:
         changed = ledger.stale(cell)
@@ -213,13 +213,13 @@ def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
 
 def _keep_references(plan: Plan, measured: Results) -> None:
     """Leave sound references in the user's cache, where a transfer finds them."""
-    places = {plan.source.name: measured.source}
-    places |= {name: target.place for name, target in measured.targets.items()}
+    found = {plan.source.name: measured.source}
+    found |= {name: target.references for name, target in measured.targets.items()}
     origin = f"study {plan.config.name}, {plan.config.oracle.steps:,} steps"
     for domain in plan.domains:
-        place = places[domain.name]
-        if not place.problems():
-            random, oracle = place.scale.random.value, place.scale.oracle.value
+        own = found[domain.name]
+        if not own.problems():
+            random, oracle = own.scale.random.value, own.scale.oracle.value
             keep_references(plan.task, domain, References(random, oracle, origin))
 
 

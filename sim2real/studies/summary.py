@@ -6,8 +6,8 @@ comes from the same seed is paired: the pretrained policy in the source and the 
 methods. Differences between methods are of returns, so they need no references; the verdicts of
 one table are corrected for their number (Holm).
 
-A target whose references are unsound (see `oracle.Place.problems`) has no scores in the report. It
-does not count in the results over all targets; neither does a control, the source as a target.
+A target whose references are unsound (see `DomainReferences.problems`) has no scores in the report.
+It does not count in the results over all targets; neither does a control, the source as a target.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sim2real.evaluation.statistics import (
 )
 from sim2real.studies.config import PLAIN, SCRATCH
 from sim2real.studies.measures import MEASURES, Measured, Target
-from sim2real.studies.oracle import Curve, Place, Scale, far_above, far_below
+from sim2real.studies.oracle import Curve, DomainReferences, Scale, far_above, far_below
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
@@ -44,7 +44,7 @@ Plain = dict[str, Any]
 class Results:
     """Everything measured in a study; `pretraining` are the source's learning curves, if any."""
 
-    source: Place
+    source: DomainReferences
     targets: Mapping[str, Target] = field(default_factory=dict)
     pretraining: Curve | None = None
 
@@ -56,7 +56,7 @@ def summarize(results: Results) -> Plain:
     targets = {name: _target(target, source, home) for name, target in results.targets.items()}
     unsound = [name for name, target in targets.items() if target["problems"]]
     controls = [
-        name for name, one in results.targets.items() if one.place.content == source.content
+        name for name, one in results.targets.items() if one.references.content == source.content
     ]
     counted = [name for name in targets if name not in unsound + controls]
     random = float(source.random.mean())
@@ -77,21 +77,21 @@ def summarize(results: Results) -> Plain:
     }
 
 
-def _target(target: Target, source: Place, home: Estimate | None) -> Plain:
-    problems = target.place.problems()
+def _target(target: Target, source: DomainReferences, home: Estimate | None) -> Plain:
+    problems = target.references.problems()
     scores = {} if problems else _scores(target)
     problems = problems or far_above(scores)
-    scale = None if problems else target.place.scale
-    zero_shot = of_seeds("seeds", target.place.zero_shot)
+    scale = None if problems else target.references.scale
+    zero_shot = of_seeds("seeds", target.references.zero_shot)
     before = None if scale is None else scale.score(zero_shot)
     gap = metrics.zero_shot_gap(home, before) if home is not None and before is not None else None
     methods = {label: _method(label, target, scale, home, before) for label in target.methods}
     _compare(target, methods)
-    _forget(target, source, methods)
+    _enter_forgotten(target, source, methods)
     return {
         "problems": problems,
-        "hints": target.place.hints() + far_below(scores),
-        "references": target.place.plain(),
+        "hints": target.references.hints() + far_below(scores),
+        "references": target.references.plain(),
         "zero_shot": {"return": zero_shot.interval().plain(), "score": _plain(before)},
         "zero_shot_gap": _plain(gap),
         "methods": methods,
@@ -103,8 +103,8 @@ def _scores(target: Target) -> dict[str, float]:
     """The score of the untouched policy and of each method after the budget."""
     after = {label: method.returns[:, -1] for label, method in target.methods.items()}
     return {
-        name: target.place.scale.score(of_seeds("seeds", returns)).value
-        for name, returns in {"zero-shot": target.place.zero_shot, **after}.items()
+        name: target.references.scale.score(of_seeds("seeds", returns)).value
+        for name, returns in {"zero-shot": target.references.zero_shot, **after}.items()
     }
 
 
@@ -138,13 +138,14 @@ def _method(
 
 
 def _compare(target: Target, methods: dict[str, Plain]) -> None:
-    """Enter what a method is worth against the untouched policy, plain fine-tuning and scratch.
+    """Enter how each method differs from the untouched policy, plain fine-tuning and scratch.
 
-    Differences of returns after the budget, paired by seed, corrected for all of this target.
+    These are differences of returns after the budget, paired by seed; their verdicts are corrected
+    for all of this target.
     """
     pairs: dict[tuple[str, str], Comparison] = {}
     for label, method in target.methods.items():
-        others = {"zero_shot": target.place.zero_shot} | {
+        others = {"zero_shot": target.references.zero_shot} | {
             other: target.methods[other].returns[:, -1]
             for other in (PLAIN, SCRATCH)
             if other in target.methods and other != label
@@ -155,7 +156,7 @@ def _compare(target: Target, methods: dict[str, Plain]) -> None:
             pairs[label, other] = compare(method.returns[:, -1], returns)
         methods[label] |= {
             "against": {},
-            "improved": _improved(method, target.place.zero_shot),
+            "improved": _improved(method, target.references.zero_shot),
             "forgotten": None,
         }
     for (label, other), one in zip(pairs, holm(pairs.values()), strict=True):
@@ -182,8 +183,8 @@ def _improved(method: Measured, zero_shot: Floats) -> Plain:
     return replace(rate([better], seeds), seeds=seeds, values=(), about="seeds").plain()
 
 
-def _forget(target: Target, source: Place, methods: dict[str, Plain]) -> None:
-    """Enter what is left in the source: returns there after the transfer, against before.
+def _enter_forgotten(target: Target, source: DomainReferences, methods: dict[str, Plain]) -> None:
+    """Enter the returns in the source after the transfer, against those before.
 
     Corrected for all methods of this target but scratch, which never knew the source.
     """
@@ -205,7 +206,7 @@ def _overall(results: Results, counted: Sequence[str]) -> Plain:
         label: _plain(
             mean_of(
                 [
-                    results.targets[name].place.scale.score(
+                    results.targets[name].references.scale.score(
                         of_seeds("seeds", results.targets[name].methods[label].returns[:, -1])
                     )
                     for name in counted

@@ -75,7 +75,7 @@ def _pretrain(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
 
 
 def _asked_curve(work: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training is asked of its learning curve, if anything."""
+    """The options of a training for its learning curve; none without a curve."""
     if "points" not in work:
         return {}
     return {"curve": work["points"], "curve_episodes": work["episodes"]}
@@ -93,7 +93,7 @@ def _continue(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
 
 
 def _trained_once(work: Mapping[str, Any], task: Task, domain: Domain, train: Training) -> Result:
-    """The result of `train`, whose run is copied into the user's cache, or from there."""
+    """The result of `train`; its run is copied into the user's cache, or taken from there."""
     folder = Path(work["run"])
     entry = cache_folder() / "oracle" / work["key"]
     if entry.is_dir() and not folder.is_dir():

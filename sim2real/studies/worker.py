@@ -1,8 +1,8 @@
 """A worker of a study: `python -m sim2real.studies.worker MODULE:FUNCTION LOG`.
 
 Reads one cell a line from stdin and writes one outcome a line to stdout, both JSON. What the work
-prints goes to the log. When stdin is closed the process ends, whatever it is doing: whoever
-started it has gone.
+prints goes to the log. The process ends when stdin is closed, as its
+parent has ended then.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from measured import around, flat, place, trained
+from measured import around, flat, references, trained
 
 from sim2real import files
 from sim2real.evaluation.statistics import of_seeds
-from sim2real.studies.oracle import Curve, Place, Trained, far_above, far_below
+from sim2real.studies.oracle import Curve, DomainReferences, Trained, far_above, far_below
 from sim2real.studies.work import best_step
 
 
@@ -37,7 +37,7 @@ def test_the_way_is_chosen_by_other_episodes_than_those_that_are_reported() -> N
     """The lucky episodes of the worse way do not choose it."""
     lucky = Trained(around(300.0, seeds=3), flat(100.0))
     better = Trained(around(200.0, seeds=3), flat(200.0))
-    found = place(20, 200, "x", oracles={"scratch": lucky, "source": better})
+    found = references(20, 200, "x", oracles={"scratch": lucky, "source": better})
     assert found.way == "source"
     assert found.scale.oracle.value == pytest.approx(200, abs=1)
 
@@ -49,7 +49,7 @@ def test_the_best_policy_of_each_seed_counts_and_not_the_last() -> None:
 
 def test_all_seeds_of_the_oracle_count_and_not_the_best() -> None:
     returns = np.stack([np.full(8, mean) for mean in (100.0, 200.0, 300.0)])
-    found = place(20, 200, "x", oracles={"source": Trained(returns, flat(200.0))})
+    found = references(20, 200, "x", oracles={"source": Trained(returns, flat(200.0))})
     assert found.scale.oracle.value == pytest.approx(200)
     score = found.scale.score(of_seeds("seeds", np.full((5, 8), 100.0))).interval()
     assert score.value == pytest.approx(0.5, abs=0.01)
@@ -58,8 +58,8 @@ def test_all_seeds_of_the_oracle_count_and_not_the_best() -> None:
     assert score.high - score.low == pytest.approx(2 * 4.3 * 0.5 * 0.289, rel=0.1)
 
 
-def sound() -> Place:
-    return place(20, 200, "x")
+def sound() -> DomainReferences:
+    return references(20, 200, "x")
 
 
 def test_sound_references_have_no_problems() -> None:
@@ -78,20 +78,20 @@ def test_an_oracle_that_does_not_beat_random_actions_is_a_problem() -> None:
 
 
 def test_an_oracle_that_does_not_beat_the_untouched_policy_is_a_problem() -> None:
-    (problem,) = place(220, 200, "x").problems()
+    (problem,) = references(220, 200, "x").problems()
     assert "does not beat the untouched source policy, 220, whose score would be 1.10" in problem
-    assert place(205, 200, "x").problems() == []  # what the chance of a converged one may do
+    assert references(205, 200, "x").problems() == []  # what the chance of a converged one may do
 
 
 def test_seeds_of_an_oracle_that_learned_nothing_are_reported() -> None:
     returns = np.stack([np.full(8, mean) for mean in (-1.0, 300.0, 300.0)])
-    found = place(20, 200, "x", oracles={"source": Trained(returns, flat(200.0))})
+    found = references(20, 200, "x", oracles={"source": Trained(returns, flat(200.0))})
     assert found.hints() == ["1 of 3 seeds of the oracle do not beat random actions"]
 
 
 def test_an_oracle_that_was_still_rising_is_reported() -> None:
     rising = Curve(tuple(range(0, 1100, 100)), np.tile(np.arange(11.0) * 20, (3, 1)))
-    found = place(20, 200, "x", oracles={"source": Trained(around(200, seeds=3), rising)})
+    found = references(20, 200, "x", oracles={"source": Trained(around(200, seeds=3), rising)})
     (hint,) = found.hints()
     assert "still rising" in hint
     assert found.problems() == []

@@ -38,7 +38,9 @@ def report() -> dict[str, Any]:
     """A study with two targets of the same results."""
     results = measured.results()
     far = results.targets["far"]
-    windy = dataclasses.replace(far, place=dataclasses.replace(far.place, content="windy"))
+    windy = dataclasses.replace(
+        far, references=dataclasses.replace(far.references, content="windy")
+    )
     return measured.report(dataclasses.replace(results, targets={"hard": far, "windy": windy}))
 
 
@@ -128,8 +130,10 @@ def test_no_sentence_reports_a_negative_loss(zero_shot: float, oracle: float, wo
     results = measured.results()
     far = results.targets["far"]
     here = measured.around(zero_shot, spread=9.0)
-    place = dataclasses.replace(measured.place(zero_shot, oracle, "far"), zero_shot=here)
-    changed = dataclasses.replace(results, targets={"far": dataclasses.replace(far, place=place)})
+    place = dataclasses.replace(measured.references(zero_shot, oracle, "far"), zero_shot=here)
+    changed = dataclasses.replace(
+        results, targets={"far": dataclasses.replace(far, references=place)}
+    )
     sentences = " ".join(headlines(measured.report(changed))["far"])
     assert words in sentences
     assert "falls" not in sentences
@@ -138,8 +142,8 @@ def test_no_sentence_reports_a_negative_loss(zero_shot: float, oracle: float, wo
 def test_a_target_without_a_sound_oracle_says_so_and_is_drawn_in_returns(tmp_path: Path) -> None:
     results = measured.results()
     far = results.targets["far"]
-    weak = dataclasses.replace(far.place, oracles={"source": measured.trained(-1)})
-    targets = {"far": far, "weak": dataclasses.replace(far, place=weak)}
+    weak = dataclasses.replace(far.references, oracles={"source": measured.trained(-1)})
+    targets = {"far": far, "weak": dataclasses.replace(far, references=weak)}
     write_report(tmp_path, measured.report(dataclasses.replace(results, targets=targets)))
     page, text = ((tmp_path / name).read_text() for name in ("index.html", "report.md"))
     assert page.count("<strong>No score:</strong> the oracle, -1, does not beat random") == 1
@@ -162,8 +166,10 @@ def test_a_control_does_not_count_in_the_mean_of_the_targets(
 ) -> None:
     results = measured.results()
     far = results.targets["far"]
-    windy = dataclasses.replace(far, place=dataclasses.replace(far.place, content="windy"))
-    control = dataclasses.replace(far, place=results.source)
+    windy = dataclasses.replace(
+        far, references=dataclasses.replace(far.references, content="windy")
+    )
+    control = dataclasses.replace(far, references=results.source)
     targets = {"randomized": control, "hard": far, "windy": windy}
     told = measured.report(dataclasses.replace(results, targets=targets))
     assert told["controls"] == ["randomized"]
@@ -294,7 +300,7 @@ def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
 
 def test_a_further_measure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def regret(method: Measured, target: Target) -> Any:
-        return target.place.scale.oracle - method.of_curve(metrics.area_under_curve)
+        return target.references.scale.oracle - method.of_curve(metrics.area_under_curve)
 
     def best(method: Measured, target: Target) -> Any:
         return method.of_curve(lambda steps, values: np.asarray(values).max(axis=-1))

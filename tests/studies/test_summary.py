@@ -7,11 +7,11 @@ import math
 import measured
 import numpy as np
 import pytest
-from measured import EPISODES, SEEDS, around, flat, method, place, trained
+from measured import EPISODES, SEEDS, around, flat, method, references, trained
 from scipy.stats import binomtest
 
 from sim2real.studies.measures import Measured, Target
-from sim2real.studies.oracle import Place, Trained
+from sim2real.studies.oracle import DomainReferences, Trained
 from sim2real.studies.report.formats import text
 from sim2real.studies.summary import Results, summarize
 
@@ -74,7 +74,7 @@ def test_the_probability_of_improvement_is_that_of_the_seeds(results: Results) -
         **far.methods,
         "fine_tune": dataclasses.replace(far.methods["fine_tune"], returns=mixed),
     }
-    changed = dataclasses.replace(results, targets={"far": Target(far.place, methods)})
+    changed = dataclasses.replace(results, targets={"far": Target(far.references, methods)})
     improved = summarize(changed)["targets"]["far"]["methods"]["fine_tune"]["improved"]
     exact = binomtest(4, 5).proportion_ci(0.95, method="exact")
     assert improved["value"] == 0.8
@@ -90,7 +90,7 @@ def test_it_is_json_and_the_same_again(results: Results) -> None:
 def test_negative_transfer_is_reported(results: Results) -> None:
     far = results.targets["far"]
     methods = {"bad": method(20, 10, 0), "scratch": far.methods["scratch"]}
-    changed = dataclasses.replace(results, targets={"far": Target(far.place, methods)})
+    changed = dataclasses.replace(results, targets={"far": Target(far.references, methods)})
     bad = summarize(changed)["targets"]["far"]["methods"]["bad"]
     assert bad["against"]["scratch"]["verdict"] == "worse"
     assert bad["negative_transfer"] == pytest.approx(60, abs=0.7)
@@ -99,7 +99,7 @@ def test_negative_transfer_is_reported(results: Results) -> None:
 
 
 def test_without_a_gap_nothing_is_closed(results: Results) -> None:
-    home = place(100, 1000, "source")  # a score of 0.1 at home, too
+    home = references(100, 1000, "source")  # a score of 0.1 at home, too
     summary = summarize(dataclasses.replace(results, source=home))
     closed = summary["targets"]["far"]["methods"]["fine_tune"]["gap_closed"]
     assert (closed["low"], closed["high"]) == (None, None)
@@ -109,7 +109,7 @@ def test_without_a_gap_nothing_is_closed(results: Results) -> None:
 def test_a_gap_that_may_be_none_has_no_share_closed(results: Results) -> None:
     far = results.targets["far"]
     shifts = np.array([-130.0, 130.0, -130.0, 130.0, -130.0])[:, None]
-    unsure = dataclasses.replace(far.place, zero_shot=far.place.zero_shot + 60 + shifts)
+    unsure = dataclasses.replace(far.references, zero_shot=far.references.zero_shot + 60 + shifts)
     found = summarize(dataclasses.replace(results, targets={"far": Target(unsure, far.methods)}))
     target = found["targets"]["far"]
     gap, closed = target["zero_shot_gap"], target["methods"]["fine_tune"]["gap_closed"]
@@ -131,13 +131,13 @@ def test_the_gap_against_an_equal_domain_with_oracles_of_its_own_includes_zero()
     """Equal physics, but every training and evaluation anew: 0 is in 95 of 100 intervals."""
     rng, inside = np.random.default_rng(0), 0
 
-    def anew(content: str) -> Place:
+    def anew(content: str) -> DomainReferences:
         def seeds(mean: float, spread: float, count: int) -> np.ndarray:
             means = mean + spread * rng.standard_normal((count, 1))
             return np.asarray(means + 100 * rng.standard_normal((count, EPISODES)))
 
         oracle = Trained(seeds(3000, 300, 3), flat(3000))
-        return Place(
+        return DomainReferences(
             rng.normal(0, 50, EPISODES), {"source": oracle}, zero_shot + seeds(0, 0, 5), content
         )
 
@@ -151,7 +151,7 @@ def test_the_gap_against_an_equal_domain_with_oracles_of_its_own_includes_zero()
 
 def test_the_source_is_scored_with_an_oracle_as_a_target_is(results: Results) -> None:
     """A pretraining that was too short: going on in the source reaches twice as much."""
-    changed = dataclasses.replace(results, source=place(100, 200, "source"))
+    changed = dataclasses.replace(results, source=references(100, 200, "source"))
     assert summarize(changed)["source"]["score"]["value"] == pytest.approx(0.5, **CLOSE)
 
 
@@ -168,7 +168,7 @@ def test_a_target_with_an_unsound_oracle_is_left_out_of_scores(
     results: Results, oracle: Trained, words: str
 ) -> None:
     far = results.targets["far"]
-    weak = dataclasses.replace(far.place, oracles={"source": oracle}, content="weak")
+    weak = dataclasses.replace(far.references, oracles={"source": oracle}, content="weak")
     summary = summarize(
         dataclasses.replace(results, targets={"far": far, "weak": Target(weak, far.methods)})
     )
@@ -184,7 +184,7 @@ def test_a_target_with_an_unsound_oracle_is_left_out_of_scores(
 
 def test_a_report_with_no_sound_target_has_no_overall(results: Results) -> None:
     far = results.targets["far"]
-    weak = dataclasses.replace(far.place, oracles={"source": trained(-1)})
+    weak = dataclasses.replace(far.references, oracles={"source": trained(-1)})
     summary = summarize(dataclasses.replace(results, targets={"far": Target(weak, far.methods)}))
     assert summary["overall"] == {}
     json.dumps(summary, allow_nan=False)
@@ -194,7 +194,9 @@ def test_a_score_far_below_zero_is_reported_and_stays_in(results: Results) -> No
     """Leaving it out would hide that a method destroys the policy there."""
     far = results.targets["far"]
     methods = {**far.methods, "fine_tune": method(20, -50, -100)}
-    summary = summarize(dataclasses.replace(results, targets={"far": Target(far.place, methods)}))
+    summary = summarize(
+        dataclasses.replace(results, targets={"far": Target(far.references, methods)})
+    )
     found = summary["targets"]["far"]
     assert found["problems"] == []
     assert any("fine-tune is -0.50, far below 0" in hint for hint in found["hints"])
@@ -202,7 +204,7 @@ def test_a_score_far_below_zero_is_reported_and_stays_in(results: Results) -> No
 
 
 def test_without_a_sound_source_there_is_no_gap(results: Results) -> None:
-    source = place(100, -5, "source")
+    source = references(100, -5, "source")
     summary = summarize(dataclasses.replace(results, source=source))
     assert summary["source"]["score"] is None
     assert summary["targets"]["far"]["zero_shot_gap"] is None
@@ -215,7 +217,7 @@ def test_two_seeds_have_no_interval_and_say_so(results: Results) -> None:
         return dataclasses.replace(one, returns=one.returns[:2], home=one.home[:2])
 
     far = results.targets["far"]
-    two = dataclasses.replace(far.place, zero_shot=far.place.zero_shot[:2])
+    two = dataclasses.replace(far.references, zero_shot=far.references.zero_shot[:2])
     source = dataclasses.replace(results.source, zero_shot=results.source.zero_shot[:2])
     target = Target(two, {name: fewer(one) for name, one in far.methods.items()})
     good = summarize(Results(source, {"far": target}))["targets"]["far"]["methods"]["fine_tune"]

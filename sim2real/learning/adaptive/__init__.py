@@ -42,9 +42,9 @@ def load_randomization(
 ) -> dict[str, Any] | None:
     """Every option of what is asked for: a name, or {"name": ..., option: value}; None for uniform.
 
-    Later wins: the defaults of the method, those of the task in
-    policies/recipes/randomization.yaml, what is asked. Raises UserError for an unknown name or
-    option, and for a missing one.
+    Options asked for replace those of the task in policies/recipes/randomization.yaml, and these
+    replace the method's defaults. Raises UserError for an unknown name or option, and for a missing
+    one.
     """
     given = {"name": asked} if isinstance(asked, str) else dict(asked or {"name": UNIFORM})
     name = given.pop("name", None)
@@ -74,7 +74,7 @@ def build_randomization(resolved: Mapping[str, Any] | None) -> AdaptiveRandomiza
 def checked_randomization(
     asked: str | Mapping[str, Any] | None, task: Task, domain: Domain
 ) -> dict[str, Any] | None:
-    """Every option of it; UserError for what is unknown, and for a domain it cannot adapt."""
+    """As `load_randomization`; UserError also for a domain that it cannot adapt."""
     resolved = load_randomization(asked, task.name)
     adaptive = build_randomization(resolved)
     if adaptive is not None:

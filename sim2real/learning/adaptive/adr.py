@@ -33,7 +33,7 @@ class ADROptions(Options):
     high: float
     """Mean return at a bound from which it moves out."""
     boundary_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    """Part of the episodes that stand on a bound."""
+    """Share of the episodes that are placed on a bound."""
     buffer: Annotated[int, Field(ge=1)] = 10
     """Episodes on a bound before it is judged."""
     step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1

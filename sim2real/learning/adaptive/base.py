@@ -27,7 +27,7 @@ class Options(Config):
 
 
 class AdaptiveRandomization(BaseCallback, abc.ABC):
-    """Adapt what episodes are drawn from to what the policy can do.
+    """Adapt the distributions of a domain to what the policy can do.
 
     The simulation's domain is the outer limit. At the end of each rollout the method sees the
     episodes that ended and may move the distributions; episodes that start after that are drawn
@@ -66,7 +66,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
 
     @abc.abstractmethod
     def _update(self) -> Mapping[str, float] | None:
-        """Look at `self.episodes`; None where nothing moves, else what to log besides."""
+        """Move the distributions by `self.episodes`; what to log besides, None if none moved."""
 
     @abc.abstractmethod
     def _shares(self) -> Sequence[Distribution]:
@@ -102,7 +102,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         return self._simulation
 
     def attach(self, simulation: Simulation) -> None:
-        """Begin with this simulation; a training does it by itself.
+        """Begin with this simulation; a training calls this itself.
 
         Raises UserError where there is nothing to adapt.
         """

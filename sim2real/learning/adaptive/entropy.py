@@ -45,8 +45,8 @@ class Problem:
     """Maximize the entropy subject to a success rate and a trust region, from m episodes.
 
     `shapes` (d, 2) is the distribution that the `points` (m, d) were drawn from, `succeeded` (m,)
-    what came of them. With weights w = p_new(x) / p_old(x), the success rate of a new distribution
-    is estimated as the mean of w over the episodes that succeeded, 0 for the others.
+    whether each succeeded. With weights w = p_new(x) / p_old(x), the success rate of a new
+    distribution is estimated as the mean of w over the episodes that succeeded, 0 for the others.
     """
 
     def __init__(self, shapes: Array, points: Array, succeeded: BoolArray, limit: float) -> None:
@@ -89,8 +89,8 @@ def widen(
 ) -> Update:
     """The next distribution, within KL(new || old) <= `limit`.
 
-    If the episodes reach `success_rate`, that of the largest entropy that still does. If not, that
-    of the largest success rate; should it reach what is asked, the entropy is maximized from there.
+    If the episodes reach `success_rate`, it has the largest entropy that still does. If not, it has
+    the largest success rate; where that is enough, the entropy is maximized from there.
     Shapes: `shapes` (d, 2), `points` (m, d) in [0, 1], `succeeded` (m,).
     """
     problem = Problem(shapes, points, succeeded, limit)

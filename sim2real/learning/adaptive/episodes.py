@@ -15,10 +15,10 @@ from sim2real.task import IntArray
 
 @dataclass(frozen=True)
 class Finished:
-    """One episode: in which `world`, `started` at which control step, and what came of it.
+    """An episode that ended: its `world`, the control step at which it `started`, its results.
 
-    `total` is the return, `survived` whether it reached its time limit, `end` which boundary it
-    stood on (-1: none), `context` what was drawn.
+    `total` is the return, `survived` whether it reached its time limit, `end` the boundary that it
+    was placed on (-1: none), `context` what was drawn.
     """
 
     world: int

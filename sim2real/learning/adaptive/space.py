@@ -15,7 +15,7 @@ from sim2real.simulation import Simulation
 from sim2real.task import Array
 
 UNBOUNDED = 0.01
-"""Of a distribution without ends, bounds stop at the quantiles of this and of 1 minus this."""
+"""Bounds of an unbounded distribution stop at the quantiles of this and of 1 minus this."""
 BISECTIONS = 60
 
 

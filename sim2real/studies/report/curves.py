@@ -17,14 +17,14 @@ SIZE = (6.2, 3.7)
 WIDEST, NARROWEST = 4.2, 1.6
 """Widths of the first and the last line drawn: where lines coincide, each stays visible."""
 APART = 0.052
-"""Least distance of two labels, of the height of the axes."""
+"""Least distance of two labels, as a share of the height of the axes."""
 SIDEWAYS = 0.006
-"""By how much the seeds of two methods are drawn apart, of the width of the axes."""
+"""Distance between the dots of two methods, as a share of the width of the axes."""
 WAYS = {"source": "oracle from the source", "scratch": "oracle from scratch"}
 
 
 def curves_svg(name: str, target: Mapping[str, Any]) -> str:
-    """Return in a target against its steps, a line a method with its band and a dot a seed."""
+    """Return in a target against its steps: a line and a band a method, a dot a seed."""
     return svg(f"return in {name}", lambda axes: _draw_methods(axes, target), SIZE)
 
 

@@ -19,7 +19,7 @@ SCRATCH, PLAIN = "scratch", "plain"
 """The labels of the two baselines."""
 _NAMES = {SCRATCH: "from scratch", PLAIN: "plain fine-tuning", "zero_shot": "zero-shot"}
 WIDTH, HEIGHT, MARGIN = 88, 12, 4
-"""Of the drawing of an interval, in pixels."""
+"""Size of the drawing of an interval, in pixels."""
 
 
 FORMATS: dict[str, Callable[[float | None], str]] = {
@@ -77,7 +77,7 @@ def without_seeds(found: Found | None, kind: str = "number") -> str:
 
 
 def verdict_text(found: Found) -> str:
-    """The verdict of a comparison; empty for what is none and for too few seeds."""
+    """The verdict of a comparison; empty for too few seeds, and for a plain interval."""
     verdict = str(found.get("verdict", ""))
     return "" if verdict == "too few seeds" else verdict
 
@@ -174,7 +174,7 @@ def dots(found: Found, ends: tuple[float, float] | None = None, width: int = 26)
 
 
 def interval_notes(seeds: int, comparisons: int) -> list[str]:
-    """What a reader of a report of so many seeds and comparisons must know, a sentence each."""
+    """Notes for the reader of a report with so many seeds and comparisons, a sentence each."""
     if seeds == 1:
         return [
             "There is one seed only: the intervals are those of its episodes and speak of this "

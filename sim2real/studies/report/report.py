@@ -19,15 +19,14 @@ from sim2real.studies.report.page import render
 
 MEANINGS = {
     "Return": "The sum of rewards of an episode, in the task's own units.",
-    "Score": "The return, so scaled that uniformly random actions have 0 and the oracle of the "
-    "same domain has 1, in the source and in the targets alike.",
-    "Oracle": "What training in that very domain reaches without a budget: from scratch, or on "
-    "from the source's policy, whichever is better, over several seeds. The best policy of each "
-    "learning curve counts. Policies and way are chosen on episodes of their own, and measured on "
-    "others.",
+    "Score": "The return on a scale where uniformly random actions have 0 and the oracle of the "
+    "same domain has 1, in the source and in the targets.",
+    "Oracle": "The return of a training in the domain itself without a budget, over several seeds: "
+    "from scratch or from the source's policy, whichever is better. The best policy of each "
+    "learning curve counts. One set of episodes chooses policies and way, another one measures.",
     "Zero-shot": "The pretrained policy as it is, before the first step in the target.",
-    "Plain fine-tuning": "Loading the pretrained policy and going on learning with its own "
-    "learning rate and exploration, without a warm-up of the critic.",
+    "Plain fine-tuning": "The pretrained policy learns on with its own learning rate and "
+    "exploration, without a warm-up of the critic.",
     "Zero-shot gap": "The score in the source minus the score in the target, before any "
     "adaptation.",
     "Gap closed": "The share of the zero-shot gap that was won back: 100 % is as good as in the "
