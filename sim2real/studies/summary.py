@@ -130,7 +130,10 @@ def _method(
         "return_before": points[0],
         "return_after": points[-1],
         **{name: _plain(found) for name, found in measured.items()},
-        **{name: _plain(scale and scale.score(found)) for name, found in returns.items()},
+        **{
+            name: _plain(None if scale is None else scale.score(found))
+            for name, found in returns.items()
+        },
         "gap_closed": closed and closed.plain(),
         "curve": {"steps": list(method.steps), "points": points},
         "used": _mean_use(method.used),
