@@ -34,6 +34,59 @@ class GymnasiumTask(Task):
             world.qvel[ids] += rng.uniform(-noise, noise, (len(ids), model.nv))
 
 
+class HealthyTask(GymnasiumTask):
+    """A task of Gymnasium's that fails once the robot is not healthy."""
+
+    def healthy(self, world: World) -> BoolArray:
+        """Which robots are healthy, (n,)."""
+        raise NotImplementedError("def healthy(self, world) -> (n,) bool array")
+
+    def failed(self, world: World) -> BoolArray:
+        return ~self.healthy(world)
+
+
+class PlanarWalker(HealthyTask):
+    """A robot of legs that is to walk along x in a vertical plane, as Hopper and Walker2d do."""
+
+    control_dt, episode_s = 0.008, 8.0
+    units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
+    remembers = ("qpos",)
+    start_noise = 5e-3
+
+    def observe(self, world: World) -> dict[str, Array]:
+        return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
+
+    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
+        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
+        return {
+            "forward": forward,
+            "healthy": bonus(self.healthy(world), 1.0),
+            "control": -control_cost(action, 1e-3),
+        }
+
+
+class TouchingTask(HealthyTask):
+    """A task that observes the contact forces of all bodies, with the option `contact_forces`."""
+
+    def __init__(self, contact_forces: bool = False) -> None:
+        super().__init__(contact_forces=contact_forces)
+        self.contact_forces = contact_forces
+        if contact_forces:
+            units = self.units | {"contact_force": "N m, N"}
+            self.units = units  # type: ignore[misc]  # this one's, not the class's
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """Have `cfrc_ext` computed in every step, which MuJoCo does for force sensors alone."""
+        if self.contact_forces:
+            spec.body("torso").add_site(name="contact_forces")
+            spec.add_sensor(
+                name="contact_forces",
+                type=mujoco.mjtSensor.mjSENS_FORCE,
+                objtype=mujoco.mjtObj.mjOBJ_SITE,
+                objname="contact_forces",
+            )
+
+
 def control_cost(action: NDArray[Any], weight: float) -> NDArray[Any]:
     """`weight` times the sum of squared actions, in the precision of `action`. Shape: (n,).
 
@@ -71,14 +124,3 @@ def squared(values: Array) -> Array:
     """
     with np.errstate(over="ignore"):
         return np.array([value**2 for value in values.ravel()]).reshape(values.shape)
-
-
-def compute_contact_forces(spec: mujoco.MjSpec, body: str) -> None:
-    """Have `cfrc_ext` computed in every physics step, which MuJoCo does for force sensors alone."""
-    spec.body(body).add_site(name="contact_forces")
-    spec.add_sensor(
-        name="contact_forces",
-        type=mujoco.mjtSensor.mjSENS_FORCE,
-        objtype=mujoco.mjtObj.mjOBJ_SITE,
-        objname="contact_forces",
-    )

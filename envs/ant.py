@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import (
-    GymnasiumTask,
+    TouchingTask,
     bonus,
-    compute_contact_forces,
     control_cost,
 )
 from sim2real.task import Array, BoolArray, World, gymnasium_asset
@@ -19,7 +17,7 @@ from sim2real.task import Array, BoolArray, World, gymnasium_asset
 TORSO = 1  # body
 
 
-class Ant(GymnasiumTask):
+class Ant(TouchingTask):
     """A torso on four legs of two joints walks along x (Schulman et al. 2016).
 
     | action | motor at                | range | torque at 1 |
@@ -58,17 +56,6 @@ class Ant(GymnasiumTask):
     start_noise = 0.1
     start_velocity = "normal"
 
-    def __init__(self, contact_forces: bool = False) -> None:
-        super().__init__(contact_forces=contact_forces)
-        self.contact_forces = contact_forces
-        if contact_forces:
-            units = self.units | {"contact_force": "N m, N"}
-            self.units = units  # type: ignore[misc]  # this one's, not the class's
-
-    def edit(self, spec: mujoco.MjSpec) -> None:
-        if self.contact_forces:
-            compute_contact_forces(spec, "torso")
-
     def observe(self, world: World) -> dict[str, Array]:
         terms = {"position": world.qpos[:, 2:], "velocity": world.qvel}
         if self.contact_forces:
@@ -79,17 +66,14 @@ class Ant(GymnasiumTask):
         moved = world.xpos[:, TORSO, 0] - world.previous["xpos"][:, TORSO, 0]
         terms = {
             "forward": moved / world.step_s,
-            "healthy": bonus(self._healthy(world), 1.0),
+            "healthy": bonus(self.healthy(world), 1.0),
             "control": -control_cost(action, 0.5),
         }
         if self.contact_forces:
             terms["contact"] = -5e-4 * np.square(self._clipped_forces(world)).sum(axis=1)
         return terms
 
-    def failed(self, world: World) -> BoolArray:
-        return ~self._healthy(world)
-
-    def _healthy(self, world: World) -> BoolArray:
+    def healthy(self, world: World) -> BoolArray:
         height = world.qpos[:, 2]
         finite = np.isfinite(world.qpos).all(axis=1) & np.isfinite(world.qvel).all(axis=1)
         return finite & (height >= 0.2) & (height <= 1.0)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
-from sim2real.task import Array, BoolArray, World, gymnasium_asset
+from sim2real.envs._gymnasium import PlanarWalker, within
+from sim2real.task import BoolArray, World, gymnasium_asset
 
 
-class Hopper(GymnasiumTask):
+class Hopper(PlanarWalker):
     """A planar leg of four links hops along x as fast as it can (Erez, Tassa & Todorov 2011).
 
     | action | motor at | range | torque at 1 |
@@ -35,27 +34,9 @@ class Hopper(GymnasiumTask):
     """
 
     model = gymnasium_asset("hopper.xml")
-    control_dt, episode_s = 0.008, 8.0
-    units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
-    remembers = ("qpos",)
     camera: ClassVar = {"trackbodyid": 1, "distance": 3.0, "elevation": -10.0, "azimuth": 90.0}
-    start_noise = 5e-3
 
-    def observe(self, world: World) -> dict[str, Array]:
-        return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
-
-    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
-        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
-        return {
-            "forward": forward,
-            "healthy": bonus(self._healthy(world), 1.0),
-            "control": -control_cost(action, 1e-3),
-        }
-
-    def failed(self, world: World) -> BoolArray:
-        return ~self._healthy(world)
-
-    def _healthy(self, world: World) -> BoolArray:
+    def healthy(self, world: World) -> BoolArray:
         qpos = world.qpos
         upright = (qpos[:, 1] > 0.7) & within(qpos[:, 2], -0.2, 0.2)
         bounded = (np.abs(qpos[:, 2:]) < 100).all(axis=1) & (np.abs(world.qvel) < 100).all(axis=1)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import (
-    GymnasiumTask,
+    TouchingTask,
     bonus,
-    compute_contact_forces,
     control_cost,
     within,
 )
 from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
 
-class Humanoid(GymnasiumTask):
+class Humanoid(TouchingTask):
     """A simple human of 13 bodies and 17 joints walks along x (Tassa, Erez & Todorov 2012).
 
     | action | motor at                          | range | torque at 0.4 |
@@ -70,17 +68,6 @@ class Humanoid(GymnasiumTask):
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.5, "elevation": -15.0, "azimuth": 90.0}
     start_noise = 0.01
 
-    def __init__(self, contact_forces: bool = False) -> None:
-        super().__init__(contact_forces=contact_forces)
-        self.contact_forces = contact_forces
-        if contact_forces:
-            units = self.units | {"contact_force": "N m, N"}
-            self.units = units  # type: ignore[misc]  # this one's, not the class's
-
-    def edit(self, spec: mujoco.MjSpec) -> None:
-        if self.contact_forces:
-            compute_contact_forces(spec, "torso")
-
     def observe(self, world: World) -> dict[str, Array]:
         n = world.num_envs
         terms = {
@@ -99,7 +86,7 @@ class Humanoid(GymnasiumTask):
         moved = _centre_x(mass, world.xipos) - _centre_x(mass, world.previous["xipos"])
         terms = {
             "forward": 1.25 * (moved / world.step_s),
-            "healthy": bonus(self._healthy(world), 5.0),
+            "healthy": bonus(self.healthy(world), 5.0),
             "control": -control_cost(action.astype(np.float64), 0.1),
         }
         if self.contact_forces:
@@ -107,10 +94,7 @@ class Humanoid(GymnasiumTask):
             terms["contact"] = -np.minimum(cost, 10.0)
         return terms
 
-    def failed(self, world: World) -> BoolArray:
-        return ~self._healthy(world)
-
-    def _healthy(self, world: World) -> BoolArray:
+    def healthy(self, world: World) -> BoolArray:
         return within(world.qpos[:, 2], 1.0, 2.0)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sim2real.envs._gymnasium import GymnasiumTask, bonus, control_cost, within
-from sim2real.task import Array, BoolArray, World, gymnasium_asset
+from sim2real.envs._gymnasium import PlanarWalker, within
+from sim2real.task import BoolArray, World, gymnasium_asset
 
 
-class Walker2d(GymnasiumTask):
+class Walker2d(PlanarWalker):
     """A planar robot of a torso and two legs walks along x as fast as it can.
 
     | action | motor at          | range | torque at 1 |
@@ -40,25 +37,7 @@ class Walker2d(GymnasiumTask):
     """
 
     model = gymnasium_asset("walker2d_v5.xml")
-    control_dt, episode_s = 0.008, 8.0
-    units: ClassVar = {"position": "m, rad", "velocity": "m/s, rad/s"}
-    remembers = ("qpos",)
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
-    start_noise = 5e-3
 
-    def observe(self, world: World) -> dict[str, Array]:
-        return {"position": world.qpos[:, 1:], "velocity": np.clip(world.qvel, -10, 10)}
-
-    def reward(self, world: World, action: NDArray[Any]) -> dict[str, Array]:
-        forward = (world.qpos[:, 0] - world.previous["qpos"][:, 0]) / world.step_s
-        return {
-            "forward": forward,
-            "healthy": bonus(self._healthy(world), 1.0),
-            "control": -control_cost(action, 1e-3),
-        }
-
-    def failed(self, world: World) -> BoolArray:
-        return ~self._healthy(world)
-
-    def _healthy(self, world: World) -> BoolArray:
+    def healthy(self, world: World) -> BoolArray:
         return within(world.qpos[:, 1], 0.8, 2.0) & within(world.qpos[:, 2], -1.0, 1.0)
