@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from sim2real.config import MOST_SEEDS, MOST_STEPS, Config, Count, Episodes, Seed, parse
 from sim2real.domains import load_domain
@@ -71,38 +71,8 @@ ORACLE_SEEDS = 3
 """Fewest seeds of an oracle that give it an interval."""
 
 
-class Oracle(Config):
-    """The reference of each domain: trained in the domain itself, without a budget.
-
-    It is trained from scratch and from the source's policy; the better of the two counts.
-    """
-
-    steps: Count
-    """Control steps of each of these trainings."""
-    seeds: tuple[Seed, ...] | None = Field(None, min_length=1)
-    """By default three: the first of the study's, and 0, 1, 2 where it has fewer."""
-    ways: tuple[Way, ...] = Field(WAYS, min_length=1)
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the recipe, by name."""
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _counted(cls, value: Any) -> Any:
-        """A number n stands for the seeds 0 to n - 1."""
-        return counted(value)
-
-    @field_validator("seeds", "ways")
-    @classmethod
-    def _once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return value if value is None else once(value)
-
-
-NAME = r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]{0,99}$"
-"""What a study may be called: its folder is named after it."""
-
-
 def counted(value: Any) -> Any:
-    """A number n of seeds stands for the seeds 0 to n - 1."""
+    """A number n stands for the seeds 0 to n - 1."""
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     return tuple(range(whole_number("the number of seeds", value, 1, MOST_SEEDS)))
@@ -115,6 +85,32 @@ def once(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return value
 
 
+Once = AfterValidator(once)
+Seeds = Annotated[
+    tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS), BeforeValidator(counted), Once
+]
+"""Seeds, each once; or a number n for the seeds 0 to n - 1."""
+
+
+class Oracle(Config):
+    """The reference of each domain: trained in the domain itself, without a budget.
+
+    It is trained from scratch and from the source's policy; the better of the two counts.
+    """
+
+    steps: Count
+    """Control steps of each of these trainings."""
+    seeds: Seeds | None = None
+    """By default three: the first of the study's, and 0, 1, 2 where it has fewer."""
+    ways: Annotated[tuple[Way, ...], Once] = Field(WAYS, min_length=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the recipe, by name."""
+
+
+NAME = r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]{0,99}$"
+"""What a study may be called: its folder is named after it."""
+
+
 class Table(Config):
     """The base of every study's configuration: name, task, targets, seeds and episodes."""
 
@@ -123,26 +119,15 @@ class Table(Config):
     task: str
     """Name, file or "module:Class" of the task."""
     task_options: dict[str, Any] = Field(default_factory=dict)
-    targets: tuple[str, ...] = Field(min_length=1)
+    targets: Annotated[tuple[str, ...], Once] = Field(min_length=1)
     """Names of the task's domains, or "file.yaml:name"."""
-    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, max_length=MOST_SEEDS)
+    seeds: Seeds = (0, 1, 2)
     episodes: Episodes = 20
     """Episodes of every evaluation."""
     audit: bool | tuple[str, ...] = True
     """Whether the domains are audited first; or the names of parameters whose errors are waived."""
     out: str | None = None
     """Folder of the study; by default runs/<name>."""
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _counted(cls, value: Any) -> Any:
-        """A number n stands for the seeds 0 to n - 1."""
-        return counted(value)
-
-    @field_validator("targets", "seeds")
-    @classmethod
-    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        return once(value)
 
     @property
     def folder(self) -> Path:
