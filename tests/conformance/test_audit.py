@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 
 import pytest
+from conformance_cases import DOMAINS
 
-from sim2real.domains import domain_names
 from sim2real.domains.presets import preset_names
 from sim2real.evaluation.audit import Auditor
 from sim2real.registry import load_task, task_names
 
-DOMAINS = [(task, domain) for task in task_names() for domain in domain_names(task)]
 PRESETS = [(task, preset) for task in task_names() for preset in preset_names(load_task(task))]
 QUICK = {
     ("hopper", "odrl:friction-0.1"),

@@ -33,8 +33,8 @@ BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
 Case = tuple[str, str]
 
 
-@pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+@pytest.fixture(scope="module")
+def sources(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """A tiny pretrained run of every algorithm."""
     folder = tmp_path_factory.mktemp("sources")
     return {
@@ -68,7 +68,7 @@ def move(source: Run, method: str, out: Path, **others: Any) -> Run:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def moved(
     sources: dict[str, Run], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Case], tuple[Run, int]]:
