@@ -33,12 +33,12 @@ def extend(folder: Folder, steps: int) -> Folder:
     return replace(folder, config=extended)
 
 
-def differences(config: RunConfig, steps: int) -> list[str]:
+def differences(config: RunConfig, recipe: AnyRecipe, steps: int) -> list[str]:
     """Why the run, extended to `steps`, will differ from one asked for `steps` from the start.
 
-    Without a reason the two have the same weights, bit for bit.
+    `recipe` is that of its learner. Without a reason the two have the same weights, bit for bit.
     """
-    recipe, worlds = config.parsed_recipe(), config.num_envs
+    worlds = config.num_envs
     reasons = []
     if recipe.lr_schedule == "linear":
         reasons.append(f"its learning rate fell to 0 at {config.steps} steps and rises again")

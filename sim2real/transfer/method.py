@@ -103,6 +103,10 @@ class Method(Config):
         """
         return budget
 
+    def of_learner(self, recipe: AnyRecipe) -> AnyRecipe:
+        """The `recipe` with the rollouts and learning rates of the method's learner."""
+        return recipe
+
     @abstractmethod
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""

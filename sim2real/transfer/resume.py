@@ -55,9 +55,9 @@ def _extended(folder: RunFolder, steps: int) -> RunFolder:
             f"{folder.path}: its method has a loop of its own, which {folder.config.steps} steps "
             "were given to; allowed: another transfer with a larger budget"
         )
-    of_method = _differences_of_method(folder, whole_number("steps", steps, 1, MOST_STEPS))
+    found = _differences(folder, whole_number("steps", steps, 1, MOST_STEPS))
     extended = extend(folder, steps)
-    for reason in [*differences(folder.config, steps), *of_method]:
+    for reason in found:
         warnings.warn(
             f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
             stacklevel=3,
@@ -65,16 +65,19 @@ def _extended(folder: RunFolder, steps: int) -> RunFolder:
     return extended
 
 
-def _differences_of_method(folder: RunFolder, steps: int) -> list[str]:
-    """Why the method of a transfer would have planned otherwise for `steps`, if it would."""
-    if folder.config.method is None:
-        return []
-    method = method_of(folder, folder.config.method)
-    recipe = read_folder(folder.path / SOURCE).config.parsed_recipe()
-    before, after = (method.scheduled(recipe, Budget(one)) for one in (folder.config.steps, steps))
-    if before == after:
-        return []
-    return [f"its method was prepared for a budget of {folder.config.steps} steps"]
+def _differences(folder: RunFolder, steps: int) -> list[str]:
+    """Why the run will differ, its method's plans for another budget included."""
+    config = folder.config
+    recipe = config.parsed_recipe()
+    if config.method is None:
+        return differences(config, recipe, steps)
+    method = method_of(folder, config.method)
+    reasons = differences(config, method.of_learner(recipe), steps)
+    source = read_folder(folder.path / SOURCE).config.parsed_recipe()
+    before, after = (method.scheduled(source, Budget(one)) for one in (config.steps, steps))
+    if before != after:
+        reasons.append(f"its method was prepared for a budget of {config.steps} steps")
+    return reasons
 
 
 def _warn_of_versions(path: Path) -> None:

@@ -14,6 +14,8 @@ from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.learning.extension import differences
 from sim2real.runs.run import Run, RunConfig
+from sim2real.transfer.method import Method
+from sim2real.transfer.methods.distill import Distill
 from sim2real.transfer.resume import resume
 
 PPO = {"num_envs": 4, "n_steps": 16, "net_arch": [8], "batch_size": 16, "n_epochs": 2}
@@ -126,9 +128,17 @@ def test_cut_rollouts_are_noticed() -> None:
         asked = {"task": "cartpole", "algorithm": "ppo", "domain": "nominal", "num_envs": 4}
         return RunConfig(**asked, recipe=recipe, steps=steps)
 
-    assert differences(config(256), 512) == []  # 4 rollouts of 16 steps, then 4 more
-    assert differences(config(240), 480) == []  # of 15 each, in both
-    assert differences(config(200), 512) == ["its rollouts were cut to end at 200 steps"]
+    def found(steps: int, more: int, method: Method | None = None) -> list[str]:
+        recipe = config(steps).parsed_recipe()
+        return differences(config(steps), method.of_learner(recipe) if method else recipe, more)
+
+    cut = ["its rollouts were cut to end at 240 steps"]
+    assert found(256, 512) == []  # 4 rollouts of 16 steps, then 4 more
+    assert found(240, 480) == []  # of 15 each, in both
+    assert found(240, 512) == cut
+    assert found(240, 600) == []
+    assert found(240, 600, Distill(rollout=64)) == cut  # one of 60 instead of three of 50
+    assert found(240, 512, Distill(rollout=12)) == []
 
 
 def test_only_more_steps_are_allowed(tmp_path: Path) -> None:

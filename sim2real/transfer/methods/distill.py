@@ -88,6 +88,11 @@ class Distill(LearnerMethod):
         """Nothing: all counts are of rounds and minibatches."""
         return None
 
+    def of_learner(self, recipe: AnyRecipe) -> AnyRecipe:
+        """Rollouts of its own length, at a constant rate."""
+        length = "n_steps" if recipe.algorithm == "ppo" else "train_freq"
+        return recipe.model_copy(update={length: self.rollout, "lr_schedule": "constant"})
+
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
