@@ -32,6 +32,8 @@ def _sync(path: Path) -> None:
 
 PARTIAL = ".partial"
 """How the names of unfinished files and folders end; they begin with a dot."""
+DEEPEST = 256
+"""Folders in a path that a user writes: Python makes them by a recursion."""
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -199,6 +201,8 @@ def user_path(text: str | Path) -> Path:
         raise UserError(f"{brief(str(text))} is no path of a file: {reason}") from None
     if is_pipe:
         raise UserError(f"{path} is a named pipe; allowed: a file or a folder")
+    if len(path.parts) > DEEPEST:
+        raise UserError(f"{brief(str(text))} is in more than {DEEPEST} folders")
     return path
 
 

@@ -113,6 +113,8 @@ def test_a_path_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.user_path("~/a") == tmp_path / "a"
     assert files.user_path("a/b") == Path("a/b")
+    with pytest.raises(UserError, match="is in more than 256 folders"):
+        files.user_path("a/" * 2000)
 
 
 def test_an_unused_name_is_that_of_all_files(tmp_path):
