@@ -54,7 +54,8 @@ STILL = {
     "body_pos.x": "cartpole inverted_pendulum",
     "body_pos.y": "level servo pusher reacher",
     "body_pos.z": "flat ant furuta cartpole inverted_pendulum pusher",
-    "jnt_tilt.z": "cartpole reacher",
+    "jnt_tilt.z": "cartpole hinged reacher",
+    "jnt_tilt.y": "hinged",
     "qpos0": "reacher",  # where only the target slides have one that is not 0
     # a joint that does not exist would be needed
     "body_ipos.y geom_pos.y jnt_pos.y opt.gravity.y": "level",
@@ -72,9 +73,10 @@ STILL = {
 
 @functools.cache
 def traits(task: str) -> set[str]:
-    """The name of the task, and what its model is: level, flat (it moves in a plane), contactless.
+    """The name of the task, and what its model is: level, hinged, flat, contactless.
 
-    In a level model nothing moves along y, in a flat one nothing along z.
+    In a level model nothing moves along y, in a flat one nothing along z; a hinged one is level and
+    has hinges only.
     """
     model = load_task(task).compile()
     data = mujoco.MjData(model)
@@ -85,6 +87,7 @@ def traits(task: str) -> set[str]:
         turns = (model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE) & np.isclose(along, 1.0)
         slides = (model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE) & np.isclose(along, 0.0)
         found |= {name} if (turns | slides).all() else set()
+        found |= {"hinged"} if name == "level" and turns.all() else set()
     without = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CONTACT
     if without or not (model.geom_contype.any() and model.geom_conaffinity.any()):
         found.add("contactless")

@@ -127,7 +127,8 @@ def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:
         "oracle": 2 * 3 + 1,
         "continue": 3 * 3,
         "random": 3,
-        "evaluate": 3 * 2 + 3 * 2 * 3 + 2 * 3 * 2,
+        "evaluate": 3 * 2 + 2 * 3 * 2,
+        "best": 3 * 2 * 3,
         "transfer": 2 * 3 * 2,
     }
     assert len({cell.key for cell in plan.cells.values()}) == len(kinds)
