@@ -31,6 +31,7 @@ from sim2real.policies.asymmetric import (
     AsymmetricTD3Policy,
 )
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
+from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.task import ObservationTerm
 
@@ -129,9 +130,9 @@ class Recipe(Config):
 class PPORecipe(Recipe):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
-    sb3: ClassVar[type[BaseAlgorithm]] = PPO
-
     algorithm: Literal["ppo"] = "ppo"
+    lr_schedule: Literal["constant", "linear", "kl"] = "constant"
+    """`kl` adapts it to the size of the updates, starting at `learning_rate`."""
     batch_size: Annotated[int, Field(ge=2)] = 1024
     n_steps: Annotated[int, Field(ge=2)] = 64
     """Control steps of each world in one rollout."""
@@ -144,6 +145,11 @@ class PPORecipe(Recipe):
     target_kl: Positive | None = 0.03
     """An update stops early beyond 1.5 times this Kullback-Leibler divergence."""
     log_std_init: float = -0.5
+
+    @property
+    def sb3(self) -> type[BaseAlgorithm]:
+        """The algorithm's class."""
+        return KLAdaptivePPO if self.lr_schedule == "kl" else PPO
 
     def policy_options(self) -> dict[str, Any]:
         """`policy_kwargs` of PPO: two networks behind one normalizer, Adam with eps 1e-5."""

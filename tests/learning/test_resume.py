@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ def assert_equal(one: BaseAlgorithm, other: BaseAlgorithm) -> None:
     assert not different
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("schedule", ["constant", "linear"])
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [*product(ALGORITHMS, ["constant", "linear"]), ("ppo", "kl")],
+)
 def test_interrupted_equals_uninterrupted(
     name: str, schedule: str, build: Any, curves: Any, tmp_path: Path
 ) -> None:
