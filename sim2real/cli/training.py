@@ -41,10 +41,13 @@ class Training(Command):
     """Worlds stepped together; by default as many as the recipe says."""
     set: Pairs = ()
     """Options of the recipe or method, such as learning_rate=3e-4."""
+    curve: int | None = None
+    """Equal parts of the learning curve: the policy is evaluated after each, in the domain that it
+    learns in. RUN@best is then the checkpoint with the highest return."""
 
     def common(self) -> dict[str, Any]:
         """The arguments that the training functions share."""
-        options = {"options": pairs(self.set), "progress": not self.json}
+        options = {"options": pairs(self.set), "progress": not self.json, "curve": self.curve}
         return {"seed": self.seed, "num_envs": self.num_envs} | options
 
 
