@@ -64,8 +64,9 @@ class Recipe(Config):
     algorithm: str
     num_envs: Worlds = 64
     learning_rate: Positive = 1e-3
-    lr_schedule: Literal["constant", "linear"] = "constant"
-    """`linear` decays from `learning_rate` at the first step to 0 at the last."""
+    lr_schedule: Literal["constant", "linear", "kl"] = "constant"
+    """`linear` decays from `learning_rate` at the first step to 0 at the last; `kl`, of PPO alone,
+    adapts it to the size of the updates."""
     gamma: Fraction = 0.99
     batch_size: Annotated[int, Field(ge=2)] = 256
     net_arch: Layers = (64, 64)
@@ -131,8 +132,6 @@ class PPORecipe(Recipe):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
     algorithm: Literal["ppo"] = "ppo"
-    lr_schedule: Literal["constant", "linear", "kl"] = "constant"
-    """`kl` adapts it to the size of the updates, starting at `learning_rate`."""
     batch_size: Annotated[int, Field(ge=2)] = 1024
     n_steps: Annotated[int, Field(ge=2)] = 64
     """Control steps of each world in one rollout."""
@@ -170,6 +169,7 @@ class OffPolicyRecipe(Recipe):
     """What SAC and TD3 have in common."""
 
     num_envs: Count = 16
+    lr_schedule: Literal["constant", "linear"] = "constant"
     activation: Literal["tanh", "relu", "elu"] = "relu"
     buffer_size: Count = 200_000
     learning_starts: Annotated[int, Field(ge=0)] = 2_000

@@ -65,4 +65,5 @@ def best_step(run: Path) -> int:
             f"{run} has no learning curve to choose the best checkpoint by; allowed: a step of "
             f"{', '.join(map(str, sorted(saved)))}; `curve` of pretrain measures one"
         )
-    return max(means, key=means.__getitem__)
+    best: int = max(means, key=means.__getitem__)
+    return best

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sim2real.config import parse
 from sim2real.domains import Domain
 from sim2real.errors import UserError
@@ -20,8 +18,7 @@ from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
-from sim2real.runs import checkpoint as checkpoints
-from sim2real.runs.load import load_run
+from sim2real.runs.load import BEST, load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.run import Run
 from sim2real.studies.given import digest_of
@@ -126,21 +123,8 @@ def _evaluate(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
 
 def _best(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
     """Returns of the best policy of a training, by its learning curve, on other episodes."""
-    step = best_step(Path(work["source"]))
-    return {"step": step, **_returns(load_run(work["source"], step), work, task, domain)}
-
-
-def best_step(folder: Path) -> int:
-    """The control steps after which a run was best, by its curve, of those with a checkpoint."""
-    saved = checkpoints.steps(folder)
-    curve = _curve(folder)
-    means = {
-        step: float(np.mean(totals))
-        for step, totals in zip(curve["steps"], curve["totals"], strict=True)
-        if step in saved
-    }
-    best: int = max(means, key=means.__getitem__)
-    return best
+    run = load_run(work["source"], BEST)
+    return {"step": run.step, **_returns(run, work, task, domain)}
 
 
 def _returns(run: Run, work: Mapping[str, Any], task: Task, domain: Domain) -> Result:

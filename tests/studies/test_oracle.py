@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 from measured import around, flat, references, trained
 
-from sim2real import files
 from sim2real.evaluation.statistics import of_seeds
 from sim2real.studies.oracle import Curve, DomainReferences, Trained, far_above, far_below
-from sim2real.studies.work import best_step
 
 
 @pytest.mark.parametrize(
@@ -112,12 +109,3 @@ def test_scores_far_outside_are_one_line_with_the_labels_of_the_methods() -> Non
     (low,) = far_below({"fine_tune": -0.5, "scratch": -0.4})
     assert low.startswith("the scores of fine-tune (-0.50) and from scratch (-0.40) are far below")
     assert far_above({"a": 1.0}) == far_below({"a": 0.0}) == []
-
-
-def test_the_best_policy_is_one_of_those_that_were_saved(tmp_path: Path) -> None:
-    totals = {0: [1.0, 1.0], 100: [5.0, 7.0], 200: [9.0, 9.0], 300: [2.0, 4.0]}
-    rows = [{"steps": step, "totals": list(means)} for step, means in totals.items()]
-    files.write_json(tmp_path / "report/curve.json", {"rows": rows})
-    for step in (0, 100, 300):
-        (tmp_path / "checkpoints" / f"{step:09d}").mkdir(parents=True)
-    assert best_step(tmp_path) == 100
