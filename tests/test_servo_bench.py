@@ -105,13 +105,13 @@ def test_the_table_tells_the_means_and_the_mass() -> None:
         "family": "family",
         "leave_out": "gain",
         "fit": one,
-        "left_out": {"0.5": one | {"errors_mrad": {"up_kp100": 70.0}}},
+        "left_out": {"100": one | {"errors_mrad": {"up_kp100": 70.0}}},
     }
     lines = bench["table"](found).splitlines()
     assert "| up_kp100 | 30.0 | 70.0 |" in lines
     assert "| up_kp800 | 50.0 |  |" in lines
     assert "| mean | 40.0 | 70.0 |" in lines
-    assert "| all but gain 0.5 | 0.500 | 0.400 to 0.600 |" in lines
+    assert "| all but gain 100 | 0.500 | 0.400 to 0.600 |" in lines
     assert "- a note" in lines
 
 
@@ -123,7 +123,7 @@ def test_the_command_writes_its_results(tmp_path: Path, monkeypatch: pytest.Monk
     found = json.loads((tmp_path / "servo.json").read_text())
     assert found["fit"]["errors_mrad"].keys() == {"up_and_down_kp100_02", "sin_sin_kp800_12"}
     assert all(0.0 < error < 300.0 for error in found["fit"]["errors_mrad"].values())
-    assert found["left_out"].keys() == {"0.5", "4.0"}
+    assert found["left_out"].keys() == {"100", "800"}
     low, high = found["fit"]["mass_kg"][1:]
     assert 0 < low < high
     assert "| sin_sin_kp800_12 |" in (tmp_path / "servo.md").read_text()

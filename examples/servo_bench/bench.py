@@ -25,10 +25,10 @@ HORIZON = 50
 """Control steps of a window, 1 s: dry friction shows only over a swing."""
 
 
-def kp_of(file: Path) -> float:
-    """The gain that a log was recorded with, relative to the nominal one; from its name."""
+def kp_of(file: Path) -> int:
+    """The gain of the firmware that a log was recorded with; from its name."""
     (kp,) = re.findall(r"_kp(\d+)_", file.name)
-    return float(kp) / NOMINAL_KP
+    return int(kp)
 
 
 def motion_of(file: Path) -> str:
@@ -44,6 +44,11 @@ OTHERS = (
     "and 85 on other motions with its third model, and 68 and 147 with its first."
 )
 
+MASS_IS = (
+    f"The mass is {MASS} kg. The one identified is as good as the torque for each volt that is "
+    "given, that of the data sheet."
+)
+
 
 def load(file: Path) -> s2r.Log:
     """A log as the mapping says."""
@@ -52,7 +57,7 @@ def load(file: Path) -> s2r.Log:
 
 def identified(files: list[Path], family: str | s2r.Domain, seed: int = 0) -> Identification:
     """The servo of some logs, each with its gain."""
-    known = [{GAIN: kp_of(file)} for file in files]
+    known = [{GAIN: kp_of(file) / NOMINAL_KP} for file in files]
     logs = [load(file) for file in files]
     return s2r.identify(logs, TASK, family, seed, horizon=HORIZON, threads=1, known=known)
 
@@ -60,7 +65,7 @@ def identified(files: list[Path], family: str | s2r.Domain, seed: int = 0) -> Id
 def error(domain: s2r.Domain, file: Path) -> float:
     """Mean absolute error, in rad, of the prediction of a whole log from its first position."""
     dynamics = [one for one in domain.dynamics if one.field != "kp"]
-    gain = {"field": "kp", "scale": kp_of(file)}
+    gain = {"field": "kp", "scale": kp_of(file) / NOMINAL_KP}
     world = domain.model_copy(
         update={"dynamics": (*s2r.Domain(dynamics=[gain]).dynamics, *dynamics), "sensing": ()}
     )
@@ -137,7 +142,15 @@ def table(found: dict[str, Any]) -> str:
         _row(log, fitted["errors_mrad"][log], predicted.get(log)) for log in fitted["errors_mrad"]
     ]
     lines += [_row("mean", _mean(fitted["errors_mrad"]), _mean(predicted))]
-    lines += ["", OTHERS, "", "| from | mass in kg | 90 % interval |", "|---|---:|---|"]
+    lines += [
+        "",
+        OTHERS,
+        "",
+        MASS_IS,
+        "",
+        "| from | mass in kg | 90 % interval |",
+        "|---|---:|---|",
+    ]
     for name, one in {"all logs": fitted, **found["left_out"]}.items():
         value, low, high = one["mass_kg"]
         label = name if one is fitted else f"all but {found['leave_out']} {name}"
