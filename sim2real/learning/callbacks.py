@@ -49,6 +49,13 @@ class Stateful(Protocol):
         """Continue from a state."""
 
 
+class AtRollouts(BaseCallback):
+    """A callback that acts at the boundaries of rollouts alone, and not at each step."""
+
+    def _on_step(self) -> bool:
+        return True
+
+
 class NormalizerUpdate(BaseCallback):
     """Add what a rollout observed to the policy's statistics once its update is over."""
 
@@ -83,7 +90,7 @@ def rollout_length(remaining: int, longest: int) -> int:
     return math.ceil(remaining / math.ceil(remaining / longest))
 
 
-class EqualRollouts(BaseCallback):
+class EqualRollouts(AtRollouts):
     """Cut the rollouts so that the training ends at `steps` exactly.
 
     `steps` must be a multiple of the number of worlds, counted like `num_timesteps`.
@@ -99,9 +106,6 @@ class EqualRollouts(BaseCallback):
         on_policy = isinstance(algorithm, OnPolicyAlgorithm)
         self._longest = algorithm.n_steps if on_policy else algorithm.train_freq.frequency
         self._cut()
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         self._fit_buffer()
@@ -203,7 +207,7 @@ class Difficulty(BaseCallback):
         return min(difficulty + self._by, 1.0) if good else difficulty
 
 
-class Checkpoints(BaseCallback):
+class Checkpoints(AtRollouts):
     """Save at the first step, every `every` steps, on Ctrl-C and at the end.
 
     Must be the last callback, so that it saves the state after all others; `stateful` are those
@@ -223,9 +227,6 @@ class Checkpoints(BaseCallback):
     def _on_training_start(self) -> None:
         started = self.model.num_timesteps
         self._last = started if started in saved_steps(self._run) else None
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         now = self.model.num_timesteps

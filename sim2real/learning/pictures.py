@@ -6,8 +6,6 @@ import itertools
 import warnings
 from collections.abc import Sequence
 
-from stable_baselines3.common.callbacks import BaseCallback
-
 from sim2real.domains import Domain
 from sim2real.evaluation.clips import (
     Frames,
@@ -19,6 +17,7 @@ from sim2real.evaluation.clips import (
     stride,
 )
 from sim2real.evaluation.rollout import Policy, simulation_for
+from sim2real.learning.callbacks import AtRollouts
 from sim2real.learning.tensorboard import add_summary, image_summary, writers
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
@@ -28,7 +27,7 @@ CLIP_S = 3.0
 """Simulated seconds of an animation."""
 
 
-class Pictures(BaseCallback):
+class Pictures(AtRollouts):
     """Every `every` steps, show one episode of the deterministic policy in each of `domains`.
 
     The episodes are the same each time, so that the animations can be compared. Without OpenGL it
@@ -46,9 +45,6 @@ class Pictures(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._last = self.model.num_timesteps
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         if self.model.num_timesteps // self._every > self._last // self._every:

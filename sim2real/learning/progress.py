@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sim2real.learning.callbacks import AtRollouts
+
 PLAIN_SECONDS = 10.0
 """At most this long between two plain lines ..."""
 PLAIN_PART = 0.1
@@ -57,7 +59,7 @@ class Display:
         return time.monotonic() - printed >= PLAIN_SECONDS or part - shown >= PLAIN_PART
 
 
-class Progress(BaseCallback):
+class Progress(AtRollouts):
     """Show the part done, steps/s, the mean return of the last 100 episodes and the time left."""
 
     def __init__(self, steps: int, title: str, console: Console | None = None) -> None:
@@ -72,9 +74,6 @@ class Progress(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._started = (self.model.num_timesteps, time.monotonic())
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         self._show(now=False)
@@ -94,7 +93,7 @@ class Progress(BaseCallback):
         self._display.show(step / self._steps, what, (self._steps - step) / speed, now)
 
 
-class Watch(BaseCallback):
+class Watch(AtRollouts):
     """Report the part of `steps` that is done since the start, and the mean return as text."""
 
     def __init__(self, steps: int, report: Callable[[float, str], None]) -> None:
@@ -104,9 +103,6 @@ class Watch(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._started = self.model.num_timesteps
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         whole = max(self._steps - self._started, 1)

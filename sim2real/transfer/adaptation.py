@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from sim2real.domains import Domain
+from sim2real.learning.callbacks import AtRollouts
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.task import Array
@@ -143,7 +143,7 @@ class Adaptation:
         return mean_return(ended(self._work.once(f"home-{self._number}", evaluate)))
 
 
-class Shown(BaseCallback):
+class Shown(AtRollouts):
     """Write the last of the returns in the identified world, if there is one, to TensorBoard."""
 
     def __init__(self, returns: Sequence[float]) -> None:
@@ -153,9 +153,6 @@ class Shown(BaseCallback):
     def _on_training_start(self) -> None:
         for value in self._returns[-1:]:
             self.logger.record("rollout/return_in_identified", value)
-
-    def _on_step(self) -> bool:
-        return True
 
 
 def ended(rewards: Sequence[Array]) -> tuple[Trace, ...]:

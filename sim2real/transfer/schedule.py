@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from sim2real.learning.callbacks import AtRollouts
 from sim2real.policies.anatomy import actor_parameters, named_tensors
 
 
-class CriticWarmUp(BaseCallback):
+class CriticWarmUp(AtRollouts):
     """Update the critic alone for the first `steps` control steps; then actor and critic.
 
     Where they end within a rollout, that part of the rounds of its update is the critic's alone,
@@ -34,9 +34,6 @@ class CriticWarmUp(BaseCallback):
         self._rounds: int | None = None
         self._held: list[Tensor] = []
         self._coefficient: Any = None
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         self._restore(self.model)
@@ -112,7 +109,7 @@ def _rounds_of(algorithm: Any) -> str:
     return "n_epochs" if hasattr(algorithm, "n_epochs") else "gradient_steps"
 
 
-class KeepFrozen(BaseCallback):
+class KeepFrozen(AtRollouts):
     """Put the tensors `names` back, to the last bit, after every update.
 
     Without a gradient and an optimizer two things still move a tensor: observation statistics
@@ -131,9 +128,6 @@ class KeepFrozen(BaseCallback):
 
     def _init_callback(self) -> None:
         self._constants = [tensor.detach().clone() for tensor in self._tensors()]
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_start(self) -> None:
         with torch.no_grad():
