@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -39,6 +39,12 @@ def brief(value: object) -> str:
     else:
         shown = reprlib.repr(value)
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, at most so many, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:

@@ -36,14 +36,14 @@ MODIFIERS: dict[str, type[Modifier]] = {"frozen": Frozen, "head": Head, "low_ran
 """The kinds of modifiers, by name."""
 
 
-def parse_modifier(data: Any, where: str = "modifier") -> Modifier:
+def parse_modifier(data: Any) -> Modifier:
     """A modifier from {"kind": ..., option: value}; UserError for an unknown kind or option."""
     if not isinstance(data, Mapping) or "kind" not in data:
-        raise UserError(f"{where}: expected a kind and its options; kinds: {', '.join(MODIFIERS)}")
+        raise UserError(f"modifier: expected a kind and its options; kinds: {', '.join(MODIFIERS)}")
     kind = data["kind"]
     if not isinstance(kind, str) or kind not in MODIFIERS:
         raise unknown("modifier", kind, MODIFIERS)
-    return parse(MODIFIERS[kind], data, f"{where} {kind!r}")
+    return parse(MODIFIERS[kind], data, f"modifier {kind!r}")
 
 
 def modifiers_of(policy: BasePolicy) -> tuple[Modifier, ...]:

@@ -82,13 +82,13 @@ def area_under_curve(steps: ArrayLike, scores: ArrayLike) -> Any:
     return np.trapezoid(curve, at, axis=-1) / span if span > 0 else curve[..., -1]
 
 
-def asymptote(steps: ArrayLike, scores: ArrayLike, share: float = 0.2) -> Any:
-    """Mean score of the points in the last `share` of the steps, the final point always included.
+def asymptote(steps: ArrayLike, scores: ArrayLike) -> Any:
+    """Mean score of the points in the last fifth of the steps, the final point always included.
 
     `steps` is (k,), `scores` (..., k); the result has the leading shape.
     """
     at, curve = _curve(steps, scores)
-    late = at >= at[-1] - share * (at[-1] - at[0])
+    late = at >= at[-1] - 0.2 * (at[-1] - at[0])
     return curve[..., late].mean(axis=-1)
 
 

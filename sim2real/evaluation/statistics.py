@@ -283,15 +283,15 @@ def holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
     return tuple(found)
 
 
-def share(part: Estimate, whole: Estimate, level: float = LEVEL) -> Interval:
+def share(part: Estimate, whole: Estimate) -> Interval:
     """`part` / `whole`; NaN where `whole` is not above 0 or its interval includes 0."""
-    of = whole.interval(level)
+    of = whole.interval()
     none = replace(of, value=math.nan, low=math.nan, high=math.nan, values=())
     if not whole.value > 0:
         return replace(none, why="no gap")
     if of.low <= 0:
         return replace(none, why=f"the gap may be 0: {of.low:.2g} to {of.high:.2g}")
-    return (part / whole).interval(level)
+    return (part / whole).interval()
 
 
 def rate(counts: Sequence[int], episodes: int, *, level: float = LEVEL) -> Interval:

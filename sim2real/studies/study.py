@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError, whole_number
+from sim2real.errors import UserError, listed, whole_number
 from sim2real.evaluation.references import References, keep_references
 from sim2real.files import write_text
 from sim2real.plain import dump_yaml
@@ -163,14 +163,9 @@ def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
             reasons.setdefault(", ".join(changed), []).append(cell.id)
     return [
         f"{len(names)} earlier result{'s' if len(names) > 1 else ''} made again, as this changed: "
-        f"{reason} ({_some(names)})"
+        f"{reason} ({listed(names, 3)})"
         for reason, names in reasons.items()
     ]
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _print_line(line: str, board: Board | None) -> None:

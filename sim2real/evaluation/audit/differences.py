@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sim2real.domains.model_fields.table import FIELDS
 from sim2real.domains.models.matching import actuator_names, joint_names
+from sim2real.errors import listed
 from sim2real.evaluation.audit.checks import array
 from sim2real.task import IntArray
 
@@ -121,17 +122,12 @@ def only_in_one(own: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[tuple[st
         missing = [name for name in ours if name not in theirs]
         more = [name for name in theirs if name not in ours]
         parts = [
-            f"{what} {_listed(found)}"
+            f"{what} {listed(found, 12)}"
             for what, found in (("lacks", missing), ("has besides", more))
             if found
         ]
         if parts and prefix != "dof":
             yield prefix, "; ".join(parts)
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _field(
