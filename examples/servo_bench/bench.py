@@ -182,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Identify the servo from its logs.")
     parser.add_argument("logs", type=Path, help="a folder of logs")
     parser.add_argument("--out", type=Path, required=True, help="folder of servo.md, servo.json")
-    parser.add_argument("--family", default="family-squared-load", help="a domain of servo.yaml")
+    parser.add_argument("--family", default="family-directional", help="a domain of servo.yaml")
     parser.add_argument(
         "--leave-out", choices=KEYS, help="also predict the logs of each of these from the others"
     )
