@@ -80,7 +80,9 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study["evaluations"] = [512]
     study["source"]["steps"] = study["oracle"]["steps"] = 4096
     study["oracle"] |= {"seeds": 1}
-    study["methods"][0]["identify"] |= {"budget": 512, "simulated_steps": 4096, "evaluations": 1}
+    identify = {"budget": 512, "simulated_steps": 4096, "evaluations": 1}
+    identify |= {"family": "randomized", "rounds": 1, "episodes": 2, "verify": 2}
+    study["methods"][0]["identify"] |= identify
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "demo.yaml").write_text(yaml.safe_dump(study))
 
