@@ -19,6 +19,7 @@ from sim2real.runs.run import Run, seal
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.resume import resume
 
+pytestmark = pytest.mark.usefixtures("short_cartpole")
 QUICK: dict[str, Any] = {"num_envs": 4, "progress": False}
 RECIPE = {"recipe": {"n_steps": 8, "batch_size": 16}}
 

@@ -10,6 +10,7 @@ from sim2real import cli
 from sim2real.transfer.conformance import check_method
 from sim2real.transfer.method import METHODS, LearnerMethod, find_method
 
+pytestmark = pytest.mark.usefixtures("short_cartpole")
 SEARCH = Path(__file__).parent / "methods" / "context_search.py"
 SHIPPED = [name for name in METHODS if not issubclass(find_method(name), LearnerMethod)]
 """Methods that are no single learner, as tests/conformance runs those."""
