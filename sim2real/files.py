@@ -201,6 +201,8 @@ def user_path(text: str | Path) -> Path:
         raise UserError(f"{brief(str(text))} is no path of a file: {reason}") from None
     if is_pipe:
         raise UserError(f"{path} is a named pipe; allowed: a file or a folder")
+    if "://" in str(text):
+        raise UserError(f"{brief(str(text))} is an address; allowed: a path of this machine")
     if len(path.parts) > DEEPEST:
         raise UserError(f"{brief(str(text))} is in more than {DEEPEST} folders")
     return path

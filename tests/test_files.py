@@ -113,6 +113,8 @@ def test_a_path_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.user_path("~/a") == tmp_path / "a"
     assert files.user_path("a/b") == Path("a/b")
+    with pytest.raises(UserError, match="is an address; allowed: a path of this machine"):
+        files.user_path("https://example.org/run")
     with pytest.raises(UserError, match="is in more than 256 folders"):
         files.user_path("a/" * 2000)
 
