@@ -17,20 +17,23 @@ Folder = TypeVar("Folder", bound=RunFolder)
 def extend(folder: Folder, steps: int) -> Folder:
     """Ask the run in `folder` for `steps` control steps in all; writes its config.yaml.
 
-    A learning curve gets a point at its new end. Raises UserError unless `steps` are more than the
-    run was asked for.
+    A learning curve gets a point at its new end.
     """
     config = folder.config
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps <= config.steps:
-        raise UserError(
-            f"{folder.path} was asked for {config.steps} steps already; allowed: a whole number "
-            f"above it, got {steps!r}"
-        )
     curve = None if config.curve is None else (*config.curve, steps)
     asked = {"steps": steps, "extended": (*config.extended, config.steps), "curve": curve}
     extended = config.model_copy(update=asked)
     rewrite_config(folder.path, extended)
     return replace(folder, config=extended)
+
+
+def require_more(folder: RunFolder, steps: int) -> None:
+    """UserError unless `steps` are more than the run was asked for."""
+    if steps <= folder.config.steps:
+        raise UserError(
+            f"{folder.path} was asked for {folder.config.steps} steps already; allowed: a whole "
+            f"number above it, got {steps}"
+        )
 
 
 def differences(config: RunConfig, recipe: AnyRecipe, steps: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.errors import UserError, whole_number
-from sim2real.learning.extension import differences, extend
+from sim2real.learning.extension import differences, extend, require_more
 from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.pretrained import find_run, is_published
@@ -55,7 +55,8 @@ def _extended(folder: RunFolder, steps: int) -> RunFolder:
             f"{folder.path}: its method has a loop of its own, which {folder.config.steps} steps "
             "were given to; allowed: another transfer with a larger budget"
         )
-    found = _differences(folder, whole_number("steps", steps, 1, MOST_STEPS))
+    require_more(folder, whole_number("steps", steps, 1, MOST_STEPS))
+    found = _differences(folder, steps)
     extended = extend(folder, steps)
     for reason in found:
         warnings.warn(
