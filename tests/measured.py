@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.studies.measures import Measured, Target
+from sim2real.studies.measures import Measured, TargetResults
 from sim2real.studies.oracle import Curve, DomainReferences, Trained
 from sim2real.studies.summary import Results, summarize
 
@@ -62,7 +62,7 @@ def results() -> Results:
         "plain": method(20, 40, 90, home=30),
         "scratch": method(0, 20, 60, home=0),
     }
-    target = Target(references(20, 200, "far"), methods)
+    target = TargetResults(references(20, 200, "far"), methods)
     return Results(references(100, 100, "source"), {"far": target}, flat(100, SEEDS))
 
 

@@ -16,7 +16,7 @@ from sim2real.errors import UserError
 if TYPE_CHECKING:
     from sim2real.checks import Check as Result
     from sim2real.studies.comparison import ComparisonPlan
-    from sim2real.studies.plan import Plan
+    from sim2real.studies.plan import StudyPlan
 
 ALLOWED = (
     "a task, method or kind (my_robot.py), a file of domains (my_robot.yaml), a study (study.yaml)"
@@ -97,7 +97,7 @@ class Check(Command):
         steps = sum(cell.steps for cell in plan.cells.values())
         yield Result(f"plan: {len(plan.cells)} results, {steps:,} control steps", True)
 
-        def audit(made: Plan | ComparisonPlan) -> None:
+        def audit(made: StudyPlan | ComparisonPlan) -> None:
             require_sound(reports_of(made.config, made.task, made.worlds))
 
         yield from run_checks({"audit of its domains": audit}, plan)

@@ -20,7 +20,7 @@ from sim2real.studies.config import StudyConfig
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenRun:
     """A run that was given: where it is, the digest of its content, what it was trained with.
 
     `steps` are the control steps of its training, in `domain`.
@@ -33,14 +33,14 @@ class Given:
     steps: int
 
     @classmethod
-    def of(cls, run: Run) -> Given:
+    def of(cls, run: Run) -> GivenRun:
         """What a study needs to know of a run; UserError if the task is another."""
         _ = run.task, run.policy  # compared with what was saved when they are first used
         recipe = run.config.parsed_recipe()
         return cls(run.reference, digest_of(run), recipe, run.domain, run.step)
 
 
-def given_runs(config: StudyConfig) -> tuple[Given, ...]:
+def given_runs(config: StudyConfig) -> tuple[GivenRun, ...]:
     """The runs that a study starts from; none where it trains its own.
 
     Raises UserError for a path that is no run, and for a run with another contract than the task.
@@ -49,7 +49,7 @@ def given_runs(config: StudyConfig) -> tuple[Given, ...]:
         return ()
     task = load_task(config.task, **config.task_options)
     try:
-        return tuple(Given.of(load_run(_place(one), task=task)) for one in config.source.run)
+        return tuple(GivenRun.of(load_run(_place(one), task=task)) for one in config.source.run)
     except ChangedError as error:
         raise UserError(
             f"{error.what}; a study starts from runs of its task as it is: train the run again, or "

@@ -43,7 +43,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetResults:
     """Everything measured in one target."""
 
     references: DomainReferences
@@ -64,19 +64,19 @@ class Measure:
     is a return has a score too, under the key `score` in `report.json`.
     """
 
-    of: Callable[[Measured, Target], Estimate | float]
+    of: Callable[[Measured, TargetResults], Estimate | float]
     heading: str
     meaning: str
     of_scratch: bool = True
     score: str = ""
 
 
-def jump_start(method: Measured, target: Target) -> Estimate:
+def jump_start(method: Measured, target: TargetResults) -> Estimate:
     """The return before the first target step minus that of an untrained policy."""
     return metrics.jump_start(method.at(0), target.scratch.at(0))
 
 
-def steps_to_match_scratch(method: Measured, target: Target) -> float:
+def steps_to_match_scratch(method: Measured, target: TargetResults) -> float:
     """Target steps until the mean curve reaches the return of scratch after its budget."""
     means = [method.at(point).value for point in range(len(method.steps))]
     return metrics.time_to_threshold(
@@ -84,7 +84,7 @@ def steps_to_match_scratch(method: Measured, target: Target) -> float:
     )
 
 
-def negative_transfer(method: Measured, target: Target) -> float:
+def negative_transfer(method: Measured, target: TargetResults) -> float:
     """How far the return after the budget stays below that of scratch."""
     return max(0.0, -(method.at(-1) - target.scratch.at(-1)).value)
 

@@ -22,7 +22,7 @@ from sim2real.learning.curve import SEED, schedule
 from sim2real.policies.recipe import AnyRecipe, load_recipe, parse_recipe
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import StudyConfig, Way
-from sim2real.studies.given import Given, given_runs
+from sim2real.studies.given import GivenRun, given_runs
 from sim2real.studies.ledger import Cell
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import describe_method, load_method
@@ -35,7 +35,7 @@ FRESH = 2 * SEED
 """Added to an oracle's seed: it is measured on other episodes than those that chose its way."""
 
 
-class Plan(TablePlan):
+class StudyPlan(TablePlan):
     """A checked study. Raises UserError for whatever is unknown or impossible."""
 
     def __init__(self, config: StudyConfig) -> None:
@@ -130,7 +130,7 @@ class Plan(TablePlan):
                 for target in self.targets:
                     self._transfer(label, method, target, seed)
 
-    def _start(self, seed: int, given: Given | None) -> Cell:
+    def _start(self, seed: int, given: GivenRun | None) -> Cell:
         """The policy that a seed starts from."""
         if given is not None:
             return self._cells.add(

@@ -12,7 +12,7 @@ from sim2real.studies.executor import Outcome
 from sim2real.studies.ledger import Cell
 
 
-class Board:
+class StudyProgress:
     """Shows how many cells are done, which are running, and about how long the rest takes."""
 
     def __init__(

@@ -10,19 +10,19 @@ from sim2real.domains import Domain
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.studies.config import Way
 from sim2real.studies.ledger import Cell, Ledger
-from sim2real.studies.measures import Measured, Target
+from sim2real.studies.measures import Measured, TargetResults
 from sim2real.studies.oracle import Curve, DomainReferences, Floats, Trained
-from sim2real.studies.plan import Plan
+from sim2real.studies.plan import StudyPlan
 from sim2real.studies.summary import Results
 
 
-def results(plan: Plan, ledger: Ledger) -> Results:
+def results(plan: StudyPlan, ledger: Ledger) -> Results:
     """What the cells of a finished study measured."""
     source = domain_references(plan, ledger, plan.source)
     return Results(
         source=source,
         targets={
-            target.name: Target(
+            target.name: TargetResults(
                 references=domain_references(plan, ledger, target),
                 methods={
                     label: _measured(plan, ledger, label, target) for label in plan.config.methods
@@ -36,7 +36,7 @@ def results(plan: Plan, ledger: Ledger) -> Results:
     )
 
 
-def reference_cells(plan: Plan, domain: Domain) -> Iterator[Cell]:
+def reference_cells(plan: StudyPlan, domain: Domain) -> Iterator[Cell]:
     """The cells of the references of a domain, and of the untouched policy there."""
     yield plan.random(domain)
     for seed in plan.config.seeds:
@@ -47,7 +47,7 @@ def reference_cells(plan: Plan, domain: Domain) -> Iterator[Cell]:
             yield plan.oracle(way, domain, seed)
 
 
-def domain_references(plan: Plan, ledger: Ledger, domain: Domain) -> DomainReferences:
+def domain_references(plan: StudyPlan, ledger: Ledger, domain: Domain) -> DomainReferences:
     """What was measured in a domain before any method ran."""
     return DomainReferences(
         random=totals(ledger, [plan.random(domain)])[0],
@@ -57,7 +57,7 @@ def domain_references(plan: Plan, ledger: Ledger, domain: Domain) -> DomainRefer
     )
 
 
-def _trained(plan: Plan, ledger: Ledger, domain: Domain, way: Way) -> Trained:
+def _trained(plan: StudyPlan, ledger: Ledger, domain: Domain, way: Way) -> Trained:
     seeds = plan.config.oracle_seeds
     return Trained(
         totals(ledger, [plan.oracle(way, domain, seed) for seed in seeds]),
@@ -77,7 +77,7 @@ def curve(ledger: Ledger, cells: Sequence[Cell]) -> Curve:
     return Curve(tuple(found[0]["steps"]), np.array(means))
 
 
-def _measured(plan: Plan, ledger: Ledger, label: str, target: Domain) -> Measured:
+def _measured(plan: StudyPlan, ledger: Ledger, label: str, target: Domain) -> Measured:
     seeds = plan.config.seeds
     found = [ledger.read(plan.transferred(label, target, seed)) for seed in seeds]
     return Measured(

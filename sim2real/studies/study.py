@@ -28,8 +28,8 @@ from sim2real.studies.comparison import (
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executor import Outcome, run_cells
 from sim2real.studies.ledger import Cell, Ledger
-from sim2real.studies.plan import Plan
-from sim2real.studies.progress import Board
+from sim2real.studies.plan import StudyPlan
+from sim2real.studies.progress import StudyProgress
 from sim2real.studies.report.comparison_page import write_comparison
 from sim2real.studies.report.report import write_report
 from sim2real.studies.results import domain_references, reference_cells, results
@@ -37,7 +37,7 @@ from sim2real.studies.summary import Results, summarize
 
 MOST_WORKERS = 4
 """Processes for each processor, at most: more take memory and save no time."""
-AnyPlan = Plan | ComparisonPlan
+AnyPlan = StudyPlan | ComparisonPlan
 
 
 class CellsFailed(RuntimeError):
@@ -75,14 +75,14 @@ def study(
         _work_off(plan, ledger, workers or _processors(), progress)
         report = _report(plan, ledger)
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
-        write = write_report if isinstance(plan, Plan) else write_comparison
+        write = write_report if isinstance(plan, StudyPlan) else write_comparison
         write(asked.folder / "report", report)
     return report
 
 
 def plan_of(config: StudyConfig | ComparisonConfig) -> AnyPlan:
     """The checked plan of a study; UserError for whatever is unknown or impossible."""
-    return Plan(config) if isinstance(config, StudyConfig) else ComparisonPlan(config)
+    return StudyPlan(config) if isinstance(config, StudyConfig) else ComparisonPlan(config)
 
 
 def _processors() -> int:
@@ -97,19 +97,22 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
     cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
     left = [cell for cell in cells if cell not in done]
-    board = Board(plan.config.name, cells, done, workers) if progress else None
-    if board is not None and done:
-        board.line(f"{len(done)} of {len(cells)} were done before")
-    judge = Judge(plan, ledger) if isinstance(plan, Plan) else None
-    for line in [*stale_results(ledger, left), *(judge.lines() if judge and left else [])]:
-        _print_line(line, board)
+    display = StudyProgress(plan.config.name, cells, done, workers) if progress else None
+    if display is not None and done:
+        display.line(f"{len(done)} of {len(cells)} were done before")
+    references = ReferenceProblems(plan, ledger) if isinstance(plan, StudyPlan) else None
+    for line in [
+        *stale_results(ledger, left),
+        *(references.lines() if references and left else []),
+    ]:
+        _print_line(line, display)
     outcomes = run_cells(
         left,
         "sim2real.studies.work:run_cell",
         workers=min(workers, len(left)),
         logs=plan.config.folder / "logs",
         done=[cell.id for cell in done],
-        tick=board.tick if board is not None else lambda running: None,
+        tick=display.tick if display is not None else lambda running: None,
     )
     problems: list[Outcome] = []
     try:
@@ -119,30 +122,32 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
                     ledger.write(outcome.cell, outcome.detail)
                 else:
                     problems.append(outcome)
-                if board is not None:
-                    board.ended(outcome)
-                for line in judge.lines() if judge else []:
-                    _print_line(line, board)
+                if display is not None:
+                    display.ended(outcome)
+                for line in references.lines() if references else []:
+                    _print_line(line, display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{plan.config.name}: saved; started again, it goes on") from None
     finally:
-        if board is not None:
-            board.close()
+        if display is not None:
+            display.close()
     _raise(problems)
 
 
-class Judge:
+class ReferenceProblems:
     """Reports problems of a domain's references as soon as all are measured."""
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, plan: StudyPlan, ledger: Ledger) -> None:
         self._plan, self._ledger = plan, ledger
         self._waiting = {domain.name: domain for domain in plan.domains}
 
     def lines(self) -> list[str]:
         """A line for each problem and hint that has become known since the last call."""
-        return [line for domain in list(self._waiting.values()) for line in self._judge(domain)]
+        return [
+            line for domain in list(self._waiting.values()) for line in self._problems_of(domain)
+        ]
 
-    def _judge(self, domain: Domain) -> list[str]:
+    def _problems_of(self, domain: Domain) -> list[str]:
         if not all(map(self._ledger.is_done, reference_cells(self._plan, domain))):
             return []
         del self._waiting[domain.name]
@@ -168,10 +173,10 @@ def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _print_line(line: str, board: Board | None) -> None:
+def _print_line(line: str, display: StudyProgress | None) -> None:
     """Print a line on standard error, whether progress is shown or not."""
-    if board is not None:
-        board.line(line)
+    if display is not None:
+        display.line(line)
     else:
         print(line, file=sys.stderr)
 
@@ -206,7 +211,7 @@ def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:
     return report
 
 
-def _keep_references(plan: Plan, measured: Results) -> None:
+def _keep_references(plan: StudyPlan, measured: Results) -> None:
     """Leave sound references in the user's cache, where a transfer finds them."""
     found = {plan.source.name: measured.source}
     found |= {name: target.references for name, target in measured.targets.items()}

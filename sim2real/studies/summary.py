@@ -33,7 +33,7 @@ from sim2real.evaluation.statistics import (
     rate,
 )
 from sim2real.studies.config import PLAIN, SCRATCH
-from sim2real.studies.measures import MEASURES, Measured, Target
+from sim2real.studies.measures import MEASURES, Measured, TargetResults
 from sim2real.studies.oracle import Curve, DomainReferences, Scale, far_above, far_below
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ class Results:
     """Everything measured in a study; `pretraining` are the source's learning curves, if any."""
 
     source: DomainReferences
-    targets: Mapping[str, Target] = field(default_factory=dict)
+    targets: Mapping[str, TargetResults] = field(default_factory=dict)
     pretraining: Curve | None = None
 
 
@@ -77,7 +77,7 @@ def summarize(results: Results) -> Plain:
     }
 
 
-def _target(target: Target, source: DomainReferences, home: Estimate | None) -> Plain:
+def _target(target: TargetResults, source: DomainReferences, home: Estimate | None) -> Plain:
     problems = target.references.problems()
     scores = {} if problems else _scores(target)
     problems = problems or far_above(scores)
@@ -99,7 +99,7 @@ def _target(target: Target, source: DomainReferences, home: Estimate | None) -> 
     }
 
 
-def _scores(target: Target) -> dict[str, float]:
+def _scores(target: TargetResults) -> dict[str, float]:
     """The score of the untouched policy and of each method after the budget."""
     after = {label: method.returns[:, -1] for label, method in target.methods.items()}
     return {
@@ -109,7 +109,11 @@ def _scores(target: Target) -> dict[str, float]:
 
 
 def _method(
-    label: str, target: Target, scale: Scale | None, home: Estimate | None, before: Estimate | None
+    label: str,
+    target: TargetResults,
+    scale: Scale | None,
+    home: Estimate | None,
+    before: Estimate | None,
 ) -> Plain:
     """One method in one target; scores are None without a `scale`."""
     method = target.methods[label]
@@ -140,7 +144,7 @@ def _method(
     }
 
 
-def _compare(target: Target, methods: dict[str, Plain]) -> None:
+def _compare(target: TargetResults, methods: dict[str, Plain]) -> None:
     """Enter how each method differs from the untouched policy, plain fine-tuning and scratch.
 
     These are differences of returns after the budget, paired by seed; their verdicts are corrected
@@ -186,7 +190,9 @@ def _improved(method: Measured, zero_shot: Floats) -> Plain:
     return replace(rate([better], seeds), seeds=seeds, values=(), about="seeds").plain()
 
 
-def _enter_forgotten(target: Target, source: DomainReferences, methods: dict[str, Plain]) -> None:
+def _enter_forgotten(
+    target: TargetResults, source: DomainReferences, methods: dict[str, Plain]
+) -> None:
     """Enter the returns in the source after the transfer, against those before.
 
     Corrected for all methods of this target but scratch, which never knew the source.

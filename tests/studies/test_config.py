@@ -9,7 +9,7 @@ import yaml
 from sim2real.errors import UserError
 from sim2real.evaluation import provenance
 from sim2real.studies.config import StudyConfig, load_study
-from sim2real.studies.plan import Plan
+from sim2real.studies.plan import StudyPlan
 from sim2real.studies.study import plan_of
 
 SMALL: dict[str, Any] = {
@@ -94,12 +94,12 @@ def test_impossible_studies_are_refused_before_anything_is_run(
     tmp_path: Path, changes: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(UserError, match=match):
-        Plan(made(tmp_path, **changes))
+        StudyPlan(made(tmp_path, **changes))
     assert not (tmp_path / "out").exists()
 
 
 def test_the_source_may_be_a_target_as_a_control(tmp_path: Path) -> None:
-    plan = Plan(made(tmp_path, targets=["randomized", "hard"]))
+    plan = StudyPlan(made(tmp_path, targets=["randomized", "hard"]))
     assert [domain.name for domain in plan.targets] == ["randomized", "hard"]
     assert plan.source is plan.targets[0]
     assert plan.transferred("fine_tune", plan.source, 0).needs == ("pretrain/seed-0",)
@@ -110,14 +110,14 @@ def test_domains_of_one_name_from_two_files_are_distinguished(tmp_path: Path) ->
         text = f"windy: {{dynamics: [{{field: body_mass, scale: {scale}}}]}}"
         (tmp_path / f"{name}.yaml").write_text(text)
     targets = [f"{tmp_path}/{name}.yaml:windy" for name in "ab"]
-    plan = Plan(made(tmp_path, targets=targets))
+    plan = StudyPlan(made(tmp_path, targets=targets))
     assert [domain.name for domain in plan.targets] == ["a.yaml:windy", "b.yaml:windy"]
     keys = {plan.pretrained(target, 0).key for target in plan.targets}
     assert len(keys) == 2
 
 
 def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:
-    plan = Plan(made(tmp_path))
+    plan = StudyPlan(made(tmp_path))
     kinds = [cell.work["kind"] for cell in plan.cells.values()]
     count = {kind: kinds.count(kind) for kind in kinds}
     # 2 seeds; source and 2 targets; fine_tune, plain and scratch; 3 oracle seeds, of which the two
@@ -143,7 +143,7 @@ def test_the_plan_has_every_cell_once(tmp_path: Path) -> None:
 
 def test_the_oracle_is_trained_as_long_in_the_source_as_in_a_target(tmp_path: Path) -> None:
     """Where the pretrainings are shorter, they are no trainings without a budget."""
-    longer = Plan(made(tmp_path, oracle={"steps": 8192}))
+    longer = StudyPlan(made(tmp_path, oracle={"steps": 8192}))
     trained = longer.oracle_training("scratch", longer.source, 0)
     assert trained.id == "oracle/scratch/randomized/seed-0"
 
@@ -152,7 +152,7 @@ def test_all_trainings_of_an_oracle_have_as_many_steps(tmp_path: Path) -> None:
     """Longer pretrainings are an oracle only where they are those of all its seeds."""
     source = {"domain": "randomized", "steps": 8192}
     some, all_ = (
-        Plan(made(tmp_path, source=source, seeds=2, oracle={"steps": 4096, "seeds": seeds}))
+        StudyPlan(made(tmp_path, source=source, seeds=2, oracle={"steps": 4096, "seeds": seeds}))
         for seeds in (3, 2)
     )
     for plan, seeds in ((some, (0, 1, 2)), (all_, (0, 1))):
@@ -166,7 +166,7 @@ def test_a_domain_under_another_name_has_the_references_of_the_source(tmp_path: 
     beside = ROOT / "envs" / "inverted_pendulum.yaml"
     own = yaml.safe_load(beside.read_text())["randomized"]
     (tmp_path / "same.yaml").write_text(yaml.safe_dump({"twin": own}))
-    plan = Plan(made(tmp_path, targets=[f"{tmp_path}/same.yaml:twin"]))
+    plan = StudyPlan(made(tmp_path, targets=[f"{tmp_path}/same.yaml:twin"]))
     (twin,) = plan.targets
     for way in ("scratch", "source"):
         for seed in (0, 1, 2):
@@ -175,7 +175,7 @@ def test_a_domain_under_another_name_has_the_references_of_the_source(tmp_path: 
 
 
 def test_plain_fine_tuning_is_what_going_on_learning_does(tmp_path: Path) -> None:
-    plan = Plan(made(tmp_path))
+    plan = StudyPlan(made(tmp_path))
     method = plan.transferred("plain", plan.targets[0], 0).work["method"]
     assert method["learning_rate_factor"] == 1.0
     assert method["warm_up"] == 0.0
@@ -185,7 +185,7 @@ def test_plain_fine_tuning_is_what_going_on_learning_does(tmp_path: Path) -> Non
 def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
     def keys(**changes: Any) -> dict[str, str]:
         config = made(tmp_path, **{"seeds": 3, **changes})
-        return {cell.id: cell.key for cell in Plan(config).cells.values()}
+        return {cell.id: cell.key for cell in StudyPlan(config).cells.values()}
 
     def changed(**changes: Any) -> set[str]:
         """The kinds of cells with another key than before."""
@@ -205,7 +205,7 @@ def test_keys_follow_content_and_nothing_else(tmp_path: Path) -> None:
 def test_a_method_may_have_a_budget_of_its_own(tmp_path: Path) -> None:
     cheap = {"cheap": {"name": "fine_tune", "budget": 512}}
     config = made(tmp_path, methods=["freeze", cheap], evaluations=2)
-    plan = Plan(config)
+    plan = StudyPlan(config)
     asked = {
         label: plan.transferred(label, plan.targets[0], 0).work for label in ("freeze", "cheap")
     }

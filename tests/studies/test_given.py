@@ -15,7 +15,7 @@ from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
 from sim2real.runs.load import load_run
 from sim2real.studies.config import StudyConfig
-from sim2real.studies.plan import Plan
+from sim2real.studies.plan import StudyPlan
 from sim2real.studies.work import run_cell
 
 
@@ -40,7 +40,7 @@ def test_a_study_starts_from_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     env = s2r.make_vec_env("cartpole", "nominal", num_envs=2)
     model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu")
     model.save(tmp_path / "plain.zip")
-    plan = Plan(config(tmp_path, tmp_path / "plain.zip", domain="nominal"))
+    plan = StudyPlan(config(tmp_path, tmp_path / "plain.zip", domain="nominal"))
     assert plan.source.name == "nominal"
     result = run_cell(plan.trained(0).work)
     copy = load_run(result["run"])
@@ -53,7 +53,7 @@ def test_a_run_of_another_contract_is_refused_at_the_start(tmp_path: Path) -> No
     options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [6]}
     path = tmp_path / "run"
     pretrain("cartpole", "nominal", steps=64, options=options, out=path, num_envs=4, progress=False)
-    assert Plan(config(tmp_path, path)).source.name == "nominal"
+    assert StudyPlan(config(tmp_path, path)).source.name == "nominal"
     info = json.loads((path / "task.json").read_text())
     info["observation_terms"].reverse()
     (path / "task.json").write_text(json.dumps(info))
@@ -61,7 +61,7 @@ def test_a_run_of_another_contract_is_refused_at_the_start(tmp_path: Path) -> No
         pytest.warns(UserWarning, match=r"edited since it was made: task\.json"),
         pytest.raises(UserError, match="observation order is velocity pole cart in the run") as one,
     ):
-        Plan(config(tmp_path, path))
+        StudyPlan(config(tmp_path, path))
     assert "accept" not in str(one.value)
     assert "train the run again, or restore the task" in str(one.value)
 
@@ -75,4 +75,4 @@ def test_a_run_whose_policy_acts_otherwise_is_refused_at_the_start(tmp_path: Pat
         pytest.warns(UserWarning, match=r"edited since it was made: config\.yaml"),
         pytest.raises(UserError, match=r"acts otherwise.*; a study starts from runs of its task"),
     ):
-        Plan(config(tmp_path, path))
+        StudyPlan(config(tmp_path, path))

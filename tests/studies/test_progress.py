@@ -6,19 +6,19 @@ from rich.console import Console
 
 from sim2real.studies.executor import Outcome
 from sim2real.studies.ledger import Cell
-from sim2real.studies.progress import Board
+from sim2real.studies.progress import StudyProgress
 
 CELLS = [Cell(name, "key", {}, steps=1000) for name in "abcd"]
 
 
-def board(terminal: bool = False) -> tuple[Board, io.StringIO]:
+def progress(terminal: bool = False) -> tuple[StudyProgress, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120)
-    return Board("demo", CELLS, CELLS[:1], workers=2, console=console), text
+    return StudyProgress("demo", CELLS, CELLS[:1], workers=2, console=console), text
 
 
 def test_plain_lines_tell_how_much_is_left() -> None:
-    shown, text = board()
+    shown, text = progress()
     shown.tick(CELLS[1:3])
     shown.tick(CELLS[1:3])  # nothing new yet
     shown.ended(Outcome(CELLS[1], "done", {}, 20.0))
@@ -34,7 +34,7 @@ def test_plain_lines_tell_how_much_is_left() -> None:
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    shown, text = board(terminal=True)
+    shown, text = progress(terminal=True)
     shown.tick(CELLS[1:3])
     shown.ended(Outcome(CELLS[1], "done", {}, 20.0))
     shown.close()

@@ -14,7 +14,7 @@ import pytest
 
 from sim2real.evaluation import metrics
 from sim2real.evaluation.numbers import number
-from sim2real.studies.measures import MEASURES, Measure, Measured, Target
+from sim2real.studies.measures import MEASURES, Measure, Measured, TargetResults
 from sim2real.studies.report.curves import curves_svg, spread_out, trainings_svg
 from sim2real.studies.report.formats import cell, scale, strip, text
 from sim2real.studies.report.headlines import headlines
@@ -155,7 +155,7 @@ def test_a_target_without_a_sound_oracle_says_so_and_is_drawn_in_returns(tmp_pat
 def test_the_source_as_a_target_is_the_control(tmp_path: Path) -> None:
     results = measured.results()
     methods = {"fine_tune": measured.method(100, 100, 100), "scratch": measured.method(0, 1, 2)}
-    control = Target(results.source, methods)
+    control = TargetResults(results.source, methods)
     told = measured.report(dataclasses.replace(results, targets={"randomized": control}))
     write_report(tmp_path, told)
     assert "the source itself, the control without a gap" in (tmp_path / "report.md").read_text()
@@ -299,10 +299,10 @@ def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
 
 
 def test_a_further_measure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def regret(method: Measured, target: Target) -> Any:
+    def regret(method: Measured, target: TargetResults) -> Any:
         return target.references.scale.oracle - method.of_curve(metrics.area_under_curve)
 
-    def best(method: Measured, target: Target) -> Any:
+    def best(method: Measured, target: TargetResults) -> Any:
         return method.of_curve(lambda steps, values: np.asarray(values).max(axis=-1))
 
     measures = {

@@ -10,7 +10,7 @@ import pytest
 from measured import EPISODES, SEEDS, around, flat, method, references, trained
 from scipy.stats import binomtest
 
-from sim2real.studies.measures import Measured, Target
+from sim2real.studies.measures import Measured, TargetResults
 from sim2real.studies.oracle import DomainReferences, Trained
 from sim2real.studies.report.formats import text
 from sim2real.studies.summary import Results, summarize
@@ -74,7 +74,7 @@ def test_the_probability_of_improvement_is_that_of_the_seeds(results: Results) -
         **far.methods,
         "fine_tune": dataclasses.replace(far.methods["fine_tune"], returns=mixed),
     }
-    changed = dataclasses.replace(results, targets={"far": Target(far.references, methods)})
+    changed = dataclasses.replace(results, targets={"far": TargetResults(far.references, methods)})
     improved = summarize(changed)["targets"]["far"]["methods"]["fine_tune"]["improved"]
     exact = binomtest(4, 5).proportion_ci(0.95, method="exact")
     assert improved["value"] == 0.8
@@ -90,7 +90,7 @@ def test_it_is_json_and_the_same_again(results: Results) -> None:
 def test_negative_transfer_is_reported(results: Results) -> None:
     far = results.targets["far"]
     methods = {"bad": method(20, 10, 0), "scratch": far.methods["scratch"]}
-    changed = dataclasses.replace(results, targets={"far": Target(far.references, methods)})
+    changed = dataclasses.replace(results, targets={"far": TargetResults(far.references, methods)})
     bad = summarize(changed)["targets"]["far"]["methods"]["bad"]
     assert bad["against"]["scratch"]["verdict"] == "worse"
     assert bad["negative_transfer"] == pytest.approx(60, abs=0.7)
@@ -110,7 +110,9 @@ def test_a_gap_that_may_be_none_has_no_share_closed(results: Results) -> None:
     far = results.targets["far"]
     shifts = np.array([-130.0, 130.0, -130.0, 130.0, -130.0])[:, None]
     unsure = dataclasses.replace(far.references, zero_shot=far.references.zero_shot + 60 + shifts)
-    found = summarize(dataclasses.replace(results, targets={"far": Target(unsure, far.methods)}))
+    found = summarize(
+        dataclasses.replace(results, targets={"far": TargetResults(unsure, far.methods)})
+    )
     target = found["targets"]["far"]
     gap, closed = target["zero_shot_gap"], target["methods"]["fine_tune"]["gap_closed"]
     assert gap["low"] < 0 < gap["value"]
@@ -121,7 +123,7 @@ def test_a_gap_that_may_be_none_has_no_share_closed(results: Results) -> None:
 
 def test_the_gap_of_a_domain_against_itself_is_none(results: Results) -> None:
     """The same domain under another name has the same references, and no gap at all."""
-    twin = Target(results.source, {"scratch": method(0, 20, 60)})
+    twin = TargetResults(results.source, {"scratch": method(0, 20, 60)})
     found = summarize(dataclasses.replace(results, targets={"twin": twin}))["targets"]["twin"]
     gap = found["zero_shot_gap"]
     assert (gap["low"], gap["value"], gap["high"]) == pytest.approx((0, 0, 0), abs=1e-12)
@@ -143,7 +145,7 @@ def test_the_gap_against_an_equal_domain_with_oracles_of_its_own_includes_zero()
 
     for _ in range(200):
         zero_shot = 1500 + 400 * rng.standard_normal((5, 1))  # the same policies in both
-        twin = Target(anew("twin"), {"scratch": method(0, 20, 60)})
+        twin = TargetResults(anew("twin"), {"scratch": method(0, 20, 60)})
         gap = summarize(Results(anew("home"), {"twin": twin}))["targets"]["twin"]["zero_shot_gap"]
         inside += gap["low"] <= 0 <= gap["high"]
     assert inside >= 186  # 93 %
@@ -170,7 +172,7 @@ def test_a_target_with_an_unsound_oracle_is_left_out_of_scores(
     far = results.targets["far"]
     weak = dataclasses.replace(far.references, oracles={"source": oracle}, content="weak")
     summary = summarize(
-        dataclasses.replace(results, targets={"far": far, "weak": Target(weak, far.methods)})
+        dataclasses.replace(results, targets={"far": far, "weak": TargetResults(weak, far.methods)})
     )
     found = summary["targets"]["weak"]
     assert any(words in problem for problem in found["problems"])
@@ -185,7 +187,9 @@ def test_a_target_with_an_unsound_oracle_is_left_out_of_scores(
 def test_a_report_with_no_sound_target_has_no_overall(results: Results) -> None:
     far = results.targets["far"]
     weak = dataclasses.replace(far.references, oracles={"source": trained(-1)})
-    summary = summarize(dataclasses.replace(results, targets={"far": Target(weak, far.methods)}))
+    summary = summarize(
+        dataclasses.replace(results, targets={"far": TargetResults(weak, far.methods)})
+    )
     assert summary["overall"] == {}
     json.dumps(summary, allow_nan=False)
 
@@ -195,7 +199,7 @@ def test_a_score_far_below_zero_is_reported_and_stays_in(results: Results) -> No
     far = results.targets["far"]
     methods = {**far.methods, "fine_tune": method(20, -50, -100)}
     summary = summarize(
-        dataclasses.replace(results, targets={"far": Target(far.references, methods)})
+        dataclasses.replace(results, targets={"far": TargetResults(far.references, methods)})
     )
     found = summary["targets"]["far"]
     assert found["problems"] == []
@@ -219,7 +223,7 @@ def test_two_seeds_have_no_interval_and_say_so(results: Results) -> None:
     far = results.targets["far"]
     two = dataclasses.replace(far.references, zero_shot=far.references.zero_shot[:2])
     source = dataclasses.replace(results.source, zero_shot=results.source.zero_shot[:2])
-    target = Target(two, {name: fewer(one) for name, one in far.methods.items()})
+    target = TargetResults(two, {name: fewer(one) for name, one in far.methods.items()})
     good = summarize(Results(source, {"far": target}))["targets"]["far"]["methods"]["fine_tune"]
     assert good["return_after"]["low"] is None
     assert "3" in good["return_after"]["why"]
