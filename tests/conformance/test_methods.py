@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conformance_cases import slow_unless
 
 from sim2real.learning.pretrain import pretrain
 from sim2real.policies.anatomy import named_tensors, optimizer_owners
@@ -99,7 +100,11 @@ def moved(
 
 LEARNERS = [name for name in METHODS if issubclass(find_method(name), LearnerMethod)]
 CASES = [(method, algorithm) for method in LEARNERS for algorithm in ALGORITHMS]
-pytestmark = pytest.mark.parametrize("case", CASES, ids="-".join)
+pytestmark = pytest.mark.parametrize(
+    "case",
+    [slow_unless("ppo" in case or "fine_tune" in case, case) for case in CASES],
+    ids=["-".join(case) for case in CASES],
+)
 
 
 def report(run: Run, name: str) -> Any:

@@ -102,9 +102,9 @@ pretrain("hopper", algorithm=sys.argv[1], out=sys.argv[2], **json.loads(sys.argv
     [
         ("ppo", signal.SIGKILL),
         pytest.param("ppo", signal.SIGINT, marks=pytest.mark.slow),  # fast: test_cli
-        ("sac", signal.SIGKILL),
+        pytest.param("sac", signal.SIGKILL, marks=pytest.mark.slow),  # fast: test_resume
         pytest.param("sac", signal.SIGINT, marks=pytest.mark.slow),
-        ("td3", signal.SIGKILL),
+        pytest.param("td3", signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param("td3", signal.SIGINT, marks=pytest.mark.slow),
     ],
 )

@@ -238,6 +238,7 @@ def test_fetch_reach_is_randomized_trained_and_evaluated():
     assert len({row.context["dof_damping"] for row in rows[0]}) == 3
 
 
+@pytest.mark.slow
 def test_an_adroit_hand_is_randomized_trained_and_evaluated():
     env = s2r.make_vec_env("AdroitHandDoor-v1", ROUGH, num_envs=2, seed=0, threads=2)
     try:
