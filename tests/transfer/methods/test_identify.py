@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from sim2real.domains import Domain
 from sim2real.domains.domain import load_domains
+from sim2real.envs.cartpole import Cartpole
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.policies.anatomy import named_tensors
@@ -49,7 +50,7 @@ strengths:
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+def trials(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
     folder = tmp_path_factory.mktemp("identify")
     (folder / "family.yaml").write_text(FAMILY)
     options = {**TINY, "family": f"{folder}/family.yaml:strengths"}
@@ -185,7 +186,10 @@ def test_exploration_starts_as_that_of_a_fresh_policy(trials: dict[str, Trial]) 
     assert torch.equal(tensors["action_net.weight"], before)
 
 
-def test_a_target_that_is_lost_is_won_back_with_400_steps(tmp_path: Path) -> None:
+def test_a_target_that_is_lost_is_won_back_with_400_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cartpole, "episode_s", 10.0)  # as it is shipped
     weak = Domain(actuation=[{"strength": 0.45}, {"delay": 0.04}])  # type: ignore[list-item]
     (tmp_path / "family.yaml").write_text(
         "weak: {actuation: [{strength: {uniform: [0.3, 1.5]}}, {delay: {uniform: [0.0, 0.08]}}]}"
