@@ -165,3 +165,9 @@ def test_a_payload_on_a_body_of_any_length():
 def test_impossible_bodies_are_refused(dynamics, message):
     with pytest.raises(UserError, match=message):
         model_of(*dynamics)
+
+
+def test_a_body_without_finite_inertia_is_refused():
+    heavy = {"field": "body_pseudo_inertia", "component": "alpha", "of": "torso", "set": 1e16}
+    with pytest.raises(UserError, match="a body's inertia is not finite"):
+        Simulation("hopper", Domain(dynamics=[heavy]))

@@ -14,6 +14,7 @@ from sim2real.domains.model_fields.inertia import (
     with_point_mass,
 )
 from sim2real.domains.writes import Flat, Write
+from sim2real.errors import UserError
 from sim2real.task import Array, BoolArray, IntArray
 
 ARRAYS = {"body_mass": 1, "body_inertia": 3, "body_ipos": 3, "body_iquat": 4}
@@ -56,7 +57,11 @@ class Inertials:
         arrays = [(flat(array), columns) for array, columns in self._columns.items()]
         old = [array[rows, columns].reshape(shape) for array, columns in arrays]
         table, (mass, inertia, ipos, iquat) = table.reshape(shape), old
-        new = body_inertia(self.pseudo(table, mass[..., 0], inertia, ipos, iquat))
+        with np.errstate(over="ignore", invalid="ignore"):
+            pseudo = self.pseudo(table, mass[..., 0], inertia, ipos, iquat)
+        if not np.isfinite(pseudo).all():
+            raise UserError("a body's inertia is not finite; allowed: parameters of a smaller size")
+        new = body_inertia(pseudo)
         changed = self.acts(table, changed)[..., None]
         for (array, columns), before, after in zip(arrays, old, new, strict=True):
             values = np.where(changed, after.reshape(shape), before)
