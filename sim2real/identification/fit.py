@@ -86,7 +86,8 @@ def improve(problem: Problem, fit: Fit) -> tuple[Fit, float]:
     equations = equations_at(problem, fit)
     better = _best_step(problem, fit, equations)
     precision = problem.replay.family.precision(fit.shares)
-    directions = principal_directions(problem, equations.total + np.diag(precision))
+    information = equations.total + np.diag(precision)
+    directions = principal_directions(problem, information, better.shares)
     if better is fit:
         return dataclasses.replace(fit, directions=directions), 0.0
     found = _with_noise(problem, better.shares, better.offsets, better.residuals)

@@ -24,6 +24,10 @@ ROOM = 0.3
 differences lie."""
 
 
+PART = 0.1
+"""Smallest part, relative to the largest, that an unknown has in an axis that it belongs to."""
+
+
 @dataclass(frozen=True)
 class Slopes:
     """Of the residuals by the shares, (w, rows, k, d).
@@ -44,14 +48,19 @@ def usual_directions(problem: Problem) -> Array:
     return np.diag(problem.share_steps)
 
 
-def principal_directions(problem: Problem, information: Array) -> Array:
+def principal_directions(problem: Problem, information: Array, shares: Array) -> Array:
     """Differences along the principal axes of the `information` (d, d), one a column, (d, d).
 
-    The information is that with the prior. Delays have a column of their own: a whole physics step.
+    The information is that with the prior. Delays have a column of their own, a whole physics step.
+    So has an unknown at a bound that is no part of the weakest axis: the axes with a part of it
+    could be followed on one side only, where differences are less exact.
     """
     family = problem.replay.family
     found = usual_directions(problem)
+    at_bound = np.minimum(shares, 1.0 - shares) < SHORTEST * problem.share_steps
     rows = np.flatnonzero(~family.is_delay)
+    weakest = np.abs(np.linalg.eigh(information[np.ix_(rows, rows)])[1][:, 0])
+    rows = rows[~at_bound[rows] | (weakest > PART * weakest.max())]
     values, axes = np.linalg.eigh(information[np.ix_(rows, rows)])
     largest = np.abs(axes).max(axis=0)
     least = problem.share_steps[rows].min() * (1.0 if problem.in_steps else SHORTEST)

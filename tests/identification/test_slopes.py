@@ -99,7 +99,7 @@ def test_a_direction_that_is_not_determined_is_found_despite_edges(shares: list[
     for _ in range(6):
         found = information(share_slopes(problem, fit_of(problem, at, directions)))
         known.append(together @ found @ together)
-        directions = principal_directions(problem, found)
+        directions = principal_directions(problem, found, at)
     assert known[0] > 300.0  # of differences along the coordinates; nothing is known
     assert known[-1] < 0.01 * known[0]
 
@@ -108,7 +108,8 @@ def test_delays_have_a_direction_of_their_own() -> None:
     problem = problem_of(curved, 3)
     problem.replay.family.is_delay[1] = True
     problem.share_steps[1] = 0.25
-    found = principal_directions(problem, np.array([[9e4, 5.0, 1.0], [5.0, 1.0, 0.0], [1, 0, 1.0]]))
+    known = np.array([[9e4, 5.0, 1.0], [5.0, 1.0, 0.0], [1, 0, 1.0]])
+    found = principal_directions(problem, known, np.full(3, 0.5))
     assert found[:, 1].tolist() == [0.0, 0.25, 0.0]
     assert (found[1, [0, 2]] == 0.0).all()
     lengths = np.linalg.norm(found, axis=0)
