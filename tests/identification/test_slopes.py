@@ -116,6 +116,20 @@ def test_delays_have_a_direction_of_their_own() -> None:
     assert lengths[[0, 2]] == pytest.approx([0.02, 1 / 300], rel=0.03)
 
 
+@pytest.mark.parametrize("at", [0.0, 1.0])
+def test_an_unknown_at_a_bound_has_a_direction_of_its_own(at: float) -> None:
+    """But not where the log shows it together with others only."""
+    problem, shares = problem_of(curved, 3), np.array([at, 0.5, 0.5])
+    alone = np.array([[9e4, 300.0, 90.0], [300.0, 5e3, 70.0], [90.0, 70.0, 40.0]])
+    found = principal_directions(problem, alone, shares)
+    assert (found[0, 1:] == 0.0).all()
+    assert (found[1:, 0] == 0.0).all()
+    assert (found[1:, 1:] != 0.0).all()
+    apart = np.array([1.0, -2.0, 0.0]) / np.sqrt(5.0)
+    together = 1e5 * np.outer(apart, apart) + np.diag([1.0, 1.0, 1e4])
+    assert (principal_directions(problem, together, shares)[0, :] != 0.0).sum() > 1
+
+
 def rounded(shares: Array) -> Array:
     """Readings of x - 2 y, each with a gain and an offset of its own, in steps of 0.05."""
     rng = np.random.default_rng(0)
