@@ -13,6 +13,8 @@ FACTOR = 1.5
 """What the learning rate is divided or multiplied by."""
 LOWEST, HIGHEST = 1e-5, 1e-2
 """Bounds of the learning rate."""
+UNCHANGED = 1e-9
+"""Divergence up to which an update left the policy as it was, as the warm-up of a critic does."""
 
 
 class KLAdaptivePPO(PPO):
@@ -39,13 +41,13 @@ class KLAdaptivePPO(PPO):
 
 
 def adapted(rate: float, divergence: float) -> float:
-    """The learning rate after an update of this divergence.
+    """The learning rate after an update of this divergence; as it was if the policy is unchanged.
 
-    >>> adapted(1e-3, 0.03), adapted(1e-3, 0.01), adapted(1e-3, 0.001)
-    (0.0006666666666666666, 0.001, 0.0015)
+    >>> adapted(1e-3, 0.03), adapted(1e-3, 0.01), adapted(1e-3, 0.001), adapted(1e-3, 0.0)
+    (0.0006666666666666666, 0.001, 0.0015, 0.001)
     """
     if divergence > 2.0 * DESIRED_KL:
         return max(rate / FACTOR, LOWEST)
-    if divergence < 0.5 * DESIRED_KL:
+    if UNCHANGED < divergence < 0.5 * DESIRED_KL:
         return min(rate * FACTOR, HIGHEST)
     return rate

@@ -55,11 +55,16 @@ def load_run(path: Path | str, step: int | Literal["best"] | None = None, **load
 def best_step(run: Path) -> int:
     """The checkpoint of a run with the highest mean return on its learning curve.
 
-    Raises UserError if the run has no curve with a point at which there is a checkpoint.
+    Raises UserError if the run has no curve with a point at which there is a checkpoint, and for a
+    curve that is damaged.
     """
     saved = set(checkpoints.steps(run))
-    rows = files.read_json(run / CURVE)["rows"] if (run / CURVE).is_file() else []
-    means = {row["steps"]: float(np.mean(row["totals"])) for row in rows if row["steps"] in saved}
+    means: dict[int, float] = {}
+    if (run / CURVE).is_file():
+        with checkpoints.refused_if_damaged(str(run / CURVE)):
+            rows = files.read_json(run / CURVE)["rows"]
+            found = {int(row["steps"]): float(np.mean(row["totals"])) for row in rows}
+        means = {step: mean for step, mean in found.items() if step in saved}
     if not means:
         raise UserError(
             f"{run} has no learning curve to choose the best checkpoint by; allowed: a step of "

@@ -239,9 +239,14 @@ class Run(RunFolder):
 
     @property
     def reference(self) -> str:
-        """What finds it again: pretrained:hopper, its absolute folder, or the zip."""
-        foreign = self.config.kind == "foreign"
-        return str(self.config.source) if foreign else reference_of(self.path)
+        """What finds it again: pretrained:hopper, its absolute folder, or the zip.
+
+        At another checkpoint than the last one "@" and the step follow.
+        """
+        if self.config.kind == "foreign":
+            return str(self.config.source)
+        found = reference_of(self.path)
+        return found if self.step == self.steps[-1] else f"{found}@{self.step}"
 
     @property
     def steps(self) -> list[int]:

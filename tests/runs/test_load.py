@@ -67,6 +67,19 @@ def test_a_folder_may_have_such_a_name(run: Run, tmp_path: Path) -> None:
     assert load_run(f"{tmp_path / 'run@64'}@128").step == 128
 
 
+def test_a_reference_names_the_checkpoint(run: Run) -> None:
+    found = load_run(f"{run.path}@64")
+    assert load_run(found.reference).step == 64
+    assert "@" not in load_run(run.path).reference
+
+
+@pytest.mark.parametrize("curve", ["{}", '{"rows": [{"steps": 64}]}', "[1]", "{"])
+def test_a_damaged_curve_is_refused(rated: Path, curve: str) -> None:
+    (rated / "report/curve.json").write_text(curve)
+    with pytest.raises(UserError, match=r"curve\.json"):
+        load_run(rated, "best")
+
+
 def test_without_a_curve_there_is_no_best_one(rated: Path) -> None:
     (rated / "report/curve.json").unlink()
     with pytest.raises(UserError, match="no learning curve to choose the best checkpoint by"):
