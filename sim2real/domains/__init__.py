@@ -1,7 +1,7 @@
 """What the world is like: distributions, parameters, domains, and a domain bound to a model."""
 
 from sim2real.domains.binding.bind import bind, prepare, prepared_spec
-from sim2real.domains.binding.builder import Subject
+from sim2real.domains.binding.subject import Subject
 from sim2real.domains.domain import (
     Domain,
     default_domain,

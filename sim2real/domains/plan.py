@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim2real.domains.binding.variants import Pool
 from sim2real.domains.distributions.correlation import Coupling
 from sim2real.domains.distributions.distribution import Distribution, Uniform
-from sim2real.domains.entries.course import Changing
+from sim2real.domains.entries.course import Changing, Redraw
 from sim2real.domains.entries.keyframe import Keyframe
 from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
@@ -49,9 +49,19 @@ class Plan:
     substeps: tuple[object, ...] = ()
     """What acts before every physics step, by the partners of `simulation.contexts`."""
     courses: tuple[Changing, ...] = ()
+    redraws: tuple[Redraw, ...] = ()
+    startup: tuple[int, ...] = ()
+    """Context entries that are drawn once in each world, in its first episode."""
     coupling: Coupling | None = None
     pool: Pool | None = None
     keyframe: Keyframe | None = None
+
+    @functools.cached_property
+    def steady(self) -> frozenset[str]:
+        """The entries that are drawn at each reset, and not anew within the episode."""
+        redrawn = [column for one in self.redraws for column in one.columns.tolist()]
+        others = {*self.startup, *redrawn}
+        return frozenset(name for k, name in enumerate(self.names) if k not in others)
 
     def draw(self, uniforms: Array) -> Array:
         """Context values, (m, context), from numbers uniform in [0, 1) of the same shape."""

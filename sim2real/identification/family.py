@@ -231,11 +231,14 @@ def fixed_family(task: Task, domain: str | Domain | None = None) -> Family:
 
 
 def replayable(domain: Domain) -> Domain:
-    """The domain without courses, correlations, and all that is drawn anew at every step."""
+    """The domain without courses, correlations, and all that is drawn anew at every step.
+
+    What is drawn at startup is an unknown like any other.
+    """
     update: dict[str, Any] = {"correlated": (), "control_period": None}
     for section in SECTIONS:
         entries = [one for one in getattr(domain, section) if _is_steady(one)]
-        update[section] = tuple(_without_course(one) for one in entries)
+        update[section] = tuple(_at_reset(one) for one in entries)
     if not isinstance(domain.control_period, Constant):
         update["control_period"] = None
     return domain.model_copy(update=update)
@@ -310,8 +313,10 @@ def _is_steady(entry: Any) -> bool:
     return kind.drawn == "episode" and kind.random is None
 
 
-def _without_course(entry: Any) -> Any:
-    update = {name: None for name in ("course", "jitter") if getattr(entry, name, None) is not None}
+def _at_reset(entry: Any) -> Any:
+    """The entry, drawn once for each episode."""
+    plain = {"course": None, "jitter": None, "when": "reset"}
+    update = {name: one for name, one in plain.items() if getattr(entry, name, one) != one}
     return entry.model_copy(update=update) if update else entry
 
 

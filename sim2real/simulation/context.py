@@ -56,6 +56,12 @@ class ContextDraws:
             raise UserError(f"the probability of an end must lie in [0, 1], got {probability}")
         for name, distribution in self._changed.items():
             _check_within(distribution, plan.distributions[_index(plan, name)], name)
+        for name in (*self._changed, *(name for name, _ in self._ends)):
+            if name in plan.names and name not in plan.steady:
+                raise UserError(
+                    f"{name}: it is drawn at startup or anew within an episode; allowed: what is "
+                    "drawn at each reset"
+                )
         of = [self._changed.get(*pair) for pair in zip(plan.names, plan.distributions, strict=True)]
         self._plan = dataclasses.replace(plan, distributions=tuple(of))
         self._columns = np.array([_index(plan, name) for name, _ in self._ends], dtype=np.intp)

@@ -16,6 +16,7 @@ from sim2real.domains.entries.speed_limits import SpeedLimit
 from sim2real.domains.entries.stage import StepDraws
 from sim2real.domains.plan import Models, Plan
 from sim2real.simulation.randomness import COURSE, Clock
+from sim2real.simulation.redraws import Redraws
 from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.signals.load_friction import LoadFrictions
 from sim2real.simulation.signals.signal import StepNumbers
@@ -29,8 +30,9 @@ PARTNERS: dict[type, type[Any]] = {SpeedLimit: SpeedLimits, LoadedJoint: LoadFri
 class Contexts:
     """The contexts of n worlds: `drawn` (n, entries), and the values `present` now.
 
-    The two differ where a `plan` has courses only. What is present is written into the models of
-    the `batch` and handed to the `imperfections`; `rows` are the draws of each world by name.
+    The two differ only where values of a `plan` change within an episode. What is present is
+    written into the models of the `batch` and handed to the `imperfections`; `rows` are the draws
+    of each world by name.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Contexts:
             if (bound := [one for one in plan.substeps if isinstance(one, kind)])
         ]
         self._courses = Courses(plan, num_envs, control_dt)
+        self._startup = np.array(plan.startup, dtype=np.intp)
+        self._started = np.zeros(num_envs, dtype=bool)
         self.drawn = np.zeros((num_envs, len(plan.names)))
         self.present = self.drawn.copy() if self._courses else self.drawn
         self.rows: list[dict[str, float]] = [{} for _ in range(num_envs)]
@@ -59,8 +63,19 @@ class Contexts:
         """Whether anything changes within an episode."""
         return bool(self._courses)
 
+    def start_anew(self, ids: IntArray) -> None:
+        """Let the next episodes of the worlds `ids` also draw what is drawn at startup."""
+        self._started[ids] = False
+
     def begin(self, ids: IntArray, drawn: Array) -> None:
-        """Start episodes of the worlds `ids` that have `drawn` (m, entries)."""
+        """Start episodes of the worlds `ids` that have `drawn` (m, entries).
+
+        A world that has started keeps what it drew at startup.
+        """
+        if len(self._startup):
+            kept = np.where(self._started[ids, None], self.drawn[ids], drawn)
+            drawn[:, self._startup] = kept[:, self._startup]
+        self._started[ids] = True
         self._note(ids, drawn)
         self._apply(ids, self._courses.begin(ids, drawn) if self._courses else drawn)
 
@@ -99,6 +114,7 @@ class Contexts:
     def restore(self, memories: Mapping[str, NDArray[Any]], clock: Clock) -> None:
         """Take up the contexts of a snapshot at the control steps of the `clock`."""
         ids = np.arange(len(self.drawn))
+        self._started[:] = True
         self._note(ids, np.asarray(memories["context"], dtype=np.float64))
         self._courses.restore(memories, clock)
         if self._plan.names:
@@ -106,7 +122,7 @@ class Contexts:
 
 
 class Courses:
-    """The courses of a `plan` in `num_envs` worlds; `control_dt` is in s."""
+    """The courses and redraws of a `plan` in `num_envs` worlds; `control_dt` is in s."""
 
     def __init__(self, plan: Plan, num_envs: int, control_dt: float) -> None:
         self._dt = control_dt
@@ -127,9 +143,10 @@ class Courses:
             for one, count in zip(self._drifts, counts, strict=True)
         ]
         self._numbers = StepNumbers(lanes, num_envs, COURSE) if lanes else None
+        self._redraws = Redraws(plan.redraws, num_envs, control_dt) if plan.redraws else None
 
     def __bool__(self) -> bool:
-        return bool(self._moves or self._drifts)
+        return bool(self._moves or self._drifts or self._redraws)
 
     def begin(self, ids: IntArray, context: Array) -> Array:
         """The values at the start of the episodes of the worlds `ids`, (m, entries).
@@ -137,6 +154,8 @@ class Courses:
         `context` (m, entries) is what they have drawn.
         """
         self._walk[ids] = 0.0
+        if self._redraws is not None:
+            self._redraws.begin(ids, context)
         return self._values(ids, context, np.zeros(len(ids)))
 
     def advance(self, ids: IntArray, context: Array, clock: Clock) -> Array:
@@ -148,6 +167,8 @@ class Courses:
             drawn = context[:, self._columns]
             walked = drawn + self._walk[ids] + np.where(steps[:, None] > 0, change, 0.0)
             self._walk[ids] = np.clip(walked, self._low, self._high) - drawn
+        if self._redraws is not None:
+            self._redraws.advance(ids, clock)
         return self._values(ids, context, self._dt * steps.astype(np.float64))
 
     def _values(self, ids: IntArray, context: Array, seconds: Array) -> Array:
@@ -155,11 +176,14 @@ class Courses:
         for one in self._moves:
             values[:, one.columns] = one.moved(context, seconds)
         values[:, self._columns] += self._walk[ids]
+        if self._redraws is not None:
+            values[:, self._redraws.columns] = self._redraws.values[ids]
         return values
 
     def snapshot(self) -> dict[str, Array]:
-        """A copy of what the future of the walks depends on."""
-        return {"course.walk": self._walk.copy()} if self else {}
+        """Copies of what the future of the walks and of the new draws depends on."""
+        redraws = {} if self._redraws is None else self._redraws.snapshot()
+        return {"course.walk": self._walk.copy(), **redraws} if self else {}
 
     def restore(self, memories: Mapping[str, NDArray[Any]], clock: Clock) -> None:
         """Go on from a snapshot at the control steps of the `clock`."""
@@ -167,3 +191,5 @@ class Courses:
             self._walk[...] = memories["course.walk"]
         if self._numbers is not None:
             self._numbers.refill(np.arange(len(self._walk)), clock)
+        if self._redraws is not None:
+            self._redraws.restore(memories, clock)

@@ -52,8 +52,9 @@ class Simulation(Worlds):
     simulator knows (see `Privileged`); `observation_terms` names the columns.
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
-    of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone:
-    those of the present episodes are live in `context`, (n, entries).
+    of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone
+    (at startup, on that of the world's first episode): those of the present episodes are live in
+    `context`, (n, entries).
     """
 
     def __init__(
@@ -174,7 +175,8 @@ class Simulation(Worlds):
     def reset(self, ids: ArrayLike | None = None, episodes: ArrayLike | None = None) -> Array:
         """Start new episodes in the worlds `ids` (by default all); return their observations.
 
-        `episodes` are their indices; by default the next ones of each world. Shape: (len(ids), k).
+        `episodes` are their indices; by default the next ones of each world, which keeps what it
+        drew at startup; an episode that is asked for draws all of its own. Shape: (len(ids), k).
         """
         worlds = self._all if ids is None else np.asarray(ids, dtype=np.int64)
         following = self._episodes[worlds] + self.num_envs
@@ -183,6 +185,8 @@ class Simulation(Worlds):
         self._sums.begin(worlds)
         self.reset_state(worlds)
         self._task_memory.begin(worlds)
+        if episodes is not None:
+            self._contexts.start_anew(worlds)
         self._draw_contexts(worlds)
         rng = RowRng(self._generators, self._episodes[worlds].tolist(), START)
         with self.starting(worlds):
@@ -214,6 +218,7 @@ class Simulation(Worlds):
         self.seed = whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
         self._generators = EpisodeGenerators(self.seed)
         self._episodes = self._all - self.num_envs
+        self._contexts.start_anew(self._all)
         self._clock = Clock(self._generators, self._episodes, self.steps)
 
     def redistribute(

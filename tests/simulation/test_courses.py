@@ -188,7 +188,7 @@ def test_a_course_is_said_in_words_and_survives_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "entry", "message"),
     [
-        ("dynamics", {**MASS, "course": {}}, "exactly one of step, ramp, drift; got none"),
+        ("dynamics", {**MASS, "course": {}}, "exactly one of step, ramp, drift, every; got none"),
         ("dynamics", {**MASS, "course": {"step": 1, "drift": 1}}, "got step, drift"),
         ("dynamics", {**MASS, "course": {"ramp": 1}}, "a ramp needs 'over'"),
         ("dynamics", {**MASS, "course": {"step": 1, "over": 1}}, "'over' is for a ramp"),

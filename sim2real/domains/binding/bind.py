@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 import mujoco
 import numpy as np
 
-from sim2real.domains.binding.builder import Builder, Subject
+from sim2real.domains.binding.builder import Builder
 from sim2real.domains.binding.signals import Effects, bind_actuation, bind_sensing
+from sim2real.domains.binding.subject import Subject
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.entries.control_period import control_period
@@ -108,6 +109,8 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
         loads=loads,
         substeps=substeps,
         courses=tuple(builder.courses),
+        redraws=tuple(builder.redraws),
+        startup=tuple(builder.startup),
         keyframe=bind_keyframe(domain.keyframe, model, domain.name),
     )
 
@@ -124,13 +127,15 @@ def bind_disturbances(
     loads = Effects(builder, np.zeros((size, 2)), no_rest(size))
     found: list[object] = []
     for entry in sorted(entries, key=_order):
+        first = len(builder.names)
         if issubclass(entry.kind, DisturbanceKind):
             found.append(entry.kind.bind(builder, entry))
-            continue
-        first, elements = len(builder.names), _elements(builder, entry)
-        loads.check(entry, elements)
-        loads.add(entry, elements)
-        builder.change_entry(entry, first)
+        else:
+            elements = _elements(builder, entry)
+            loads.check(entry, elements)
+            loads.add(entry, elements)
+            builder.change_entry(entry, first)
+        builder.note_when(entry, first)
     effects = sorted(loads.found, key=lambda effect: effect.stage.name)
     return tuple(one for one in found if one is not None), tuple(effects)
 

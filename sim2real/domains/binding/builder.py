@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -10,10 +10,12 @@ import numpy as np
 
 from sim2real.domains.binding.draws import Draws
 from sim2real.domains.binding.selection import Nominals, selected
+from sim2real.domains.binding.subject import Subject
 from sim2real.domains.binding.value_bounds import crossed, out_of_bounds
 from sim2real.domains.binding.variants import spread
 from sim2real.domains.distributions.correlation import Correlated, bind_coupling
 from sim2real.domains.distributions.distribution import Distribution
+from sim2real.domains.entries.course import Course
 from sim2real.domains.entries.entry import Dynamics, Entry
 from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.geometry import compile_pool, touches
@@ -38,26 +40,7 @@ from sim2real.domains.writes import (
     merged,
 )
 from sim2real.errors import UserError
-from sim2real.task import Array, IntArray, ObservationTerm
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a domain is bound to, besides the model: a task, or a foreign environment.
-
-    Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
-    model was compiled from, which parameters of the geometry need.
-    """
-
-    name: str
-    terms: tuple[ObservationTerm, ...]
-    control_dt: float
-    episode_s: float
-    commands: Mapping[str, tuple[float, float]] | None = None
-    """Names and limits of the numbers of an action that are not the controls of the actuators."""
-    spec: Callable[[], mujoco.MjSpec] | None = None
-    quaternions: tuple[int, ...] = ()
-    """The first columns of the unit quaternions in the observation."""
+from sim2real.task import Array, IntArray
 
 
 @dataclass(frozen=True)
@@ -87,8 +70,8 @@ class Builder(Draws):
         model: mujoco.MjModel,
         subject: Subject,
     ) -> None:
-        super().__init__(name, correlated)
-        self.model, self.subject = model, subject
+        super().__init__(name, correlated, subject)
+        self.model = model
         self.writes: list[Write] = []
         self.afterwards: list[Write] = []
         self.inertials: list[Inertials] = []
@@ -157,13 +140,17 @@ class Builder(Draws):
         if parameter.group is not None:
             self._groups.setdefault(parameter.group, []).extend(range(first, len(self.names)))
         if parameter.course is not None:
-            self.change(parameter.course, label, first, self._neutral(bound, first))
+            neutral = self._neutral(bound, first, parameter.course)
+            self.change(parameter.course, label, first, neutral)
+        self.note_when(parameter, first)
         return bound
 
-    def _neutral(self, bound: Bound, first: int) -> list[float]:
+    def _neutral(self, bound: Bound, first: int, course: Course) -> list[float]:
         """The values of the context entries from `first` on that leave the model as it is."""
         if bound.field.geometry or not bound.entries:
             raise self.error(bound.label, "it is built into the model and takes no course")
+        if course.kind in ("drift", "every"):  # it starts at what is drawn
+            return [0.0] * (len(self.names) - first)
         if bound.operation != "set":
             return [{"scale": 1.0, "add": 0.0}[bound.operation]] * (len(self.names) - first)
         found = []

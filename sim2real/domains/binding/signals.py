@@ -88,6 +88,7 @@ def bind_actuation(
         else:
             effects.add(entry, columns)
         builder.change_entry(entry, first)
+        builder.note_when(entry, first)
     return commands_in_order(effects.found), tuple(substeps)
 
 
@@ -134,21 +135,23 @@ def bind_sensing(
     limits, rest = np.tile([-1.0, 1.0], (max(count, 1), 1)), no_rest(max(count, 1))
     sensing, reward = (Effects(builder, limits, rest) for _ in range(2))
     for entry in entries:
+        first = len(builder.names)
         if entry.kind is RewardDelay:
             elements = {"": np.array([0])}
             reward.check(entry, elements)
             reward.add(entry, elements, Delay)
+            builder.note_when(entry, first)
             continue
         elements = _term_columns(terms, entry, builder.domain_name, builder.subject.name)
         sensing.check(entry, elements)
         if entry.kind.each == "number":
             elements = _numbers(elements)
-        first = len(builder.names)
         if entry.kind is not Rate:
             sensing.add(entry, elements)
             builder.change_entry(entry, first)
         else:
             sensing.sample(entry, elements)
+        builder.note_when(entry, first)
     sensing.keep_units(builder.subject.quaternions)
     return readings_in_order(sensing.found), tuple(reward.found)
 

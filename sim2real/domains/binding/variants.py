@@ -116,9 +116,7 @@ def _stratified(key: int, count: int) -> Array:
 
 
 def _check_apart(coupling: Coupling, geometry: set[int]) -> None:
-    ties = [set(copula.columns.tolist()) for copula in coupling.copulas]
-    ties += [set(tie) for tie in np.stack([coupling.leaders, coupling.followers], 1).tolist()]
-    if any(tie & geometry and tie - geometry for tie in ties):
+    if any(tie & geometry and tie - geometry for tie in coupling.ties):
         raise UserError(
             "geometry comes from a pool of models and cannot be tied to other parameters; "
             "correlate or group parameters of the geometry among themselves"

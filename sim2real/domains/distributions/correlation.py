@@ -101,6 +101,12 @@ class Coupling:
     leaders: IntArray
     followers: IntArray
 
+    @property
+    def ties(self) -> list[set[int]]:
+        """The entries that are drawn together: those of each copula, each leader and follower."""
+        pairs = np.stack([self.leaders, self.followers], axis=1)
+        return [set(one.columns.tolist()) for one in self.copulas] + [*map(set, pairs.tolist())]
+
     def couple(self, uniforms: Array) -> Array:
         """Uniforms, (m, context), with the correlations of the domain."""
         coupled = uniforms.copy()

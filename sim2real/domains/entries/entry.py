@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -30,20 +30,34 @@ from sim2real.errors import UserError, unknown
 
 class Parameter(Config):
     """What every entry of a section has: its elements `of` (by default all), a name in place of
-    its own in the context's names, and the course of its value within an episode."""
+    its own in the context's names, and the course of its value within an episode.
+
+    It is drawn at each reset, or once for each world at `startup`.
+    """
 
     of: tuple[str, ...] = ()
     name: str | None = None
     course: Course | None = None
+    when: Literal["startup", "reset"] = "reset"
 
     @field_validator("of", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.when == "startup" and self.course is not None and self.course.every is not None:
+            raise ValueError(
+                "it is drawn at startup, so it cannot be drawn anew within an episode; "
+                "drop 'when' or the course"
+            )
+        return self
+
     def sentence(self, what: str, amount: str, shared: bool) -> str:
         """The description of an entry: what it changes, of which elements, by how much."""
         course = f" {self.course.describe()}" if self.course is not None else ""
+        course += ", fixed for each world" if self.when == "startup" else ""
         whose = f" of {', '.join(self.of)}" if self.of else ""
         together = ", one draw for all" if shared else ""
         return f"{what}{whose} {amount}{course}{together}"
@@ -175,6 +189,10 @@ class Entry(Parameter):
     def _sound_options(self) -> Self:
         for option in self.options.keys() - self.kind.options.keys():
             raise unknown(f"option of {self.kind.name}", option, self.kind.options)
+        if self.when == "startup" and self.kind.drawn == "step":
+            raise ValueError(
+                f"{self.kind.name} is always drawn anew, so not at startup; drop 'when'"
+            )
         return self
 
     @property

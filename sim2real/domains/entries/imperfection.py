@@ -58,9 +58,9 @@ class Imperfection(Entry):
             return
         if kind.drawn == "step" or not kind.takes_course:
             raise ValueError(f"{kind.name} takes no course")
-        if kind.identity is None and course.kind != "drift":
+        if kind.identity is None and course.kind not in ("drift", "every"):
             raise ValueError(f"without {kind.name} there is no limit, so it can only drift")
-        if kind.whole and course.kind != "step":
+        if kind.whole and course.kind not in ("step", "every"):
             raise ValueError(f"{kind.name} is a whole number, so it can only take a step")
 
     def _check_jitter(self) -> None:

@@ -45,14 +45,7 @@ class Push(DisturbanceKind):
     def bind(cls, builder: Builder, entry: DisturbanceEntry) -> Impulses:
         """UserError for unknown bodies, and for intervals that no episode can have."""
         assert entry.every is not None
-        shortest, subject = entry.every.support[0], builder.subject
-        problem = ""
-        if shortest < subject.control_dt:
-            problem = f"shorter than a control step ({subject.control_dt:g} s)"
-        elif shortest >= subject.episode_s:
-            problem = f"as long as an episode ({subject.episode_s:g} s): nothing is pushed"
-        if problem:
-            raise builder.error(entry.label, f"every: {shortest:g} s is {problem}")
+        builder.check_interval(entry.label, entry.every)
         bodies = builder.rows(entry.label, "body_mass", entry.of)
         name = draw_name(entry.label, entry.name, entry.of)
         builder.check_new(entry.label, [name], builder.impulses)

@@ -108,10 +108,10 @@ def ends_of(distribution: Distribution) -> tuple[float, float]:
 
 
 def at(entry: Any, value: float) -> Any:
-    """The entry with a constant in place of its distribution, from which nothing can drift."""
+    """The entry with a constant in place of its distribution, which always is what it is."""
     fixed = entry.drawn_from(Constant(value))
-    drifts = entry.course is not None and entry.course.kind == "drift"
-    return fixed.model_copy(update={"course": None}) if drifts else fixed
+    moves = entry.course is not None and entry.course.kind in ("drift", "every")
+    return fixed.model_copy(update={"course": None}) if moves else fixed
 
 
 def _drawn_field(entry: Any) -> str:

@@ -75,9 +75,10 @@ def adaptable(
     """The context entries that can be adapted; with `parameters`, these alone.
 
     A parameter is the name of an entry, or its part before the colon for all elements. Constants,
-    choices, and geometry, which comes from a pool of models, cannot be adapted. Raises UserError
-    if nothing is left, for an unknown name, for a named one that cannot be adapted and, where they
-    must be `independent`, for those that the domain groups or correlates.
+    choices, geometry, which comes from a pool of models, and what is drawn at startup or anew
+    within an episode cannot be adapted. Raises UserError if nothing is left, for an unknown name,
+    for a named one that cannot be adapted and, where they must be `independent`, for those that the
+    domain groups or correlates.
     """
     plan, domain = simulation.plan, simulation.domain.name
     pooled = set() if plan.pool is None else {plan.names[k] for k in plan.pool.columns}
@@ -87,10 +88,12 @@ def adaptable(
         if not isinstance(distribution, Choice)
         and name not in pooled
         and distribution.support[0] < distribution.support[1]
+        and name in plan.steady
     ]
     if not free:
         raise UserError(
-            f"domain {domain!r} has nothing to adapt: no parameter is drawn from a range"
+            f"domain {domain!r} has nothing to adapt: no parameter is drawn from a range "
+            "at each reset"
         )
     for parameter in parameters:
         meant = [name for name in plan.names if _means(parameter, name)]
@@ -102,8 +105,8 @@ def adaptable(
         fixed = [name for name in meant if name not in free]
         if fixed:
             raise UserError(
-                f"{fixed[0]} of domain {domain!r} cannot be adapted: it is not drawn from a range, "
-                "or is geometry"
+                f"{fixed[0]} of domain {domain!r} cannot be adapted: it is not drawn from a range "
+                "at each reset, or is geometry"
             )
     names = tuple(
         name for name in free if not parameters or any(_means(one, name) for one in parameters)
@@ -126,9 +129,7 @@ def _tied(plan: Plan) -> set[str]:
     """The entries that are not drawn by themselves."""
     if plan.coupling is None:
         return set()
-    ties = [copula.columns for copula in plan.coupling.copulas]
-    columns = np.concatenate([plan.coupling.leaders, plan.coupling.followers, *ties])
-    return {plan.names[column] for column in columns.tolist()}
+    return {plan.names[column] for tie in plan.coupling.ties for column in tie}
 
 
 def _means(parameter: str, name: str) -> bool:

@@ -152,6 +152,11 @@ def check_foreign(domain: Domain) -> None:
                 f"domain {domain.name!r}: {one.label}: a foreign environment cannot have a course: "
                 "it steps its physics by itself"
             )
+        if one.when != "reset":
+            raise UserError(
+                f"domain {domain.name!r}: {one.label}: a foreign environment draws at each reset; "
+                "drop 'when'"
+            )
     for entry in domain.disturbances:
         if issubclass(entry.kind, DisturbanceKind) and entry.kind.needs_spec:
             raise _refused(domain, entry.kind.name, entry.kind.needs_spec)

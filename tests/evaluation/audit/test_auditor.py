@@ -290,3 +290,11 @@ def test_a_policy_that_cannot_tell_what_is_on_its_way_is_a_hint(
     assert len(report.hints) == (1 if late else 0)
     assert all(late in hint for hint in report.hints)
     assert report.plain()["hints"] == list(report.hints)
+
+
+@pytest.mark.parametrize("drawn", [{"when": "startup"}, {"course": {"every": 0.2}}])
+def test_when_a_parameter_is_drawn_does_not_hide_its_effect(slider: Auditor, drawn: Any) -> None:
+    ranged = {"uniform": [1.5, 2.0]}
+    assert not only(slider, **dynamics(field="body_mass", scale=ranged, **drawn)).errors
+    still = only(slider, **dynamics(field="opt.gravity", component="y", add=ranged, **drawn))
+    assert "no effect" in still.errors[0]
