@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from pydantic import BeforeValidator, Field, model_validator
-from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3 import PPO, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
@@ -25,6 +25,7 @@ import sim2real.policies
 from sim2real.config import Config, Count, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
+from sim2real.policies.adam import Adam
 from sim2real.policies.asymmetric import (
     AsymmetricActorCriticPolicy,
     AsymmetricSACPolicy,
@@ -33,6 +34,7 @@ from sim2real.policies.asymmetric import (
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
+from sim2real.policies.sac import SAC
 from sim2real.task import ObservationTerm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
@@ -113,6 +115,7 @@ class Recipe(Config):
         return {
             "activation_fn": ACTIVATIONS[self.activation],
             "features_extractor_class": extractor,
+            "optimizer_class": Adam,
             "optimizer_kwargs": {"fused": True},  # 1.2 x on the CPU
         }
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # the first optimizer imports it; without this line in every forked child
 import torch.utils.tensorboard
 
 import sim2real as s2r
