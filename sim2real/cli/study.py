@@ -43,7 +43,7 @@ class Study(Command):
         except AuditFailed as error:
             show([shown for report in error.reports for shown in audited(report)])
             raise
-        shown = [pretrainings(report)] if "returns" in report else compared(report)
+        shown = pretrainings(report) if "returns" in report else compared(report)
         return Outcome(report, shown, page=asked.folder / "report" / "index.html")
 
 
@@ -109,8 +109,30 @@ def _verdicts(target: Mapping[str, Any]) -> list[str]:
     return [*lines, f"{rest} undecided (corrected for {count})."]
 
 
-def pretrainings(report: Mapping[str, Any]) -> Table:
-    """A comparison's report as one table: what each pretraining reached in each domain."""
+def pretrainings(report: Mapping[str, Any]) -> list[Table]:
+    """A comparison's report: what each pretraining reached in each domain, and in the worst."""
+    return [_returns(report), *([_trade_off(report)] if report["trade_off"] else [])]
+
+
+def _trade_off(report: Mapping[str, Any]) -> Table:
+    """What each pretraining reached in its source and in the worst of the targets."""
+    from sim2real.studies.report.formats import text
+
+    rows = [
+        {
+            "pretraining": label,
+            "width": f"{report['widths'][label]:g}",
+            "at home": text(way["home"], "whole"),
+            "worst case": text(way["worst"], "whole"),
+            "in": way["target"],
+        }
+        for label, way in report["trade_off"].items()
+    ]
+    return table(f"{report['name']}: at home and in the worst case (95 % interval) [seeds]", rows)
+
+
+def _returns(report: Mapping[str, Any]) -> Table:
+    """What each pretraining reached in each domain."""
     from sim2real.studies.report.formats import text
 
     rows = [

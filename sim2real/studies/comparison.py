@@ -1,5 +1,7 @@
 """A comparison of ways to pretrain at equal steps: each policy is evaluated without a transfer.
 
+A way may train in other worlds than the source, or in the source with ranges of another width.
+
 pretrain/adr/seed-0               one policy a way and seed
 evaluate/hard/adr/seed-0          that policy as it is, in a domain
 """
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.domains import Domain, load_domain
+from sim2real.domains.width import widened
 from sim2real.evaluation.statistics import (
     Comparison,
     compare,
@@ -24,6 +27,7 @@ from sim2real.evaluation.statistics import (
 from sim2real.learning.adaptive import checked_randomization
 from sim2real.learning.curve import SEED
 from sim2real.policies.recipe import load_recipe
+from sim2real.simulation import Simulation
 from sim2real.studies.cells import TablePlan
 from sim2real.studies.config import ComparisonConfig, Pretraining
 from sim2real.studies.ledger import Cell
@@ -41,21 +45,26 @@ class ComparisonPlan(TablePlan):
 
     @property
     def worlds(self) -> list[Domain]:
-        """Every domain that is trained or evaluated in."""
-        own = [
-            load_domain(self.task, way.domain)
-            for way in self.config.pretrainings.values()
-            if way.domain is not None
-        ]
+        """Every domain that is trained or evaluated in, to be audited.
+
+        Of a width below 1 it is the whole domain: near its nominal value nothing has an effect.
+        """
+        ways = self.config.pretrainings.values()
+        own = [widened(self._own(way), max(way.width, 1.0)) for way in ways]
         return [*self.domains, *(domain for domain in own if domain not in self.domains)]
 
     def evaluated(self, label: str, domain: Domain, seed: int) -> Cell:
         """The cell that evaluates the policy of a way and seed in a domain."""
         return self.cells[f"evaluate/{domain.name}/{label}/seed-{seed}"]
 
+    def _own(self, way: Pretraining) -> Domain:
+        """The domain of a way, as wide as it is written."""
+        return self.source if way.domain is None else load_domain(self.task, way.domain)
+
     def _add(self, label: str, way: Pretraining) -> None:
-        config = self.config
-        domain = self.source if way.domain is None else load_domain(self.task, way.domain)
+        config, domain = self.config, widened(self._own(way), way.width)
+        if domain not in self.domains:
+            Simulation(self.task, domain, threads=1).close()  # refuses what does not fit
         options = {**config.options, **way.options}
         recipe = load_recipe(config.algorithm, self.task.name, options).model_dump(mode="json")
         more: dict[str, Any] = {}
@@ -153,6 +162,32 @@ def _rate(counts: Sequence[int], way: Reached) -> dict[str, Any]:
     return rate(counts, way.returns.shape[1]).plain()
 
 
+def summarize_trade_off(
+    found: Mapping[str, Mapping[str, Reached]], home: str, held_out: Sequence[str]
+) -> dict[str, Any]:
+    """The return of each way at `home` and in the worst of the domains `held_out`, by label.
+
+    The worst case of a seed is the domain in which its own mean is the lowest; `target` is the
+    domain in which the mean over all seeds is. Empty without another domain, and for one way alone.
+    """
+    if not held_out or len(found[home]) < 2:
+        return {}
+    return {
+        label: {"home": interval(way.returns).plain(), **_worst(found, label, held_out)}
+        for label, way in found[home].items()
+    }
+
+
+def _worst(
+    found: Mapping[str, Mapping[str, Reached]], label: str, held_out: Sequence[str]
+) -> dict[str, Any]:
+    returns = np.array([found[name][label].returns for name in held_out])
+    means = returns.mean(axis=2)  # (domains, seeds)
+    worst = returns[means.argmin(axis=0), np.arange(means.shape[1])]
+    target = held_out[int(means.mean(axis=1).argmin())]
+    return {"worst": interval(worst).plain(), "target": target}
+
+
 def comparison_notes(returns: Mapping[str, Any], seeds: int) -> list[str]:
     """What a reader must know to trust the numbers of `summarize_comparison`."""
     ways = [way for found in returns.values() for way in found.values()]
@@ -162,6 +197,13 @@ def comparison_notes(returns: Mapping[str, Any], seeds: int) -> list[str]:
         *interval_notes(seeds, sum(way["difference"] is not None for way in ways)),
     ]
     return [*notes, *([RATES] if seeds != 2 else []), *_unstable_note(returns)]
+
+
+WORST = (
+    "The worst case of a policy is the target in which its mean return is the lowest; the column "
+    "names the one in which the mean over all seeds is. The lowest of several means tends to lie "
+    "below the true one; the more episodes, the less."
+)
 
 
 RATES = (

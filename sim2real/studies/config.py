@@ -209,6 +209,8 @@ class Pretraining(Config):
     """One way to pretrain: its differences from the study's options."""
 
     domain: str | None = None
+    width: float = Field(1.0, ge=0.0)
+    """How wide the ranges of its domain are, as a factor; 0 leaves none."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the recipe, by name."""
     randomization: dict[str, Any] | None = None

@@ -20,10 +20,12 @@ from sim2real.plain import dump_yaml
 from sim2real.runs.run import versions
 from sim2real.studies.audit import audit_domains
 from sim2real.studies.comparison import (
+    WORST,
     ComparisonPlan,
     comparison_notes,
     reached,
     summarize_comparison,
+    summarize_trade_off,
 )
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executor import Outcome, run_cells
@@ -235,12 +237,16 @@ def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
     }
     returns = summarize_comparison(found)
     ways = [way for ways in returns.values() for way in ways.values()]
+    held_out = [target.name for target in plan.targets if target is not plan.source]
+    trade_off = summarize_trade_off(found, plan.source.name, held_out)
     return {
         "first": labels[0],
+        "widths": {label: way.width for label, way in plan.config.pretrainings.items()},
+        "trade_off": trade_off,
         "fail": any(way["failure"]["value"] for way in ways),
         "succeed": all(way["success"] is not None for way in ways),
         "returns": returns,
-        "notes": comparison_notes(returns, len(seeds)),
+        "notes": [*comparison_notes(returns, len(seeds)), *([WORST] if trade_off else [])],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import yaml
 from sim2real.cli import main
 from sim2real.errors import UserError
 from sim2real.evaluation.statistics import rate
-from sim2real.studies.comparison import comparison_notes, reached, summarize_comparison
+from sim2real.studies.comparison import (
+    comparison_notes,
+    reached,
+    summarize_comparison,
+    summarize_trade_off,
+)
 from sim2real.studies.config import ComparisonConfig, load_study
-from sim2real.studies.study import study
+from sim2real.studies.study import plan_of, study
 
 TINY: dict[str, Any] = {
     "about": "Which way to learn is better.",
@@ -139,3 +145,58 @@ def test_what_is_wrong_is_reported_before_anything_is_run(tmp_path: Path) -> Non
 
 def test_the_kind_of_study_is_seen_from_its_keys(tmp_path: Path) -> None:
     assert isinstance(load_study(write(tmp_path)), ComparisonConfig)
+
+
+def test_the_worst_case_is_that_of_each_seed() -> None:
+    home = {"a": way(np.full((3, 2), 9.0)), "b": way(np.full((3, 2), 8.0))}
+    near = {"a": way([[1, 3], [5, 5], [6, 8]]), "b": way(np.full((3, 2), 7.0))}
+    far = {"a": way([[4, 4], [3, 5], [6, 7]]), "b": way(np.full((3, 2), 6.0))}
+    found = {"home": home, "near": near, "far": far}
+    trade_off = summarize_trade_off(found, "home", ["near", "far"])
+    assert trade_off["a"]["home"]["values"] == [9.0, 9.0, 9.0]
+    assert trade_off["a"]["worst"]["values"] == [2.0, 4.0, 6.5]
+    assert trade_off["a"]["target"] == "near"  # 4.67 on average, far 4.83
+    assert (trade_off["b"]["worst"]["value"], trade_off["b"]["target"]) == (6.0, "far")
+    assert summarize_trade_off(found, "home", []) == {}
+    alone = {name: {"a": ways["a"]} for name, ways in found.items()}
+    assert summarize_trade_off(alone, "home", ["near"]) == {}
+
+
+@pytest.mark.usefixtures("cells_in_process")
+def test_the_example_of_widths_shows_the_trade_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = yaml.safe_load((Path(__file__).parents[2] / "studies/width.yaml").read_text())
+    page = (Path(__file__).parents[2] / "docs/howto/randomization.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert yaml.safe_load(shown) == {k: v for k, v in example.items() if k != "about"}
+    plan = plan_of(load_study(write(tmp_path, **TINY | example | {"steps": 1024})))
+    assert [domain.name for domain in plan.worlds] == [  # to be audited
+        *("randomized", "mild", "medium", "hard", "randomized-width-1.5")
+    ]
+    small = {"steps": 256, "seeds": 1, "episodes": 1, "audit": False, "targets": ["mild", "hard"]}
+    file = write(tmp_path, **TINY | example | small)
+    main(["study", str(file), "--workers", "1"])
+    printed = capsys.readouterr().out
+    assert "at home and in the worst case" in printed
+    report = json.loads((tmp_path / "out/report/report.json").read_text())
+    assert report["widths"] == {"none": 0.0, "half": 0.5, "full": 1.0, "wide": 1.5}
+    for label, ends in report["trade_off"].items():
+        found = {name: ways[label]["value"] for name, ways in report["returns"].items()}
+        assert ends["home"]["value"] == found.pop("randomized")
+        assert ends["worst"]["value"] == found[ends["target"]] == min(found.values())
+    page = (tmp_path / "out/report/index.html").read_text()
+    assert "At home and in the worst case" in page
+    assert "| wide | 1.5 |" in (tmp_path / "out/report/report.md").read_text()
+    assert "return in the worst target" in (tmp_path / "out/report/trade_off.svg").read_text()
+
+
+def test_a_width_that_does_not_fit_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    for way, problem in (
+        ({"width": -1}, "pretrainings.a.width: must be at least 0"),
+        ({"width": 0.5, "domain": "medium"}, "domain 'medium' draws nothing from a range"),
+        ({"width": 9}, "at width 9|'randomized-width-9'"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            study(write(tmp_path, pretrainings=[{"a": way}]), progress=False)
+    assert not (tmp_path / "out" / "runs").exists()

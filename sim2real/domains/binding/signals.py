@@ -278,9 +278,8 @@ class Effects:
 
 def _is_idle(entry: Imperfection | DisturbanceEntry) -> bool:
     """Whether an entry never has an effect, so that it needs no stage."""
-    identity = 0.0 if entry.kind.drawn == "step" else entry.kind.identity
     jitters = entry.jitter is not None and entry.jitter.support != (0.0, 0.0)
-    return entry.distribution.support == (identity, identity) and not jitters
+    return entry.distribution.support == (entry.identity, entry.identity) and not jitters
 
 
 def _random(entry: Imperfection | DisturbanceEntry) -> Distribution | None:

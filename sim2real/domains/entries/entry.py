@@ -54,6 +54,12 @@ class Parameter(Config):
             )
         return self
 
+    def course_for(self, distribution: Distribution) -> Course | None:
+        """Its course, if drawn from another distribution: a constant has no range to move in."""
+        course, (low, high) = self.course, distribution.support
+        moves = course is not None and course.kind in ("drift", "every")
+        return None if moves and low == high else course
+
     def sentence(self, what: str, amount: str, shared: bool) -> str:
         """The description of an entry: what it changes, of which elements, by how much."""
         course = f" {self.course.describe()}" if self.course is not None else ""
@@ -111,7 +117,13 @@ class Dynamics(Parameter):
 
     def drawn_from(self, distribution: Distribution) -> Self:
         """The same parameter, drawn from another distribution."""
-        return self.model_copy(update={self.operation[0]: distribution})
+        course = self.course_for(distribution)
+        return self.model_copy(update={self.operation[0]: distribution, "course": course})
+
+    @property
+    def identity(self) -> float | None:
+        """The value that leaves the model as it is; None of what is set."""
+        return {"scale": 1.0, "add": 0.0}.get(self.operation[0])
 
     @property
     def label(self) -> str:
@@ -212,7 +224,13 @@ class Entry(Parameter):
 
     def drawn_from(self, distribution: Distribution) -> Self:
         """The same entry, drawn from another distribution."""
-        return self.model_copy(update={"distribution": distribution})
+        course = self.course_for(distribution)
+        return self.model_copy(update={"distribution": distribution, "course": course})
+
+    @property
+    def identity(self) -> float | None:
+        """The magnitude, or the value of a step, without effect; None where there is none."""
+        return 0.0 if self.kind.drawn == "step" else self.kind.identity
 
 
 def check_range(kind: type[Kind], distribution: Distribution) -> None:

@@ -50,9 +50,7 @@ class Part:
     @property
     def identity(self) -> float | None:
         """The value that leaves everything as it is, if there is one."""
-        if isinstance(self.entry, Dynamics):
-            return {"scale": 1.0, "add": 0.0}.get(self.operation)
-        identity: float | None = self.entry.kind.identity
+        identity: float | None = self.entry.identity
         return identity
 
     @property
@@ -108,10 +106,8 @@ def ends_of(distribution: Distribution) -> tuple[float, float]:
 
 
 def at(entry: Any, value: float) -> Any:
-    """The entry with a constant in place of its distribution, which always is what it is."""
-    fixed = entry.drawn_from(Constant(value))
-    moves = entry.course is not None and entry.course.kind in ("drift", "every")
-    return fixed.model_copy(update={"course": None}) if moves else fixed
+    """The entry with a constant in place of its distribution."""
+    return entry.drawn_from(Constant(value))
 
 
 def _drawn_field(entry: Any) -> str:

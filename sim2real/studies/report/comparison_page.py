@@ -16,12 +16,15 @@ from sim2real.studies.report.page import render
 
 
 def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write index.html, report.md, report.json and returns.svg into `folder`."""
+    """Write index.html, report.md, report.json and the figures into `folder`."""
     write_json(folder / "report.json", report)
-    figure = returns_svg(report["returns"])
-    write_text(folder / "returns.svg", figure)
+    figures = {"returns": returns_svg(report["returns"])}
+    if report["trade_off"]:
+        figures["trade_off"] = trade_off_svg(report["trade_off"], report["widths"])
+    for name, figure in figures.items():
+        write_text(folder / f"{name}.svg", figure)
     write_text(folder / "report.md", render("comparison.md", report=report))
-    write_text(folder / "index.html", render("comparison.html", report=report, figure=figure))
+    write_text(folder / "index.html", render("comparison.html", report=report, figures=figures))
 
 
 def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
@@ -29,6 +32,43 @@ def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:
     ways = next(iter(returns.values()))
     height = 1.1 + len(returns) * (0.35 + 0.17 * len(ways))
     return svg("return by domain", lambda axes: _draw(axes, returns), (7.6, height))
+
+
+def trade_off_svg(ways: Mapping[str, Mapping[str, Any]], widths: Mapping[str, float]) -> str:
+    """Return in the worst case against that in the source, a mark a pretraining, as SVG.
+
+    A line joins pretrainings of different widths, from the narrowest to the widest.
+    """
+    return svg(
+        "worst case against home", lambda axes: _draw_trade_off(axes, ways, widths), (7.6, 4.4)
+    )
+
+
+def _draw_trade_off(
+    axes: Axes, ways: Mapping[str, Mapping[str, Any]], widths: Mapping[str, float]
+) -> None:
+    ordered = sorted(ways, key=widths.__getitem__)
+    if len({*widths.values()}) > 1:
+        line = [[ways[name][end]["value"] for name in ordered] for end in ("home", "worst")]
+        axes.plot(*line, color=GREY, linewidth=1.0, zorder=1)
+    for index, (name, way) in enumerate(ways.items()):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        home, worst = way["home"], way["worst"]
+        place = home["value"], worst["value"]
+        if home["low"] is not None:
+            axes.plot([home["low"], home["high"]], [place[1]] * 2, color=colour, linewidth=1.2)
+            axes.plot([place[0]] * 2, [worst["low"], worst["high"]], color=colour, linewidth=1.2)
+        axes.plot(
+            *place, marker=marker, color=colour, markersize=6, linestyle="", label=label(name)
+        )
+    axes.set_xlabel("return at home, in the source", color=INK)
+    axes.set_ylabel("return in the worst target", color=INK)
+    axes.grid(color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
 
 
 def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
