@@ -36,7 +36,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 
 from sim2real.errors import UserError
 from sim2real.evaluation.bounds import (
@@ -313,8 +312,8 @@ def rate(counts: Sequence[int], episodes: int, *, level: float = LEVEL) -> Inter
     seeds, value = len(shares), float(shares.mean())
     values = tuple(shares.tolist())
     if seeds == 1:
-        exact = binomtest(int(counts[0]), episodes).proportion_ci(level, method="exact")
-        return Interval(value, exact.low, exact.high, 1, level, values, "this policy")
+        low, high = exact_binomial(value, float(episodes), level)
+        return Interval(value, float(low), float(high), 1, level, values, "this policy")
     if seeds < FEWEST:
         why = f"{seeds} seeds, an interval needs {FEWEST}"
         return Interval(value, math.nan, math.nan, seeds, level, values, why=why)

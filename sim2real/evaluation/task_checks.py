@@ -186,8 +186,19 @@ def check_training(task: Task) -> None:
     """64 steps of PPO with Stable-baselines3 leave finite weights."""
     from stable_baselines3 import PPO
 
+    from sim2real.policies.adam import Adam
+
     env = SimVecEnv(Simulation(task, num_envs=2, threads=1, actions="normalized"))
-    learner = PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=2, seed=0, device="cpu")
+    learner = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=16,
+        batch_size=16,
+        n_epochs=2,
+        policy_kwargs={"optimizer_class": Adam},
+        seed=0,
+        device="cpu",
+    )
     learner.learn(64)
     finite = all(bool(one.isfinite().all()) for one in learner.policy.parameters())
     require(finite, "training leads to weights that are not finite: scale rewards and observations")

@@ -20,7 +20,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from scipy.stats import wilcoxon
+import scipy
 
 from sim2real.domains import Domain
 from sim2real.domains.distributions.distribution import Constant
@@ -115,7 +115,9 @@ def fit_residual(
         windows=len(before),
         error_before=float(np.median(before)),
         error=float(np.median(after)),
-        p_value=float(wilcoxon(before, after, alternative="greater", zero_method="zsplit").pvalue),
+        p_value=float(
+            scipy.stats.wilcoxon(before, after, alternative="greater", zero_method="zsplit").pvalue
+        ),
         entries=tuple(
             {**entry, "residual": force} for entry, force in zip(entries, forces, strict=True)
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+import scipy
 
 from sim2real.learning.adaptive.beta import (
     divergence,
@@ -140,11 +140,11 @@ def _solve(
         )
         constraints.append(spare)
     x = np.log(start).reshape(-1)
-    found = cast(Any, minimize)(
+    found = cast(Any, scipy.optimize.minimize)(
         lambda x: -objective(unpack(x)),
         x,
         jac=lambda x: -chain(gradient(unpack(x)), x),
-        bounds=Bounds(0.0, np.log(LARGEST)),
+        bounds=scipy.optimize.Bounds(0.0, np.log(LARGEST)),
         constraints=constraints,
         method="SLSQP",
         options=OPTIONS,
