@@ -162,7 +162,7 @@ def test_the_worst_case_is_that_of_each_seed() -> None:
     assert summarize_trade_off(alone, "home", ["near"]) == {}
 
 
-@pytest.mark.usefixtures("cells_in_process")
+@pytest.mark.usefixtures("cells_in_process", "short_cartpole")
 def test_the_example_of_widths_shows_the_trade_off(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,7 +172,7 @@ def test_the_example_of_widths_shows_the_trade_off(
     assert yaml.safe_load(shown) == {k: v for k, v in example.items() if k != "about"}
     plan = plan_of(load_study(write(tmp_path, **TINY | example | {"steps": 1024})))
     assert [domain.name for domain in plan.worlds] == [  # to be audited
-        *("randomized", "mild", "medium", "hard", "randomized-width-1.5")
+        *("randomized", "mild", "medium", "hard", "randomized-width-2")
     ]
     small = {"steps": 256, "seeds": 1, "episodes": 1, "audit": False, "targets": ["mild", "hard"]}
     file = write(tmp_path, **TINY | example | small)
@@ -180,14 +180,14 @@ def test_the_example_of_widths_shows_the_trade_off(
     printed = capsys.readouterr().out
     assert "at home and in the worst case" in printed
     report = json.loads((tmp_path / "out/report/report.json").read_text())
-    assert report["widths"] == {"none": 0.0, "half": 0.5, "full": 1.0, "wide": 1.5}
+    assert report["widths"] == {"none": 0.0, "half": 0.5, "full": 1.0, "double": 2.0}
     for label, ends in report["trade_off"].items():
         found = {name: ways[label]["value"] for name, ways in report["returns"].items()}
         assert ends["home"]["value"] == found.pop("randomized")
         assert ends["worst"]["value"] == found[ends["target"]] == min(found.values())
     page = (tmp_path / "out/report/index.html").read_text()
     assert "At home and in the worst case" in page
-    assert "| wide | 1.5 |" in (tmp_path / "out/report/report.md").read_text()
+    assert "| double | 2 |" in (tmp_path / "out/report/report.md").read_text()
     assert "return in the worst target" in (tmp_path / "out/report/trade_off.svg").read_text()
 
 
