@@ -77,7 +77,7 @@ def train(folder: Path, algorithm: str, domain: Domain = BOTH, **options: Any) -
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+def sources(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("privileged")
     runs = {algorithm: train(folder / algorithm, algorithm) for algorithm in SMALL}
     runs["teacher"] = train(folder / "teacher", "ppo", privileged_actor=True)
@@ -273,10 +273,10 @@ def test_a_student_learns_what_its_teacher_does(tmp_path: Path) -> None:
         teacher,
         BOTH,
         student="same",
-        budget=2048,
+        budget=1024,
         num_envs=8,
         out=tmp_path / "student",
-        options={"rollout": 32, "updates": 400, "learning_rate": 1e-2},
+        options={"rollout": 32, "updates": 100, "learning_rate": 1e-2},
         progress=False,
     )
     env = make_vec_env("cartpole", BOTH, 16, privileged=True, seed=5)

@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+def sources(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("sources")
     starts = {"ppo": {}, "sac": {"learning_starts": 8}, "td3": {"learning_starts": 8}}
     return {

@@ -18,7 +18,7 @@ SMALL = {"net_arch": [6], "n_steps": 8, "batch_size": 16}
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def source(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("outcome") / "source"
     return pretrain(
         "cartpole", "randomized", steps=64, num_envs=4, out=out, options=SMALL, progress=False

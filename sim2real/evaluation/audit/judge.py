@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 import mujoco
 import numpy as np
 
-from sim2real.evaluation.audit.checks import impossible_values, stale_constants
+from sim2real.evaluation.audit.checks import stale_constants
 from sim2real.evaluation.audit.findings import Finding
 from sim2real.evaluation.audit.motions import COMMANDS, WORLDS, Motion, Rollout, usual_steps
 from sim2real.evaluation.audit.reasons import same_shapes
@@ -21,9 +22,8 @@ MODEL, TOGETHER = "(model)", "(all together)"
 
 def problems(base: Probed, probed: Probed) -> Iterator[str]:
     """The faults of a world that the base does not have."""
-    known = set(impossible_values(base.model))
-    yield from (one for one in impossible_values(probed.model) if one not in known)
-    yield from _stale(base.model, probed.model)
+    yield from (one for one in probed.impossible if one not in base.impossible)
+    yield from _stale(probed.stale - base.stale)
     if not np.isfinite(probed.forces.acceleration).all():
         yield "accelerations are not finite"
     yield from _explosions(base, probed)
@@ -31,7 +31,7 @@ def problems(base: Probed, probed: Probed) -> Iterator[str]:
 
 def model_finding(base: Probed) -> Finding:
     """The faults of the model before any parameter is changed."""
-    errors = [*impossible_values(base.model), *_stale(None, base.model)]
+    errors = [*base.impossible, *_stale(base.stale)]
     errors += _unsound(base.motion, base.rollout)
     return Finding(MODEL, "the model as it is", errors=tuple(errors))
 
@@ -62,7 +62,7 @@ def together_finding(base: Probed, rollout: Rollout) -> Finding:
     """The faults of worlds in which everything is drawn at once."""
     simulation = rollout.simulation
     motion = rollout.upto(usual_steps(simulation))
-    errors = list(_stale(base.model, simulation.world_model(0)))
+    errors = list(_stale(set(stale_constants(simulation.world_model(0))) - base.stale))
     for problem in _unsound(motion, rollout) if base.motion.sound.all() else ():
         _, world = np.argwhere(~motion.sound)[0]
         draws = ", ".join(f"{k} {v:.3g}" for k, v in simulation.contexts()[world].items())
@@ -70,8 +70,7 @@ def together_finding(base: Probed, rollout: Rollout) -> Finding:
     return Finding(TOGETHER, "worlds as they are drawn", errors=tuple(errors))
 
 
-def _stale(base: mujoco.MjModel | None, model: mujoco.MjModel) -> Iterator[str]:
-    stale = set(stale_constants(model)) - set(stale_constants(base) if base else ())
+def _stale(stale: AbstractSet[str]) -> Iterator[str]:
     if stale:
         yield f"constants derived from the model are stale: {', '.join(sorted(stale))}"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import mujoco
 
 from sim2real.domains import Domain
+from sim2real.evaluation.audit.checks import impossible_values, stale_constants
 from sim2real.evaluation.audit.effects import Effect, motion_effects, state_effects
 from sim2real.evaluation.audit.foreign_worlds import Audited
 from sim2real.evaluation.audit.motions import SEED, TWIN, Motion, Rollout, usual_steps
@@ -21,6 +23,16 @@ class Probed:
     model: mujoco.MjModel
     motion: Motion
     forces: Forces
+
+    @functools.cached_property
+    def impossible(self) -> list[str]:
+        """Impossible values of the model."""
+        return impossible_values(self.model)
+
+    @functools.cached_property
+    def stale(self) -> frozenset[str]:
+        """Derived arrays of the model that belong to another one."""
+        return frozenset(stale_constants(self.model))
 
 
 @dataclass(frozen=True)

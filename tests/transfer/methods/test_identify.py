@@ -44,9 +44,13 @@ MORE: tuple[dict[str, Any], ...] = (
 """Options by algorithm: PPO makes two attempts and rounds where it can, SAC a fresh attempt."""
 FAMILY = """
 strengths:
-  actuation: [{strength: {uniform: [0.3, 1.7]}}]
-  dynamics: [{field: body_mass, of: [pole], scale: {uniform: [0.3, 3.0]}}]
+  actuation: [{delay: 0.02}, {strength: {uniform: [0.3, 1.7]}}]
+  dynamics:
+    - {field: body_mass, of: cart, scale: 1.6}
+    - {field: body_mass, of: pole, scale: {uniform: [0.3, 4.0]}}
+    - {field: dof_frictionloss, of: slider, set: 1.0}
 """
+"""The target `hard` is in it: what no family explains is looked for, which takes longest."""
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +198,7 @@ def test_a_target_that_is_lost_is_won_back_with_400_steps(
     (tmp_path / "family.yaml").write_text(
         "weak: {actuation: [{strength: {uniform: [0.3, 1.5]}}, {delay: {uniform: [0.0, 0.08]}}]}"
     )
-    options = {"simulated_steps": 400_000, "evaluations": 8, "episodes": 8, "attempts": 1}
+    options = {"simulated_steps": 200_000, "evaluations": 4, "episodes": 8, "attempts": 1}
     run = transfer(
         "pretrained:cartpole",
         weak,
