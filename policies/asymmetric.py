@@ -28,12 +28,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy, ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
-from stable_baselines3.sac.policies import SACPolicy
-from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from sim2real.errors import UserError
 from sim2real.policies.described import Described
+from sim2real.policies.networks import SACPolicy, TD3Policy
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.task import ObservationTerm
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.sac.policies import SACPolicy
-from stable_baselines3.td3.policies import TD3Policy
 
 from sim2real.errors import UserError
+from sim2real.policies.networks import SACPolicy, TD3Policy
 
 
 class Described(BasePolicy):
