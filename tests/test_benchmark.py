@@ -33,6 +33,8 @@ def test_every_contestant_is_measured_in_every_round() -> None:
         "AsyncVectorEnv",
         "our PPO",
         "SB3 PPO",
+        "our SAC, gradient steps",
+        "SB3 SAC, gradient steps",
         "our evaluation",
         "SB3 evaluation",
     } <= set(rates)

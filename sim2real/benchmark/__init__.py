@@ -18,9 +18,11 @@ from sim2real.benchmark.core import (
     BARE,
     OUR_EVALUATION,
     OUR_PPO,
+    OUR_SAC,
     OURS,
     SB3_EVALUATION,
     SB3_PPO,
+    SB3_SAC,
     BenchmarkConfig,
     Measure,
     cores,
@@ -35,7 +37,7 @@ from sim2real.benchmark.stepping import (
     robots,
     stepping,
 )
-from sim2real.benchmark.training import evaluation, ppo
+from sim2real.benchmark.training import evaluation, ppo, sac
 from sim2real.runs.run import versions
 
 __all__ = ["BenchmarkConfig", "Ratio", "benchmark", "ratios", "tables"]
@@ -61,6 +63,7 @@ def benchmark(config: BenchmarkConfig | None = None, report: Callable[[str], Non
         "randomization": randomization,
         "robots": robots,
         "ppo": ppo,
+        "sac": sac,
         "evaluation": evaluation,
     }
     rates: dict[str, list[float]] = {}
@@ -69,7 +72,7 @@ def benchmark(config: BenchmarkConfig | None = None, report: Callable[[str], Non
             contestants = {
                 name: stack.enter_context(manager) for name, manager in parts[part](config).items()
             }
-            slices = config.slices if part in ("stepping", "randomization", "robots") else 1
+            slices = 1 if part in ("ppo", "evaluation") else config.slices
             _interleave(contestants, config.rounds, slices, rates, report)
     return {
         "config": asdict(config) | {"policy": str(config.policy) if config.policy else None},
@@ -116,6 +119,7 @@ def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
         *((randomized_name(task), (nominal_name(task),), 0.90) for task in TASKS),
         (OUR_QUADRUPED, (BARE_QUADRUPED,), 0.85),
         (OUR_PPO, (SB3_PPO,), 2.5),
+        (OUR_SAC, (SB3_SAC,), 1.5),
         (OUR_EVALUATION, (SB3_EVALUATION,), 5.0),
     ]
     found = []

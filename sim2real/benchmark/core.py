@@ -15,12 +15,13 @@ import numpy as np
 
 from sim2real.task import Array, BoolArray, IntArray, Task
 
-Part = Literal["stepping", "randomization", "robots", "ppo", "evaluation"]
+Part = Literal["stepping", "randomization", "robots", "ppo", "sac", "evaluation"]
 Measure = Callable[[], tuple[int, float]]  # one slice of a contestant: control steps, seconds
 Contestants = Mapping[str, contextlib.AbstractContextManager[Measure]]
 TASK, GYMNASIUM_ID = "hopper", "Hopper-v5"
 BARE, OURS, SB3_PPO, SB3_EVALUATION = "bare batch loop", "our VecEnv", "SB3 PPO", "SB3 evaluation"
 OUR_PPO, OUR_EVALUATION = "our PPO", "our evaluation"
+OUR_SAC, SB3_SAC = "our SAC, gradient steps", "SB3 SAC, gradient steps"
 DOMAINS = ("nominal", "randomized", "mild", "medium", "hard")
 
 
@@ -28,12 +29,12 @@ DOMAINS = ("nominal", "randomized", "mild", "medium", "hard")
 class BenchmarkConfig:
     """What is measured: sizes, and how many rounds of it."""
 
-    parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "evaluation")
+    parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "sac", "evaluation")
     """Which parts to run."""
     rounds: int = 5
     """Interleaved rounds; the ratios are given as median and range over them."""
     seconds: float = 2.0
-    """Time that a stepping contestant has in one round, in s."""
+    """Time that a contestant of the stepping parts and of SAC has in one round, in s."""
     slices: int = 8
     """Into how many turns that time is cut, so that other load on the machine is shared by all."""
     num_envs: int = 64
