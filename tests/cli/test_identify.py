@@ -87,7 +87,9 @@ def test_a_transfer_with_identify_shows_its_rounds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "family.yaml").write_text(FAMILY)
-    words = ["transfer", "pretrained:cartpole", "--domain", "hard", "--method", "identify"]
+    (tmp_path / "target.yaml").write_text("weak: {actuation: [{strength: 0.7}, {delay: 0.02}]}")
+    words = ["transfer", "pretrained:cartpole", "--domain", f"{tmp_path}/target.yaml:weak"]
+    words += ["--method", "identify"]
     options = ["simulated_steps=2048", "evaluations=1", "episodes=2", "attempts=1", "rounds=1"]
     words += ["--budget", "200", "--out", str(tmp_path / "run"), "--set", *options]
     assert cli.main([*words, f"family={tmp_path}/family.yaml:motors"]) == 0

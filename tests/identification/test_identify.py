@@ -85,10 +85,10 @@ def test_what_the_family_has_not_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not found.plain()["explained"]
 
 
-def test_a_truth_beyond_a_range_is_at_its_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
-    monkeypatch.setattr("sim2real.identification.score.FITTED", 1)
-    found = identify(log_of(target(**{"strength:drive": 0.3})), "cartpole", FAMILY, threads=1)
+@pytest.mark.usefixtures("nothing_missing")
+def test_a_truth_beyond_a_range_is_at_its_boundary() -> None:
+    log = log_of(target(**{"strength:drive": 0.3}), 300)
+    found = identify(log, "cartpole", FAMILY, threads=1)
     assert {row.name: row.status for row in found.table}["strength:drive"] == (
         "at the boundary of its range"
     )
@@ -192,8 +192,9 @@ def test_bad_logs_are_refused() -> None:
         identify(log_of(None, 200), "cartpole", horizon=1)
 
 
+@pytest.mark.usefixtures("nothing_missing")
 def test_a_dead_channel_is_named() -> None:
-    log = log_of(target(noise=0.002))
+    log = log_of(target(), 300)
     dead = log.observations | {"cart": np.zeros((len(log), 1))}
     found = identify(dataclasses.replace(log, observations=dead), "cartpole", FAMILY, threads=1)
     assert "cart[0]: the channel never changes" in found.notes

@@ -26,6 +26,7 @@ def logs() -> list[Log]:
     return [log_of(world, 200, seed=seed) for seed, world in enumerate(worlds)]
 
 
+@pytest.mark.usefixtures("nothing_missing")
 def test_logs_of_different_known_gains_give_the_mass() -> None:
     known = [{STRENGTH: one} for one in STRENGTHS]
     found = identify(logs(), "cartpole", FAMILY, threads=1, known=known)

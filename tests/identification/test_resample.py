@@ -104,7 +104,9 @@ def test_a_rate_that_cannot_be_is_refused(factor: float) -> None:
         resample(log_at(factor * jittered(0.02, 0.3)), 0.02)
 
 
-@pytest.mark.parametrize("period", [0.03, {"uniform": [0.01, 0.03]}])
+@pytest.mark.parametrize(
+    "period", [pytest.param(0.03, marks=pytest.mark.slow), {"uniform": [0.01, 0.03]}]
+)
 def test_other_control_periods_are_identified(period: Any) -> None:
     """A controller that takes 30 ms where the task has 20 ms, and one of 10, 20 or 30 ms."""
     given = Domain(control_period=period).control_period

@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def train(out: Path, algorithm: str, steps: int = 480, **options: Any) -> Any:
+def train(out: Path, algorithm: str, steps: int = 320, **options: Any) -> Any:
     return pretrain(
         "cartpole",
         "randomized",

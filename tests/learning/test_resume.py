@@ -22,7 +22,7 @@ from sim2real.runs.checkpoint import discard_after, read_checkpoint, restore
 from sim2real.runs.checkpoint import steps as checkpoint_steps
 from sim2real.runs.state import capture
 
-STEPS = 2000
+STEPS = 1000
 ALGORITHMS = ("ppo", "sac", "td3")
 
 
@@ -41,7 +41,7 @@ class InterruptAt(BaseCallback):
 
 
 def train(algorithm: BaseAlgorithm, run: Path, *callbacks: BaseCallback, steps: int = STEPS) -> Any:
-    learn(algorithm, run, steps, callbacks=callbacks, checkpoint_every=700, progress=False)
+    learn(algorithm, run, steps, callbacks=callbacks, checkpoint_every=350, progress=False)
 
 
 def everything(algorithm: BaseAlgorithm) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -69,9 +69,9 @@ def test_interrupted_equals_uninterrupted(
 
     stopped = build(name, lr_schedule=schedule)
     with pytest.raises(Interrupted, match=r"stopped at step \d+; resume with: sim2real resume"):
-        train(stopped, tmp_path / "parts", InterruptAt(1100))
+        train(stopped, tmp_path / "parts", InterruptAt(550))
     checkpoint = read_checkpoint(tmp_path / "parts")
-    assert 1100 <= checkpoint.step < 1400
+    assert 550 <= checkpoint.step < 700
     resumed = build(name, lr_schedule=schedule, seed=7)  # everything must come from the checkpoint
     restore(resumed, checkpoint)
     train(resumed, tmp_path / "parts")

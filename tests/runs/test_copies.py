@@ -86,8 +86,7 @@ class Mine(Scratch):
 TETRA = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
+def write_own(folder: Path) -> None:
     """A robot with a file beside it, a model of several files and domains of several files."""
     texts = {
         "code/robot.py": ROBOT,
@@ -102,25 +101,46 @@ def own(tmp_path: Path) -> Path:
         "models/unused.xml": MODEL,
     }
     for name, text in texts.items():
-        path = tmp_path / "own" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    Image.fromarray(picture).save(tmp_path / "own" / "models" / "meshes" / "grain.png")
-    return tmp_path / "own"
+    Image.fromarray(picture).save(folder / "models" / "meshes" / "grain.png")
 
 
-@pytest.fixture
-def run(own: Path, tmp_path: Path) -> Run:
-    return pretrain(
-        str(own / "code" / "robot.py"),
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which each test finds the same robot and the same run of it."""
+    return tmp_path_factory.mktemp("copies") / "place"
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> Path:
+    """A robot and a run of it, to be copied to `place`, where they were made."""
+    write_own(place / "own")
+    pretrain(
+        str(place / "own" / "code" / "robot.py"),
         "light",
         target="other",
         steps=64,
         options=OPTIONS,
-        out=tmp_path / "runs" / "run",
+        out=place / "runs" / "run",
         **SMALL,
     )
+    return place.rename(place.with_name("trained"))
+
+
+@pytest.fixture
+def own(place: Path, trained: Path) -> Path:
+    """The files of the robot."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(trained, place)
+    return place / "own"
+
+
+@pytest.fixture
+def run(own: Path) -> Run:
+    return load_run(own.parent / "runs" / "run")
 
 
 def move(own: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -174,7 +194,7 @@ def test_a_moved_run_acts_as_before(own: Path, run: Run, monkeypatch: pytest.Mon
 def test_a_moved_published_policy_acts_as_before(
     own: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = publish(run, tmp_path / "runs" / "published", episodes=4)
+    folder = publish(run, own.parent / "runs" / "published", episodes=4)
     before = results(load_run(folder))
     moved = move(own, folder, monkeypatch)
     shutil.rmtree(run.path)
@@ -190,14 +210,14 @@ def test_a_moved_transfer_with_a_method_of_ones_own_is_resumed(
 ) -> None:
     monkeypatch.chdir(own / "methods")
     asked: dict[str, Any] = {"method": form, "budget": 128, "options": RECIPE, **SMALL}
-    whole = transfer(run, "other", out=tmp_path / "runs" / "whole", **asked)
+    whole = transfer(run, "other", out=own.parent / "runs" / "whole", **asked)
     with monkeypatch.context() as patch:
         reads = itertools.count()
         stop = property(lambda self: next(reads) > 1, lambda self, value: None)
         patch.setattr(Interrupt, "requested", stop, raising=False)
         with pytest.raises(Interrupted):
-            transfer(run, "other", out=tmp_path / "runs" / "moved", **asked)
-    moved = move(own, tmp_path / "runs" / "moved", monkeypatch)
+            transfer(run, "other", out=own.parent / "runs" / "moved", **asked)
+    moved = move(own, own.parent / "runs" / "moved", monkeypatch)
     shutil.rmtree(run.path)
     again = resume(moved, progress=False)
     assert again.step == whole.step > load_run(moved, step=0).step
@@ -215,7 +235,7 @@ def test_a_transfer_keeps_the_model_of_its_target(
     run = pretrain("cartpole", "nominal", steps=64, options=OPTIONS, out=tmp_path / "a", **SMALL)
     domain = f"{own}/worlds.yaml:heavy"
     moved = transfer(
-        run, domain, budget=64, options=RECIPE, out=tmp_path / "runs" / "moved", **SMALL
+        run, domain, budget=64, options=RECIPE, out=own.parent / "runs" / "moved", **SMALL
     )
     before = float(returns(evaluate(moved.policy, moved.task, moved.domain, episodes=2)).sum())
     again = load_run(move(own, moved.path, monkeypatch))
