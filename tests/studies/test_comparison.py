@@ -200,3 +200,27 @@ def test_a_width_that_does_not_fit_is_refused_before_anything_is_run(tmp_path: P
         with pytest.raises(UserError, match=problem):
             study(write(tmp_path, pretrainings=[{"a": way}]), progress=False)
     assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_the_page_on_widths_quotes_its_report() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = " ".join((docs / "howto/randomization.md").read_text().split())
+    report = json.loads((docs / "results/width/report.json").read_text())
+    home, hard, wide = report["returns"]["randomized"], report["returns"]["hard"], "double"
+    assert f"fails there in {max(home['none']['failure']['values']):.0%}".replace("%", " %") in page
+    assert f"the source's own, {home['full']['value']:.0f}" in page
+    assert f"{home[wide]['value']:.0f}" == f"{home['full']['value']:.0f}"
+    assert [report["returns"][name][wide]["failure"]["value"] for name in TARGETS] == [0, 0, 0]
+    worst = [f"{value:.0f}" for value in report["trade_off"][wide]["worst"]["values"]]
+    assert f"the three reach {worst[0]}, {worst[1]} and {worst[2]} in their worst" in page
+    assert sorted(hard["full"]["failure"]["values"])[1:] == [1, 1]
+    verdicts = {
+        way["difference"]["verdict"]
+        for ways in report["returns"].values()
+        for way in ways.values()
+        if way["difference"]
+    }
+    assert verdicts == {"undecided"}
+
+
+TARGETS = ("mild", "medium", "hard")

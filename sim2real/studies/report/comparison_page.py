@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,9 @@ def _draw_trade_off(
         axes.plot(
             *place, marker=marker, color=colour, markersize=6, linestyle="", label=label(name)
         )
+        axes.plot(home["values"], worst["values"], ".", color=colour, alpha=0.7, markersize=6)
+    axes.set_xlim(*_limits(way["home"] for way in ways.values()))
+    axes.set_ylim(*_limits(way["worst"] for way in ways.values()))
     axes.set_xlabel("return at home, in the source", color=INK)
     axes.set_ylabel("return in the worst target", color=INK)
     axes.grid(color=RULE, linewidth=0.8)
@@ -69,6 +72,13 @@ def _draw_trade_off(
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+
+
+def _limits(found: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """What the means and the seeds need; wide intervals of few seeds are cut."""
+    levels = [level for one in found for level in (one["value"], *one["values"])]
+    room = 0.07 * (max(levels) - min(levels)) or 1.0
+    return min(levels) - room, max(levels) + room
 
 
 def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
