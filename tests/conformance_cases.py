@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,16 @@ WIDEST = ("randomized", "hard")
 def slow_unless(fast: bool, *case: Any) -> Any:
     """A case of a parametrized test, marked slow unless it is one of the fast ones."""
     return pytest.param(*case, marks=() if fast else pytest.mark.slow)
+
+
+def in_turn(rows: Sequence[Any], columns: Sequence[Any], every: int) -> set[tuple[Any, Any]]:
+    """Pairs of a row and a column: each row with one of `every` columns, and the reverse."""
+    return {
+        (row, column)
+        for i, row in enumerate(rows)
+        for j, column in enumerate(columns)
+        if (i + j) % every == 0
+    }
 
 
 LARGE = ("humanoid", "quadruped")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
+os.environ["SIM2REAL_THREADS"] = "1"  # where a test asks for no number
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MUJOCO_GL", "egl")  # tests may import mujoco before sim2real
 os.environ.setdefault("COLUMNS", "160")  # rich and tyro wrap their tables to it

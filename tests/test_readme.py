@@ -27,7 +27,7 @@ SMALL = {  # what takes minutes in a document takes a moment here
     r"\blearn\([\d_]+": "learn(4096",
     r"\btotal_timesteps=[\d_]+": "total_timesteps=512",
 }
-pytestmark = pytest.mark.usefixtures("cells_in_process", "short_cartpole")
+pytestmark = pytest.mark.usefixtures("cells_in_process", "short_cartpole", "nothing_missing")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 

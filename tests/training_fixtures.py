@@ -81,6 +81,13 @@ def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "run_cells", _work_off)
 
 
+@pytest.fixture
+def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search in an identification, and none for what a family lacks, which takes longest."""
+    monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
+    monkeypatch.setattr("sim2real.identification.identify.missing", lambda *_: ())
+
+
 Build = Callable[..., BaseAlgorithm]
 
 

@@ -82,7 +82,7 @@ def test_identify_as_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "strength:drive" in worlds.context_names
 
 
-@pytest.mark.usefixtures("short_cartpole")
+@pytest.mark.usefixtures("short_cartpole", "nothing_missing")
 def test_a_transfer_with_identify_shows_its_rounds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

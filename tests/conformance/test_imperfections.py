@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conformance_cases import in_turn, slow_unless
 
 from sim2real.domains import Domain
 from sim2real.domains.entries.kinds import ACTUATION, SENSING
@@ -103,9 +104,18 @@ def test_what_an_actuator_cannot_have_is_refused(kind: str, task: str, message: 
         Simulation(task, Domain(actuation=[actuation(kind, task)]))  # type: ignore[list-item]
 
 
+FAST = in_turn([*ACTUATION, *SENSING], task_names(), 3)
+"""Each kind on a third of the tasks; the others are slow."""
+
+
 @pytest.mark.parametrize(
     ("kind", "task"),
-    [(kind, task) for kind in ACTUATION for task in task_names() if (kind, task) not in WITHOUT],
+    [
+        slow_unless((kind, task) in FAST, kind, task)
+        for kind in ACTUATION
+        for task in task_names()
+        if (kind, task) not in WITHOUT
+    ],
 )
 def test_actuators_move_the_trajectory(kind: str, task: str) -> None:
     moved = trajectory(task, Domain(actuation=[actuation(kind, task)]))  # type: ignore[list-item]
@@ -116,8 +126,10 @@ def test_actuators_move_the_trajectory(kind: str, task: str) -> None:
         np.testing.assert_array_equal(moved[0], nominal(task)[0])  # an episode starts as ever
 
 
-@pytest.mark.parametrize("task", task_names())
-@pytest.mark.parametrize("kind", SENSING)
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [slow_unless((kind, task) in FAST, kind, task) for kind in SENSING for task in task_names()],
+)
 def test_sensors_change_what_is_seen_and_nothing_else(kind: str, task: str) -> None:
     seen = trajectory(task, Domain(sensing=[sensing(kind, task)]))  # type: ignore[list-item]
     changed = np.abs(seen - nominal(task)).max(axis=(0, 1)) > 1e-3

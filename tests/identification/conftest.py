@@ -46,13 +46,6 @@ def log_of(domain: Domain | str | None, steps: int = 600, seed: int = 0) -> Log:
     return record(Simulation("cartpole", domain, 2, seed=seed), forces, steps)
 
 
-@pytest.fixture
-def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One search, and none for what a family lacks, which takes longer than all else."""
-    monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
-    monkeypatch.setattr("sim2real.identification.identify.missing", lambda *_: ())
-
-
 @pytest.fixture(scope="session")
 def noisy() -> Identification:
     return identify(log_of(target(noise=0.002)), "cartpole", FAMILY, seed=1)

@@ -26,6 +26,7 @@ from sim2real.transfer.outcome import outcome
 from sim2real.transfer.resume import resume
 from sim2real.transfer.work import PHASES
 
+pytestmark = pytest.mark.usefixtures("nothing_missing")
 TINY: dict[str, Any] = {
     "simulated_steps": 96,
     "evaluations": 2,
