@@ -18,7 +18,7 @@ from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
 from sim2real.files import new_folder, read_json
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
-from sim2real.runs.load import BEST, load_run
+from sim2real.runs.load import BEST, CURVE, load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.run import Run
 from sim2real.studies.given import digest_of
@@ -107,7 +107,7 @@ def _trained_once(work: Mapping[str, Any], task: Task, domain: Domain, train: Tr
 
 def _curve(folder: Path) -> Result:
     """The learning curve in a run folder: control steps, and the returns at each."""
-    rows = read_json(folder / "report" / "curve.json")["rows"]
+    rows = read_json(folder / CURVE)["rows"]
     return {"steps": [row["steps"] for row in rows], "totals": [row["totals"] for row in rows]}
 
 
@@ -149,7 +149,7 @@ def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
             task=task,
             progress=False,
         )
-    curve = read_json(folder / "report" / "curve.json")["rows"]
+    curve = read_json(folder / CURVE)["rows"]
     if curve[-1]["unstable"] == len(curve[-1]["totals"]):
         raise UserError(f"{folder}: all episodes at the end became unstable: there is no return")
     return {

@@ -30,7 +30,7 @@ from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, obs
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_of_changes
-from sim2real.runs.load import load_run
+from sim2real.runs.load import CURVE, load_run
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
@@ -317,7 +317,7 @@ class _Session:
             config.curve or (),
             self.task,
             self.domain,
-            path=path / "report" / "curve.json",
+            path=path / CURVE,
             side="target",
             other_side=(lambda _: in_source()) if same_task else None,
             **how,
