@@ -46,8 +46,8 @@ def test_rates_of_one_policy_are_exact_binomial() -> None:
         stats.binomtest(count, 20).proportion_ci(method="exact") for count in (3, 17)
     )
     assert (found["failed"], found["success"]) == (3, 0.85)
-    assert found["failure_interval"] == [failures.low, failures.high]
-    assert found["success_interval"] == [successes.low, successes.high]
+    assert found["failure_interval"] == pytest.approx([failures.low, failures.high])
+    assert found["success_interval"] == pytest.approx([successes.low, successes.high])
     assert "success" not in summary("hard", rows([1.0] * 20, failed=0))
 
 
