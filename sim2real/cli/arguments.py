@@ -48,9 +48,7 @@ def check_words(words: Sequence[str], commands: Mapping[str, type]) -> None:
         option = verb.startswith("-")
         raise unknown("option" if option else "verb", verb, GENERAL if option else commands)
     try:
-        _check(
-            rest, [_argument(commands[verb], field) for field in dataclasses.fields(commands[verb])]
-        )
+        _check(rest, _arguments(commands[verb]))
     except UserError as error:
         raise UserError(f"{error}; see `sim2real {verb} --help`") from None
 
@@ -67,8 +65,12 @@ def _with_home(value: Any) -> Any:
     return value.expanduser() if isinstance(value, Path) else value
 
 
-def _argument(command: type, field: dataclasses.Field[Any]) -> _Argument:
-    hint = typing.get_type_hints(command, include_extras=True)[field.name]
+def _arguments(command: type) -> list[_Argument]:
+    hints = typing.get_type_hints(command, include_extras=True)
+    return [_argument(field, hints[field.name]) for field in dataclasses.fields(command)]
+
+
+def _argument(field: dataclasses.Field[Any], hint: Any) -> _Argument:
     positional = _POSITIONAL in typing.get_args(hint)
     name = field.name.upper() if positional else f"--{field.name.replace('_', '-')}"
     missing = field.default is dataclasses.MISSING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import io
 from collections.abc import Callable, Mapping
@@ -53,9 +54,17 @@ def render(
 
     `base.html` is that of all pages. The `filters` are added to those of numbers.
     """
+    environment = _environment(templates, template.endswith(".html"))
+    environment.filters |= filters
+    return environment.get_template(template).render(**data)
+
+
+@functools.cache
+def _environment(templates: Path, escaped: bool) -> jinja2.Environment:
+    """What keeps the templates of a folder once they are compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([templates, SHARED]),
-        autoescape=template.endswith(".html"),
+        autoescape=escaped,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -66,6 +75,5 @@ def render(
         "number": number,
         "percent": percent,
         "whole": whole,
-        **filters,
     }
-    return environment.get_template(template).render(**data)
+    return environment

@@ -41,8 +41,9 @@ def array_names() -> tuple[str, ...]:
 
 def array(model: mujoco.MjModel, name: str) -> NDArray[Any]:
     """An array of the model by the name that `array_names` gives it."""
-    owner = model.opt if name.startswith("opt.") else model
-    return np.asarray(getattr(owner, name.removeprefix("opt.")))
+    if name.startswith("opt."):
+        return np.asarray(getattr(model.opt, name.removeprefix("opt.")))
+    return np.asarray(getattr(model, name))
 
 
 def differing(one: mujoco.MjModel, other: mujoco.MjModel, tolerance: float = 0.0) -> list[str]:

@@ -92,7 +92,9 @@ def why_softer(case: Case) -> str:
     """The reason for which a constraint is softer than asked for; empty if it is not."""
     least = 2 * float(case.model.opt.timestep)
     safe = not case.model.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_REFSAFE)
-    for name in {"pair_solref", "eq_solref", "jnt_solref"}.intersection(case.changed):
+    if not same_shapes(case.nominal, case.model):
+        return ""
+    for name in ("pair_solref", "eq_solref", "jnt_solref"):
         asked = array(case.model, name)[:, 0]
         changed = asked != array(case.nominal, name)[:, 0]
         short = asked[changed & (asked > 0) & (asked < least)]

@@ -56,8 +56,7 @@ def test_adr_draws_back_to_the_nominal_value_and_no_further(train: Any) -> None:
     callback = ADR(low=0.3, high=0.7, buffer=2, step=0.4)
     train(callback, 2000)
     callback.options = callback.options.model_copy(update={"low": 2.0, "high": 3.0})
-    model = PPO("MlpPolicy", callback.training_env, n_steps=4, n_epochs=1, batch_size=256)
-    model.learn(8000, callback=callback)
+    train(callback, 8000, env=callback.training_env)
     np.testing.assert_allclose(callback.bounds, 0.5, atol=1e-12)
 
 
@@ -101,8 +100,7 @@ def test_doraemon_draws_back_when_success_is_lost(train: Any) -> None:
     train(callback, 4000)
     before = callback.shapes[0].copy()
     callback.options = callback.options.model_copy(update={"success_rate": 0.97})
-    model = PPO("MlpPolicy", callback.training_env, n_steps=4, n_epochs=1, batch_size=256)
-    model.learn(6000, callback=callback)
+    train(callback, 6000, env=callback.training_env)
     after = callback.shapes[0]
     assert scipy.stats.beta(*before).cdf(SHARE) < 0.85
     assert scipy.stats.beta(*after).cdf(SHARE) > 0.9
