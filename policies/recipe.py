@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from stable_baselines3 import PPO, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
@@ -25,6 +25,7 @@ import sim2real.policies
 from sim2real.config import Config, Count, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
 from sim2real.policies.asymmetric import (
     AsymmetricActorCriticPolicy,
@@ -43,6 +44,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Width = Annotated[int, Field(ge=1, le=100_000)]
+MOST_LAYERS = 100
 MAX_UNSTABLE = 0.2
 """The largest share of unstable episodes that a training goes on with, by default."""
 
@@ -52,12 +54,19 @@ def _sizes(value: object) -> object:
     if not isinstance(value, str):
         return value
     sizes = value.split("x")
-    if not all(size.isdecimal() for size in sizes):
+    if not all(size.isascii() and size.isdecimal() for size in sizes):
         raise ValueError("layers are sizes such as 64x64")
     return sizes
 
 
-Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes)]
+def _few(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the layers; ValueError for more than a network should have."""
+    if len(sizes) > MOST_LAYERS:
+        raise ValueError(f"at most {MOST_LAYERS} layers, got {len(sizes):,}")
+    return sizes
+
+
+Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes), AfterValidator(_few)]
 
 
 class Recipe(Config):
@@ -236,8 +245,9 @@ class TD3Recipe(OffPolicyRecipe):
 
 
 AnyRecipe = PPORecipe | SACRecipe | TD3Recipe
-RECIPES: dict[str, type[AnyRecipe]] = {"ppo": PPORecipe, "sac": SACRecipe, "td3": TD3Recipe}
-ALGORITHMS = tuple(RECIPES)
+RECIPES: dict[str, type[AnyRecipe]] = dict(
+    zip(ALGORITHMS, (PPORecipe, SACRecipe, TD3Recipe), strict=True)
+)
 ASYMMETRIC: dict[str, type[BasePolicy]] = {
     "ppo": AsymmetricActorCriticPolicy,
     "sac": AsymmetricSACPolicy,

@@ -206,6 +206,14 @@ def test_import_is_quick_and_leaves_torch_out() -> None:
     assert loaded == "[]"
 
 
+def test_the_names_of_algorithms_and_methods_are_listed_without_torch() -> None:
+    code = (
+        "import sys; from sim2real.cli.information import kinds\n"
+        "print(kinds()['algorithms'], 'torch' in sys.modules)"
+    )
+    assert run(code) == "['ppo', 'sac', 'td3'] False\n"
+
+
 def test_public_names_are_few_and_there() -> None:
     assert set(sim2real.__all__) == set(sim2real._HOME) <= set(dir(sim2real))
     assert all(callable(getattr(sim2real, name)) for name in sim2real.__all__)

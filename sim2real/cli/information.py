@@ -45,9 +45,9 @@ class List(Command):
         if data["pretrained"]:
             shown.append(table("reference policies", data["pretrained"]))
         if not self.task:
-            data |= _kinds()
-            kinds = [{"kind": kind, "names": ", ".join(found)} for kind, found in _kinds().items()]
-            shown.append(table("algorithms and methods", kinds))
+            data |= kinds()
+            named = [{"kind": kind, "names": ", ".join(found)} for kind, found in kinds().items()]
+            shown.append(table("algorithms and methods", named))
         return Outcome(data, shown)
 
 
@@ -69,13 +69,14 @@ def _shortened(name: str) -> str:
     return name.rpartition("-")[0] + "-LEVEL" if "-" in name else name
 
 
-def _kinds() -> dict[str, list[str]]:
-    from sim2real.learning.adaptive import RANDOMIZATIONS
-    from sim2real.policies.recipe import ALGORITHMS
-    from sim2real.transfer.method import METHODS
+def kinds() -> dict[str, list[str]]:
+    """The names of the algorithms, methods and randomizations; torch is not imported for them."""
+    from sim2real.learning import ADAPTIVE
+    from sim2real.policies import ALGORITHMS
+    from sim2real.transfer.methods import METHODS
 
-    randomizations = {"randomizations": list(RANDOMIZATIONS)}
-    return {"algorithms": list(ALGORITHMS), "methods": list(METHODS)} | randomizations
+    found = {"algorithms": ALGORITHMS, "methods": METHODS, "randomizations": ADAPTIVE}
+    return {kind: list(names) for kind, names in found.items()}
 
 
 def published(task: str | None = None) -> list[dict[str, Any]]:

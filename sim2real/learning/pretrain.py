@@ -23,6 +23,7 @@ from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import map_of
 from sim2real.runs.copies import read_index
+from sim2real.runs.load import CURVE
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.run import (
     Run,
@@ -188,7 +189,7 @@ def _curve(folder: RunFolder) -> list[Curve]:
             config.curve or (),
             task,
             folder.domain,
-            path=folder.path / "report" / "curve.json",
+            path=folder.path / CURVE,
             side="source",
             other_side=in_target if config.target else None,
             **how,

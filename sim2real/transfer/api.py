@@ -49,7 +49,7 @@ from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.transfer.budget import Budget, BudgetExceeded
-from sim2real.transfer.manifest import Manifest, Row, result_rows
+from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.method import (
     Method,
     describe_method,
@@ -62,7 +62,7 @@ from sim2real.transfer.work import Work
 SOURCE = "source"
 """Folder inside a transfer's run that keeps what it started from, so that it can be resumed."""
 
-Create = Callable[[Sequence[Row], Sequence[Modifier]], None]
+Create = Callable[[Sequence[TensorRow], Sequence[Modifier]], None]
 
 SOURCE_STEPS = "report/source_steps.json"
 """What a method with a loop of its own used of simulations; counted, not limited."""
@@ -135,7 +135,7 @@ def transfer(
     if task is not None and loaded.name == source.task_info.get("name"):
         warn_of_changes(source.path, source.task_info, loaded)
 
-    def create(rows: Sequence[Row], modifiers: Sequence[Modifier]) -> None:
+    def create(rows: Sequence[TensorRow], modifiers: Sequence[Modifier]) -> None:
         manifest = Manifest(chosen.name, session.differences, tuple(rows))
         if progress:
             manifest.print(Console(stderr=True))
@@ -255,7 +255,7 @@ class _Session:
         if _is_finished(path):
             return
 
-        def begin(rows: Sequence[Row], modifiers: Sequence[Modifier] = ()) -> None:
+        def begin(rows: Sequence[TensorRow], modifiers: Sequence[Modifier] = ()) -> None:
             if not path.exists():
                 create(rows, modifiers)
 

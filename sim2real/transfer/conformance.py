@@ -19,7 +19,7 @@ from gymnasium import spaces
 from sim2real.checks import Check, require, run_checks
 from sim2real.files import read_json
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import ALGORITHMS
+from sim2real.policies import ALGORITHMS
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run

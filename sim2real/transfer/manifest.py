@@ -21,7 +21,7 @@ Action = Literal["copied", "adapted", "fresh", "frozen"]
 
 
 @dataclass(frozen=True)
-class Row:
+class TensorRow:
     """The action for one tensor.
 
     copied: starts as the source's and learns on; adapted: made from the source's; fresh: new;
@@ -41,7 +41,7 @@ class Manifest:
 
     method: str
     differences: tuple[Difference, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TensorRow, ...]
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -71,7 +71,9 @@ class Manifest:
             console.print(_tensor_table(self.method, self.rows))
 
 
-def result_rows(source: BasePolicy, policy: BasePolicy, frozen: Collection[str]) -> tuple[Row, ...]:
+def result_rows(
+    source: BasePolicy, policy: BasePolicy, frozen: Collection[str]
+) -> tuple[TensorRow, ...]:
     """One row for each tensor of the policy that a method has returned.
 
     copied: equal to the source's; adapted: of the same shape; fresh: all others.
@@ -81,7 +83,7 @@ def result_rows(source: BasePolicy, policy: BasePolicy, frozen: Collection[str])
     for name, tensor in named_tensors(policy).items():
         listed = first.setdefault(id(tensor), name)
         action = "frozen" if name in frozen else _result(before.get(name), tensor)
-        rows.append(Row(name, tuple(tensor.shape), action, "" if listed == name else listed))
+        rows.append(TensorRow(name, tuple(tensor.shape), action, "" if listed == name else listed))
     return tuple(rows)
 
 
@@ -91,13 +93,13 @@ def _result(before: Tensor | None, after: Tensor) -> Action:
     return "copied" if torch.equal(before, after) else "adapted"
 
 
-def _tensor_table(method: str, rows: Sequence[Row]) -> Table:
+def _tensor_table(method: str, rows: Sequence[TensorRow]) -> Table:
     table = Table(title=f"Tensors ({method})", title_justify="left", title_style="bold")
     for heading in ("module", "tensors", "numbers", "action"):
         table.add_column(
             heading, overflow="fold", justify="right" if heading == "numbers" else "left"
         )
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[TensorRow]] = {}
     for row in rows:
         if row.alias_of:
             continue

@@ -28,18 +28,10 @@ from sim2real.registry import Registry
 from sim2real.runs.run import Run
 from sim2real.sources import Source, source_of
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.manifest import Action, Row
+from sim2real.transfer.manifest import Action, TensorRow
+from sim2real.transfer.methods import METHODS
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
-
-METHODS = {
-    "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
-    "freeze": "sim2real.transfer.methods.freeze:Freeze",
-    "distill": "sim2real.transfer.methods.distill:Distill",
-    "scratch": "sim2real.transfer.methods.scratch:Scratch",
-    "identify": "sim2real.transfer.methods.identify:Identify",
-}
-"""The methods that are shipped, by name."""
 
 
 def _is_class(found: Any) -> bool:
@@ -73,7 +65,7 @@ class Prepared:
     """
 
     algorithm: BaseAlgorithm
-    rows: tuple[Row, ...]
+    rows: tuple[TensorRow, ...]
     callbacks: tuple[BaseCallback, ...] = ()
 
 
@@ -146,7 +138,7 @@ def with_random_start(source: AnyRecipe, budget: Budget) -> dict[str, Any]:
     return {"learning_starts": min(source.learning_starts, budget.steps // RANDOM_SHARE)}
 
 
-def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[Row, ...]:
+def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[TensorRow, ...]:
     """One row for each tensor of the policy, and SAC's entropy coefficient; fresh by default."""
     tensors = named_tensors(algorithm.policy)
     coefficient = getattr(algorithm, "log_ent_coef", None)
@@ -158,7 +150,7 @@ def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[
         shape = tuple(np.shape(tensor.detach()))
         listed = first.setdefault(id(tensor), name)
         alias_of = "" if listed == name else listed
-        rows.append(Row(name, shape, action_of.get(name, "fresh"), alias_of))
+        rows.append(TensorRow(name, shape, action_of.get(name, "fresh"), alias_of))
     return tuple(rows)
 
 

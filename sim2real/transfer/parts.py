@@ -11,7 +11,7 @@ SURE = 0.05
 """Part of a part that must be done before its time is estimated."""
 
 
-class Parts:
+class MethodParts:
     """The parts of a method, of several kinds, shown on one display; None shows nothing.
 
     `counts` says how many parts of each kind there are, at most. The time left is that of all of
@@ -25,7 +25,7 @@ class Parts:
         self._kind, self._what, self._since = "", "", 0.0
         self._took: dict[str, float] = {}
 
-    def __enter__(self) -> Parts:
+    def __enter__(self) -> MethodParts:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -46,8 +46,8 @@ from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import BoolArray
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
-from sim2real.transfer.manifest import Row
-from sim2real.transfer.parts import Parts
+from sim2real.transfer.manifest import TensorRow
+from sim2real.transfer.parts import MethodParts
 from sim2real.transfer.schedule import KeepFrozen
 from sim2real.transfer.target import Environments, Target, derived_seed
 
@@ -97,7 +97,7 @@ class Work:
         self.meter = Meter(Budget(MOST_STEPS), meter.control_dt)
         """Counts the control steps of source-side simulations, which are free."""
         self._target, self._meter, self._environments = target, meter, environments
-        self.parts = Parts({}, None)
+        self.parts = MethodParts({}, None)
         """The progress of the method; see `plan`."""
         self._begin, self._learning, self._source = begin, learning, source
         self._learners: list[Learner] = []
@@ -193,7 +193,7 @@ class Work:
         return getattr(of[0], "log_ent_coef", None) if of else None
 
     def learn(
-        self, algorithm: BaseAlgorithm, rows: Sequence[Row], callbacks: Sequence[BaseCallback]
+        self, algorithm: BaseAlgorithm, rows: Sequence[TensorRow], callbacks: Sequence[BaseCallback]
     ) -> BasePolicy:
         """Train for the whole budget with the checkpoints, curve and logs of the run itself."""
         self._begin(rows, modifiers_of(algorithm.policy))
@@ -209,10 +209,10 @@ class Work:
         names = ("checkpoint_every", "progress", "max_unstable")
         return {name: self._learning[name] for name in names}
 
-    def plan(self, counts: Mapping[str, int]) -> Parts:
+    def plan(self, counts: Mapping[str, int]) -> MethodParts:
         """Show the progress on one display: so many parts of each kind, at most; also `parts`."""
         shown = self._learning["progress"]
-        self.parts = Parts(counts, Display(self._learning["title"]) if shown else None)
+        self.parts = MethodParts(counts, Display(self._learning["title"]) if shown else None)
         return self.parts
 
     def report(self, line: str) -> None:

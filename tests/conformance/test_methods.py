@@ -17,15 +17,16 @@ import torch
 from conformance_cases import slow_unless
 
 from sim2real.learning.pretrain import pretrain
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import named_tensors, optimizer_owners
-from sim2real.policies.recipe import ALGORITHMS
 from sim2real.runs.checkpoint import read_checkpoint, steps
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
 from sim2real.transfer.conformance import SOURCE, TARGET, WORLDS
-from sim2real.transfer.method import METHODS, LearnerMethod, find_method
+from sim2real.transfer.method import LearnerMethod, find_method
+from sim2real.transfer.methods import METHODS
 from sim2real.transfer.resume import resume
 
 OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}

@@ -13,6 +13,7 @@ import sim2real as s2r
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.learning.extension import differences
+from sim2real.runs.load import CURVE
 from sim2real.runs.run import Run, RunConfig
 from sim2real.transfer.method import Method
 from sim2real.transfer.methods.distill import Distill
@@ -159,5 +160,5 @@ def test_extended_transfer_charges_the_larger_budget(tmp_path: Path) -> None:
         resume(tmp_path / "moved", progress=False, steps=512)
     used = read_json(tmp_path / "moved" / "report" / "budget.json")
     assert (used["budget"], used["used"]["steps"]) == (512, 512)
-    rows = read_json(tmp_path / "moved" / "report" / "curve.json")["rows"]
+    rows = read_json(tmp_path / "moved" / CURVE)["rows"]
     assert [row["steps"] for row in rows] == [0, 256, 512]

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
-from sim2real.policies.recipe import ALGORITHMS, build_algorithm, load_recipe
+from sim2real.policies.recipe import build_algorithm, load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 

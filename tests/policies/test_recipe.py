@@ -10,13 +10,8 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
-from sim2real.policies.recipe import (
-    ALGORITHMS,
-    build_algorithm,
-    build_offline,
-    load_recipe,
-    parse_recipe,
-)
+from sim2real.policies import ALGORITHMS
+from sim2real.policies.recipe import build_algorithm, build_offline, load_recipe, parse_recipe
 from sim2real.registry import task_names
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,))
@@ -46,6 +41,8 @@ def test_overrides_win() -> None:
         ({"learning_rate": -1.0}, "learning_rate: .* greater than 0, got -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate: .* finite number"),
         ({"net_arch": [64, 0]}, r"net_arch\.1: .* at least 1, got 0"),
+        ({"net_arch": "x".join(["4"] * 101)}, "net_arch: at most 100 layers, got 101"),
+        ({"net_arch": "６４x６４"}, "net_arch: layers are sizes such as 64x64"),
         ({"activation": "sin"}, "activation: .*'tanh', 'relu' or 'elu', got 'sin'"),
         ({"batch_size": 1}, "batch_size: .* at least 2"),
     ],

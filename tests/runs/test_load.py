@@ -7,28 +7,8 @@ import pytest
 
 from sim2real import cli, files
 from sim2real.errors import UserError
-from sim2real.learning.pretrain import pretrain
-from sim2real.runs.load import best_step, load_run
+from sim2real.runs.load import CURVE, best_step, load_run
 from sim2real.runs.run import Run
-
-OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    out = tmp_path_factory.mktemp("load") / "run"
-    return pretrain(
-        "cartpole",
-        "nominal",
-        steps=256,
-        num_envs=4,
-        options=OPTIONS,
-        checkpoint_every=64,
-        curve=4,
-        curve_episodes=2,
-        out=out,
-        progress=False,
-    )
 
 
 @pytest.fixture
@@ -38,7 +18,7 @@ def rated(run: Run, tmp_path: Path) -> Path:
     shutil.copytree(run.path, copy)
     means = {0: 1.0, 64: 2.0, 128: 9.0, 160: 20.0, 192: 3.0, 256: 4.0}
     rows = [{"steps": step, "totals": [mean - 1, mean + 1]} for step, mean in means.items()]
-    files.write_json(copy / "report/curve.json", {"rows": rows})
+    files.write_json(copy / CURVE, {"rows": rows})
     return copy
 
 
@@ -49,7 +29,7 @@ def test_the_best_checkpoint_is_that_of_the_curve(rated: Path) -> None:
 
 
 def test_a_curve_is_measured_where_checkpoints_are(run: Run) -> None:
-    rows = files.read_json(run.path / "report/curve.json")["rows"]
+    rows = files.read_json(run.path / CURVE)["rows"]
     assert [row["steps"] for row in rows] == run.steps == [0, 64, 128, 192, 256]
 
 
@@ -75,13 +55,13 @@ def test_a_reference_names_the_checkpoint(run: Run) -> None:
 
 @pytest.mark.parametrize("curve", ["{}", '{"rows": [{"steps": 64}]}', "[1]", "{"])
 def test_a_damaged_curve_is_refused(rated: Path, curve: str) -> None:
-    (rated / "report/curve.json").write_text(curve)
+    (rated / CURVE).write_text(curve)
     with pytest.raises(UserError, match=r"curve\.json"):
         load_run(rated, "best")
 
 
 def test_without_a_curve_there_is_no_best_one(rated: Path) -> None:
-    (rated / "report/curve.json").unlink()
+    (rated / CURVE).unlink()
     with pytest.raises(UserError, match="no learning curve to choose the best checkpoint by"):
         load_run(rated, "best")
 
@@ -94,5 +74,5 @@ def test_a_transfer_starts_from_the_checkpoint_that_is_named(
     assert cli.main([*asked, "--curve", "1", "--set", "warm_up=0"]) == 0
     source, best = load_run(out / "source").checkpoint, load_run(rated, 128).checkpoint
     assert all(source.policy[name].equal(best.policy[name]) for name in best.policy)
-    rows = files.read_json(out / "report/curve.json")["rows"]
+    rows = files.read_json(out / CURVE)["rows"]
     assert [row["steps"] for row in rows] == [0, 64]

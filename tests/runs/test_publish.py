@@ -13,7 +13,6 @@ from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.files import read_json
-from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
 from sim2real.runs import pretrained
 from sim2real.runs.gallery import gallery
@@ -22,22 +21,6 @@ from sim2real.runs.publish import command_of, publish
 from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
 from sim2real.transfer.resume import resume
-
-OPTIONS = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return pretrain(
-        "cartpole",
-        "nominal",
-        steps=256,
-        num_envs=4,
-        options=OPTIONS,
-        seed=3,
-        out=tmp_path_factory.mktemp("publish") / "run",
-        progress=False,
-    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import yaml
 
 from sim2real.errors import UserError
 from sim2real.files import read_json
-from sim2real.runs.load import load_run
+from sim2real.runs.load import CURVE, load_run
 from sim2real.studies.study import CellsFailed, study
 
 ROBOTS = Path(__file__).parents[1] / "robots"
@@ -83,7 +83,7 @@ def test_a_study_from_file_to_report_and_again(
     for file in (out / "cells").glob("evaluate-medium-oracle-*"):  # each the best of its curve
         way, seed = re.findall(r"oracle-(\w+)-seed-(\d)", file.name)[0]
         folder = next((out / "runs").glob(f"oracle-{way}-medium-seed-{seed}-*"))
-        means = [np.mean(row["totals"]) for row in read_json(folder / "report/curve.json")["rows"]]
+        means = [np.mean(row["totals"]) for row in read_json(folder / CURVE)["rows"]]
         saved = sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
         assert read_json(file)["result"]["step"] == saved[int(np.argmax(means))]
 

@@ -8,7 +8,8 @@ import pytest
 
 from sim2real import cli
 from sim2real.transfer.conformance import check_method
-from sim2real.transfer.method import METHODS, LearnerMethod, find_method
+from sim2real.transfer.method import LearnerMethod, find_method
+from sim2real.transfer.methods import METHODS
 
 pytestmark = pytest.mark.usefixtures("short_cartpole")
 SEARCH = Path(__file__).parent / "methods" / "context_search.py"

@@ -15,8 +15,8 @@ from sim2real.evaluation.rollout import evaluate
 from sim2real.files import read_json, read_yaml
 from sim2real.learning.pretrain import pretrain
 from sim2real.plain import dump_yaml
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.modifiers import merge
-from sim2real.policies.recipe import ALGORITHMS
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run, seal
 from sim2real.transfer.api import transfer

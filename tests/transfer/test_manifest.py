@@ -10,7 +10,7 @@ from rich.console import Console
 from sim2real.errors import UserError
 from sim2real.runs.contract import Contract, compare, require_fit
 from sim2real.task import ObservationTerm
-from sim2real.transfer.manifest import Manifest, Row
+from sim2real.transfer.manifest import Manifest, TensorRow
 
 POSITION, VELOCITY = ObservationTerm("position", 2, "m"), ObservationTerm("velocity", 3, "m/s")
 CONTRACT = Contract((POSITION, VELOCITY), (-1.0, -1.0), (1.0, 1.0), 0.05)
@@ -53,10 +53,10 @@ def test_what_does_not_fit_is_refused_with_its_terms() -> None:
 
 def test_manifest_is_printed_and_is_json() -> None:
     rows = (
-        Row("actor.0.weight", (4, 3), "frozen"),
-        Row("actor.0.bias", (4,), "frozen"),
-        Row("actor.2.weight", (2, 4), "copied"),
-        Row("log_std", (2,), "adapted"),
+        TensorRow("actor.0.weight", (4, 3), "frozen"),
+        TensorRow("actor.0.bias", (4,), "frozen"),
+        TensorRow("actor.2.weight", (2, 4), "copied"),
+        TensorRow("log_std", (2,), "adapted"),
     )
     manifest = Manifest("freeze", compare(CONTRACT, CONTRACT), rows)
     out = io.StringIO()

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 import pytest
 
 from sim2real.errors import UserError
-from sim2real.policies.recipe import ALGORITHMS, load_recipe
+from sim2real.policies import ALGORITHMS
+from sim2real.policies.recipe import load_recipe
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import METHODS, describe_method, load_method
+from sim2real.transfer.method import describe_method, load_method
+from sim2real.transfer.methods import METHODS
 from sim2real.transfer.methods.distill import Distill
 from sim2real.transfer.methods.fine_tune import FineTune
 from sim2real.transfer.methods.freeze import Freeze

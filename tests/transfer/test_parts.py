@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sim2real.learning.progress import Display
 from sim2real.transfer import parts as module
-from sim2real.transfer.parts import Parts
+from sim2real.transfer.parts import MethodParts
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_time_left_follows_from_the_last_part_of_each_kind(clock: list[float]) -> None:
-    parts = Parts({"record": 1, "train": 4}, None)
+    parts = MethodParts({"record": 1, "train": 4}, None)
     parts.begin("record", "recording")
     assert parts.seconds_left(0.5) is None  # the trainings are not known yet
     clock[0] = 5.0
@@ -37,7 +37,7 @@ def test_time_left_follows_from_the_last_part_of_each_kind(clock: list[float]) -
 
 def test_lines_count_the_parts_of_the_whole(clock: list[float]) -> None:
     screen = Console(file=io.StringIO(), force_terminal=False, width=120)
-    with Parts({"record": 1, "train": 4}, Display("identify toy", screen)) as parts:
+    with MethodParts({"record": 1, "train": 4}, Display("identify toy", screen)) as parts:
         parts.begin("record", "round 1, recording")
         clock[0] = 20.0
         parts.begin("train", "attempt 1, 1 of 4")
@@ -56,7 +56,7 @@ def test_lines_count_the_parts_of_the_whole(clock: list[float]) -> None:
 
 def test_a_terminal_has_one_bar(clock: list[float]) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Parts({"train": 2}, Display("identify toy", screen)) as parts:
+    with MethodParts({"train": 2}, Display("identify toy", screen)) as parts:
         parts.begin("train", "attempt 1, 1 of 2")
         parts.begin("train", "attempt 1, 2 of 2")
     assert isinstance(screen.file, io.StringIO)

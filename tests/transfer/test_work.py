@@ -16,7 +16,8 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import ALGORITHMS, parse_recipe
+from sim2real.policies import ALGORITHMS
+from sim2real.policies.recipe import parse_recipe
 from sim2real.runs.checkpoint import discard_after
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run

@@ -11,6 +11,7 @@ from sim2real.config import parse
 from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
+from sim2real.learning import ADAPTIVE
 from sim2real.learning.adaptive.adr import ADR
 from sim2real.learning.adaptive.base import AdaptiveRandomization
 from sim2real.learning.adaptive.curriculum import Curriculum
@@ -29,9 +30,9 @@ __all__ = [
     "load_randomization",
 ]
 
-RANDOMIZATIONS: dict[str, type[AdaptiveRandomization]] = {
-    kind.name: kind for kind in (ADR, DORAEMON, Curriculum)
-}
+RANDOMIZATIONS: dict[str, type[AdaptiveRandomization]] = dict(
+    zip(ADAPTIVE, (ADR, DORAEMON, Curriculum), strict=True)
+)
 UNIFORM = "uniform"
 """The domain as it is, from the first step to the last."""
 NAMES = (UNIFORM, *RANDOMIZATIONS)

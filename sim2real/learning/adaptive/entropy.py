@@ -41,7 +41,7 @@ class Update:
     """Effective sample size of that estimate (Kish 1965): (sum of weights)^2 / sum of squares."""
 
 
-class Problem:
+class EntropyProblem:
     """Maximize the entropy subject to a success rate and a trust region, from m episodes.
 
     `shapes` (d, 2) is the distribution that the `points` (m, d) were drawn from, `succeeded` (m,)
@@ -93,7 +93,7 @@ def widen(
     the largest success rate; where that is enough, the entropy is maximized from there.
     Shapes: `shapes` (d, 2), `points` (m, d) in [0, 1], `succeeded` (m,).
     """
-    problem = Problem(shapes, points, succeeded, limit)
+    problem = EntropyProblem(shapes, points, succeeded, limit)
     start = shapes
     if problem.success_rate(shapes) < success_rate:
         start = _solve(problem, shapes, problem.success_rate, problem.success_gradient, None)
@@ -108,7 +108,7 @@ def _total_entropy(shapes: Array) -> float:
 
 
 def _solve(
-    problem: Problem,
+    problem: EntropyProblem,
     start: Array,
     objective: Callable[[Array], float],
     gradient: Callable[[Array], Array],
@@ -154,7 +154,7 @@ def _solve(
 
 
 def _drawn_back(
-    problem: Problem,
+    problem: EntropyProblem,
     start: Array,
     end: Array,
     unpack: Callable[[Array], Array],

@@ -1,1 +1,10 @@
 """The transfer methods that are shipped, one file each."""
+
+METHODS = {
+    "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
+    "freeze": "sim2real.transfer.methods.freeze:Freeze",
+    "distill": "sim2real.transfer.methods.distill:Distill",
+    "scratch": "sim2real.transfer.methods.scratch:Scratch",
+    "identify": "sim2real.transfer.methods.identify:Identify",
+}
+"""The methods by name: the class that is imported when the method is used."""

@@ -30,7 +30,7 @@ from sim2real.policies.recipe import AnyRecipe
 from sim2real.policies.tensors import match
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.manifest import Action, Row
+from sim2real.transfer.manifest import Action, TensorRow
 from sim2real.transfer.method import Prepared, rows_of
 from sim2real.transfer.methods.fine_tune import FineTune
 from sim2real.transfer.schedule import KeepFrozen
@@ -70,7 +70,7 @@ def first_layers(policy: BasePolicy) -> tuple[str, ...]:
     )
 
 
-def _require_copied(names: tuple[str, ...], rows: tuple[Row, ...]) -> None:
+def _require_copied(names: tuple[str, ...], rows: tuple[TensorRow, ...]) -> None:
     for row in rows:
         if row.tensor in names and row.action != "copied":
             raise UserError(

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from sim2real.learning.adaptive.beta import divergence, entropy
-from sim2real.learning.adaptive.entropy import Problem, widen
+from sim2real.learning.adaptive.entropy import EntropyProblem, widen
 
 START = np.array([[16.0, 16.0], [8.5, 23.5]])
 
@@ -39,7 +39,7 @@ def test_the_optimum_under_both_constraints_is_that_of_a_search():
     shapes, points = START[:1], draw(START[:1], 4000)
     succeeded = points[:, 0] <= 0.6
     update = widen(shapes, points, succeeded, 0.85, 0.3)
-    problem = Problem(shapes, points, succeeded, 0.3)
+    problem = EntropyProblem(shapes, points, succeeded, 0.3)
     best = -np.inf
     for factors in np.stack(np.meshgrid(*[np.geomspace(0.7, 1.4, 60)] * 2), axis=2).reshape(-1, 2):
         one = update.shapes * factors
@@ -82,7 +82,7 @@ def test_without_any_success_nothing_moves():
 
 def test_effective_episodes():
     points = draw(START, 50)
-    problem = Problem(START, points, np.ones(50, bool), 1.0)
+    problem = EntropyProblem(START, points, np.ones(50, bool), 1.0)
     weights = scipy.stats.beta(2, 2).pdf(points).prod(axis=1)
     weights /= scipy.stats.beta(*START.T).pdf(points).prod(axis=1)
     found = problem.describe(np.full((2, 2), 2.0))

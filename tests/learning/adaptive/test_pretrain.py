@@ -14,6 +14,7 @@ import yaml
 
 from sim2real import cli
 from sim2real.errors import UserError
+from sim2real.learning import ADAPTIVE
 from sim2real.learning.adaptive import RANDOMIZATIONS, build_randomization, load_randomization
 from sim2real.learning.pretrain import pretrain
 from sim2real.runs.checkpoint import discard_after
@@ -171,3 +172,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     randomization = load_run(tmp_path / "run").config.randomization
     assert randomization is not None
     assert (randomization["name"], randomization["stages"]) == ("curriculum", 4)
+
+
+def test_each_method_is_listed_under_its_name() -> None:
+    assert {name: kind.name for name, kind in RANDOMIZATIONS.items()} == {
+        name: name for name in ADAPTIVE
+    }

@@ -15,8 +15,9 @@ from sim2real.domains.domain import load_domains
 from sim2real.envs.cartpole import Cartpole
 from sim2real.errors import UserError
 from sim2real.files import read_json
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import named_tensors
-from sim2real.policies.recipe import ALGORITHMS, load_recipe
+from sim2real.policies.recipe import load_recipe
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.transfer.adaptation import parts, restart_exploration
 from sim2real.transfer.api import SOURCE_STEPS, transfer
