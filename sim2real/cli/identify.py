@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sim2real.task import Task
 
 
+PHASES = "identification-phases"
+"""The folder in that of the results for what an interrupted identification has finished."""
 SURE = 0.05
 """Part that must be done before the time left is estimated."""
 
@@ -59,7 +62,8 @@ class Identify(Command):
     out: Path | None = None
     """Folder for identified.yaml, with the domains `identified` and `posterior`,
     identification.json and the report identification.html; by default nothing is written. With
-    --as-domain: ranges.yaml, with the domain `ranges`, and ranges.json."""
+    --as-domain: ranges.yaml, with the domain `ranges`, and ranges.json. After an interruption the
+    same command goes on where it was."""
 
     def run(self) -> Outcome:
         """Call `sim2real.identify`, or `identify_ranges`."""
@@ -78,21 +82,23 @@ class Identify(Command):
         logs = [Log.load(path, self.mapping) for path in self.logs]
         if self.as_domain:
             return self._ranges(task, logs)
-        with _progress() as report:
-            found = identify(
-                logs,
-                task,
-                self.family,
-                self.seed,
-                horizon=self.horizon,
-                report=report,
-                residual=self.residual,
-            )
         file, page = None, None
-        if self.out is not None and can_write(self.out):
-            file, page = unused(self.out, "identification.json", "identification.html")
-            found.save(self.out)
-            write_text(page, found.page())
+        with _kept(self.out) as out:
+            with _progress() as report:
+                found = identify(
+                    logs,
+                    task,
+                    self.family,
+                    self.seed,
+                    horizon=self.horizon,
+                    report=report,
+                    residual=self.residual,
+                    phases=_phases(out),
+                )
+            if out is not None:
+                file, page = unused(out, "identification.json", "identification.html")
+                found.save(out)
+                write_text(page, found.page())
         return Outcome(found.plain(), identified(found.plain()), file, page)
 
     def _ranges(self, task: Task, logs: Sequence[Log]) -> Outcome:
@@ -101,19 +107,44 @@ class Identify(Command):
         by_unit: dict[str, list[Log]] = {}
         for name, log in zip(self.units or map(str, self.logs), logs, strict=True):
             by_unit.setdefault(name, []).append(log)
-        with _progress() as report:
-            found = identify_ranges(
-                by_unit, task, self.family, self.seed, self.horizon, report=report
-            )
         file, page = None, None
-        if self.out is not None and can_write(self.out):
-            (file,) = unused(self.out, "ranges.json")
-            page = found.save(self.out)
+        with _kept(self.out) as out:
+            with _progress(len(logs)) as report:
+                found = identify_ranges(
+                    by_unit,
+                    task,
+                    self.family,
+                    self.seed,
+                    self.horizon,
+                    report=report,
+                    phases=_phases(out),
+                )
+            if out is not None:
+                (file,) = unused(out, "ranges.json")
+                page = found.save(out)
         return Outcome(found.plain(), ranges(found.plain()), file, page)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
+def _kept(out: Path | None) -> Iterator[Path | None]:
+    """The folder `out` if it can be written; what is unfinished in it is removed at the end."""
+    folder = out if out is not None and can_write(out) else None
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if folder is None:
+            raise
+        raise KeyboardInterrupt(f"started again with --out {folder}, it goes on") from None
+    if folder is not None:
+        shutil.rmtree(folder / PHASES, ignore_errors=True)
+
+
+def _phases(out: Path | None) -> Path | None:
+    return None if out is None else out / PHASES
+
+
+@contextmanager
+def _progress(logs: int = 1) -> Iterator[Callable[[str, float], None]]:
     """A display on standard error: the part that is done, what is being done, the time left."""
     from sim2real.identification.stages import whole
     from sim2real.learning.progress import Display
@@ -125,7 +156,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         display.show(part, what, left)
 
     try:
-        yield whole(report)
+        yield whole(report, logs)
     finally:
         display.close()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +17,14 @@ from sim2real.identification.fit import STATE_PARTS, equations_at, start, start_
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.known import check_known, with_known
 from sim2real.identification.log import Log
-from sim2real.identification.posterior import Misfit, Posterior, misfit_of_logs, posterior_of
+from sim2real.identification.phases import Phases, folder_for
+from sim2real.identification.posterior import Misfit, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.refine import refined, settled, with_states
 from sim2real.identification.replay import Replay, Windows, joined
 from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
+    Best,
     Identification,
     Row,
     Validation,
@@ -76,6 +76,7 @@ def identify(
     report: Report | None = None,
     residual: bool = False,
     known: Sequence[Mapping[str, float]] = (),
+    phases: Path | str | None = None,
 ) -> Identification:
     """Find the world of a `family` that moves as a `log` of `task` does, from the log alone.
 
@@ -89,7 +90,9 @@ def identify(
     joints are fitted to what the family does not explain; the domains get them where they predict
     the windows held out better. `known` has, for each log, the values of unknowns that are known of
     it, such as the gain that it was recorded with; all logs have the same names, and the table
-    reports them as without effect. `report` is called with what is being done.
+    reports them as without effect. `report` is called with what is being done. In the folder
+    `phases` each finished phase is kept: after an interruption the same call goes on behind it, to
+    the same result, bit for bit. Phases of other logs, options or code are not used.
 
     Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
     in which nothing of the family shows, and a family without ranges.
@@ -104,8 +107,10 @@ def identify(
     replay = Replay(found, CANDIDATES * WINDOWS, threads)
     try:
         steps = horizon or horizon_of(logs, replay)
-        study = _Study(replay, logs, steps, seed, report or _silent, threads, known)
-        return study.identification(time.monotonic(), residual)
+        options = {"seed": seed, "horizon": steps, "residual": residual}
+        folder = None if phases is None else folder_for(phases, logs, found, known, **options)
+        study = _Study(replay, logs, steps, seed, report or _silent, threads, known, folder)
+        return study.identification(residual)
     finally:
         replay.close()
 
@@ -132,15 +137,6 @@ def _silent(what: str, done: float) -> None:
     """Report nothing."""
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The best fit of a problem, with the posterior and the misfit at it."""
-
-    fit: Fit
-    posterior: Posterior
-    misfit: Misfit
-
-
 class _Study:
     """The stages of one identification, in the order in which they are called."""
 
@@ -153,10 +149,12 @@ class _Study:
         report: Report,
         threads: int = 0,
         known: Sequence[Mapping[str, float]] = (),
+        phases: Path | None = None,
     ) -> None:
         self.replay, self.family, self.report = replay, replay.family, report
         self.threads, self.known = threads, known
         self.rng = np.random.default_rng(seed)
+        self.phases = Phases(phases, self.rng, replay)
         self.logs, self.steps = logs, sum(log.steps for log in logs)
         resampled = [at_control_step(log, replay) for log in logs]
         self.resampling = [one.sentence for one in resampled if one.changed]
@@ -185,25 +183,27 @@ class _Study:
     def _problem(self, windows: Windows) -> Problem:
         return Problem(self.replay, windows, self.channels)
 
-    def identification(self, began: float, residual: bool) -> Identification:
-        """All stages, that of a `residual` if asked for; `began`: time on the monotonic clock."""
+    def identification(self, residual: bool) -> Identification:
+        """All stages, that of a `residual` if asked for."""
         self.report("checking what the log shows", 0.0)
-        effective = effects(self.problem) > EFFECT
+        once = self.phases.once
+        effective = once("effects", lambda: effects(self.problem)) > EFFECT
         if not effective.any():
             raise UserError(
                 f"no unknown of family {self.family.domain.name!r} has an effect on this log: "
                 "nothing moves in it"
             )
-        best = self._on_all(self._best(effective))
+        best = once("fit", lambda: self._on_all(self._best(effective)))
         table = rows_of(self.family, best.posterior, effective)
         noise = self._noise(best.misfit)
-        lacking = self._missing(best)
+        lacking = once("missing", lambda: self._missing(best))
         self.report("validating on windows held out", 0.0)
         held_out = self._problem(self.held_out)
         predicted = [start(held_out, one) for one in (self.family.nominal, best.fit.shares)]
         validation = _validation(predicted)
-        faulty = self._faults() if best.misfit.noticed and validation.failed else []
-        learned = self._residual(best) if residual else None
+        suspect = bool(best.misfit.noticed) and validation.failed
+        faulty = once("faults", self._faults) if suspect else []
+        learned = once("residual", lambda: self._residual(best)) if residual else None
         values = {row.name: (row.nominal, row.low, row.high, row.value) for row in table}
         point = point_domain(self.family, table, noise)
         posterior = posterior_domain(self.family, table, best.posterior, noise)
@@ -222,7 +222,7 @@ class _Study:
             ),
             steps=self.steps,
             simulated_steps=self.replay.simulated,
-            seconds=time.monotonic() - began,
+            seconds=self.phases.seconds,
             missing=lacking,
             residual=learned,
             together=tuple(self.family.names[k] for k in best.posterior.together.tolist()),
@@ -231,7 +231,7 @@ class _Study:
             ),
         )
 
-    def _residual(self, best: _Best) -> Residual | None:
+    def _residual(self, best: Best) -> Residual | None:
         """Forces of the driven joints, fitted to what the family does not explain."""
         self.report("fitting residual forces", 0.0)
         return fit_residual(self.problem, self.held_out, best.fit, self._other_worlds, self.rng)
@@ -249,17 +249,23 @@ class _Study:
         finally:
             replay.close()
 
-    def _best(self, effective: BoolArray) -> _Best:
+    def _best(self, effective: BoolArray) -> Best:
         """The best of several searches; one, where it explains the log."""
-        best = self._refined(self._searched(effective, 0))
+        best = self._attempt(effective, 0)
         for attempt in range(1, STARTS):
             if not best.misfit.noticed:
                 break
-            other = self._refined(self._searched(effective, attempt))
+            other = self._attempt(effective, attempt)
             best = other if other.fit.cost < best.fit.cost else best
         return best
 
-    def _on_all(self, best: _Best) -> _Best:
+    def _attempt(self, effective: BoolArray, number: int) -> Best:
+        """The fit of one search."""
+        once = self.phases.once
+        shares = once(f"search-{number}", lambda: self._searched(effective, number))
+        return once(f"refine-{number}", lambda: self._refined(shares))
+
+    def _on_all(self, best: Best) -> Best:
         """The best fit after some steps on all windows, with the posterior and the misfit of all.
 
         Its states and residuals are those of the first windows, on which it was found.
@@ -274,7 +280,7 @@ class _Study:
         fit = settled(self.whole, with_states(self.whole, fit), LAST_STEPS, self._refining)
         posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
         misfit = self._misfit(self.whole, fit)
-        return _Best(fit.of_first(count), posterior, misfit)
+        return Best(fit.of_first(count), posterior, misfit)
 
     def _searched(self, effective: BoolArray, attempt: int) -> Array:
         """The shares at which the cross-entropy search ends, (d,)."""
@@ -286,11 +292,11 @@ class _Study:
                 break
         return generation.mean
 
-    def _refined(self, shares: Array) -> _Best:
+    def _refined(self, shares: Array) -> Best:
         """The fit at which Gauss-Newton ends, from the `shares`."""
         fit, equations = refined(self.problem, start(self.problem, shares), self._refining)
         posterior = posterior_of(self.problem, fit, equations, self.rng)
-        return _Best(fit, posterior, self._misfit(self.problem, fit))
+        return Best(fit, posterior, self._misfit(self.problem, fit))
 
     def _misfit(self, problem: Problem, fit: Fit) -> Misfit:
         """The misfit of all logs, or of the one log that is of another world."""
@@ -300,7 +306,7 @@ class _Study:
     def _refining(self, done: float) -> None:
         self.report("refining the unknowns and the start states", done)
 
-    def _missing(self, best: _Best) -> tuple[Missing, ...]:
+    def _missing(self, best: Best) -> tuple[Missing, ...]:
         """What the family lacks, where it does not explain the log."""
         if not best.misfit.noticed or best.misfit.log:
             return ()
@@ -341,7 +347,7 @@ def _validation(predicted: Sequence[Fit]) -> Validation:
     )
 
 
-def _lacking(best: _Best, lacking: Sequence[Missing]) -> tuple[str, ...]:
+def _lacking(best: Best, lacking: Sequence[Missing]) -> tuple[str, ...]:
     return named(lacking) if best.misfit.noticed and not best.misfit.log else ()
 
 
@@ -349,7 +355,7 @@ def _stage(what: str, attempt: int) -> str:
     return f"{what} once more" if attempt else what
 
 
-def _notes(table: Sequence[Row], best: _Best, channels: Channels) -> tuple[str, ...]:
+def _notes(table: Sequence[Row], best: Best, channels: Channels) -> tuple[str, ...]:
     """What a user has to know, a sentence each."""
     notes = [f"{row.name}: {row.status}" for row in table if row.status != "identified"]
     notes += [f"{name}: the channel never changes" for name in channels.dead]

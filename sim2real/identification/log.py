@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,8 +115,17 @@ class Log:
             extras={name: one[rows] for name, one in self.extras.items()},
         )
 
+    @property
+    def digest(self) -> str:
+        """The hexadecimal SHA-256 of all that the log has."""
+        return hashlib.sha256(self._packed()).hexdigest()
+
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, whole or not at all; `Log.load` reads it."""
+        files.write_bytes(files.user_path(path), self._packed())
+
+    def _packed(self) -> bytes:
+        """The bytes of its file."""
         tensors: dict[str, np.ndarray[Any, Any]] = {
             "times": self.times,
             "commands": self.commands,
@@ -132,8 +142,7 @@ class Log:
             "extras": list(self.extras),
         }
         whole = {name: np.ascontiguousarray(one) for name, one in tensors.items()}
-        data = safetensors.numpy.save(whole, metadata={FORMAT: json.dumps(about)})
-        files.write_bytes(files.user_path(path), data)
+        return safetensors.numpy.save(whole, metadata={FORMAT: json.dumps(about)})
 
     @classmethod
     def load(

@@ -143,19 +143,21 @@ def identify_ranges(
     horizon: int | None = None,
     threads: int = 0,
     report: Report | None = None,
+    phases: Path | str | None = None,
 ) -> Ranges:
     """How much several units of a robot differ, from logs of each: a domain to pretrain in.
 
     `logs` has the logs of each unit by its name; a plain sequence has one log of each. Every log is
-    identified by itself; the other arguments are those of `identify`. Raises UserError for fewer
-    than two logs, and where `identify` does.
+    identified by itself; the other arguments are those of `identify`, and a log that is finished in
+    `phases` is not identified again. Raises UserError for fewer than two logs, and where `identify`
+    does.
     """
     by_unit = logs if isinstance(logs, Mapping) else {str(k): [one] for k, one in _numbered(logs)}
     units = tuple(name for name, several in by_unit.items() for _ in several)
     if len(units) < FEWEST:
         raise UserError(f"there are {len(units)} logs; allowed: {FEWEST} or more")
     found = tuple(
-        identify(one, task, family, seed, horizon, threads, report)
+        identify(one, task, family, seed, horizon, threads, report, phases=phases)
         for several in by_unit.values()
         for one in several
     )

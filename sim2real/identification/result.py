@@ -21,6 +21,7 @@ from sim2real.domains.domain import dump_domains
 from sim2real.identification.evidence import Evidence
 from sim2real.identification.family import Family
 from sim2real.identification.posterior import Misfit, Posterior
+from sim2real.identification.problem import Fit
 from sim2real.identification.residual import Residual
 from sim2real.identification.score import Missing
 from sim2real.task import Array, BoolArray
@@ -50,6 +51,15 @@ class Row:
     high: float
     std: float
     status: Status
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best fit of a problem, with the posterior and the misfit at it."""
+
+    fit: Fit
+    posterior: Posterior
+    misfit: Misfit
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,27 @@ STAGES = {
     "fitting": (0.95, 1.0),
 }
 """Begin and end of the stages by how their names begin; the later one of two counts."""
+FIRST = "checking"
+"""How the name of the first stage begins."""
 
 
-def whole(report: Callable[[float, str], None]) -> Callable[[str, float], None]:
-    """What `identify` reports to, for a `report` of the part of the whole, which never falls."""
-    shown = 0.0
+def whole(report: Callable[[float, str], None], logs: int = 1) -> Callable[[str, float], None]:
+    """What `identify` reports to, for a `report` of the part of the whole, which never falls.
+
+    `logs` are identified one after the other.
+    """
+    number, shown = 0, 0.0
 
     def of_stage(what: str, done: float) -> None:
-        nonlocal shown
+        nonlocal number, shown
+        if what.startswith(FIRST):
+            number, shown = number + 1, 0.0
         begin, end = next(
             (ends for name, ends in reversed(STAGES.items()) if what.startswith(name)),
             (shown, shown),
         )
         shown = max(shown, begin + (end - begin) * done)
-        report(shown, what)
+        which = f"log {number} of {logs}, " if logs > 1 else ""
+        report((number - 1 + shown) / logs, which + what)
 
     return of_stage

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
-import torch
 from numpy.typing import ArrayLike
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -32,7 +31,7 @@ from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
-from sim2real.identification.log import Log
+from sim2real.identification.stored import decode, encode
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.learning.progress import Display, Watch
 from sim2real.policies.anatomy import named_tensors
@@ -106,8 +105,8 @@ class Work:
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` returns: made by the first call of a run, then read from its folder.
 
-        It may be numbers, strings, None, arrays, tensors and logs, in lists and dictionaries;
-        tuples become lists. Environments opened within `make` are closed after it. Raises UserError
+        It may be numbers, strings, None, arrays, tensors and logs, in lists, tuples and
+        dictionaries. Environments opened within `make` are closed after it. Raises UserError
         for a second phase of that name, and for a value that cannot be stored.
         """
         folder = self._folder(name)
@@ -234,7 +233,7 @@ class Work:
 
     def _write(self, folder: Path, name: str, value: Any) -> None:
         arrays: dict[str, Tensor] = {}
-        plain = _encode(value, arrays, f"phase {name!r}")
+        plain = encode(value, arrays, f"phase {name!r}")
         worlds, opened = self._environments.capture()
         state, words = generators()
         saved = {
@@ -265,7 +264,7 @@ class Work:
         self.generator.bit_generator.state = saved["generator"]
         self._meter.restore(saved["target"])
         self.meter.restore(saved["source"])
-        return _decode(files.read_json(folder / VALUE), without("value", tensors))
+        return decode(files.read_json(folder / VALUE), without("value", tensors))
 
 
 class Learner:
@@ -321,45 +320,3 @@ class Learner:
             return self._recipe.learning_rate_at(max(1.0 - algorithm.num_timesteps / steps, 0.0))
 
         algorithm.lr_schedule = rate
-
-
-def _encode(value: Any, arrays: dict[str, Tensor], where: str) -> Any:
-    """`value` as JSON, with its arrays and tensors moved to `arrays`."""
-    if isinstance(value, Tensor):
-        arrays[name := str(len(arrays))] = value.detach().clone()
-        return {"tensor": name}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        arrays[name := str(len(arrays))] = torch.from_numpy(value.copy())
-        return {"array": name}
-    if isinstance(value, np.generic):
-        return _encode(value.item(), arrays, where)
-    if isinstance(value, Log):
-        return {"log": _encode(vars(value), arrays, where)}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _encode(one, arrays, where) for key, one in value.items()}}
-    if isinstance(value, list | tuple):
-        return [_encode(one, arrays, where) for one in value]
-    if value is None or isinstance(value, bool | int | str) or _is_finite(value):
-        return value
-    raise UserError(
-        f"{where} cannot store {type(value).__name__} {value!r:.60}; "
-        "allowed: finite numbers, strings, None, arrays, tensors and logs, lists and dictionaries "
-        "of them"
-    )
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, float) and bool(np.isfinite(value))
-
-
-def _decode(value: Any, arrays: dict[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_decode(one, arrays) for one in value]
-    if not isinstance(value, dict):
-        return value
-    ((kind, stored),) = value.items()
-    if kind == "log":
-        return Log(**_decode(stored, arrays))
-    if kind == "dict":
-        return {key: _decode(one, arrays) for key, one in stored.items()}
-    return arrays[stored].numpy() if kind == "array" else arrays[stored]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim2real import cli
+from sim2real.cli.identify import PHASES
 from sim2real.domains import Domain, load_domain
 from sim2real.identification.record import record
 from sim2real.simulation import Simulation
@@ -49,6 +50,28 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert page.count('<svg class="strip"') == 2
     domain = load_domain("cartpole", f"{tmp_path}/out/identified.yaml:identified")
     assert Simulation("cartpole", domain).contexts()[0] == pytest.approx(found)
+    assert not (tmp_path / "out" / PHASES).exists()
+
+
+@pytest.mark.parametrize("as_domain", [False, True])
+def test_an_interruption_keeps_what_is_finished(
+    as_domain: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object, phases: Path, **__: object) -> None:
+        (phases / "of-this").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    module = "ranges.identify_ranges" if as_domain else "identify.identify"
+    monkeypatch.setattr(f"sim2real.identification.{module}", interrupted)
+    log = record(Simulation("cartpole", None, 1), np.zeros((9, 1)), 9)
+    log.save(tmp_path / "log")
+    words = ["identify", str(tmp_path / "log"), "--task", "cartpole", "--out", str(tmp_path / "o")]
+    assert cli.main([*words, *["--as-domain"][:as_domain]]) == 130
+    assert f"started again with --out {tmp_path}/o, it goes on" in capsys.readouterr().err
+    assert (tmp_path / "o" / PHASES / "of-this").is_dir()
 
 
 def test_units_need_names_and_a_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

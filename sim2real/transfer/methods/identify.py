@@ -34,6 +34,7 @@ other respects; the verification notices that if the budget pays the episodes.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -62,6 +63,8 @@ from sim2real.transfer.work import Work
 
 REPORT, DOMAINS = "report/identification.json", "report/identified.yaml"
 PAGE = "report/identification-{number}.html"
+UNFINISHED = "phases/identification"
+"""What an interrupted identification has finished."""
 STEPS = {"ppo": 3_000_000, "sac": 300_000, "td3": 300_000}
 """Control steps of an attempt in simulation: minutes on two cores."""
 RECORD, IDENTIFY, VERIFY = "record", "identify", "verify"
@@ -189,6 +192,7 @@ class Identify(Method):
                     work.seed,
                     residual=self.residual,
                     report=whole(work.parts.update),
+                    phases=work.path / UNFINISHED,
                 )
             except UserError as error:
                 return {"problem": str(error)}
@@ -202,6 +206,7 @@ class Identify(Method):
 
         work.parts.begin(IDENTIFY, f"round {number}")
         found = work.once(f"identify-{number}", find)
+        shutil.rmtree(work.path / UNFINISHED, ignore_errors=True)
         if "problem" not in found:
             files.write_text(work.path / DOMAINS, found.pop("domains"))
             files.write_text(work.path / PAGE.format(number=number), found.pop("page"))
