@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +10,12 @@ import numpy as np
 from sim2real.identification.checks import check_log_alone
 from sim2real.identification.family import Family
 from sim2real.identification.log import Log
+from sim2real.identification.parts import Part, parts_of, size
 from sim2real.identification.posterior import Posterior
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.replay import Windows
 from sim2real.learning.adaptive.space import share_of
-from sim2real.task import Array, BoolArray, units_of
-
-THIRD = 1.0 / 3.0
-FEWEST = 0.03
-"""Share of the steps that a part of a motion needs at least, to be judged alone."""
+from sim2real.task import Array, IntArray, units_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Evidence:
     Held-out windows: `starts` (w,), in s of log, and `measured`, `nominal` and `identified`
     (w, rows, k), what was read and what the two worlds predict, in units of the channels. Windows
     that were fitted: `times` (f,) and `residuals` (f, k), root mean squares as shares of a
-    channel's change in a step; `phases` gives the same by the part of the motion, (k,) each.
+    channel's change in a step; `parts` gives the same by the part of the motion, all steps first.
     `shares` has, by unknown, the places of the nominal value, the ends of the 90 % interval and the
     estimate in the prior, from 0 to 1; `ranges` the ends of the prior; `correlation` is (d, d).
     `findings` are what the checks of the log found, a sentence each.
@@ -45,7 +42,7 @@ class Evidence:
     identified: Array
     times: Array
     residuals: Array
-    phases: dict[str, Array]
+    parts: tuple[Part, ...]
     shares: dict[str, tuple[float, float, float, float]]
     ranges: dict[str, tuple[float, float]]
     correlation: Array
@@ -60,10 +57,12 @@ def evidence_of(
     posterior: Posterior,
     values: Mapping[str, Sequence[float]],
     logs: Sequence[Log],
+    starts: IntArray,
 ) -> Evidence:
     """The evidence of a `fit`; `predicted` are the held-out windows in nominal and fitted world.
 
-    `values` has, by unknown, the nominal value, the ends of the 90 % interval and the estimate.
+    `values` has, by unknown, the nominal value, the ends of the 90 % interval and the estimate;
+    `starts` the rows where episodes begin, and the number of rows.
     """
     replay, channels = problem.replay, problem.channels
     used, dt = channels.used, replay.dt
@@ -81,8 +80,8 @@ def evidence_of(
         nominal=nominal,
         identified=identified,
         times=_seconds(problem.windows, dt),
-        residuals=_size(fit.residuals[:, 1:], (1,)),
-        phases=dict(_by_phase(problem.windows, fit.residuals[:, 1:], channels.scale, used)),
+        residuals=size(fit.residuals[:, 1:], (1,)),
+        parts=parts_of(problem, fit, starts),
         shares={name: _places(family, name, own) for name, own in values.items()},
         ranges=dict(zip(family.names, [base.support for base in family.space.bases], strict=True)),
         correlation=posterior.correlation,
@@ -99,37 +98,6 @@ def _seconds(windows: Windows, dt: float) -> Array:
     """When the windows begin, in s of log, (w,)."""
     found: Array = np.asarray(windows.first * dt, dtype=np.float64)
     return found
-
-
-def _size(values: Array, axes: tuple[int, ...]) -> Array:
-    """The root mean square along some axes."""
-    found: Array = np.sqrt(np.mean(values**2, axis=axes))
-    return found
-
-
-def _by_phase(
-    windows: Windows, residuals: Array, scale: Array, used: BoolArray
-) -> Iterator[tuple[str, Array]]:
-    """The size of the residuals (w, steps, k) in parts of the motion that are long enough."""
-    yield "all steps", _size(residuals, (0, 1))
-    for name, steps in _phases(windows, scale, used):
-        if FEWEST < steps.mean() < 1 - FEWEST:
-            yield name, _size(residuals[steps], (0,))
-
-
-def _phases(windows: Windows, scale: Array, used: BoolArray) -> Iterator[tuple[str, BoolArray]]:
-    """Parts of the motion by name, each as the steps that belong to it, (w, steps)."""
-    changes = np.diff(windows.observations[:, :, used], axis=1) / scale[used]
-    speed = _size(changes, (2,))
-    yield "slowest third", speed <= np.quantile(speed, THIRD)
-    yield "fastest third", speed >= np.quantile(speed, 1 - THIRD)
-    commands = windows.commands[:, windows.before :]
-    size = np.abs(commands / np.maximum(np.abs(commands).max(axis=(0, 1)), 1e-12)).mean(axis=2)
-    yield "smallest commands", size <= np.quantile(size, THIRD)
-    yield "largest commands", size >= np.quantile(size, 1 - THIRD)
-    earlier = windows.commands[:, windows.before - 1 : -1]
-    turns: BoolArray = np.any(np.sign(commands) * np.sign(earlier) < 0, axis=2)
-    yield "a command turns", turns
 
 
 def _places(

@@ -11,12 +11,13 @@ import numpy as np
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
-from sim2real.identification.evidence import behind, evidence_of
+from sim2real.identification.evidence import Evidence, behind, evidence_of
 from sim2real.identification.family import Family, family_of
 from sim2real.identification.fit import STATE_PARTS, equations_at, start, start_from
 from sim2real.identification.hypotheses import faults
 from sim2real.identification.known import check_known, with_known
 from sim2real.identification.log import Log
+from sim2real.identification.parts import worst
 from sim2real.identification.phases import Phases, folder_for
 from sim2real.identification.posterior import Misfit, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit, Problem
@@ -162,6 +163,8 @@ class _Study:
         self.first = logs[0]
         self.channels = _channels(logs, replay)
         self.before = np.cumsum([0, *map(len, logs)])
+        starts = [log.starts + at for log, at in zip(logs, self.before.tolist(), strict=False)]
+        self.starts = np.concatenate([*starts, self.before[-1:]])
         cuts = [cut(log, replay, self.channels, horizon) for log in logs]
         cuts = [with_known(*one) for one in zip(cuts, known, strict=True)] if known else cuts
         windows = joined(
@@ -205,6 +208,16 @@ class _Study:
         faulty = once("faults", self._faults) if suspect else []
         learned = once("residual", lambda: self._residual(best)) if residual else None
         values = {row.name: (row.nominal, row.low, row.high, row.value) for row in table}
+        evidence = evidence_of(
+            self.problem,
+            held_out,
+            predicted,
+            best.fit,
+            best.posterior,
+            values,
+            self.logs,
+            self.starts,
+        )
         point = point_domain(self.family, table, noise)
         posterior = posterior_domain(self.family, table, best.posterior, noise)
         return Identification(
@@ -217,6 +230,7 @@ class _Study:
                 *self.resampling,
                 *_notes(table, best, self.channels),
                 *_lacking(best, lacking),
+                *_where(best, evidence),
                 *faulty,
                 *([] if learned is None else [learned.sentence]),
             ),
@@ -226,9 +240,7 @@ class _Study:
             missing=lacking,
             residual=learned,
             together=tuple(self.family.names[k] for k in best.posterior.together.tolist()),
-            evidence=evidence_of(
-                self.problem, held_out, predicted, best.fit, best.posterior, values, self.logs
-            ),
+            evidence=evidence,
         )
 
     def _residual(self, best: Best) -> Residual | None:
@@ -349,6 +361,11 @@ def _validation(predicted: Sequence[Fit]) -> Validation:
 
 def _lacking(best: Best, lacking: Sequence[Missing]) -> tuple[str, ...]:
     return named(lacking) if best.misfit.noticed and not best.misfit.log else ()
+
+
+def _where(best: Best, evidence: Evidence) -> tuple[str, ...]:
+    noticed = np.isin(best.misfit.names, best.misfit.noticed)
+    return worst(evidence.parts, noticed) if noticed.any() else ()
 
 
 def _stage(what: str, attempt: int) -> str:

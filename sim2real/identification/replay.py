@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,22 +151,33 @@ class Replay(Simulation):
         elif self.plan.names:
             self._contexts.begin(ids, self.given[ids])
 
-    def run(self, shares: Array, windows: Windows, choice: IntArray, offset: Array) -> Array:
+    def run(
+        self,
+        shares: Array,
+        windows: Windows,
+        choice: IntArray,
+        offset: Array,
+        read: Callable[[IntArray], Array] | None = None,
+    ) -> Array:
         """Replay m times: window `choice[i]` at the shares (m, d); readings (m, steps + 1, k).
 
         `offset` (m, 2 nv) is added to the states at the start, in the tangent space: positions,
-        then velocities. What is not stable is NaN from there on.
+        then velocities. What is not stable is NaN from there on. `read` gives something else than
+        the sensors' readings, of the worlds with some indices.
         """
         n = self.num_envs
         pieces = [slice(first, first + n) for first in range(0, len(choice), n)]
         runs = [
-            self._run(shares[one], windows.take(choice[one]), offset[one], len(choice[one]))
+            self._run(shares[one], windows.take(choice[one]), offset[one], read or self._readings)
             for one in pieces
         ]
         return np.concatenate(runs)
 
-    def _run(self, shares: Array, own: Windows, offset: Array, count: int) -> Array:
+    def _run(
+        self, shares: Array, own: Windows, offset: Array, read: Callable[[IntArray], Array]
+    ) -> Array:
         """As `run`, with no more replays than worlds; the other worlds stand still."""
+        count = len(own)
         ids = np.arange(count)
         self.given = np.zeros((self.num_envs, len(self.plan.names)))
         self.given[:count] = self.family.contexts(shares)
@@ -179,11 +190,12 @@ class Replay(Simulation):
             self._place(ids, qpos, qvel, own.memory_at(unused))
         for step in range(unused, own.before):  # the delay lines are full of the commands before
             self._advance(ids, own, step)
-        shown = [self._place(ids, qpos, qvel, own.memory_at(own.before))]
+        self._place(ids, qpos, qvel, own.memory_at(own.before))
+        shown = [read(ids)]
         lost = np.zeros(count, dtype=bool)
         for step in range(own.before, own.before + own.steps):
             lost |= self._advance(ids, own, step)
-            shown.append(np.where(lost[:, None], np.nan, self._readings(ids)))
+            shown.append(np.where(lost[:, None], np.nan, read(ids)))
         return np.stack(shown, axis=1)
 
     def readings_at(self, qpos: Array, qvel: Array, memory: Mapping[str, Array]) -> Array:

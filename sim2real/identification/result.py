@@ -130,6 +130,10 @@ class Identification:
             "sentence": self.misfit.sentence,
             "noticed": list(self.misfit.noticed),
             "misfit": misfit,
+            "parts": [
+                {"name": one.name, "share": one.share, "residual": one.residual.tolist()}
+                for one in self.evidence.parts
+            ],
             "missing": [asdict(one) for one in self.missing],
             "residual": None if self.residual is None else asdict(self.residual),
             "validation": asdict(self.validation),

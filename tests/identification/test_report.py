@@ -81,7 +81,7 @@ def test_the_evidence_agrees_with_the_fit(noisy: Identification) -> None:
     missed = np.abs(found.measured - found.nominal) / noisy.misfit.change
     assert np.median(missed[:, -1]) == pytest.approx(noisy.validation.many_steps_nominal)
     rest = np.hypot(noisy.misfit.unexplained, noisy.misfit.noise) / noisy.misfit.change
-    whole = found.phases["all steps"]
+    whole = found.parts[0].residual
     assert whole == pytest.approx(rest, rel=0.5)
     assert np.sqrt(np.mean(found.residuals**2, axis=0)) == pytest.approx(whole)
     assert 0 < min(found.times) < max(found.times) < 602 * found.dt
@@ -98,8 +98,12 @@ def test_unknowns_have_their_places_in_the_prior(noisy: Identification) -> None:
 
 
 def test_motion_has_a_slow_and_a_fast_part(noisy: Identification) -> None:
-    parts = noisy.evidence.phases
+    parts = {part.name: part.residual for part in noisy.evidence.parts}
     assert set(parts) >= {"all steps", "slowest third", "fastest third", "largest commands"}
+    assert "steady contact" not in parts
+    plain = noisy.plain()["parts"]
+    assert [part["name"] for part in plain] == list(parts)
+    assert plain[1]["share"] == pytest.approx(1 / 3, abs=0.01)
     shares = [parts[name] ** 2 for name in ("slowest third", "fastest third")]
     assert (sum(shares) / 3 <= parts["all steps"] ** 2 * (1 + 1e-9)).all()
 
