@@ -38,7 +38,7 @@ def load_run(path: Path | str, step: int | Literal["best"] | None = None, **load
     foreign = {
         name: loading.pop(name, None) for name in ("algorithm", "activation", "normalization")
     }
-    if str(path).endswith(".zip"):
+    if is_zip(path):
         return foreign_run(path, loading.get("task"), loading.get("task_options"), **foreign)
     given = [name for name, value in foreign.items() if value is not None]
     if given:
@@ -50,6 +50,11 @@ def load_run(path: Path | str, step: int | Literal["best"] | None = None, **load
         path, step = named["path"], BEST if named["step"] == BEST else int(named["step"])
     folder = read_folder(path, **loading)
     return at_checkpoint(folder, best_step(folder.path) if step == BEST else step)
+
+
+def is_zip(path: Path | str) -> bool:
+    """Whether `path` is the .zip of a model; the folder of a run may have such a name too."""
+    return str(path).endswith(".zip") and not files.user_path(path).is_dir()
 
 
 def best_step(run: Path) -> int:

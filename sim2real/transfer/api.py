@@ -30,7 +30,7 @@ from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, obs
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_of_changes
-from sim2real.runs.load import CURVE, load_run
+from sim2real.runs.load import CURVE, is_zip, load_run
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
@@ -158,7 +158,7 @@ def transfer(
 def _source(run: Run | Path | str, task: str | Task | None, accept_changes: bool) -> Run:
     """The run, or the policy of a zip, which acts in the task of the target."""
     if not isinstance(run, Run):
-        run = load_run(run, task=task) if str(run).endswith(".zip") else load_run(run)
+        run = load_run(run, task=task) if is_zip(run) else load_run(run)
     if not accept_changes:
         return run
     return replace(run, loading=replace(run.loading, accept_changes=True))

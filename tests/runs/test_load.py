@@ -47,6 +47,12 @@ def test_a_folder_may_have_such_a_name(run: Run, tmp_path: Path) -> None:
     assert load_run(f"{tmp_path / 'run@64'}@128").step == 128
 
 
+def test_a_folder_may_be_named_like_a_zip(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "run.zip")
+    assert load_run(tmp_path / "run.zip").step == 256
+    assert load_run(f"{tmp_path / 'run.zip'}@64").step == 64
+
+
 def test_a_reference_names_the_checkpoint(run: Run) -> None:
     found = load_run(f"{run.path}@64")
     assert load_run(found.reference).step == 64
