@@ -29,7 +29,7 @@ MEANINGS = {
     "exploration, without a warm-up of the critic.",
     "Zero-shot gap": "The score in the source minus the score in the target, before any "
     "adaptation.",
-    "Gap closed": "The share of the zero-shot gap that was won back: 100 % is as good as in the "
+    "Gap closed": "The share of the zero-shot gap that was recovered: 100 % is as good as in the "
     "source, below 0 % is worse than doing nothing.",
     "Better than untouched": "The share of the seeds whose policy is better after the budget than "
     "the untouched one, with its exact binomial interval: the probability that a transfer "
