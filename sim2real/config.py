@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sim2real.errors import UserError, brief, unknown
 
@@ -26,8 +26,9 @@ Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 
 
 class Config(BaseModel):
-    """Base of everything configured: frozen, unknown keys refused, NaN and infinity refused.
+    """Base of everything configured: frozen; unknown keys, NaN, infinity refused.
 
+    So are truth values where a number is meant: Python's `True` is the number 1.
     Raises UserError with its problems on one line where it is made from values that are wrong.
     """
 
@@ -42,6 +43,28 @@ class Config(BaseModel):
             raise _user_error(type(self), error, type(self).__name__) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # not for `parse`
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if _has_truth(value):
+            types = _types_in(cls.model_fields[str(info.field_name)].annotation)
+            if (int in types or float in types) and bool not in types and Any not in types:
+                kind = "number" if float in types else "whole number"
+                raise ValueError(f"must be a {kind}, got {brief(value)}")
+        return value
+
+
+def _has_truth(value: Any) -> bool:
+    """Whether a value, or one of a list, is `True` or `False`."""
+    if isinstance(value, list | tuple):
+        return any(map(_has_truth, value))
+    return isinstance(value, bool)
+
+
+def _types_in(annotation: Any) -> list[Any]:
+    """All types that an annotation names."""
+    return [annotation, *itertools.chain(*map(_types_in, get_args(annotation)))]
 
 
 Model = TypeVar("Model", bound=BaseModel)

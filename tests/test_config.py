@@ -31,6 +31,8 @@ class Robot(Config):
     options: Mapping[str, Any] = Field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     names: list[str] = Field(default_factory=list)
+    sizes: tuple[int, ...] = ()
+    either: float | bool = 0.0
     main: Part = Part()
 
 
@@ -42,7 +44,9 @@ class Robot(Config):
         ({"legs": "four"}, "legs: must be a whole number, got 'four'"),
         ({"legs": 1.5}, "legs: must be a whole number, got 1.5"),
         ({"legs": 0}, "legs: must be at least 1, got 0"),
+        ({"legs": True}, "legs: must be a whole number, got True"),
         ({"mass": "heavy"}, "mass: must be a number, got 'heavy'"),
+        ({"mass": False}, "mass: must be a number, got False"),
         ({"mass": float("nan")}, "mass: must be a finite number, got nan"),
         ({"share": 1.5}, "share: must be at most 1, got 1.5"),
         ({"sound": "x"}, "sound: must be true or false, got 'x'"),
@@ -50,6 +54,7 @@ class Robot(Config):
         ({"options": [1]}, "options: must be keys and values, got [1]"),
         ({"parts": 3}, "parts: must be a list, got 3"),
         ({"parts": [3]}, "parts.0: must be keys and values, got 3"),
+        ({"sizes": [1, True]}, "sizes: must be a whole number, got [1, True]"),
         ({"names": "x"}, "names: must be a list, got 'x'"),
         ({"names": [1]}, "names.0: must be text, got 1"),
         ({"main": []}, "main: must be keys and values, got []"),
@@ -64,11 +69,18 @@ def test_an_error_says_what_is_allowed_and_what_was_given(
     assert str(caught.value).startswith(f"robot: {message}")
 
 
+def test_truth_values_are_kept_where_they_are_allowed() -> None:
+    robot = parse(Robot, {"name": "a", "either": True, "options": {"legs": True}}, "robot")
+    assert (robot.either, robot.options) == (True, {"legs": True})
+
+
 def test_many_problems_stay_one_readable_line() -> None:
     """What is allowed is told once, and after some problems how many more there are."""
     with pytest.raises(UserError) as caught:
         parse(Robot, {"name": "a", "leg": 3, **{f"x{number}": 1 for number in range(99)}}, "robot")
-    allowed = "allowed: name, legs, mass, share, sound, file, options, parts, names, main"
+    allowed = (
+        "allowed: name, legs, mass, share, sound, file, options, parts, names, sizes, either, main"
+    )
     assert str(caught.value).startswith(
         "robot: leg: unknown key 'leg'; did you mean 'legs'?; x0: unknown key 'x0'; x1: unknown"
     )

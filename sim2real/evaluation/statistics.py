@@ -55,8 +55,8 @@ Verdict = Literal["better", "worse", "undecided", "too few seeds"]
 FEWEST = 3
 """Seeds below which there is no interval."""
 
-LARGEST = 1e100
-"""Absolute value of a return, at most: its cube must be finite."""
+LARGEST = 1e70
+"""Absolute value of a return, at most: its fourth power must be finite."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,10 @@ def rate(counts: Sequence[int], episodes: int, *, level: float = LEVEL) -> Inter
 def checked_returns(returns: ArrayLike) -> Floats:
     """Returns as an array (seeds, episodes); UserError for anything else."""
     try:
-        array = np.asarray(returns, dtype=float)
+        given = np.asarray(returns)
+        if given.dtype.kind not in "biufO":  # NumPy makes real numbers of complex ones and texts
+            raise TypeError
+        array = given.astype(float)
     except (TypeError, ValueError, OverflowError):
         raise UserError("returns must be numbers in an array (seeds, episodes)") from None
     if array.ndim != 2 or not array.size:

@@ -241,8 +241,10 @@ def test_references_of_too_few_units_are_named() -> None:
         (np.ones((2, 0)), r"got the shape \(2, 0\)"),
         ([[1.0], [2.0, 3.0]], "must be numbers in an array"),
         ([["a"]], "must be numbers"),
+        ([["1.5"], ["2"], ["3"]], "must be numbers"),
+        ([[1 + 2j], [2], [3]], "must be numbers"),
         ([[1.0, math.nan]], r"finite, got nan at \[0, 1\]"),
-        ([[1e308], [-1e308], [0.0]], r"within \+-1e\+100, got one of 1e\+308"),
+        ([[1e308], [-1e308], [0.0]], r"within \+-1e\+70, got one of 1e\+308"),
     ],
 )
 def test_other_arrays_are_refused(returns: object, problem: str) -> None:
@@ -250,6 +252,11 @@ def test_other_arrays_are_refused(returns: object, problem: str) -> None:
         s2r.interval(returns)
     with pytest.raises(UserError, match=problem):
         s2r.compare(returns, returns)
+
+
+def test_the_largest_returns_have_an_interval() -> None:
+    """The degrees of freedom take their fourth power."""
+    assert s2r.compare([[1e70], [2.0], [4.0]], normal(4, 4), paired=False).verdict == "undecided"
 
 
 def test_what_is_not_paired_is_refused() -> None:

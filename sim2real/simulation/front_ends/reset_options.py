@@ -92,7 +92,7 @@ def one_seed(seed: Any) -> int | None:
     """The seed of a reset; UserError if it is invalid, or a list: all worlds share one."""
     if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
         raise UserError(
-            f"seed is {brief(seed)}; allowed: one whole number, of which each world's episodes are "
-            "drawn by their number"
+            f"seed is {brief(seed)}; allowed: one whole number; with the number of an episode it "
+            "decides what is drawn"
         )
     return None if seed is None else whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
