@@ -140,13 +140,11 @@ class LogConvert(LogCommand):
 
 def _refuse(out: Path) -> None:
     """UserError for a file that exists, that cannot be written, or would be read as another."""
-    from sim2real.identification.formats.read import is_foreign
+    from sim2real.identification.formats.read import check_name
 
     if out.exists():
         raise UserError(f"{out} exists already; choose another name or remove it")
-    if is_foreign(out):
-        name = out.with_suffix(".safetensors")
-        raise UserError(f"{out} would be read as {out.suffix}, which a log is not; allowed: {name}")
+    check_name(out)
     require_writable(out.parent)
 
 

@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike
 
 from sim2real import files
 from sim2real.errors import UserError, brief
+from sim2real.identification.formats.csv import DELIMITERS, write_csv
 from sim2real.identification.formats.mapping import LogMapping
-from sim2real.identification.formats.read import KNOWN, is_foreign, read_parts
+from sim2real.identification.formats.read import KNOWN, check_name, is_foreign, read_parts
 from sim2real.identification.formats.records import SUFFIX
+from sim2real.identification.formats.rows import Parts
 from sim2real.task import Array, BoolArray, IntArray
 
 FORMAT = "sim2real.log"
@@ -121,8 +123,17 @@ class Log:
         return hashlib.sha256(self._packed()).hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file, whole or not at all; `Log.load` reads it."""
-        files.write_bytes(files.user_path(path), self._packed())
+        """Write one safetensors file, whole or not at all; `Log.load` reads it.
+
+        A path that ends in .csv or .tsv becomes a table, with its mapping beside it. Raises
+        UserError for one that would be read as another format.
+        """
+        place = files.user_path(path)
+        check_name(place)
+        if place.suffix.lower() in DELIMITERS:
+            write_csv(place, Parts(**vars(self)))
+        else:
+            files.write_bytes(place, self._packed())
 
     def _packed(self) -> bytes:
         """The bytes of its file."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from sim2real import files
 from sim2real.errors import UserError, brief, unknown, whole_number
+from sim2real.identification.formats.read import check_name
 from sim2real.identification.formats.records import SUFFIX, Header, read_records, unusable
 from sim2real.identification.log import Log
 
@@ -26,7 +27,7 @@ class LogWriter:
     `actuators` are names, `terms` and `extras` the number of values of each by name, `control_dt`
     is in s, `units` are by name. Every row goes to the file PATH.unfinished at once, which
     `Log.load` reads if the process was killed; `close` makes the log PATH of it, whole or not at
-    all::
+    all, as `Log.save` does::
 
         with LogWriter("run.safetensors", ["hip"], {"position": 1}, control_dt=0.02) as log:
             while True:
@@ -48,6 +49,7 @@ class LogWriter:
         extras: Mapping[str, int] | None = None,
     ) -> None:
         self.path = files.user_path(path)
+        check_name(self.path)
         self._unfinished = self.path.with_name(self.path.name + SUFFIX)
         self._header = _header(actuators, terms, control_dt, units or {}, extras or {})
         self._row = np.zeros(self._header.width)

@@ -76,8 +76,8 @@ def test_convert(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert again.observations["pole"] == pytest.approx(known.observations["pole"][first])
     assert again.control_dt == pytest.approx(0.02)
     assert "exists already" in run(capsys, *words, "--out", out, code=2)
-    other = run(capsys, *words, "--out", tmp_path / "log.CSV", code=2)
-    assert "would be read as .CSV, which a log is not" in other
+    other = run(capsys, *words, "--out", tmp_path / "log.Parquet", code=2)
+    assert "a log is not written as .parquet; allowed: .csv, .tsv" in other
     assert "needs a mapping" in run(capsys, *words[:3], "--out", tmp_path / "b", code=2)
 
 

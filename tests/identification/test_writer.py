@@ -52,6 +52,18 @@ def test_rows_become_a_log(tmp_path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["run.safetensors"]
 
 
+def test_a_table_is_written_where_its_name_says_so(tmp_path: Path) -> None:
+    with LogWriter(tmp_path / "run.csv", **PARTS) as log:
+        for k in range(3):
+            log.add(*row(k))
+    found = Log.load(tmp_path / "run.csv")
+    assert found.observations["position"].tolist() == [[0.0, 0.0], [1.0, -1.0], [2.0, -2.0]]
+    assert found.units == {"position": "rad"}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["run.csv", "run.mapping.yaml"]
+    with pytest.raises(UserError, match=r"a log is not written as \.mcap; allowed: \.csv"):
+        LogWriter(tmp_path / "run.mcap", **PARTS)
+
+
 LOOP = """
 import sys
 from sim2real import LogWriter

@@ -1,4 +1,7 @@
-"""Columns of a CSV file: a line of names, then numbers, with commas, semicolons or tabs."""
+"""Columns of a CSV file: a line of names, then numbers, with commas, semicolons or tabs.
+
+A file that is written here has its mapping beside it, which is found where none is given.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,26 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sim2real import files
 from sim2real.errors import UserError, brief
-from sim2real.identification.formats.mapping import LogMapping
-from sim2real.identification.formats.rows import Table, check_size, list_columns
+from sim2real.identification.formats.mapping import LogMapping, load_mapping
+from sim2real.identification.formats.rows import Parts, Table, check_size, list_columns
+from sim2real.identification.formats.units import UNITS
+from sim2real.plain import dump_yaml
+from sim2real.task import Array
 
 MOST_TEXT = 2**30
 """Bytes of a file, at most."""
 LONGEST_LINE = 2**20
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+"""Of the files that are written, by suffix."""
+MAPPING = ".mapping.yaml"
+"""The end of the name of the mapping of a file, in place of its suffix."""
+TIME, EPISODE, TERMINATED = "time", "episode", "terminated"
 
 
 def read_csv(path: Path, mapping: LogMapping) -> Table:
@@ -75,3 +88,57 @@ def _number(cell: str) -> float:
         if word in _WORDS:
             return float(_WORDS[word])
         raise ValueError(f"{brief(cell)} is no number") from None
+
+
+def csv_mapping(path: Path) -> LogMapping:
+    """The mapping that lies beside a file; UserError if there is none."""
+    beside = path.with_suffix(MAPPING)
+    if not beside.is_file():
+        raise UserError(
+            f"{path} needs a mapping: a YAML file that says which column is what, given or as "
+            f"{beside}"
+        )
+    return load_mapping(beside)
+
+
+def write_csv(path: Path, log: Parts) -> None:
+    """Write a log as a table, and its mapping beside it; each is whole or absent.
+
+    The numbers are read again as they are, with times from 0 on. Units that are not in `UNITS` are
+    left out.
+    """
+    columns, mapping = _columns(log)
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=DELIMITERS[path.suffix.lower()], lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*[one.tolist() for one in columns.values()], strict=True))
+    files.write_text(path.with_suffix(MAPPING), dump_yaml(mapping))
+    files.write_text(path, text.getvalue())
+
+
+def _columns(log: Parts) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The columns of a log, by name, and the mapping that makes the log of them."""
+    rows = np.arange(len(log.times))
+    episode = np.searchsorted(log.starts, rows, side="right") - 1
+    last = np.append(episode[1:] != episode[:-1], True)
+    columns = {TIME: log.times, EPISODE: episode, TERMINATED: log.terminated[episode] & last}
+    columns[TERMINATED] = columns[TERMINATED].astype(np.int64)
+    mapping: dict[str, Any] = {
+        "time": TIME,
+        "episode": EPISODE,
+        "terminated": TERMINATED,
+        "control_dt": float(log.control_dt),
+        "commands": {},
+    }
+    for name, command in zip(log.actuators, log.commands.T, strict=True):
+        columns[f"command/{name}"] = command
+        mapping["commands"][name] = f"command/{name}"
+    for kind, terms in (("observations", log.observations), ("extras", log.extras)):
+        mapping[kind] = {}
+        for name, values in terms.items():
+            whole = f"{kind}/{name}"
+            columns |= {f"{whole}[{k}]": one for k, one in enumerate(values.T)}
+            known = UNITS.get(log.units.get(name, ""), (0.0, ""))[0] == 1.0
+            unit = {"unit": log.units[name]} if known and name in log.units else {}
+            mapping[kind][name] = {"columns": [whole], **unit}
+    return columns, mapping

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.errors import UserError
-from sim2real.identification.formats.csv import read_csv
+from sim2real.identification.formats.csv import DELIMITERS, csv_mapping, read_csv
 from sim2real.identification.formats.mapping import LogMapping, load_mapping
 from sim2real.identification.formats.messages import is_bag, read_bag, read_mcap
 from sim2real.identification.formats.parquet import (
@@ -31,8 +31,8 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    ".csv": Format(read_csv),
-    ".tsv": Format(read_csv),
+    ".csv": Format(read_csv, csv_mapping),
+    ".tsv": Format(read_csv, csv_mapping),
     ".parquet": Format(read_parquet),
     ".npz": Format(read_toolbox, toolbox_mapping),
     ".mcap": Format(read_mcap),
@@ -69,6 +69,16 @@ def read_parts(path: Path, mapping: LogMapping | Mapping[str, Any] | Path | str 
         return parts_of(table, known)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def check_name(path: Path) -> None:
+    """UserError for the name of a file that can be read, but not written."""
+    suffix = path.suffix.lower()
+    if suffix in {*FORMATS, SUFFIX} - DELIMITERS.keys():
+        raise UserError(
+            f"{path}: a log is not written as {suffix}; allowed: {', '.join(DELIMITERS)}, or a "
+            "name without the suffix of another format, such as .safetensors"
+        )
 
 
 def _format(path: Path) -> Format:

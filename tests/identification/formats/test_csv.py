@@ -141,3 +141,47 @@ def test_a_log_of_our_own_needs_no_mapping(tmp_path: Path) -> None:
     load(tmp_path).save(path)
     with pytest.raises(UserError, match=r"without a mapping, a file of `Log\.save`$"):
         Log.load(path, MAPPING)
+
+
+def written() -> Log:
+    """Two episodes, the first of which ended by itself, with numbers of all sizes."""
+    rng = np.random.default_rng(0)
+    return Log(
+        times=np.array([0.0, 0.1 + 0.2, 0.6, 0.0, 0.3]),
+        commands=rng.normal(size=(5, 2)) * 1e-9,
+        actuators=("hip, left", "on"),
+        observations={"position": rng.normal(size=(5, 1)), "speed": rng.normal(size=(5, 3)) * 1e9},
+        control_dt=0.3,
+        starts=np.array([0, 3]),
+        terminated=np.array([True, False]),
+        units={"position": "rad", "current": "ticks", "speed": "deg/s"},
+        extras={"current": rng.normal(size=(5, 1))},
+    )
+
+
+@pytest.mark.parametrize("name", ["run.csv", "run.TSV"])
+def test_a_log_that_is_written_as_a_table_is_read_again_as_it_is(tmp_path: Path, name: str) -> None:
+    log = written()
+    log.save(tmp_path / name)
+    again = Log.load(tmp_path / name)
+    for one, other in (
+        (log.times, again.times),
+        (log.commands, again.commands),
+        (log.starts, again.starts),
+        (log.terminated, again.terminated),
+        *((one, again.observations[term]) for term, one in log.observations.items()),
+        *((one, again.extras[term]) for term, one in log.extras.items()),
+    ):
+        assert np.array_equal(one, other)  # type: ignore[arg-type]
+    assert again.actuators == log.actuators
+    assert again.control_dt == log.control_dt
+    assert again.units == {"position": "rad"}  # others are not those of SI
+    first = (tmp_path / name).read_text().splitlines()[0]
+    assert first.startswith("time,episode,terminated" if name == "run.csv" else "time\tepisode")
+
+
+def test_a_log_is_not_written_under_the_name_of_another_format(tmp_path: Path) -> None:
+    for name in ("run.parquet", "run.mcap", "run.unfinished"):
+        with pytest.raises(UserError, match="a log is not written as"):
+            written().save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
