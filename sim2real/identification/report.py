@@ -30,6 +30,8 @@ MOST_NUMBERS = 14
 WIDTH, HEIGHT, MARGIN = 132, 14, 4
 """Of the drawing of an interval in its range, in pixels."""
 NORMAL_90 = 1.6448536269514722
+QUIET = 1e-3
+"""Smallest noise of a channel that residuals are drawn in, in units of its change in a step."""
 DARK = 0.6
 """Correlation and share of the largest residual, above which numbers are white."""
 Found = Mapping[str, Any]
@@ -57,7 +59,7 @@ def page(found: Found, evidence: Evidence) -> str:
             "order": order,
             "predictions": [svg(*prediction(found, evidence, k)) for k in order[:MOST_CHANNELS]],
             "correlation": svg(*correlation(evidence)),
-            "residuals": svg(*residuals(evidence, order)),
+            "residuals": svg(*residuals(found, evidence, order)),
         },
     )
 
@@ -67,7 +69,7 @@ def pictures(found: Found, evidence: Evidence) -> dict[str, bytes]:
     order = worst_first(found)
     drawn = {
         "measured_against_simulated": prediction(found, evidence, order[0]),
-        "over_time": residuals(evidence, order),
+        "over_time": residuals(found, evidence, order),
         "posterior_correlation": correlation(evidence),
     }
     return {name: png(one.draw, one.size) for name, one in drawn.items()}
@@ -145,16 +147,20 @@ def correlation(evidence: Evidence) -> Drawing:
     return Drawing("correlations of the posterior", draw, size)
 
 
-def residuals(evidence: Evidence, order: list[int]) -> Drawing:
-    """The size of the residuals by channel, the worst first, and by window, in order of time."""
+def residuals(found: Found, evidence: Evidence, order: list[int]) -> Drawing:
+    """The size of the residuals by channel, the worst first, and by window, in order of time.
+
+    In units of a channel's noise, so that a noisy sensor does not look like one that is missed.
+    """
     by_time = np.argsort(evidence.times, kind="stable")
-    sizes = 100 * evidence.residuals[by_time][:, order].T
+    noise = np.divide(found["misfit"]["noise"], found["misfit"]["change"])
+    sizes = (evidence.residuals[by_time] / np.maximum(noise, QUIET))[:, order].T
     names = [evidence.names[k] for k in order]
 
     def draw(axes: Axes) -> None:
-        most = max(float(np.quantile(sizes, 0.98)), 1e-9)
+        most = max(float(np.quantile(sizes, 0.98)), 2.0)
         drawn = axes.imshow(
-            sizes, cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="none"
+            sizes, cmap="Blues", vmin=1.0, vmax=most, aspect="auto", interpolation="none"
         )
         axes.set_yticks(range(len(names)), names)
         places = np.unique(np.linspace(0, len(by_time) - 1, 5).round().astype(int))
@@ -164,7 +170,7 @@ def residuals(evidence: Evidence, order: list[int]) -> Drawing:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02, aspect=12)
-        bar.set_label("% of the change in a step")
+        bar.set_label("times its noise")
         bar.outline.set_visible(False)
 
     return Drawing("residuals over time", draw, (7.6, 1.2 + 0.26 * len(names)))
