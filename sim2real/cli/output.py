@@ -44,7 +44,7 @@ def show(tables: Sequence[Table], file: TextIO | None = None) -> None:
     from rich.console import Console
 
     stream = file or sys.stderr
-    console = Console(file=stream)
+    console = Console(file=stream, markup=False, emoji=False)  # texts of the user's, as they are
     for shown in tables:
         with console.capture() as captured:
             console.print(shown)

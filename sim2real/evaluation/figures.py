@@ -20,4 +20,5 @@ def figure_style(size: float) -> dict[str, Any]:
         "text.color": INK,
         "xtick.color": GREY,
         "ytick.color": GREY,
+        "text.parse_math": False,  # a $ in a name is no formula
     }

@@ -355,7 +355,7 @@ def print_differences(
     lines: Sequence[Difference], title: str, sides: Sequence[str] = SIDES
 ) -> None:
     """Print what differs in a table on standard error."""
-    Console(stderr=True).print(contract_table(lines, title, sides))
+    Console(stderr=True, markup=False, emoji=False).print(contract_table(lines, title, sides))
 
 
 def _in_words(lines: Iterable[Difference], left: str, right: str) -> str:

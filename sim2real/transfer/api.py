@@ -138,7 +138,7 @@ def transfer(
     def create(rows: Sequence[TensorRow], modifiers: Sequence[Modifier]) -> None:
         manifest = Manifest(chosen.name, session.differences, tuple(rows))
         if progress:
-            manifest.print(Console(stderr=True))
+            manifest.print(Console(stderr=True, markup=False, emoji=False))
 
         def add(new: Path) -> None:
             (new / SOURCE).mkdir()

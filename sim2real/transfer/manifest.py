@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
@@ -64,7 +65,8 @@ class Manifest:
         """Print both; tensors of the same module and action share a line."""
         if all(line.same for line in self.differences):
             lines = ", ".join(f"{line.item} {line.target}" for line in self.differences)
-            console.print(f"[bold]Contract[/bold] no difference: {lines}", highlight=False)
+            title = Text("Contract", style="bold")
+            console.print(title, f"no difference: {lines}", highlight=False)
         else:
             console.print(contract_table(self.differences))
         if self.rows:  # not known before the end for a method with a loop of its own

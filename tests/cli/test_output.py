@@ -65,6 +65,13 @@ def test_narrow_tables_cut_nothing(width: int) -> None:
     assert column(shown(table("t", rows), width), 2) == "1,234.501,234.50"
 
 
+def test_brackets_and_colons_are_shown_as_they_are() -> None:
+    """Rich would take them for markup: leave out `[m]`, and fail at `[/x]`."""
+    odd = "[m] [/x] :smile:"
+    show([table(odd, [{odd: odd}])], out := io.StringIO())
+    assert out.getvalue().count(odd) == 3
+
+
 def test_low_and_high_say_what_they_are() -> None:
     row = s2r.load_run("pretrained:cartpole")
     rows = s2r.evaluate(row.policy, "cartpole", "hard", episodes=4, seed=3)

@@ -298,6 +298,19 @@ def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:
     assert xml.etree.ElementTree.fromstring(svg).get("aria-label") == 'return in a"b<c&d'
 
 
+def test_names_may_have_signs_of_markdown_and_formulas(tmp_path: Path) -> None:
+    results = measured.results()
+    far = results.targets["far"]
+    odd = r"a|b $\frc$ [/x]"
+    methods = {odd if name == "fine_tune" else name: one for name, one in far.methods.items()}
+    targets = {"far": dataclasses.replace(far, methods=methods)}
+    report = measured.report(dataclasses.replace(results, targets=targets))
+    write_report(tmp_path, report)
+    rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if is_table(line)]
+    assert sum(r"| a\|b $\frc$ [/x] |" in row for row in rows) == 4
+    assert odd in texts(curves_svg("far", report["targets"]["far"]))
+
+
 def test_a_further_measure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def regret(method: Measured, target: TargetResults) -> Any:
         return target.references.scale.oracle - method.of_curve(metrics.area_under_curve)

@@ -34,6 +34,11 @@ def label(name: str) -> str:
     return _NAMES.get(name, name.replace("_", "-"))
 
 
+def in_row(text: str) -> str:
+    """A text as a cell of a table in Markdown."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def budget_of(report: Mapping[str, Any], name: str) -> int:
     """The target steps that a method of a report may use."""
     return int(report.get("own_budgets", {}).get(name, report["budget"]))

@@ -15,6 +15,7 @@ from sim2real.studies.report.formats import (
     cell,
     column,
     differences,
+    in_row,
     label,
     scale,
     scores,
@@ -37,5 +38,6 @@ def render(template: str, **data: Any) -> str:
         "differences": differences,
         "scores": scores,
         "label": label,
+        "in_row": in_row,
     }
     return page.render(TEMPLATES, template, filters, {"scratch": SCRATCH, **data})
