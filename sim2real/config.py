@@ -157,6 +157,10 @@ _PLAIN = {
     "list": "must be a list",
 }
 """What is allowed, by the first word of pydantic's name of a problem with a type."""
+_LENGTH = {
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} entries or fewer",
+}
 _OF_TYPE = re.compile(
     r"([a-z]+)_(type|parsing.*|from_float|number|sub_type|attributes_type)|missing"
 )
@@ -166,6 +170,8 @@ def _message(problem: Any) -> str:
     """What is allowed, in plain words; pydantic has its own for types and bounds."""
     named = _OF_TYPE.fullmatch(problem["type"])
     plain = _PLAIN.get(named[1] or named[0]) if named else None
+    if problem["type"] in _LENGTH:
+        plain = _LENGTH[problem["type"]].format(**problem["ctx"])
     message: str = plain or problem["msg"].removeprefix("Value error, ")
     message = re.sub("^Input should", "must", message)
     message = message.replace("greater than or equal to", "at least")

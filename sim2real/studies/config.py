@@ -25,6 +25,8 @@ PLAIN = "plain"
 """The label of plain fine-tuning, part of every study unless `plain: false`: the policy is loaded
 and learns on, with the source's learning rate and noise and without a warm-up of its critic. Its
 rollouts are those of the other methods."""
+ROWS = ("zero-shot", "oracle", "random")
+"""Rows of a report that are no methods."""
 BUDGET = "budget"
 """The key of a method's own budget among its options."""
 PLAIN_OPTIONS = {
@@ -107,14 +109,19 @@ class Oracle(Config):
     """Options of the recipe, by name."""
 
 
-NAME = r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]{0,99}$"
-"""What a study may be called: its folder is named after it."""
+def _named(name: str) -> str:
+    """The name of a study, after which its folder is named; ValueError for what none can have."""
+    if not 0 < len(name) <= 100 or name.startswith(".") or not name.isprintable():
+        raise ValueError("a name has 1 to 100 printable characters, and a dot is not the first")
+    if "/" in name or "\\" in name:
+        raise ValueError("a name has no / or \\; out is the folder of the study")
+    return name
 
 
 class Table(Config):
     """The base of every study's configuration: name, task, targets, seeds and episodes."""
 
-    name: str = Field("study", pattern=NAME)
+    name: Annotated[str, AfterValidator(_named)] = "study"
     about: str = ""
     task: str
     """Name, file or "module:Class" of the task."""
@@ -155,6 +162,18 @@ class StudyConfig(Table):
     def _labelled(cls, value: Any) -> Any:
         """Names, or {label: options}, in a list."""
         return labelled(value, "method") if isinstance(value, list | tuple) else value
+
+    @field_validator("methods")
+    @classmethod
+    def _told_apart(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """The report shows `_` as `-`, and rows of its own."""
+        shown = [label.replace("_", "-") for label in value]
+        for label, name in zip(value, shown, strict=True):
+            if name in ROWS:
+                raise ValueError(f"{label!r} is a row of the report; allowed: another label")
+            if shown.count(name) > 1:
+                raise ValueError(f"{label!r} is there twice as {name!r}; allowed: another label")
+        return value
 
     @model_validator(mode="after")
     def _with_baselines(self) -> StudyConfig:
