@@ -37,8 +37,8 @@ class Display:
 
     def line(self, part: float, text: str) -> None:
         """Print a line; the next plain one is due some time or some part after it."""
-        plain = {"highlight": False, "markup": False, "emoji": False}
-        self._console.print(f"{self._title}: {text}", soft_wrap=True, **plain)
+        line = f"{self._title}: {text}"
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._printed = (part, time.monotonic())
 
     def close(self) -> None:
