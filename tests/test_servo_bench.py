@@ -55,11 +55,35 @@ def test_dry_friction_does_not_creep(simulation: s2r.Simulation) -> None:
     assert simulation.qpos[0, 0] == pytest.approx(angle, rel=0.02)
 
 
-@pytest.mark.parametrize("family", ["family-directional", "mass"])
+@pytest.mark.parametrize("family", ["family-directional", "mass", "gain-factor"])
 def test_a_family_holds_what_is_known_and_what_is_not(family: str) -> None:
     names = family_of(load_task(str(BENCH / "servo.py")), family).names
     scale = "body_mass:pendulum" if family == "mass" else "strength:servo"
     assert {"kp:servo", "load_friction:servo", "load_friction_squared:servo", scale} <= set(names)
+
+
+def test_the_mass_is_that_of_the_product_where_the_gains_have_a_factor() -> None:
+    """Strength and limit are known in their ratio only poorly, in their product well."""
+    bench = runpy.run_path(str(BENCH / "bench.py"))
+    posterior = s2r.Domain(
+        dynamics=[
+            {"field": "actuator_forcerange", "scale": {"truncated_normal": [1.25, 0.2, 0.4, 2.5]}}
+        ],
+        actuation=[{"strength": {"truncated_normal": [0.784, 0.1254, 0.4, 2.5]}}],
+        correlated=[
+            {
+                "parameters": ["actuator_forcerange:servo", "strength:servo"],
+                "correlation": [[1.0, -0.999], [-0.999, 1.0]],
+            }
+        ],
+    )
+    rows = [
+        SimpleNamespace(name=name, value=value, low=0.5, high=2.0)
+        for name, value in (("strength:servo", 0.784), ("actuator_forcerange:servo", 1.25))
+    ]
+    value, low, high = bench["mass"](SimpleNamespace(table=rows, posterior=posterior))
+    assert value == pytest.approx(0.5)  # 0.49 kg / 0.98
+    assert 0.49 < low < 0.505 < high < 0.58  # alone, each factor is uncertain by 26 %
 
 
 @pytest.mark.parametrize("known", [{}, {"kp:servo": 4.0}])

@@ -18,9 +18,13 @@ import torch
 import sim2real as s2r
 from sim2real.identification.resample import resample
 from sim2real.identification.result import Identification
+from sim2real.task import Array
 
 HERE = Path(__file__).parent
 TASK, GAIN, NOMINAL_KP, MASS = str(HERE / "servo.py"), "kp:servo", 200.0, 0.49
+STRENGTH, LIMIT = "strength:servo", "actuator_forcerange:servo"
+DRAWS = 4_000
+"""Of a posterior."""
 HORIZON = 50
 """Control steps of a window, 1 s: dry friction shows only over a swing."""
 
@@ -92,12 +96,28 @@ def mass(found: Identification) -> list[float]:
 
     A rod of another mass moves the same where the strength, the armature, and the dry and viscous
     friction change by the same factor. So the mass is one over the strength that was identified.
+    Where the limit of the torque is free beside it, so that the gains are known up to a factor, the
+    torque for each volt is the product of the two.
     """
     rows = {row.name: [row.value, row.low, row.high] for row in found.table}
     if "body_mass:pendulum" in rows:
         return [MASS * one for one in rows["body_mass:pendulum"]]
-    value, low, high = rows["strength:servo"]
+    if LIMIT in rows:
+        value = rows[STRENGTH][0] * rows[LIMIT][0]
+        drawn = np.quantile(torques(found.posterior), [0.05, 0.95])
+        low, high = min(float(drawn[0]), value), max(float(drawn[1]), value)
+    else:
+        value, low, high = rows[STRENGTH]
     return [MASS / value, MASS / high, MASS / low]
+
+
+def torques(posterior: s2r.Domain) -> Array:
+    """Draws of the torque for each volt, in that of the data sheet."""
+    worlds = s2r.Simulation(TASK, posterior, DRAWS, seed=0, threads=1)
+    columns = [worlds.context_names.index(name) for name in (STRENGTH, LIMIT)]
+    drawn: Array = worlds.context[:, columns].prod(axis=1)
+    worlds.close()
+    return drawn
 
 
 def part(found: Identification, files: list[Path]) -> dict[str, Any]:
