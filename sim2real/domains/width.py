@@ -15,6 +15,7 @@ from sim2real.domains.distributions.distribution import (
     Distribution,
     LogUniform,
     Normal,
+    ShiftedLogUniform,
     TruncatedNormal,
     Uniform,
     Within,
@@ -88,6 +89,8 @@ def _scaled(distribution: Distribution, centre: float, factor: float) -> Distrib
             return LogUniform(*(centre * (end / centre) ** factor for end in (low, high)))
         case LogUniform(low, high):
             return LogUniform(moved(low), moved(high))
+        case ShiftedLogUniform(low, high, shift):
+            return ShiftedLogUniform(moved(low), moved(high), factor * shift)
         case Normal(mean, std):
             return Normal(moved(mean), factor * std)
         case TruncatedNormal(mean, std, low, high):

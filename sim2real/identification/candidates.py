@@ -20,6 +20,9 @@ from sim2real.task import Array, IntArray, Task
 DRY, INERTIA = 0.1, 1.0
 """Largest dry friction, as a share of the usual force of an actuator at its joint, and largest
 armature, as a share of the usual inertia there."""
+SMALL = 0.03
+"""Part of the largest value above which the scale of dry friction and armature is logarithmic, as
+that of masses is: then all of them together have a straight line of their own."""
 LATEST, SLOWEST = 4, 2
 """Control steps that a command is late, at most, and the largest time constant of an actuator."""
 DEAD, PLAY = 0.1, 0.1
@@ -125,7 +128,8 @@ def _of_joints(model: mujoco.MjModel) -> Iterator[tuple[str, Sections]]:
     for field, most in (("dof_frictionloss", force), ("dof_armature", inertia)):
         if most > 0:
             entry = {"field": field, "of": joints, "shared": True}
-            yield field, {"dynamics": [{**entry, "add": {"uniform": [0.0, most]}}]}
+            added = {"shifted_log_uniform": [0.0, most, SMALL * most]}
+            yield field, {"dynamics": [{**entry, "add": added}]}
 
 
 def driven(model: mujoco.MjModel) -> tuple[list[str], IntArray]:

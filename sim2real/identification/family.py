@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from sim2real.domains import Domain, Plan, load_domain
 from sim2real.domains.distributions.distribution import (
     Constant,
     Distribution,
     LogUniform,
+    ShiftedLogUniform,
     Uniform,
 )
 from sim2real.domains.domain import default_domain
@@ -25,6 +27,7 @@ from sim2real.evaluation.audit.foreign_worlds import context_names_of
 from sim2real.evaluation.audit.parts import SECTIONS, bare, ends_of
 from sim2real.identification.candidates import (
     LATEST,
+    SMALL,
     added_to,
     candidates,
     has_kind,
@@ -38,9 +41,10 @@ WIDER = 2.0
 """By what factor a default family is wider than the domain that it is made from."""
 PRIOR_PRECISION = 12.0
 """Of a share around the nominal one: that of a uniform distribution on [0, 1]."""
-ABSENT_STD, ABSENT_FREEDOM = 0.05, 4.0
-"""Scale and degrees of freedom of the Student distribution of a share of what the nominal world
-does not have."""
+ABSENT_PRECISION, PRESENT_PRECISION = 100.0, 3.0
+"""Precisions of a share of what the nominal world does not have: where the target has none of it
+either, but for 0.1, and where it has some (a share that is uniform on [0, 1] is 1/3 when squared,
+on average). Both are as likely."""
 ABSENT = 1e-6
 """Largest nominal share of what the nominal world does not have."""
 SHARE_STEP, MOST_OF_A_RANGE = 0.003, 0.25
@@ -111,13 +115,20 @@ class Family:
         """The prior precision of the `shares` (d,) around the nominal ones, (d,).
 
         That of a uniform distribution on [0, 1]. What the nominal world does not have, such as dry
-        friction or armature that is added, has a Student distribution, so that it is taken only
-        where the log asks for it, and then as much as the log asks for: its precision falls with
-        the share. A delay is always there.
+        friction or armature that is added, has a spike and slab (Mitchell and Beauchamp 1988): it
+        is near 0 where the log does not show it, and about as large as the log shows otherwise. Its
+        precision is the mean of those of the two parts. A delay is always there.
         """
-        apart = (shares - self.nominal) ** 2
-        absent = (ABSENT_FREEDOM + 1) / (ABSENT_FREEDOM * ABSENT_STD**2 + apart)
+        part = self._spike(shares)
+        absent = part * ABSENT_PRECISION + (1.0 - part) * PRESENT_PRECISION
         found: Array = np.where(self.is_absent, absent, PRIOR_PRECISION)
+        return found
+
+    def _spike(self, shares: Array) -> Array:
+        """The probability (d,) of shares to be in the spike of a spike and slab."""
+        log_odds = 0.5 * np.log(ABSENT_PRECISION / PRESENT_PRECISION)
+        log_odds = log_odds - 0.5 * (ABSENT_PRECISION - PRESENT_PRECISION) * shares**2
+        found: Array = expit(log_odds)
         return found
 
     def prior_cost(self, shares: Array) -> float:
@@ -126,8 +137,7 @@ class Family:
         `precision(shares) * (shares - nominal)` is its gradient.
         """
         apart = (shares - self.nominal) ** 2
-        scaled = apart / (ABSENT_FREEDOM * ABSENT_STD**2)
-        absent = 0.5 * (ABSENT_FREEDOM + 1) * np.log1p(scaled)
+        absent = 0.5 * PRESENT_PRECISION * apart + np.log1p(-self._spike(shares))
         return float(np.where(self.is_absent, absent, 0.5 * PRIOR_PRECISION * apart).sum())
 
     @functools.cached_property
@@ -332,6 +342,8 @@ def _widened(entry: Any, task: Task) -> Any:
     reach = 0.5 * (high - low) * WIDER
     least = max(0.5 * (low + high) - reach, kind_low, 0.0 if low >= 0 else -np.inf)
     most = min(0.5 * (low + high) + reach, kind_high)
+    if entry_operation(entry) is not None and least == 0.0:
+        return entry.drawn_from(ShiftedLogUniform(least, most, SMALL * most))
     return entry.drawn_from(Uniform(least, most))
 
 

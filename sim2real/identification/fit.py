@@ -11,12 +11,19 @@ a contact that the replay misses counts little.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim2real.identification.problem import Fit, Problem
-from sim2real.identification.slopes import Slopes, principal_directions, share_slopes, state_slopes
+from sim2real.identification.slopes import (
+    Slopes,
+    StateSlopes,
+    principal_directions,
+    share_slopes,
+    state_slopes,
+)
 from sim2real.identification.steps import straight, targets
 from sim2real.task import Array
 
@@ -28,6 +35,12 @@ STATE_PRECISION = 1.0
 """Of a start state around the estimated one, in 1/m², 1/rad² and so on."""
 DAMPINGS = (1e-6, 1e-3, 1e-1, 1e1)
 """Levenberg-Marquardt dampings, tried one after the other until a step is better."""
+ROUGH = 0.1
+"""Rise of the cost, in nats a window, that a step may have where a sensor counts in steps."""
+MOST_ERROR = 0.5
+"""Largest part of the information of a state that is taken for errors of its slopes."""
+WORST, RETRY_STEPS = 0.3, 3
+"""Share of the windows whose start states are fitted anew, and the steps from each start."""
 QUIET = 1e-3
 """Smallest noise of a channel, in units of its typical change."""
 
@@ -125,11 +138,37 @@ def leap(problem: Problem, fit: Fit, equations: Equations, shares: Array) -> Fit
 def improve_states(problem: Problem, fit: Fit) -> Fit:
     """One Gauss-Newton step of the start states alone."""
     by_state = state_slopes(problem, fit)
-    nothing = np.zeros((*by_state.shape[:-1], 0))
+    nothing = np.zeros((*fit.residuals.shape, 0))
     slopes = Slopes(nothing, np.zeros_like(fit.residuals), nothing, np.zeros((0, 0)))
     correction = reduce(fit, slopes, by_state).correction
     found = _moved(problem, fit, fit.shares, correction)
     return _with_noise(problem, found.shares, found.offsets, found.residuals)
+
+
+def retried(problem: Problem, fit: Fit) -> Fit:
+    """The fit with other start states of the windows that fit worst, where these are better.
+
+    A replay with a contact has several states that fit it better than their neighbours do. So new
+    steps start where the window before ends, and at the estimated states.
+    """
+    costs = _window_costs(fit.residuals, fit.noise, fit.offsets)
+    each = np.arange(len(costs))
+    worst = np.argsort(costs)[len(each) - math.ceil(WORST * len(each)) :]
+    some = problem.of(worst)
+    estimated = problem.aligned(np.tile(fit.shares, (len(each), 1)), each)
+    offsets, residuals, least = fit.offsets.copy(), fit.residuals.copy(), costs.copy()
+    for begin in (problem.continued(fit), estimated):
+        begin = begin[worst]
+        found = Fit(fit.shares, begin, _replayed(some, fit.shares, begin), fit.noise, np.inf)
+        for _ in range(RETRY_STEPS):
+            found = dataclasses.replace(improve_states(some, found), noise=fit.noise)
+        new = _window_costs(found.residuals, fit.noise, found.offsets)
+        better = new < least[worst]
+        offsets[worst[better]] = found.offsets[better]
+        residuals[worst[better]] = found.residuals[better]
+        least[worst] = np.minimum(new, least[worst])
+    other = _with_noise(problem, fit.shares, offsets, residuals)
+    return dataclasses.replace(other, directions=fit.directions)
 
 
 def equations_at(problem: Problem, fit: Fit) -> Equations:
@@ -162,48 +201,70 @@ def _replayed(problem: Problem, shares: Array, offsets: Array) -> Array:
     return problem.residuals(np.tile(shares, (count, 1)), np.arange(count), offsets)
 
 
-def reduce(fit: Fit, slopes: Slopes, by_state: Array) -> Equations:
+def reduce(fit: Fit, slopes: Slopes, states: StateSlopes) -> Equations:
     """The normal equations of the shares, with the start states eliminated."""
     weights = _weights(fit, slopes.bend)
     count = len(weights)
     root = np.sqrt(weights).reshape(count, -1, 1)
     rest = (root[..., 0] * fit.residuals.reshape(count, -1))[..., None]
     first = root * slopes.by_share.reshape(count, root.shape[1], slopes.by_share.shape[-1])
-    second = root * by_state.reshape(count, root.shape[1], by_state.shape[-1])
-    inner = np.swapaxes(second, 1, 2) @ second
+    second = root * states.by_state.reshape(count, root.shape[1], states.by_state.shape[-1])
+    inner = _without_errors(np.swapaxes(second, 1, 2) @ second, weights, states)
     inner += STATE_PRECISION * np.eye(inner.shape[1])
     cross = np.swapaxes(second, 1, 2) @ first
     pull = -np.swapaxes(second, 1, 2) @ rest - STATE_PRECISION * fit.offsets[..., None]
     back = np.asarray(np.linalg.solve(inner, cross), dtype=np.float64)
     correction = np.asarray(np.linalg.solve(inner, pull), dtype=np.float64)
     information = np.swapaxes(first, 1, 2) @ first - np.swapaxes(cross, 1, 2) @ back
-    information -= _spurious(weights, slopes, second.shape)
+    information -= _spurious(weights, slopes, information, second.shape)
     gradient = -np.swapaxes(first, 1, 2) @ rest - np.swapaxes(cross, 1, 2) @ correction
     return Equations(information, gradient[..., 0], back, correction[..., 0])
 
 
-def _spurious(weights: Array, slopes: Slopes, shape: tuple[int, ...]) -> Array:
-    """The information (w, d, d) that slopes seem to have by the steps of a sensor.
+def _without_errors(inner: Array, weights: Array, states: StateSlopes) -> Array:
+    """The information of the states (w, s, s) without what errors of their slopes add to it.
+
+    Errors in variables (Fuller 1987): with them, the states could not quite do what an unknown does
+    to the readings, and it would look determined. Most of what there is remains.
+    """
+    diagonal = np.einsum("wss->ws", inner)
+    errors = np.einsum("wrk,wrks->ws", weights, states.error)
+    taken = np.minimum(errors, MOST_ERROR * diagonal)
+    found: Array = inner - np.eye(inner.shape[1]) * taken[:, None]
+    return found
+
+
+def _spurious(weights: Array, slopes: Slopes, information: Array, shape: tuple[int, ...]) -> Array:
+    """The part of the `information` (w, d, d) that slopes seem to have by the steps of a sensor.
 
     Each reading that is rounded adds to it, whether an unknown acts on it or not: errors in
-    variables (Fuller 1987), taken out by their variance. The states take their part of it.
+    variables (Fuller 1987), taken out by their variance. The states take their part of it. Where a
+    replay diverges, the variance is no longer that of rounding: no more is taken out than twice
+    what there is, so that it is 0 on average where there is nothing else.
     """
     _, readings, states = shape
     part = max(1.0 - states / readings, 0.0)
     along = part * np.einsum("wrk,wrkd->wd", weights, slopes.spurious)
+    own = np.einsum("ik,wij,jk->wk", slopes.directions, information, slopes.directions)
+    along = np.minimum(along, 2.0 * np.maximum(own, 0.0))
     inverse = np.linalg.inv(slopes.directions)
     found: Array = np.swapaxes(inverse[None] * along[..., None], 1, 2) @ inverse
     return found
 
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
-    """The best of several damped steps, or the fit itself where none is better."""
+    """The first of several damped steps that is better, or the fit itself where none is.
+
+    Where a sensor counts in steps, the cost is rough: readings that are rounded alike by chance
+    make it lower. The slopes are means over many readings, so there a step may be a little worse.
+    """
     information, gradient = _quadratic(problem, fit, equations)
+    most = fit.cost + (ROUGH * len(problem.windows) if problem.in_steps else 0.0)
     for damping in DAMPINGS:
         for shares in targets(problem.replay.family, fit.shares, information, gradient, damping):
             step = equations.correction - equations.back @ (shares - fit.shares)
             found = _moved(problem, fit, shares, step)
-            if found.cost < fit.cost:
+            if found.cost < most:
                 return found
     return fit
 

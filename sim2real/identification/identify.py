@@ -21,7 +21,7 @@ from sim2real.identification.parts import worst
 from sim2real.identification.phases import Phases, folder_for
 from sim2real.identification.posterior import Misfit, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit, Problem
-from sim2real.identification.refine import refined, settled, with_states
+from sim2real.identification.refine import refined, with_other_states, with_states
 from sim2real.identification.replay import Replay, Windows, joined
 from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
@@ -289,7 +289,8 @@ class _Study:
         offsets = np.concatenate([best.fit.offsets, at_start.offsets[count:]])
         fit = start_from(self.whole, best.fit.shares, offsets)
         fit = dataclasses.replace(fit, directions=best.fit.directions)
-        fit = settled(self.whole, with_states(self.whole, fit), LAST_STEPS, self._refining)
+        fit = with_states(self.whole, fit)
+        fit = with_other_states(self.whole, fit, LAST_STEPS, self._refining)
         posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
         misfit = self._misfit(self.whole, fit)
         return Best(fit.of_first(count), posterior, misfit)

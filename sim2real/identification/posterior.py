@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim2real.domains.distributions.distribution import LogUniform
+from sim2real.domains.distributions.distribution import LogUniform, ShiftedLogUniform
 from sim2real.identification.fit import Equations, noise_of, positive
 from sim2real.identification.problem import Fit, Problem
 from sim2real.identification.windows import Channels
 from sim2real.task import Array, BoolArray, IntArray
 
-WIDEST = 2.0
-"""Standard deviation of a share, in those of the prior, to which a bootstrap widens it, at most."""
 RESAMPLES = 200
 """Bootstrap samples of the windows."""
 CLIP = 4.0
@@ -109,18 +107,21 @@ def posterior_of(
 
     Laplace takes the residuals for independent; windows of one motion are not. A bootstrap of the
     windows does not need that (Efron 1979): its estimates follow from the normal equations of the
-    windows that are drawn, without another replay.
+    windows that are drawn, without another replay. Each principal axis is widened by itself, so
+    that what is known of proportions stays so, and not beyond the prior. The spread is that of most
+    samples: in a few, the information of an axis is gone with a single window.
     """
-    precision = problem.replay.family.precision(fit.shares)
-    prior = np.diag(precision)
-    laplace = np.linalg.inv(equations.total + prior)
-    drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)])
-    wider = np.maximum(np.var(drawn, axis=0) / np.diag(laplace), 1.0)
-    most = WIDEST**2 / (precision * np.diag(laplace))
-    factor = np.sqrt(np.minimum(wider, np.maximum(most, 1.0)))
-    covariance: Array = np.asarray(laplace * np.outer(factor, factor), dtype=np.float64)
+    prior = np.diag(problem.replay.family.precision(fit.shares))
+    values, axes = np.linalg.eigh(np.linalg.inv(equations.total + prior))
+    drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)]) @ axes
+    most = 1.0 / np.einsum("ik,ij,jk->k", axes, prior, axes)
+    spread = (1.4826 * np.median(np.abs(drawn), axis=0)) ** 2
+    widened = np.maximum(values, np.minimum(spread, most))
+    covariance: Array = (axes * widened) @ axes.T
     family = problem.replay.family
-    logarithmic = tuple(isinstance(base, LogUniform) for base in family.space.bases)
+    logarithmic = tuple(
+        isinstance(base, LogUniform | ShiftedLogUniform) for base in family.space.bases
+    )
     return Posterior(family.names, fit.shares, covariance, logarithmic)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim2real.identification.replay import Replay, Windows
+from sim2real.identification.replay import Replay, Windows, differences
 from sim2real.identification.states import PROBE, linearized
 from sim2real.identification.windows import Channels
 from sim2real.task import Array, IntArray
@@ -17,9 +17,9 @@ STATE_STEP = 1e-3
 """Finite difference of a coordinate of the state, in m, rad, m/s or rad/s."""
 GRAIN = 0.2
 """Change of a slope with the size of the step, as a share, from which a sensor counts in steps."""
-COARSE, COARSE_SPEED = 5.0, 0.2
-"""Where a sensor counts in steps: factor of the finite differences of shares, and difference of a
-velocity, in m/s or rad/s."""
+COARSE, COARSE_POSITION, COARSE_SPEED = 5.0, 0.03, 0.3
+"""Where a sensor counts in steps: factor of the finite differences of shares, and differences of a
+position, in m or rad, and a velocity, in m/s or rad/s."""
 LOST = 1e3
 """Residual, in units of the scale, of a replay that is not stable."""
 
@@ -69,6 +69,27 @@ class Problem:
         gap[:, 0] *= self.shown
         return np.where(np.isfinite(gap), gap, LOST)
 
+    def of(self, rows: IntArray) -> Problem:
+        """The problem of some of the windows."""
+        return dataclasses.replace(self, windows=self.windows.take(rows))
+
+    def continued(self, fit: Fit) -> Array:
+        """Offsets of the states (w, 2 nv) in which the windows before end, as the fit has them.
+
+        Those of the fit, where the window before is not one of these or its end is unstable.
+        """
+        windows = self.windows
+        row_of = {first: row for row, first in enumerate(windows.first.tolist())}
+        before = np.array([row_of.get(one, -1) for one in (windows.first - windows.steps).tolist()])
+        each, replay = np.arange(len(windows)), self.replay
+        rows = np.tile(fit.shares, (len(windows), 1))
+        ends = replay.run(rows, windows, each, fit.offsets, replay.states)[:, -1]
+        qpos, qvel = np.split(ends, [replay.model.nq], axis=1)
+        moved = differences(replay.model, windows.qpos, qpos[before])
+        found = np.concatenate([moved, qvel[before] - windows.qvel], axis=1)
+        known = (before >= 0) & np.isfinite(found).all(axis=1)
+        return np.where(known[:, None], found, fit.offsets)
+
     @functools.cached_property
     def shown(self) -> Array:
         """The channels whose first reading follows from the state, (k,) of 1 or 0."""
@@ -84,7 +105,7 @@ class Problem:
         size = 2 * self.replay.model.nv
         if not self.in_steps:
             return np.full(size, STATE_STEP)
-        return np.repeat([PROBE, COARSE_SPEED], size // 2)
+        return np.repeat([COARSE_POSITION, COARSE_SPEED], size // 2)
 
     @functools.cached_property
     def in_steps(self) -> bool:

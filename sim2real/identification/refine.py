@@ -13,13 +13,17 @@ from sim2real.identification.fit import (
     improve,
     improve_states,
     leap,
+    retried,
     start_from,
     undamped,
 )
 from sim2real.identification.problem import Fit, Problem
 
-STATE_STEPS, STEPS = 3, 20
+STATE_STEPS, STEPS = 20, 20
 """Steps of the start states alone, and of all unknowns, at most."""
+STATES_SETTLED, ROUNDS = 0.1, 5
+"""Fall of the cost, in nats a window, at which the steps of the states end, and the rounds of other
+start states, of which there are at most so many."""
 LEAPS, LANDING, GAIN = 2, 4, 0.3
 """Leaps along what the log does not determine, steps after each, and the fall of the cost that has
 to be expected of one, at least."""
@@ -32,16 +36,30 @@ Progress = Callable[[float], None]
 
 def refined(problem: Problem, fit: Fit, progress: Progress) -> tuple[Fit, Equations]:
     """The fit at which Gauss-Newton ends, and its normal equations."""
-    found = settled(problem, with_states(problem, fit), STEPS, progress)
-    return _leapt(problem, with_delays(problem, found, progress), progress)
+    found = settled(problem, retried(problem, with_states(problem, fit)), STEPS, progress)
+    found = with_delays(problem, found, progress)
+    return _leapt(problem, with_other_states(problem, found, LANDING, progress), progress)
 
 
-def with_states(problem: Problem, fit: Fit) -> Fit:
-    """The fit with its start states fitted to its shares."""
+def with_states(problem: Problem, fit: Fit, steps: int = STATE_STEPS) -> Fit:
+    """The fit with its start states fitted to its shares, by so many steps at most."""
     found = fit
-    for _ in range(STATE_STEPS):
-        found = improve_states(problem, found)
+    for _ in range(steps):
+        before, found = found.cost, improve_states(problem, found)
+        if before - found.cost < STATES_SETTLED * len(problem.windows):
+            break
     return dataclasses.replace(found, directions=fit.directions)
+
+
+def with_other_states(problem: Problem, fit: Fit, steps: int, progress: Progress) -> Fit:
+    """The fit after rounds of other start states for the windows that fit worst, and of steps."""
+    for _ in range(ROUNDS):
+        other = settled(problem, retried(problem, fit), steps, progress)
+        gain = fit.cost - other.cost
+        fit = other if gain > 0.0 else fit
+        if gain < STATES_SETTLED * len(problem.windows):
+            break
+    return fit
 
 
 def settled(problem: Problem, fit: Fit, steps: int, progress: Progress) -> Fit:
@@ -79,7 +97,7 @@ def _with_delay(problem: Problem, fit: Fit, column: int, step: float, progress: 
     shares = family.snapped(shares)
     if np.array_equal(shares, family.snapped(fit.shares)):
         return fit
-    other = with_states(problem, start_from(problem, shares, fit.offsets))
+    other = with_states(problem, start_from(problem, shares, fit.offsets), LANDING)
     other = dataclasses.replace(other, directions=fit.directions)
     for number in range(1, STEPS + 1):
         before = other.cost

@@ -173,6 +173,11 @@ class Replay(Simulation):
         ]
         return np.concatenate(runs)
 
+    def states(self, ids: IntArray) -> Array:
+        """Positions and velocities of the worlds `ids` (m,), (m, nq + nv)."""
+        found: Array = np.concatenate([self.qpos[ids], self.qvel[ids]], axis=1)
+        return found
+
     def _run(
         self, shares: Array, own: Windows, offset: Array, read: Callable[[IntArray], Array]
     ) -> Array:

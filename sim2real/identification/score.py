@@ -16,16 +16,17 @@ import numpy as np
 from sim2real.errors import UserError
 from sim2real.identification.candidates import Sections, added_to, candidates, has_kind
 from sim2real.identification.family import Family, family_of
-from sim2real.identification.fit import equations_at, improve, start_from
+from sim2real.identification.fit import equations_at, start_from
 from sim2real.identification.posterior import misfit_of
 from sim2real.identification.problem import Fit, Problem
+from sim2real.identification.refine import settled
 from sim2real.identification.replay import Replay
 from sim2real.task import BoolArray
 
 FITTED = 3
 """Candidates of the highest score that are fitted."""
-STEPS = 5
-"""Gauss-Newton steps of each."""
+STEPS = 8
+"""Gauss-Newton steps of each, at most, from the middle of its range."""
 WORTH = 0.1
 """Share of what is not explained that an entry has to explain to be named."""
 
@@ -124,12 +125,11 @@ class _Larger:
 
     def explains(self, fit: Fit) -> float:
         """The share of what is not explained that a fit of the larger family explains."""
-        problem, found, _ = self._start(fit)
+        problem, found, new = self._start(fit)
         before = _power(problem, found)
-        for _ in range(STEPS):
-            found, moved = improve(problem, found)
-            if moved == 0:
-                break
+        shares = np.where(new & problem.replay.family.is_absent, 0.5, found.shares)
+        found = start_from(problem, shares, found.offsets)
+        found = settled(problem, found, STEPS, lambda _: None)
         return 1.0 - _power(problem, found) / max(before, 1e-12)
 
 

@@ -2,7 +2,9 @@
 
 Every candidate replays the same windows, all of them in one batch. Errors count in units of a
 channel's typical change, logarithmically, so that a window that no candidate explains, after a
-contact for example, decides nothing.
+contact for example, decides nothing. The start states are fitted to the middle of each generation.
+What other start states would explain, to first order, does not count: that part is projected out
+(Golub and Pereyra 1973).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim2real.identification.fit import improve_states, start_from
 from sim2real.identification.problem import Problem
+from sim2real.identification.slopes import state_slopes
 from sim2real.task import Array, BoolArray, IntArray
 
 CANDIDATES, WINDOWS = 64, 20
@@ -23,6 +27,11 @@ TOLERANCE = 0.3
 """Error, in units of a channel's change in a step, up to which a square is felt."""
 NARROW = 0.06
 """Standard deviation of the shares at which the search has found its place."""
+RIDGE = 1e-2
+"""Keeps what is projected out small: the square of a noise of a tenth of the scale, for a state of
+unit precision."""
+STATE_STEPS = 2
+"""Steps of the start states in a generation, at its middle."""
 PULL = 1e-3
 """Cost of a share's squared distance from the nominal one: it decides where the log does not."""
 
@@ -47,10 +56,15 @@ def generations(
     nominal = problem.replay.family.nominal
     shares = rng.uniform(size=(CANDIDATES, len(nominal)))
     shares[0] = nominal
+    states = np.zeros((len(problem.windows), 2 * problem.replay.model.nv))
     found = None
     while True:
         shares = np.where(free, np.clip(shares, 0.0, 1.0), nominal)
-        costs = _costs(problem, shares, _some(rng, len(problem.windows)))
+        rows = _some(rng, len(problem.windows))
+        at = nominal if found is None else found.mean
+        middle = _at_middle(problem.of(rows), at, states[rows])
+        states[rows] = middle.states
+        costs = _costs(middle, shares)
         costs += PULL * ((shares - nominal) ** 2).sum(axis=1)
         found = _next(shares[np.argsort(costs)[:ELITES]], float(costs.min()), found)
         yield found
@@ -71,14 +85,56 @@ def _some(rng: np.random.Generator, count: int) -> IntArray:
     return rng.choice(count, min(WINDOWS, count), replace=False)
 
 
-def _costs(problem: Problem, shares: Array, windows: IntArray) -> Array:
+@dataclass(frozen=True)
+class _Middle:
+    """Some windows with states that fit the middle of a generation.
+
+    `states` (w, 2 nv) are beyond those with which the first readings agree; `slopes` (w, rows, k,
+    2 nv) are those of the residuals by them.
+    """
+
+    problem: Problem
+    states: Array
+    slopes: Array
+
+
+def _at_middle(problem: Problem, shares: Array, states: Array) -> _Middle:
+    shares = problem.replay.family.snapped(shares)
+    each = np.arange(len(problem.windows))
+    aligned = problem.aligned(np.tile(shares, (len(each), 1)), each)
+    fit = start_from(problem, shares, aligned + states)
+    for _ in range(STATE_STEPS):
+        fit = improve_states(problem, fit)
+    return _Middle(problem, fit.offsets - aligned, state_slopes(problem, fit).by_state)
+
+
+def _costs(middle: _Middle, shares: Array) -> Array:
     """The mean logarithmic error of each candidate, (m,)."""
-    choice = np.tile(windows, len(shares))
-    rows = np.repeat(shares, len(windows), axis=0)
-    residuals = problem.residuals(rows, choice, problem.aligned(rows, choice))[:, 1:]
-    errors = np.log1p((residuals / TOLERANCE) ** 2).mean(axis=(1, 2))
-    costs: Array = errors.reshape(len(shares), -1).mean(axis=1)
+    problem, count = middle.problem, len(middle.states)
+    choice = np.tile(np.arange(count), len(shares))
+    rows = np.repeat(shares, count, axis=0)
+    offsets = problem.aligned(rows, choice) + middle.states[choice]
+    residuals = problem.residuals(rows, choice, offsets)
+    residuals = residuals.reshape(len(shares), count, *residuals.shape[1:])
+    rest = _projected(residuals, middle.slopes)
+    costs: Array = np.minimum(_errors(residuals), _errors(rest)).mean(axis=1)
     return costs
+
+
+def _errors(residuals: Array) -> Array:
+    """The mean logarithmic error (m, w) of residuals (m, w, rows, k) after the first row."""
+    errors: Array = np.log1p((residuals[:, :, 1:] / TOLERANCE) ** 2).mean(axis=(2, 3))
+    return errors
+
+
+def _projected(residuals: Array, by_state: Array) -> Array:
+    """The residuals (m, w, rows, k) without what slopes by the states (w, rows, k, s) explain."""
+    slopes = by_state.reshape(len(by_state), -1, by_state.shape[-1])
+    flat = residuals.reshape(*residuals.shape[:2], -1)
+    normal = np.swapaxes(slopes, 1, 2) @ slopes + RIDGE * np.eye(slopes.shape[2])
+    states = np.linalg.solve(normal, np.einsum("wns,mwn->wsm", slopes, flat))
+    rest: Array = flat - np.einsum("wns,wsm->mwn", slopes, states)
+    return rest.reshape(residuals.shape)
 
 
 def effects(problem: Problem) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from sim2real.identification.problem import Fit, Problem
 from sim2real.task import Array
 
-LONGEST, SHORTEST = 0.02, 0.03
+LONGEST, SHORTEST = 0.1, 0.03
 """Largest change of a share in a difference, and the smallest one, in units of the usual step."""
 ROOM = 0.3
 """Part of a difference that has to fit into the unit cube to either side; on one side alone, two
@@ -108,16 +108,46 @@ def _of_rounding(places: Array) -> Array:
     return found
 
 
-def state_slopes(problem: Problem, fit: Fit) -> Array:
-    """Slopes of the residuals by the start states, (w, rows, k, 2 nv)."""
-    count, size = fit.offsets.shape
+@dataclass(frozen=True)
+class StateSlopes:
+    """Of the residuals by the start states, (w, rows, k, 2 nv), and the variance of their errors.
+
+    `error` has the same shape: where a sensor shows something in steps, slopes by them; else 0.
+    """
+
+    by_state: Array
+    error: Array
+
+
+def state_slopes(problem: Problem, fit: Fit) -> StateSlopes:
+    """The slopes by the start states.
+
+    Differences are one-sided; where a sensor shows something in steps, they are central. There, the
+    residuals of the fit are partly rounding errors, and a slope that begins at them would lead a
+    start state away: it would be steep where the rounding makes the residual large. How far the fit
+    is from the middle of its neighbours tells the error: (f(h) - f(-h)) / 2h has a twelfth of the
+    variance of (f(h) + f(-h) - 2 f(0)) / h, if the errors of all three are alike.
+    """
     steps = problem.state_steps
-    runs = problem.residuals(
-        np.tile(fit.shares, (count * size, 1)),
-        np.tile(np.arange(count), size),
-        np.concatenate([fit.offsets + step for step in np.diag(steps)]),
-    ).reshape(size, *fit.residuals.shape)
-    return np.moveaxis((runs - fit.residuals) / steps[:, None, None, None], 0, -1)
+    ahead = _moved_states(problem, fit, np.diag(steps)) - fit.residuals
+    sizes = steps[:, None, None, None]
+    if not problem.in_steps:
+        by_state = np.moveaxis(ahead / sizes, 0, -1)
+        return StateSlopes(by_state, np.zeros_like(by_state))
+    back = _moved_states(problem, fit, -np.diag(steps)) - fit.residuals
+    by_state = np.moveaxis((ahead - back) / (2.0 * sizes), 0, -1)
+    return StateSlopes(by_state, np.moveaxis(((ahead + back) / sizes) ** 2 / 12.0, 0, -1))
+
+
+def _moved_states(problem: Problem, fit: Fit, moves: Array) -> Array:
+    """The residuals (m, w, rows, k) after each of m `moves` (m, 2 nv) of all start states."""
+    count = len(fit.offsets)
+    residuals = problem.residuals(
+        np.tile(fit.shares, (count * len(moves), 1)),
+        np.tile(np.arange(count), len(moves)),
+        np.concatenate([fit.offsets + move for move in moves]),
+    )
+    return residuals.reshape(len(moves), *fit.residuals.shape)
 
 
 def _placed(shares: Array, directions: Array) -> tuple[Array, Array]:

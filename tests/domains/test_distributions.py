@@ -23,6 +23,10 @@ INNER = U[1:]
     [
         ({"uniform": [2.0, 5.0]}, scipy.stats.uniform(2.0, 3.0)),
         ({"log_uniform": [0.5, 2.0]}, scipy.stats.loguniform(0.5, 2.0)),
+        (
+            {"shifted_log_uniform": [0.0, 2.0, 0.02]},
+            scipy.stats.loguniform(0.02, 2.02, loc=-0.02),
+        ),
         ({"normal": [1.0, 0.3]}, scipy.stats.norm(1.0, 0.3)),
         (
             {"truncated_normal": [1.0, 0.3, 0.8, 1.5]},
@@ -74,6 +78,7 @@ def test_normal_is_finite_at_probability_zero():
         ({"unifrom": [1.0, 2.0]}, "did you mean 'uniform'"),
         ({"uniform": [0.0, float("nan")]}, "finite"),
         ({"log_uniform": [0.0, 1.0]}, "positive"),
+        ({"shifted_log_uniform": [-1.0, 1.0, 1.0]}, "positive together"),
         ({"normal": [0.0, -1.0]}, "negative"),
         ({"truncated_normal": [5.0, 1.0, 0.0, 1.0]}, "mean 5"),
         ({"choice": []}, "at least one"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from sim2real.domains import Domain, load_domain
 from sim2real.domains.distributions.distribution import Constant
@@ -144,3 +145,32 @@ def test_the_prior_is_narrow_for_what_the_nominal_world_does_not_have() -> None:
     precision = family.precision(family.nominal)
     narrow = {n for n, p in zip(family.names, precision, strict=True) if p > PRIOR_PRECISION}
     assert narrow == {"dof_frictionloss", "dof_armature"}
+
+
+def test_the_prior_is_spike_and_slab_for_what_the_nominal_world_does_not_have() -> None:
+    family = family_of(load_task("hopper"))
+    row = family.names.index("dof_frictionloss")
+
+    def density(share: float) -> float:
+        shares = family.nominal
+        shares[row] = share
+        return float(np.exp(-family.prior_cost(shares)))
+
+    def expected(share: float) -> float:
+        return sum(norm.pdf(share, scale=scale) for scale in (0.1, 3.0**-0.5))
+
+    for share in (0.03, 0.1, 0.2, 0.8):
+        ratio = density(share) / density(0.5)
+        assert ratio == pytest.approx(expected(share) / expected(0.5), rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.14, 0.3, 0.9])
+def test_the_gradient_of_the_prior_is_its_precision_times_the_share(share: float) -> None:
+    family = family_of(load_task("hopper"))
+    row = family.names.index("dof_frictionloss")
+    low, high = (family.nominal for _ in range(2))
+    low[row], high[row] = share - 1e-6, share + 1e-6
+    slope = (family.prior_cost(high) - family.prior_cost(low)) / 2e-6
+    middle = family.nominal
+    middle[row] = share
+    assert slope == pytest.approx(family.precision(middle)[row] * share, rel=1e-5)

@@ -8,7 +8,7 @@ from scipy.optimize import lsq_linear
 
 from sim2real.identification.fit import FREEDOM, STATE_PRECISION, _weights, reduce
 from sim2real.identification.problem import Fit
-from sim2real.identification.slopes import Slopes
+from sim2real.identification.slopes import Slopes, StateSlopes
 from sim2real.identification.steps import damped, straight
 
 
@@ -28,7 +28,7 @@ def arrow(seed: int = 0) -> tuple[Fit, np.ndarray, np.ndarray]:
 def test_reduced_equations_solve_the_dense_problem() -> None:
     fit, by_share, by_state = arrow()
     slopes = Slopes(by_share, np.zeros((5, 4, 3)), np.zeros((5, 4, 3, 2)), np.eye(2))
-    equations = reduce(fit, slopes, by_state)
+    equations = reduce(fit, slopes, StateSlopes(by_state, np.zeros_like(by_state)))
     root = np.sqrt(_weights(fit, np.zeros(1))).reshape(5, 12, 1)
     rows, right = [], []
     for w in range(5):
@@ -47,6 +47,24 @@ def test_reduced_equations_solve_the_dense_problem() -> None:
     assert states.ravel() == pytest.approx(expected[2:])
     covariance = np.linalg.inv(dense.T @ dense)[:2, :2]
     assert np.linalg.inv(equations.information.sum(0)) == pytest.approx(covariance)
+
+
+def test_errors_of_state_slopes_are_no_information_of_an_unknown() -> None:
+    """An unknown and a state do the same, but for rounding: nothing tells them apart."""
+    rng = np.random.default_rng(0)
+    windows, shape = 400, (400, 12, 1, 1)
+    moved = np.full(shape, 10.0)
+    errors = 2.0 * rng.standard_normal(shape)
+    fit = Fit(
+        np.zeros(1), np.zeros((windows, 1)), np.zeros(shape[:3]), np.ones((12, 1)), 0.0, np.eye(1)
+    )
+    slopes = Slopes(moved, np.zeros(shape[:3]), np.zeros(shape), np.eye(1))
+    variance = np.full(shape, 4.0)
+    found = reduce(fit, slopes, StateSlopes(moved + errors, variance)).total[0, 0]
+    seeming = reduce(fit, slopes, StateSlopes(moved + errors, 0.0 * variance)).total[0, 0]
+    exact = reduce(fit, slopes, StateSlopes(moved, 0.0 * variance)).total[0, 0]
+    assert seeming > 30 * exact
+    assert found < 0.2 * seeming
 
 
 def test_outliers_weigh_little() -> None:

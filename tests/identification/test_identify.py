@@ -164,7 +164,7 @@ def test_what_only_proportions_show_is_as_large_as_the_prior_prefers() -> None:
     # the least sum of squared shares along (1.2 s, s, 20 s, 0.9 s): shares are logarithmic
     spans = np.log([16.0, 16.0, 1000.0, 16.0])
     prior = -np.sum(np.log([1.2, 1.0, 20.0, 0.9]) / spans**2) / np.sum(1 / spans**2)
-    assert np.log(ratios.mean()) == pytest.approx(prior, abs=0.02)
+    assert np.log(ratios.mean()) == pytest.approx(prior, abs=0.04)
     for row, value in zip(found.table, np.array([1.2, 1.0, 20.0, 0.9]) * 1.5, strict=True):
         assert row.low < value < row.high, row
     assert any("only their proportions" in note for note in found.notes)

@@ -18,11 +18,12 @@ from sim2real.identification.windows import Channels
 
 def linear(rng: np.random.Generator, windows: int, same: float) -> tuple[Any, Fit, Equations]:
     """A straight line's slope from windows of 10 rows; `same` is noise that a window shares."""
-    slopes = rng.standard_normal((windows, 10, 1))
+    turns = rng.standard_normal((windows, 10, 1))
     noise = (
         rng.standard_normal((windows, 10))
-        + same * rng.standard_normal((windows, 1)) * slopes[..., 0]
+        + same * rng.standard_normal((windows, 1)) * turns[..., 0]
     )
+    slopes = 10.0 * turns  # far more is known than by the prior
     information = np.swapaxes(slopes, 1, 2) @ slopes
     gradient = np.einsum("wrd,wr->wd", slopes, noise)
     mean = np.linalg.solve(information.sum(0), gradient.sum(0))
@@ -54,6 +55,18 @@ def test_laplace_alone_would_not_cover_windows_of_one_motion() -> None:
     posterior = posterior_of(problem, fit, equations, rng)
     laplace = 1 / np.sqrt(equations.information.sum())
     assert posterior.std[0] > 2 * laplace
+
+
+def test_a_bootstrap_widens_no_axis_beyond_the_prior() -> None:
+    rng = np.random.default_rng(2)
+    problem, fit, equations = linear(rng, 30, 2.0)
+    small = dataclasses.replace(
+        equations,
+        information=equations.information * 1e-6,
+        gradient=equations.gradient * 1e-2,
+    )
+    posterior = posterior_of(problem, fit, small, rng)
+    assert posterior.std[0] == pytest.approx(PRIOR_PRECISION**-0.5, rel=1e-3)
 
 
 def test_combinations_are_named_by_the_scale() -> None:

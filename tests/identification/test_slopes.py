@@ -13,9 +13,11 @@ from sim2real.identification.fit import _weights, reduce
 from sim2real.identification.problem import Fit
 from sim2real.identification.slopes import (
     Slopes,
+    StateSlopes,
     _placed,
     principal_directions,
     share_slopes,
+    state_slopes,
     usual_directions,
 )
 from sim2real.task import Array
@@ -113,7 +115,7 @@ def test_delays_have_a_direction_of_their_own() -> None:
     assert found[:, 1].tolist() == [0.0, 0.25, 0.0]
     assert (found[1, [0, 2]] == 0.0).all()
     lengths = np.linalg.norm(found, axis=0)
-    assert lengths[[0, 2]] == pytest.approx([0.02, 1 / 300], rel=0.03)
+    assert lengths[[0, 2]] == pytest.approx([0.1, 1 / 300], rel=0.03)
 
 
 @pytest.mark.parametrize("at", [0.0, 1.0])
@@ -147,7 +149,7 @@ def test_the_steps_of_a_sensor_are_no_information(shares: list[float]) -> None:
     weights = _weights(fit, slopes.bend)
     rows = (np.sqrt(weights)[..., None] * slopes.by_share).reshape(-1, 2)
     seeming = rows.T @ rows
-    found = reduce(fit, slopes, np.zeros((WINDOWS, ROWS, 1, 0))).total
+    found = reduce(fit, slopes, StateSlopes(*np.zeros((2, WINDOWS, ROWS, 1, 0)))).total
     together = np.array([2.0, 1.0]) / np.sqrt(5.0)  # nothing depends on it
     determined = np.array([1.0, -2.0]) / np.sqrt(5.0)
     gains = np.random.default_rng(0).uniform(1.0, 3.0, (WINDOWS, ROWS, 1))
@@ -155,3 +157,40 @@ def test_the_steps_of_a_sensor_are_no_information(shares: list[float]) -> None:
     assert together @ seeming @ together > 0.001 * exact
     assert abs(together @ found @ together) < 0.2 * (together @ seeming @ together)
     assert determined @ found @ determined == pytest.approx(exact, rel=0.1)
+
+
+def encoder(windows: int) -> tuple[Any, Array]:
+    """Positions that an encoder counts in units of 1, and residuals by their offsets."""
+    rng = np.random.default_rng(0)
+    positions = rng.uniform(0.0, 100.0, windows)
+
+    def residuals(_: Array, choice: Array, offsets: Array) -> Array:
+        shown = np.rint(positions[choice] + offsets[:, 0])
+        return (positions[choice] - shown)[:, None, None]
+
+    namespace = SimpleNamespace(residuals=residuals, in_steps=True, state_steps=np.array([3.3]))
+    offsets = np.zeros((windows, 1))
+    here = residuals(np.zeros((windows, 0)), np.arange(windows), offsets)
+    return namespace, Fit(np.zeros(0), offsets, here, np.ones((1, 1)), 0.0, None)
+
+
+def test_slopes_by_the_states_do_not_follow_the_rounding_of_the_residuals() -> None:
+    problem, fit = encoder(20_000)
+    slopes = state_slopes(problem, fit).by_state[..., 0]
+    assert slopes.mean() == pytest.approx(-1.0, abs=0.01)
+    rounding = float(np.mean(slopes * fit.residuals))
+    one_sided = (1.0 / 12.0) / 3.3  # covariance of a rounding error and a slope that begins there
+    assert abs(rounding) < 0.1 * one_sided
+
+
+def test_the_error_of_slopes_by_the_states_is_told() -> None:
+    problem, fit = encoder(20_000)
+    told, spread = [], []
+    for step in np.linspace(3.0, 4.0, 11):
+        problem.state_steps = np.array([step])
+        slopes = state_slopes(problem, fit)
+        told.append(np.mean(slopes.error))
+        spread.append(np.var(slopes.by_state))
+    assert np.mean(told) == pytest.approx(np.mean(spread), rel=0.1)
+    problem.in_steps = False
+    assert (state_slopes(problem, fit).error == 0.0).all()

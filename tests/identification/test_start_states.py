@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from sim2real.domains import Domain
 from sim2real.identification.family import family_of
-from sim2real.identification.fit import start
+from sim2real.identification.fit import retried, start, start_from
 from sim2real.identification.log import Log
 from sim2real.identification.problem import STATE_STEP, Fit, Problem
 from sim2real.identification.record import record
+from sim2real.identification.refine import with_states
 from sim2real.identification.replay import Replay
 from sim2real.identification.windows import channels_of, cut
 from sim2real.registry import load_task
@@ -82,3 +84,47 @@ def test_smooth_sensors_have_small_finite_differences() -> None:
     assert not problem.in_steps
     assert (problem.state_steps == STATE_STEP).all()
     replay.close()
+
+
+def test_windows_with_bad_start_states_are_fitted_anew(problem: Problem, at_truth: Fit) -> None:
+    fit = with_states(problem, at_truth)
+    lost, far = fit.offsets.copy(), np.array([0.0, 2.0, 0.0, 20.0])
+    lost[3] += far  # the pendulum elsewhere, as after a contact that was missed
+    bad = dataclasses.replace(start_from(problem, fit.shares, lost), noise=fit.noise)
+    stuck = with_states(problem, bad)
+    found = retried(problem, dataclasses.replace(stuck, noise=fit.noise))
+    assert np.abs(stuck.residuals[3]).max() > 5 * np.abs(fit.residuals[3]).max()
+    assert np.abs(found.residuals[3]).max() < 0.5 * np.abs(stuck.residuals[3]).max()
+    same = np.abs(found.offsets - stuck.offsets).max(axis=1) == 0.0
+    assert same.sum() >= 0.65 * len(problem.windows)  # only those that fit worst
+
+
+def test_a_window_continues_where_the_window_before_ends(problem: Problem, at_truth: Fit) -> None:
+    fit = with_states(problem, at_truth)
+    found = problem.continued(fit)
+    assert problem.windows.first[1] == problem.windows.first[0] + problem.windows.steps
+    double = dataclasses.replace(
+        problem.windows.take(slice(0, 1)),
+        commands=np.concatenate(
+            [
+                problem.windows.commands[:1],
+                problem.windows.commands[1:2, problem.windows.before :],
+            ],
+            axis=1,
+        ),
+        observations=np.concatenate(
+            [problem.windows.observations[:1], problem.windows.observations[1:2, 1:]], axis=1
+        ),
+    )
+    through = problem.replay.run(fit.shares[None], double, np.array([0]), fit.offsets[:1])
+    again = problem.replay.run(fit.shares[None], problem.windows, np.array([1]), found[1:2])
+    steps = problem.windows.steps
+    assert again[0, 1:] == pytest.approx(through[0, steps + 1 :], abs=1e-9)
+
+
+def test_a_window_without_one_before_stays_as_it_is(problem: Problem, at_truth: Fit) -> None:
+    some = problem.of(np.array([0, 1]))
+    fit = start_from(some, at_truth.shares, at_truth.offsets[:2])
+    found = some.continued(fit)
+    assert (found[0] == fit.offsets[0]).all()
+    assert (found[1] != fit.offsets[1]).any()

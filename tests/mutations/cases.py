@@ -146,6 +146,7 @@ def _distribution(rng: Rng) -> Any:
         low,
         {"uniform": [low, high]},
         {"log_uniform": sorted((abs(low), abs(high)))},
+        {"shifted_log_uniform": [low, high, abs(_extreme(rng))]},
         {"normal": [low, abs(high)]},
         {"truncated_normal": [low, abs(_extreme(rng)), low, high]},
         {"beta": [abs(_extreme(rng)), abs(_extreme(rng)), low, high]},

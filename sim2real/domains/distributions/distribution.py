@@ -118,6 +118,37 @@ class LogUniform(Numbers):
 
 
 @dataclass(frozen=True)
+class ShiftedLogUniform(Numbers):
+    """Uniform in the logarithm of the value plus `shift`, between `low` and `high`.
+
+    Logarithmic well above `shift`, linear well below: of what may be absent, and of any size
+    otherwise.
+    """
+
+    low: float
+    high: float
+    shift: float
+
+    def _check(self) -> None:
+        if self.low + self.shift <= 0:
+            raise ValueError(
+                "the low end and the shift of a shifted_log_uniform must be positive together, got "
+                f"{self.low:g} and {self.shift:g}"
+            )
+
+    def quantile(self, u: Array) -> Array:
+        """Geometric between the shifted ends."""
+        first, last = self.low + self.shift, self.high + self.shift
+        value: Array = self.low + first * np.expm1(u * np.log(last / first))
+        clipped: Array = np.clip(value, self.low, self.high)
+        return clipped
+
+    def describe(self) -> str:
+        """The range and the shift."""
+        return f"{self.low:g} to {self.high:g} (log-uniform, shifted by {self.shift:g})"
+
+
+@dataclass(frozen=True)
 class Normal(Numbers):
     """Normal with mean and standard deviation."""
 
@@ -252,6 +283,7 @@ class Within:
 _FORMS: dict[str, tuple[type, int]] = {
     "uniform": (Uniform, 2),
     "log_uniform": (LogUniform, 2),
+    "shifted_log_uniform": (ShiftedLogUniform, 3),
     "normal": (Normal, 2),
     "truncated_normal": (TruncatedNormal, 4),
     "beta": (Beta, 4),
