@@ -15,7 +15,7 @@ from typing import Any
 from sim2real.domains import Domain
 from sim2real.errors import UserError, listed, whole_number
 from sim2real.evaluation.references import References, keep_references
-from sim2real.files import write_text
+from sim2real.files import require_writable, write_text
 from sim2real.plain import dump_yaml
 from sim2real.runs.run import versions
 from sim2real.studies.audit import audit_domains
@@ -283,7 +283,10 @@ def _dump(config: StudyConfig | ComparisonConfig) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the study's folder; UserError if another process does."""
+    """Hold the study's folder; UserError if another process does, and if it can be none."""
+    require_writable(folder)
+    if (folder / "config.yaml").exists():
+        raise UserError(f"{folder} is the folder of a run; allowed: another one for the study")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

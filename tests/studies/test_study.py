@@ -173,6 +173,15 @@ def test_a_study_that_runs_already_is_refused(tmp_path: Path) -> None:
             study(write(tmp_path))
 
 
+def test_a_folder_that_is_none_of_a_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    for name, problem in (("file", "cannot be written: Not a dir"), ("run", "the folder of a run")):
+        with pytest.raises(UserError, match=problem):
+            study(write(tmp_path, out=str(tmp_path / name)))
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_study_goes_on(tmp_path: Path) -> None:
     """Stopped in the middle of the pretraining: its checkpoint is there and is gone on from."""
