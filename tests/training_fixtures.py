@@ -1,4 +1,7 @@
-"""A toy world, small recipes for it, and readers of what a training leaves behind."""
+"""A toy world, small recipes for it, and readers of what a training leaves behind.
+
+What takes seconds to import is imported where it is used: pytest-xdist's main process runs no test.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,15 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from stable_baselines3.common.base_class import BaseAlgorithm
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sim2real.envs.cartpole import Cartpole
-from sim2real.policies.recipe import build_algorithm, load_recipe
-from sim2real.studies import study
-from sim2real.studies.executor import Outcome
-from sim2real.studies.ledger import Cell
-from sim2real.studies.work import run_cell
-from sim2real.studies.worker import attempt
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from sim2real.studies.executor import Outcome
+    from sim2real.studies.ledger import Cell
 
 WALL_CLOCK = ("time/fps",)
 """Tags that depend on the machine and so differ between two equal trainings."""
@@ -60,12 +59,18 @@ def toy() -> Any:
 @pytest.fixture(scope="module")
 def short_cartpole() -> Iterator[None]:
     """Episodes of cartpole take 1 s, not 10: enough where no test asks how well a policy does."""
+    from sim2real.envs.cartpole import Cartpole
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cartpole, "episode_s", 1.0)
         yield
 
 
 def _work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
+    from sim2real.studies.executor import Outcome
+    from sim2real.studies.work import run_cell
+    from sim2real.studies.worker import attempt
+
     waiting, finished = list(cells), set(done)
     while ready := [cell for cell in waiting if finished.issuperset(cell.needs)]:
         waiting.remove(ready[0])
@@ -78,6 +83,8 @@ def _work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) ->
 @pytest.fixture
 def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells of a study are worked off in this process: workers take seconds to start."""
+    from sim2real.studies import study
+
     monkeypatch.setattr(study, "run_cells", _work_off)
 
 
@@ -88,11 +95,10 @@ def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sim2real.identification.identify.missing", lambda *_: ())
 
 
-Build = Callable[..., BaseAlgorithm]
-
-
 @pytest.fixture
-def build(toy: Any) -> Build:
+def build(toy: Any) -> Callable[..., BaseAlgorithm]:
+    from sim2real.policies.recipe import build_algorithm, load_recipe
+
     def build_(algorithm: str, seed: int = 0, **options: Any) -> BaseAlgorithm:
         recipe = load_recipe(algorithm, None, {**SMALL[algorithm], **options})
         return build_algorithm(recipe, toy.ToyVecEnv(recipe.num_envs, seed), seed)
@@ -105,6 +111,8 @@ Curves = dict[str, list[tuple[int, Any]]]
 
 def read_curves(run: Path) -> Curves:
     """Every scalar and histogram of a run as TensorBoard shows it, without wall-clock ones."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(run), {"scalars": 0, "histograms": 0})
     events.Reload()
     tags = events.Tags()

@@ -46,7 +46,7 @@ class Contents:
         found = {
             "task": self._digest_of_task(),
             "domain": domain.digested(plain),
-            "versions": {name: _version(name) for name in VERSIONS},
+            "versions": {name: version_of(name) or "none" for name in VERSIONS},
             "code": self._digest_of_code(*map(_file_of, code)),
             "details": details,
         }
@@ -182,8 +182,9 @@ def _file_of(code: str | type) -> Path:
 
 
 @functools.cache
-def _version(package: str) -> str:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None of another."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "none"
+        return None

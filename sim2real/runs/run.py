@@ -9,7 +9,6 @@ files/        code, models and domains of the user's own (see `copies`)
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from sim2real import files
 from sim2real.config import MOST_STEPS, Config, Count, Episodes, Seed, Worlds, parse
 from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
+from sim2real.evaluation.provenance import version_of
 from sim2real.plain import dump_yaml
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, parse_modifier
 from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
@@ -390,9 +390,4 @@ def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
 def versions() -> dict[str, str]:
     """Python, the platform and the packages that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return found | {name: version_of(name) or "not installed" for name in PACKAGES}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim2real import cli
+from sim2real.cli.arguments import check_words
 
 SMALL = {
     r"--steps \d+": "--steps 2048",
@@ -20,7 +21,17 @@ SMALL = {
 }
 
 
-def test_the_commands_of_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+CHECK = {"check"}
+
+
+@pytest.mark.parametrize(  # test_readme.py trains the same robot as the tutorial does
+    "verbs",
+    [CHECK, pytest.param({*cli.VERBS} - {"study"}, marks=pytest.mark.slow)],  # a study: minutes
+    ids=["check", "all"],
+)
+def test_the_commands_of_its_readme(
+    verbs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", "my_arm"]) == 0
     monkeypatch.chdir(tmp_path / "my_arm")
@@ -31,7 +42,8 @@ def test_the_commands_of_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(lines) == 8
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        if words[0] != "study":  # tests/studies runs studies; this one takes minutes
+        check_words(words, cli.VERBS)
+        if words[0] in verbs:
             assert cli.main(words) == 0, line
 
 

@@ -40,7 +40,7 @@ def column(text: str, place: int) -> str:
     "words",
     [
         pytest.param("list --json", marks=pytest.mark.slow),
-        "list cartpole --json",
+        pytest.param("list cartpole --json", marks=pytest.mark.slow),
         "list cartpole",
         "--version",
         "--help",

@@ -43,11 +43,11 @@ class Recurrent(Linear):
 def test_rows_do_not_depend_on_the_number_of_worlds(kind: type[Linear]) -> None:
     policy = kind(11, 3)
     several = [
-        evaluate(policy, "hopper", ["nominal", "randomized"], episodes=8, num_envs=n, threads=t)
-        for n, t in [(8, 1), (1, 1), (5, 2), (64, 2)]
+        evaluate(policy, "hopper", ["nominal", "randomized"], episodes=5, num_envs=n, threads=t)
+        for n, t in [(1, 1), (3, 2), (64, 2)]
     ]
     assert all(rows == several[0] for rows in several)
-    assert [row.episode for row in several[0]] == [*range(8), *range(8)]
+    assert [row.episode for row in several[0]] == [*range(5), *range(5)]
     assert len({row.length for row in several[0]}) > 3  # they end at different times
 
 
@@ -103,8 +103,7 @@ def test_rows_of_a_network_do_not_depend_on_the_number_of_worlds(task: str, net:
     size = Simulation(task).observation_space.shape[0]
     policy = Net(*(net or (size, 64, 1, "ReLU")))
     one, *others = (
-        evaluate(policy, task, "randomized", episodes=10, num_envs=n, threads=1)
-        for n in (1, 9, 10, 3)
+        evaluate(policy, task, "randomized", episodes=4, num_envs=n, threads=1) for n in (1, 3, 9)
     )
     assert all(rows == one for rows in others)
 

@@ -1,5 +1,6 @@
 """Training in [-1, 1] where the actuators take something else, and what a run says of it."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ LIFT = str(Path(__file__).parent.parent / "robots" / "lift.py")
 PLAIN = Domain(name="plain", about="The lift as it is.")
 HEAVY = Domain(name="heavy", about="Heavier.", dynamics=[{"field": "body_mass", "scale": 1.2}])
 ONTO = ActionMap((0.0,), (200.0,))
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 TINY: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 4, "n_steps": 8, "batch_size": 16, "net_arch": (8,)},
     "sac": {"num_envs": 4, "net_arch": (8,), "batch_size": 16, "learning_starts": 8},
@@ -61,7 +63,7 @@ def test_every_algorithm_learns_with_its_defaults(algorithm: str, tmp_path: Path
     assert returns(evaluate(run.policy, LIFT, PLAIN, episodes=20)).mean() > 120
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+@pytest.mark.parametrize("algorithm", ["ppo", slow("sac"), "td3"])
 def test_the_map_stands_in_a_run_and_in_what_comes_of_it(algorithm: str, tmp_path: Path) -> None:
     run = pretrain(
         LIFT,
@@ -92,7 +94,7 @@ def test_the_map_stands_in_a_run_and_in_what_comes_of_it(algorithm: str, tmp_pat
     }
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", slow("td3")])
 def test_a_run_of_before_acts_in_the_range_that_it_learned_in(
     algorithm: str, tmp_path: Path
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +42,18 @@ COMMON: dict[str, Any] = {"num_envs": 8, "pictures_every": 0, "progress": False}
 def small(algorithm: str, out: Path, **changes: Any) -> Run:
     arguments = {"steps": 1500, "options": SMALL[algorithm], "checkpoint_every": 500} | COMMON
     return pretrain("hopper", algorithm=algorithm, out=out, **(arguments | changes))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small run of PPO that no test changes."""
+    return small("ppo", tmp_path_factory.mktemp("kept") / "run")
+
+
+@pytest.fixture
+def copied(kept: Run, tmp_path: Path) -> Run:
+    """A copy of it."""
+    return load_run(shutil.copytree(kept.path, tmp_path / "run"))
 
 
 def test_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +114,7 @@ pretrain("hopper", algorithm=sys.argv[1], out=sys.argv[2], **json.loads(sys.argv
 @pytest.mark.parametrize(
     ("algorithm", "how"),
     [
-        ("ppo", signal.SIGKILL),
+        pytest.param("ppo", signal.SIGKILL, marks=pytest.mark.slow),  # fast: test_kills
         pytest.param("ppo", signal.SIGINT, marks=pytest.mark.slow),  # fast: test_cli
         pytest.param("sac", signal.SIGKILL, marks=pytest.mark.slow),  # fast: test_resume
         pytest.param("sac", signal.SIGINT, marks=pytest.mark.slow),
@@ -138,43 +152,42 @@ def _assert_same(one: Run, other: Run) -> None:
         tensors, others = getattr(one.checkpoint, kind), getattr(other.checkpoint, kind)
         assert tensors.keys() == others.keys()
         assert not [name for name in tensors if not torch.equal(tensors[name], others[name])]
-    states = [dict(run.checkpoint.state) for run in (one, other)]
+    states = [copy.deepcopy(run.checkpoint.state) for run in (one, other)]
     for state in states:
         for episode in state["episodes"]:
             episode.pop("t")  # wall clock
     assert states[0] == states[1]
 
 
-def test_finished_run_is_left_alone(tmp_path: Path) -> None:
-    run = small("ppo", tmp_path / "run")
+def test_finished_run_is_left_alone(kept: Run) -> None:
+    run = kept
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
     assert resume(run.path, progress=False).step == run.step
     assert before == {f: f.stat().st_mtime_ns for f in run.path.rglob("*") if f.is_file()}
 
 
-def test_run_without_a_checkpoint_begins_anew(curves: Any, tmp_path: Path) -> None:
-    run, other = small("ppo", tmp_path / "run"), small("ppo", tmp_path / "other")
+def test_run_without_a_checkpoint_begins_anew(curves: Any, kept: Run, copied: Run) -> None:
+    run = copied
     for folder in (run.path / "checkpoints").iterdir():
         (folder / "manifest.json").unlink()
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
     resumed = resume(run.path, progress=False)
-    _assert_same(other, resumed)
-    assert curves(run.path) == curves(other.path)
+    _assert_same(kept, resumed)
+    assert curves(run.path) == curves(kept.path)
 
 
-def test_damaged_newest_checkpoint_is_made_again(tmp_path: Path) -> None:
-    run = small("ppo", tmp_path / "run")
-    file = run.checkpoint.path / "training.safetensors"
+def test_damaged_newest_checkpoint_is_made_again(kept: Run, copied: Run) -> None:
+    file = copied.checkpoint.path / "training.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.warns(UserWarning, match=r"is damaged: .*; using step 1000 instead"):
-        resumed = resume(run.path, progress=False)
-    _assert_same(run, resumed)
+        resumed = resume(copied.path, progress=False)
+    _assert_same(kept, resumed)
 
 
-def test_other_versions_are_reported(tmp_path: Path) -> None:
-    run = small("ppo", tmp_path / "run")
+def test_other_versions_are_reported(copied: Run) -> None:
+    run = copied
     versions = json.loads((run.path / "versions.json").read_text())
     (run.path / "versions.json").write_text(json.dumps(versions | {"mujoco": "3.0.0"}))
     with pytest.warns(UserWarning, match=r"other versions: mujoco 3\.0\.0 -> 4\.0\.0"):
@@ -222,11 +235,11 @@ def test_bad_input_leaves_nothing(changes: dict[str, Any], message: str, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_not_a_run(tmp_path: Path) -> None:
+def test_what_is_not_a_run(copied: Run, tmp_path: Path) -> None:
     for read in (load_run, resume):
         with pytest.raises(UserError, match=r"is not a run: it has no config\.yaml"):
             read(tmp_path)
-    run = small("ppo", tmp_path / "run")
+    run = copied
     text = (run.path / "config.yaml").read_text()
     (run.path / "config.yaml").write_text(text.replace("seed: 0", "sead: 0"))
     with pytest.raises(UserError, match="unknown key 'sead'; did you mean 'seed'"):
@@ -236,13 +249,12 @@ def test_what_is_not_a_run(tmp_path: Path) -> None:
         load_run(run.path)
 
 
-def test_checkpoint_of_another_task_names_both(tmp_path: Path) -> None:
-    run = small("ppo", tmp_path / "run")
+def test_checkpoint_of_another_task_names_both(kept: Run) -> None:
     recipe = load_recipe("ppo", None, SMALL["ppo"] | {"num_envs": 8})
     cheetah = build_algorithm(recipe, make_vec_env("half_cheetah", num_envs=8), 0)
     expected = r"it has observation \(11,\) .* action \(3,\) .*, needed are observation \(17,\)"
     with pytest.raises(UserError, match=expected):
-        restore(cheetah, read_checkpoint(run.path))
+        restore(cheetah, read_checkpoint(kept.path))
 
 
 def test_robot_in_a_file_of_ones_own(tmp_path: Path) -> None:

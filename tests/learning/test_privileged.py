@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sim2real.runs.load import load_run
 from sim2real.task import ObservationTerm
 from sim2real.transfer.resume import resume
 
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 16, "batch_size": 32, "n_epochs": 2},
     "sac": {"learning_starts": 40, "batch_size": 16},
@@ -45,7 +47,7 @@ def train(out: Path, algorithm: str, steps: int = 320, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("algorithm", SMALL)
+@pytest.mark.parametrize("algorithm", ["ppo", slow("sac"), "td3"])
 def test_a_run_is_privileged_in_training_only(algorithm: str, tmp_path: Path) -> None:
     run = load_run(train(tmp_path / "run", algorithm).path)
     policy = run.policy
@@ -66,7 +68,7 @@ def test_a_run_is_privileged_in_training_only(algorithm: str, tmp_path: Path) ->
     assert set(rows[0].context) == set(terms[-1].columns)
 
 
-@pytest.mark.parametrize("algorithm", SMALL)
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", slow("td3")])
 def test_a_resumed_run_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", algorithm)
     shutil.copytree(whole.path, tmp_path / "parts")

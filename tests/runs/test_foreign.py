@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import resource
 import time
@@ -14,6 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from conformance_cases import in_turn, slow_unless
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -44,17 +46,22 @@ def saved(path: Path, algorithm: str, **policy: Any) -> Any:
     return model
 
 
-@pytest.mark.parametrize("algorithm", CLASSES)
-@pytest.mark.parametrize("layers", [[], [24], [20, 10, 5]])
-@pytest.mark.parametrize("named", ["usual", "elu"])
-def test_policy_acts_as_it_did(
-    algorithm: str, layers: list[int], named: str, tmp_path: Path
-) -> None:
+NETWORKS = list(itertools.product([(), (24,), (20, 10, 5)], ["usual", "elu"]))
+"""Hidden layers and activation."""
+HALF = in_turn(list(CLASSES), NETWORKS, 2)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "network"),
+    [slow_unless(case in HALF, *case) for case in itertools.product(CLASSES, NETWORKS)],
+)
+def test_policy_acts_as_it_did(algorithm: str, network: Any, tmp_path: Path) -> None:
+    layers, named = network
     if not layers:
         options: dict[str, Any] = {}
     else:
         second = "vf" if algorithm == "ppo" else "qf"
-        options = {"net_arch": {"pi": layers, second: [7, 3]}}
+        options = {"net_arch": {"pi": list(layers), second: [7, 3]}}
     if named == "elu":
         options["activation_fn"] = torch.nn.ELU
     model = saved(tmp_path / "model.zip", algorithm, **options)

@@ -1,5 +1,6 @@
 """The front ends as Gymnasium and Stable-Baselines3 see them."""
 
+import itertools
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
+from conformance_cases import in_turn, slow_unless
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
@@ -37,8 +39,16 @@ def gl():
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("env_id", gymnasium_ids())
-@pytest.mark.parametrize("domain", ["nominal", "randomized"])
+ALTERNATELY = in_turn(gymnasium_ids(), DOMAINS := ("nominal", "randomized"), 2)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "domain"),
+    [
+        slow_unless(case in ALTERNATELY, *case)
+        for case in itertools.product(gymnasium_ids(), DOMAINS)
+    ],
+)
 def test_both_checkers_pass_without_a_warning(env_id, domain):
     env = gym.make(env_id, domain=domain)
     with warnings.catch_warnings():  # warnings are errors in the tests

@@ -277,7 +277,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("how", ["SIGKILL", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_workers_end_with_the_main_process(how, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(robots=str(ROBOTS)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -20,7 +21,11 @@ OWN_TESTS = ["identify"]
 
 
 @pytest.mark.parametrize(
-    "reference", ["freeze", *(name for name in SHIPPED if name not in OWN_TESTS)]
+    "reference",
+    [
+        pytest.param("freeze", marks=pytest.mark.slow),  # fast: the command line below
+        *(name for name in SHIPPED if name not in OWN_TESTS),
+    ],
 )
 def test_a_sound_method_passes(reference: str) -> None:
     results = list(check_method(reference, budget=150))
@@ -70,12 +75,16 @@ def test_the_command_line_checks_a_method(capsys: pytest.CaptureFixture[str]) ->
     assert {one["name"] for one in result["checks"]} >= {"ppo: resumes", "td3: acts"}
 
 
+@pytest.mark.parametrize(  # those of PPO, and of all algorithms
+    "checks", [5, pytest.param(13, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("example", "options"), [(0, {"steps": 96}), (1, {})])
 def test_the_examples_of_the_documentation_pass(
-    example: int, options: dict[str, int], tmp_path: Path
+    example: int, options: dict[str, int], checks: int, tmp_path: Path
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "methods" / "index.md").read_text()
     code = re.findall(r"```python\n(from typing.*?)```", page, re.DOTALL)[example]
     (tmp_path / "mine.py").write_text(code)
-    results = list(check_method(str(tmp_path / "mine.py"), 150, options))
+    results = list(itertools.islice(check_method(str(tmp_path / "mine.py"), 150, options), checks))
+    assert len(results) == checks
     assert [one for one in results if not one.passed] == []

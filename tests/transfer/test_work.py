@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from conformance_cases import slow_unless
 from pydantic import PrivateAttr
 from safetensors.torch import load_file
 from stable_baselines3.common.policies import BasePolicy
@@ -88,17 +91,33 @@ def test_a_method_that_learns_in_simulation_only(
     assert resume(run.path, progress=False).step == 40
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("calls", [50, 110, 122, 140], ids=["search", "second", "adapt", "late"])
+@pytest.fixture(scope="module")
+def whole_of(
+    sources: dict[str, Run], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Run]:
+    """The run of an algorithm that was never killed, made once."""
+    folder = tmp_path_factory.mktemp("whole")
+    return functools.cache(lambda algorithm: go(sources[algorithm], folder / algorithm))
+
+
+KILLS = {"search": 50, "second": 110, "adapt": 122, "late": 140}
+KILLED = {("search", "ppo"), ("second", "sac"), ("adapt", "td3"), ("late", "ppo")}
+
+
+@pytest.mark.parametrize(
+    ("phase", "algorithm"),
+    [slow_unless(case in KILLED, *case) for case in itertools.product(KILLS, ALGORITHMS)],
+)
 def test_a_method_killed_within_a_phase_goes_on_bit_for_bit(
-    calls: int,
+    phase: str,
     algorithm: str,
     sources: dict[str, Run],
+    whole_of: Callable[[str], Run],
     tmp_path: Path,
     killed_after: Callable[[int], AbstractContextManager[None]],
 ) -> None:
-    whole = go(sources[algorithm], tmp_path / "whole")
-    with killed_after(calls):
+    whole = whole_of(algorithm)
+    with killed_after(KILLS[phase]):
         go(sources[algorithm], tmp_path / "killed")
     torch.manual_seed(123)
     resumed = resume(tmp_path / "killed", progress=False)

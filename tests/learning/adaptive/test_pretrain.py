@@ -57,7 +57,13 @@ def state_of(run: Run) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("algorithm", "randomization"),
-    [*(("ppo", one) for one in HOPPER), ("sac", HOPPER[0]), ("sac", HOPPER[1])],
+    [
+        ("ppo", HOPPER[0]),
+        ("ppo", HOPPER[3]),
+        ("sac", HOPPER[1]),
+        *(pytest.param("ppo", one, marks=pytest.mark.slow) for one in HOPPER[1:3]),
+        pytest.param("sac", HOPPER[0], marks=pytest.mark.slow),
+    ],
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
 def test_a_resumed_run_equals_one_never_stopped(
