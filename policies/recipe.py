@@ -315,7 +315,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-        with _memory_for(recipe):
+        with memory_for(f"the {recipe.algorithm} recipe"):
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
@@ -339,21 +339,21 @@ def build_offline(
     algorithm: BaseAlgorithm = make(policy, None, _init_setup_model=False, **options)
     algorithm.observation_space, algorithm.action_space = observation_space, action_space
     algorithm.n_envs = recipe.num_envs
-    with torch.random.fork_rng(devices=[]), _memory_for(recipe):
+    with torch.random.fork_rng(devices=[]), memory_for(f"the {recipe.algorithm} recipe"):
         algorithm._setup_model()
     return algorithm
 
 
 @contextlib.contextmanager
-def _memory_for(recipe: AnyRecipe) -> Iterator[None]:
-    """UserError where the networks and buffers of a recipe take more memory than there is."""
+def memory_for(what: str) -> Iterator[None]:
+    """UserError where `what` takes more memory than there is for its networks and buffers."""
     try:
         yield
     except (MemoryError, OverflowError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         if isinstance(error, RuntimeError | ValueError) and not _MEMORY.search(reason):
             raise
-        raise UserError(f"the {recipe.algorithm} recipe is too large: {reason[:200]}") from None
+        raise UserError(f"{what} is too large: {reason[:200]}") from None
 
 
 _MEMORY = re.compile("allocate|memory|Maximum allowed dimension|too big", re.IGNORECASE)

@@ -146,6 +146,13 @@ def test_student(run: Path, refused: Refused, tmp_path: Path) -> None:
     assert "student" in refused(*words, "0x0")
 
 
+def test_a_memory_that_no_machine_has(run: Path, refused: Refused, tmp_path: Path) -> None:
+    words = ["distill", run, "--budget", 64, "--out", tmp_path / "student", "--num-envs", "4"]
+    error = refused(*words, "--set", "memory=1000000000000")
+    assert "the memory of the method 'distill' is too large: Unable to allocate" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_domain_of_a_task_without_a_file(refused: Refused, tmp_path: Path) -> None:
     for name in ("slider.py", "slider.xml"):
         shutil.copyfile(ROOT / "tests" / "robots" / name, tmp_path / name)

@@ -39,7 +39,7 @@ from torch.nn import functional
 from sim2real.config import Count
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
+from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm, memory_for
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
@@ -149,9 +149,10 @@ class Distillation(OffPolicyAlgorithm):
             self.critic = cast(Any, self.policy).critic
         # Half the memory, nothing lost: a policy casts what it observes to float32 first
         seen = spaces.Box(-np.inf, np.inf, self.observation_space.shape, np.float32)
-        self.replay_buffer = ReplayBuffer(
-            self.buffer_size, seen, self.action_space, "cpu", self.n_envs
-        )
+        with memory_for("the memory of the method 'distill'"):
+            self.replay_buffer = ReplayBuffer(
+                self.buffer_size, seen, self.action_space, "cpu", self.n_envs
+            )
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
