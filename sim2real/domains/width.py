@@ -36,20 +36,29 @@ def widened(domain: Domain, width: float) -> Domain:
     """
     if width == 1.0:
         return domain
-    update: dict[str, Any] = {
-        section: tuple(_widened(entry, width) for entry in getattr(domain, section))
-        for section in ("dynamics", "actuation", "sensing", "disturbances")
-    }
-    if domain.control_period is not None:
-        update["control_period"] = scaled(domain.control_period, None, width)
+    where = f"domain {domain.name!r} at width {width:g}"
+    try:
+        update = _wider(domain, width)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{where}: {error}") from None
     if all(getattr(domain, name) == value for name, value in update.items()):
         raise UserError(f"domain {domain.name!r} draws nothing from a range, so it has no width")
     about = f"The domain {domain.name!r} with ranges {width:g} times as wide."
     wide = domain.model_copy(
         update={"name": f"{domain.name}-width-{width:g}", "about": about, **update}
     )
-    where = f"domain {domain.name!r} at width {width:g}"
     return parse(Domain, {**wide.plain(), "name": wide.name}, where)
+
+
+def _wider(domain: Domain, width: float) -> dict[str, Any]:
+    """The parts of the domain that have distributions, with wider ones."""
+    update: dict[str, Any] = {
+        section: tuple(_widened(entry, width) for entry in getattr(domain, section))
+        for section in ("dynamics", "actuation", "sensing", "disturbances")
+    }
+    if domain.control_period is not None:
+        update["control_period"] = scaled(domain.control_period, None, width)
+    return update
 
 
 def _widened(entry: Dynamics | Entry, width: float) -> Dynamics | Entry:

@@ -113,6 +113,13 @@ def test_impossible_widths_are_refused() -> None:
     strong = Domain(name="strong", actuation=[{"strength": {"uniform": [0.5, 1.5]}}])
     with pytest.raises(UserError, match=r"'strong' at width 3: .*strength must be at least"):
         widened(strong, 3.0)
+    with pytest.raises(UserError, match=r"'strong' at width 1e\+300: the number .* is absurd"):
+        widened(strong, 1e300)
+    quick = Domain(
+        name="quick", dynamics=[{"field": "body_mass", "scale": {"log_uniform": [1, 2]}}]
+    )
+    with pytest.raises(UserError, match=r"'quick' at width 1e\+300: "):
+        widened(quick, 1e300)
     heavy = Domain(name="heavy", dynamics=[{"field": "body_mass", "scale": {"uniform": [0.5, 1]}}])
     with pytest.raises(UserError, match=r"'heavy-width-3': body_mass: scale: -0\.5 to 1 reaches"):
         Simulation("hopper", widened(heavy, 3.0))
