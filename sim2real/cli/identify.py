@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 PHASES = "identification-phases"
-"""The folder in that of the results for what an interrupted identification has finished."""
+"""The subfolder of the results that keeps the finished phases of an interrupted identification."""
 SURE = 0.05
 """Part that must be done before the time left is estimated."""
 
@@ -63,7 +63,7 @@ class Identify(Command):
     """Folder for identified.yaml, with the domains `identified` and `posterior`,
     identification.json and the report identification.html; by default nothing is written. With
     --as-domain: ranges.yaml, with the domain `ranges`, and ranges.json. After an interruption the
-    same command goes on where it was."""
+    same command continues where it stopped."""
 
     def run(self) -> Outcome:
         """Call `sim2real.identify`, or `identify_ranges`."""
@@ -127,14 +127,15 @@ class Identify(Command):
 
 @contextmanager
 def _kept(out: Path | None) -> Iterator[Path | None]:
-    """The folder `out` if it can be written; what is unfinished in it is removed at the end."""
+    """The folder `out` if it can be written; the phases kept in it are removed at the end."""
     folder = out if out is not None and can_write(out) else None
     try:
         yield folder
     except KeyboardInterrupt:
         if folder is None:
             raise
-        raise KeyboardInterrupt(f"started again with --out {folder}, it goes on") from None
+        how = f"run the same command again, with --out {folder}, to continue"
+        raise KeyboardInterrupt(how) from None
     if folder is not None:
         shutil.rmtree(folder / PHASES, ignore_errors=True)
 

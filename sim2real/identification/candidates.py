@@ -20,9 +20,9 @@ from sim2real.task import Array, IntArray, Task
 DRY, INERTIA = 0.1, 1.0
 """Largest dry friction, as a share of the usual force of an actuator at its joint, and largest
 armature, as a share of the usual inertia there."""
-SMALL = 0.03
-"""Part of the largest value above which the scale of dry friction and armature is logarithmic, as
-that of masses is: then all of them together have a straight line of their own."""
+SHIFT = 0.03
+"""Shift of a logarithmic range that begins at 0, as a share of its largest value. Above it the
+scale is that of masses and strengths, so that one factor on all of them is a straight line."""
 LATEST, SLOWEST = 4, 2
 """Control steps that a command is late, at most, and the largest time constant of an actuator."""
 DEAD, PLAY = 0.1, 0.1
@@ -128,7 +128,7 @@ def _of_joints(model: mujoco.MjModel) -> Iterator[tuple[str, Sections]]:
     for field, most in (("dof_frictionloss", force), ("dof_armature", inertia)):
         if most > 0:
             entry = {"field": field, "of": joints, "shared": True}
-            added = {"shifted_log_uniform": [0.0, most, SMALL * most]}
+            added = {"shifted_log_uniform": [0.0, most, SHIFT * most]}
             yield field, {"dynamics": [{**entry, "add": added}]}
 
 

@@ -27,7 +27,7 @@ from sim2real.evaluation.audit.foreign_worlds import context_names_of
 from sim2real.evaluation.audit.parts import SECTIONS, bare, ends_of
 from sim2real.identification.candidates import (
     LATEST,
-    SMALL,
+    SHIFT,
     added_to,
     candidates,
     has_kind,
@@ -42,9 +42,9 @@ WIDER = 2.0
 PRIOR_PRECISION = 12.0
 """Of a share around the nominal one: that of a uniform distribution on [0, 1]."""
 ABSENT_PRECISION, PRESENT_PRECISION = 100.0, 3.0
-"""Precisions of a share of what the nominal world does not have: where the target has none of it
-either, but for 0.1, and where it has some (a share that is uniform on [0, 1] is 1/3 when squared,
-on average). Both are as likely."""
+"""Precisions of the share of an unknown that is 0 in the nominal world. If it is 0 in the target as
+well, the standard deviation is 0.1. If not, the share is uniform on [0, 1], with a mean square of
+1/3. Both cases have the same prior probability."""
 ABSENT = 1e-6
 """Largest nominal share of what the nominal world does not have."""
 SHARE_STEP, MOST_OF_A_RANGE = 0.003, 0.25
@@ -114,10 +114,10 @@ class Family:
     def precision(self, shares: Array) -> Array:
         """The prior precision of the `shares` (d,) around the nominal ones, (d,).
 
-        That of a uniform distribution on [0, 1]. What the nominal world does not have, such as dry
-        friction or armature that is added, has a spike and slab (Mitchell and Beauchamp 1988): it
-        is near 0 where the log does not show it, and about as large as the log shows otherwise. Its
-        precision is the mean of those of the two parts. A delay is always there.
+        That of a uniform distribution on [0, 1]. An unknown that is 0 in the nominal world, such as
+        added dry friction or armature, has a spike-and-slab prior (Mitchell and Beauchamp 1988):
+        near 0 unless the log shows it, and then nearly free. Its precision is the mean of those of
+        spike and slab, weighted by their probabilities at this share. Delays have no spike.
         """
         part = self._spike(shares)
         absent = part * ABSENT_PRECISION + (1.0 - part) * PRESENT_PRECISION
@@ -125,7 +125,7 @@ class Family:
         return found
 
     def _spike(self, shares: Array) -> Array:
-        """The probability (d,) of shares to be in the spike of a spike and slab."""
+        """The probability (d,) that each share belongs to the spike of a spike-and-slab prior."""
         log_odds = 0.5 * np.log(ABSENT_PRECISION / PRESENT_PRECISION)
         log_odds = log_odds - 0.5 * (ABSENT_PRECISION - PRESENT_PRECISION) * shares**2
         found: Array = expit(log_odds)
@@ -259,9 +259,10 @@ def default_family(task: Task) -> Domain:
 
     The domain `randomized` with wider ranges: factors lie between half the smallest and twice the
     largest, other ranges reach twice as far from their middle, and not below 0 where the range is
-    above. Without such a domain, the masses, frictions and strengths of the model that have an
-    effect by the audit. Each has dry friction and armature of the driven joints, and commands that
-    are late by up to four control steps, with the prior that there are none.
+    above. Ranges of parameters that begin at 0 are logarithmic, shifted by `SHIFT`. Without such a
+    domain, the masses, frictions and strengths of the model that have an effect by the audit. Each
+    has dry friction and armature of the driven joints, and commands that are late by up to four
+    control steps, with the prior that there are none.
     """
     name = default_domain(task)
     family = audited_family(task) if name == "nominal" else _wide(task, name)
@@ -343,7 +344,7 @@ def _widened(entry: Any, task: Task) -> Any:
     least = max(0.5 * (low + high) - reach, kind_low, 0.0 if low >= 0 else -np.inf)
     most = min(0.5 * (low + high) + reach, kind_high)
     if entry_operation(entry) is not None and least == 0.0:
-        return entry.drawn_from(ShiftedLogUniform(least, most, SMALL * most))
+        return entry.drawn_from(ShiftedLogUniform(least, most, SHIFT * most))
     return entry.drawn_from(Uniform(least, most))
 
 

@@ -35,12 +35,13 @@ STATE_PRECISION = 1.0
 """Of a start state around the estimated one, in 1/m², 1/rad² and so on."""
 DAMPINGS = (1e-6, 1e-3, 1e-1, 1e1)
 """Levenberg-Marquardt dampings, tried one after the other until a step is better."""
-ROUGH = 0.1
-"""Rise of the cost, in nats a window, that a step may have where a sensor counts in steps."""
+ALLOWED_RISE = 0.1
+"""Largest rise of the cost, in nats for each window, at which a step is accepted where a sensor
+counts in steps."""
 MOST_ERROR = 0.5
-"""Largest part of the information of a state that is taken for errors of its slopes."""
-WORST, RETRY_STEPS = 0.3, 3
-"""Share of the windows whose start states are fitted anew, and the steps from each start."""
+"""Largest share of the information of a state that is subtracted for errors of its slopes."""
+RESTARTED, RESTART_STEPS = 0.3, 3
+"""Share of the windows whose start states are fitted again from other values, and the steps."""
 QUIET = 1e-3
 """Smallest noise of a channel, in units of its typical change."""
 
@@ -145,22 +146,23 @@ def improve_states(problem: Problem, fit: Fit) -> Fit:
     return _with_noise(problem, found.shares, found.offsets, found.residuals)
 
 
-def retried(problem: Problem, fit: Fit) -> Fit:
-    """The fit with other start states of the windows that fit worst, where these are better.
+def restarted(problem: Problem, fit: Fit) -> Fit:
+    """The fit after a restart of the start states of the windows with the largest cost.
 
-    A replay with a contact has several states that fit it better than their neighbours do. So new
-    steps start where the window before ends, and at the estimated states.
+    The cost of a window with a contact has several local minima in its start state. So new steps
+    begin at the state in which the window before ends, and at the estimated state; the best of the
+    three states is kept.
     """
     costs = _window_costs(fit.residuals, fit.noise, fit.offsets)
     each = np.arange(len(costs))
-    worst = np.argsort(costs)[len(each) - math.ceil(WORST * len(each)) :]
-    some = problem.of(worst)
+    worst = np.argsort(costs)[len(each) - math.ceil(RESTARTED * len(each)) :]
+    some = problem.subset(worst)
     estimated = problem.aligned(np.tile(fit.shares, (len(each), 1)), each)
     offsets, residuals, least = fit.offsets.copy(), fit.residuals.copy(), costs.copy()
-    for begin in (problem.continued(fit), estimated):
+    for begin in (problem.ends_before(fit), estimated):
         begin = begin[worst]
         found = Fit(fit.shares, begin, _replayed(some, fit.shares, begin), fit.noise, np.inf)
-        for _ in range(RETRY_STEPS):
+        for _ in range(RESTART_STEPS):
             found = dataclasses.replace(improve_states(some, found), noise=fit.noise)
         new = _window_costs(found.residuals, fit.noise, found.offsets)
         better = new < least[worst]
@@ -224,8 +226,8 @@ def reduce(fit: Fit, slopes: Slopes, states: StateSlopes) -> Equations:
 def _without_errors(inner: Array, weights: Array, states: StateSlopes) -> Array:
     """The information of the states (w, s, s) without what errors of their slopes add to it.
 
-    Errors in variables (Fuller 1987): with them, the states could not quite do what an unknown does
-    to the readings, and it would look determined. Most of what there is remains.
+    Errors in variables (Fuller 1987). With these errors the states could not quite compensate for
+    an unknown, and the unknown would look determined. At most `MOST_ERROR` is subtracted.
     """
     diagonal = np.einsum("wss->ws", inner)
     errors = np.einsum("wrk,wrks->ws", weights, states.error)
@@ -238,9 +240,10 @@ def _spurious(weights: Array, slopes: Slopes, information: Array, shape: tuple[i
     """The part of the `information` (w, d, d) that slopes seem to have by the steps of a sensor.
 
     Each reading that is rounded adds to it, whether an unknown acts on it or not: errors in
-    variables (Fuller 1987), taken out by their variance. The states take their part of it. Where a
-    replay diverges, the variance is no longer that of rounding: no more is taken out than twice
-    what there is, so that it is 0 on average where there is nothing else.
+    variables (Fuller 1987), subtracted by their variance. The states take their part of it. Where a
+    replay diverges, the variance is not that of rounding; so at most twice the information along a
+    direction is subtracted. Twice, because the difference must be 0 on average where all of the
+    information is spurious.
     """
     _, readings, states = shape
     part = max(1.0 - states / readings, 0.0)
@@ -253,13 +256,14 @@ def _spurious(weights: Array, slopes: Slopes, information: Array, shape: tuple[i
 
 
 def _best_step(problem: Problem, fit: Fit, equations: Equations) -> Fit:
-    """The first of several damped steps that is better, or the fit itself where none is.
+    """The first of several damped steps that lowers the cost, or the fit itself if none does.
 
-    Where a sensor counts in steps, the cost is rough: readings that are rounded alike by chance
-    make it lower. The slopes are means over many readings, so there a step may be a little worse.
+    Where a sensor counts in steps, the cost has many small local minima, where readings are rounded
+    to the same step by chance. The slopes are means over many readings, so a step is accepted there
+    if the cost rises by no more than `ALLOWED_RISE`.
     """
     information, gradient = _quadratic(problem, fit, equations)
-    most = fit.cost + (ROUGH * len(problem.windows) if problem.in_steps else 0.0)
+    most = fit.cost + (ALLOWED_RISE * len(problem.windows) if problem.in_steps else 0.0)
     for damping in DAMPINGS:
         for shares in targets(problem.replay.family, fit.shares, information, gradient, damping):
             step = equations.correction - equations.back @ (shares - fit.shares)

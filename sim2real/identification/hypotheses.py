@@ -2,9 +2,10 @@
 
 Each fault is a hypothesis: the log without it. What a hypothesis would repair is replayed, and the
 one with which the nominal world predicts the log far better than without is named. Then the next
-is looked for, until none helps. What a hypothesis repairs must be predicted better than by straight
-lines, too: in a log whose readings are made larger, speeds count more and forces less, until any
-world predicts it as well as straight lines do.
+is looked for, until none helps. What a hypothesis on units or clocks repairs must be predicted
+better than by straight lines, too: in a log whose readings are made larger, speeds count more and
+forces less, until any world predicts it as well as straight lines do. A reversed sign leaves all
+sizes as they are.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ SUSPICIOUS = 0.6
 BETTER = 0.6
 """What a hypothesis must leave of the error, at most."""
 MOST_FAULTS = 3
+REVERSED = "reversed"
+"""The name of the check for reversed signs."""
 EARLY, LATE, USUAL = 4, 10, 4
 """Control steps by which the clocks are shifted: commands given too late in the log, too early,
 and the delay that a robot may have."""
@@ -64,12 +67,14 @@ class _Errors:
         """The mean of all channels; infinite where the log is too short."""
         return float(self.replayed.mean()) if len(self.replayed) else np.inf
 
-    def repaired_by(self, other: _Errors) -> bool:
-        """Whether the `other` errors are far smaller, and less than those of straight lines."""
-        if other.total > BETTER * self.total:
-            return False
-        better = other.replayed < self.replayed
-        return bool(other.replayed[better].mean() < other.straight[better].mean())
+
+def _repairs(before: _Errors, after: _Errors, hypothesis: Hypothesis) -> bool:
+    """Whether the errors are far smaller with the hypothesis, and less than those of lines."""
+    if after.total > BETTER * before.total:
+        return False
+    better = after.replayed < before.replayed
+    beats_lines = after.replayed[better].mean() < after.straight[better].mean()
+    return bool(beats_lines) or hypothesis.finding.check == REVERSED
 
 
 def faults(
@@ -86,7 +91,7 @@ def faults(
     now = judged(part, searches)
     while len(found) < MOST_FAULTS and now.replayed.max(initial=0.0) > SUSPICIOUS:
         tried = [(judged(one.repaired, searches), one) for one in hypotheses(part, replay)]
-        repairing = [pair for pair in tried if now.repaired_by(pair[0])]
+        repairing = [pair for pair in tried if _repairs(now, *pair)]
         if not repairing:
             break
         now, best = min(repairing, key=lambda pair: pair[0].total)
@@ -200,13 +205,13 @@ def _reversed(log: Log, replay: Replay) -> Iterator[Hypothesis]:
     remedy = "`sign: -1` in the mapping"
     if len(log.actuators) > 1:
         yield Hypothesis(
-            Finding("reversed", "commands", f"all seem to be reversed; give each {remedy}"),
+            Finding(REVERSED, "commands", f"all seem to be reversed; give each {remedy}"),
             dataclasses.replace(log, commands=-log.commands),
         )
     for index, name in enumerate(log.actuators):
         commands = log.commands * np.where(np.arange(len(log.actuators)) == index, -1.0, 1.0)
         yield Hypothesis(
-            Finding("reversed", f"command of {name}", f"seems to be reversed; give it {remedy}"),
+            Finding(REVERSED, f"command of {name}", f"seems to be reversed; give it {remedy}"),
             dataclasses.replace(log, commands=commands),
         )
     for columns in _groups(log, replay):
@@ -214,9 +219,7 @@ def _reversed(log: Log, replay: Replay) -> Iterator[Hypothesis]:
         them = "it" if len(names) == 1 else "each"
         verb = "seems" if len(names) == 1 else "seem"
         yield Hypothesis(
-            Finding(
-                "reversed", " and ".join(names), f"{verb} to be reversed; give {them} {remedy}"
-            ),
+            Finding(REVERSED, " and ".join(names), f"{verb} to be reversed; give {them} {remedy}"),
             _with(log, _flipped(log, columns)),
         )
 

@@ -21,7 +21,7 @@ from sim2real.identification.parts import worst
 from sim2real.identification.phases import Phases, folder_for
 from sim2real.identification.posterior import Misfit, misfit_of_logs, posterior_of
 from sim2real.identification.problem import Fit, Problem
-from sim2real.identification.refine import refined, with_other_states, with_states
+from sim2real.identification.refine import refined, with_restarts, with_states
 from sim2real.identification.replay import Replay, Windows, joined
 from sim2real.identification.residual import Residual, fit_residual
 from sim2real.identification.result import (
@@ -55,7 +55,7 @@ FITTED, HELD_OUT = 960, 0.2
 windows that is held out."""
 REPLAYED, LAST_STEPS = 200_000, 2
 """Control steps that one Gauss-Newton step on all windows replays, at most, about, and such steps
-at the end."""
+after each restart of the start states."""
 EFFECT = 1e-3
 """Change of the readings, in units of their change in a step, that counts as an effect."""
 NOISY = 0.002
@@ -92,7 +92,7 @@ def identify(
     the windows held out better. `known` has, for each log, the values of unknowns that are known of
     it, such as the gain that it was recorded with; all logs have the same names, and the table
     reports them as without effect. `report` is called with what is being done. In the folder
-    `phases` each finished phase is kept: after an interruption the same call goes on behind it, to
+    `phases` each finished phase is kept: after an interruption the same call continues after it, to
     the same result, bit for bit. Phases of other logs, options or code are not used.
 
     Raises UserError for a log of another robot or of a much lower rate, a log that is too short or
@@ -290,7 +290,7 @@ class _Study:
         fit = start_from(self.whole, best.fit.shares, offsets)
         fit = dataclasses.replace(fit, directions=best.fit.directions)
         fit = with_states(self.whole, fit)
-        fit = with_other_states(self.whole, fit, LAST_STEPS, self._refining)
+        fit = with_restarts(self.whole, fit, LAST_STEPS, self._refining)
         posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
         misfit = self._misfit(self.whole, fit)
         return Best(fit.of_first(count), posterior, misfit)

@@ -16,7 +16,7 @@ THIRD = 1.0 / 3.0
 FEWEST = 0.03
 """Share of the steps that a part of a motion needs at least, to be judged alone."""
 CLEAR = 1.25
-"""Residual, as a multiple of that over all steps, that is worth a word."""
+"""Residual, as a multiple of that over all steps, from which the worst part is reported."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Phases of an identification, each made once and kept in a folder, to go on where it stopped.
+"""Phases of an identification, each made once and kept in a folder, to continue where it stopped.
 
     phases/<digest>/refine-1.safetensors    what a phase returned, and the state after it
 

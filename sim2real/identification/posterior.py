@@ -107,9 +107,9 @@ def posterior_of(
 
     Laplace takes the residuals for independent; windows of one motion are not. A bootstrap of the
     windows does not need that (Efron 1979): its estimates follow from the normal equations of the
-    windows that are drawn, without another replay. Each principal axis is widened by itself, so
-    that what is known of proportions stays so, and not beyond the prior. The spread is that of most
-    samples: in a few, the information of an axis is gone with a single window.
+    windows that are drawn, without another replay. Each principal axis is widened by itself, at
+    most to the prior, so proportions stay as well known as they are. The spread is a scaled median
+    absolute deviation, because a few samples leave out the only window that determines an axis.
     """
     prior = np.diag(problem.replay.family.precision(fit.shares))
     values, axes = np.linalg.eigh(np.linalg.inv(equations.total + prior))

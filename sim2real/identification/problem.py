@@ -69,14 +69,14 @@ class Problem:
         gap[:, 0] *= self.shown
         return np.where(np.isfinite(gap), gap, LOST)
 
-    def of(self, rows: IntArray) -> Problem:
+    def subset(self, rows: IntArray) -> Problem:
         """The problem of some of the windows."""
         return dataclasses.replace(self, windows=self.windows.take(rows))
 
-    def continued(self, fit: Fit) -> Array:
-        """Offsets of the states (w, 2 nv) in which the windows before end, as the fit has them.
+    def ends_before(self, fit: Fit) -> Array:
+        """Offsets (w, 2 nv) that start each window in the state in which the window before it ends.
 
-        Those of the fit, where the window before is not one of these or its end is unstable.
+        The offset of the fit, if the window before is not in the problem or becomes unstable.
         """
         windows = self.windows
         row_of = {first: row for row, first in enumerate(windows.first.tolist())}

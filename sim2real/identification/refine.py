@@ -13,7 +13,7 @@ from sim2real.identification.fit import (
     improve,
     improve_states,
     leap,
-    retried,
+    restarted,
     start_from,
     undamped,
 )
@@ -21,9 +21,9 @@ from sim2real.identification.problem import Fit, Problem
 
 STATE_STEPS, STEPS = 20, 20
 """Steps of the start states alone, and of all unknowns, at most."""
-STATES_SETTLED, ROUNDS = 0.1, 5
-"""Fall of the cost, in nats a window, at which the steps of the states end, and the rounds of other
-start states, of which there are at most so many."""
+STATES_SETTLED, RESTARTS = 0.1, 5
+"""Fall of the cost, in nats for each window, below which steps of the states and restarts end, and
+the number of restarts, at most."""
 LEAPS, LANDING, GAIN = 2, 4, 0.3
 """Leaps along what the log does not determine, steps after each, and the fall of the cost that has
 to be expected of one, at least."""
@@ -36,9 +36,9 @@ Progress = Callable[[float], None]
 
 def refined(problem: Problem, fit: Fit, progress: Progress) -> tuple[Fit, Equations]:
     """The fit at which Gauss-Newton ends, and its normal equations."""
-    found = settled(problem, retried(problem, with_states(problem, fit)), STEPS, progress)
+    found = settled(problem, restarted(problem, with_states(problem, fit)), STEPS, progress)
     found = with_delays(problem, found, progress)
-    return _leapt(problem, with_other_states(problem, found, LANDING, progress), progress)
+    return _leapt(problem, with_restarts(problem, found, LANDING, progress), progress)
 
 
 def with_states(problem: Problem, fit: Fit, steps: int = STATE_STEPS) -> Fit:
@@ -51,10 +51,10 @@ def with_states(problem: Problem, fit: Fit, steps: int = STATE_STEPS) -> Fit:
     return dataclasses.replace(found, directions=fit.directions)
 
 
-def with_other_states(problem: Problem, fit: Fit, steps: int, progress: Progress) -> Fit:
-    """The fit after rounds of other start states for the windows that fit worst, and of steps."""
-    for _ in range(ROUNDS):
-        other = settled(problem, retried(problem, fit), steps, progress)
+def with_restarts(problem: Problem, fit: Fit, steps: int, progress: Progress) -> Fit:
+    """The fit after restarts of the start states, each followed by `steps` of all unknowns."""
+    for _ in range(RESTARTS):
+        other = settled(problem, restarted(problem, fit), steps, progress)
         gain = fit.cost - other.cost
         fit = other if gain > 0.0 else fit
         if gain < STATES_SETTLED * len(problem.windows):

@@ -26,7 +26,8 @@ from sim2real.task import BoolArray
 FITTED = 3
 """Candidates of the highest score that are fitted."""
 STEPS = 8
-"""Gauss-Newton steps of each, at most, from the middle of its range."""
+"""Gauss-Newton steps of each candidate, at most; one that is absent in the nominal world begins at
+the middle of its range."""
 WORTH = 0.1
 """Share of what is not explained that an entry has to explain to be named."""
 

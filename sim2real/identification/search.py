@@ -2,8 +2,8 @@
 
 Every candidate replays the same windows, all of them in one batch. Errors count in units of a
 channel's typical change, logarithmically, so that a window that no candidate explains, after a
-contact for example, decides nothing. The start states are fitted to the middle of each generation.
-What other start states would explain, to first order, does not count: that part is projected out
+contact for example, decides nothing. The start states are fitted to the mean of each generation.
+Errors that other start states would explain to first order do not count: they are projected out
 (Golub and Pereyra 1973).
 """
 
@@ -28,10 +28,10 @@ TOLERANCE = 0.3
 NARROW = 0.06
 """Standard deviation of the shares at which the search has found its place."""
 RIDGE = 1e-2
-"""Keeps what is projected out small: the square of a noise of a tenth of the scale, for a state of
-unit precision."""
+"""Ridge of the projection: the prior precision 1 of a state, times the variance of a noise of a
+tenth of the scale."""
 STATE_STEPS = 2
-"""Steps of the start states in a generation, at its middle."""
+"""Steps of the start states at the mean of each generation."""
 PULL = 1e-3
 """Cost of a share's squared distance from the nominal one: it decides where the log does not."""
 
@@ -62,9 +62,9 @@ def generations(
         shares = np.where(free, np.clip(shares, 0.0, 1.0), nominal)
         rows = _some(rng, len(problem.windows))
         at = nominal if found is None else found.mean
-        middle = _at_middle(problem.of(rows), at, states[rows])
-        states[rows] = middle.states
-        costs = _costs(middle, shares)
+        fitted = _with_states(problem.subset(rows), at, states[rows])
+        states[rows] = fitted.states
+        costs = _costs(fitted, shares)
         costs += PULL * ((shares - nominal) ** 2).sum(axis=1)
         found = _next(shares[np.argsort(costs)[:ELITES]], float(costs.min()), found)
         yield found
@@ -86,11 +86,11 @@ def _some(rng: np.random.Generator, count: int) -> IntArray:
 
 
 @dataclass(frozen=True)
-class _Middle:
-    """Some windows with states that fit the middle of a generation.
+class _Fitted:
+    """Some windows, with start states that are fitted to the mean of a generation.
 
-    `states` (w, 2 nv) are beyond those with which the first readings agree; `slopes` (w, rows, k,
-    2 nv) are those of the residuals by them.
+    `states` (w, 2 nv) are offsets from the states that agree with the first readings; `slopes` (w,
+    rows, k, 2 nv) are those of the residuals by the states.
     """
 
     problem: Problem
@@ -98,25 +98,26 @@ class _Middle:
     slopes: Array
 
 
-def _at_middle(problem: Problem, shares: Array, states: Array) -> _Middle:
+def _with_states(problem: Problem, shares: Array, states: Array) -> _Fitted:
+    """The windows of the problem after some steps of their `states` (w, 2 nv), at the shares."""
     shares = problem.replay.family.snapped(shares)
     each = np.arange(len(problem.windows))
     aligned = problem.aligned(np.tile(shares, (len(each), 1)), each)
     fit = start_from(problem, shares, aligned + states)
     for _ in range(STATE_STEPS):
         fit = improve_states(problem, fit)
-    return _Middle(problem, fit.offsets - aligned, state_slopes(problem, fit).by_state)
+    return _Fitted(problem, fit.offsets - aligned, state_slopes(problem, fit).by_state)
 
 
-def _costs(middle: _Middle, shares: Array) -> Array:
+def _costs(fitted: _Fitted, shares: Array) -> Array:
     """The mean logarithmic error of each candidate, (m,)."""
-    problem, count = middle.problem, len(middle.states)
+    problem, count = fitted.problem, len(fitted.states)
     choice = np.tile(np.arange(count), len(shares))
     rows = np.repeat(shares, count, axis=0)
-    offsets = problem.aligned(rows, choice) + middle.states[choice]
+    offsets = problem.aligned(rows, choice) + fitted.states[choice]
     residuals = problem.residuals(rows, choice, offsets)
     residuals = residuals.reshape(len(shares), count, *residuals.shape[1:])
-    rest = _projected(residuals, middle.slopes)
+    rest = _projected(residuals, fitted.slopes)
     costs: Array = np.minimum(_errors(residuals), _errors(rest)).mean(axis=1)
     return costs
 

@@ -122,11 +122,11 @@ class StateSlopes:
 def state_slopes(problem: Problem, fit: Fit) -> StateSlopes:
     """The slopes by the start states.
 
-    Differences are one-sided; where a sensor shows something in steps, they are central. There, the
-    residuals of the fit are partly rounding errors, and a slope that begins at them would lead a
-    start state away: it would be steep where the rounding makes the residual large. How far the fit
-    is from the middle of its neighbours tells the error: (f(h) - f(-h)) / 2h has a twelfth of the
-    variance of (f(h) + f(-h) - 2 f(0)) / h, if the errors of all three are alike.
+    Differences are one-sided; where a sensor shows something in steps, they are central. There the
+    residuals of the fit contain rounding errors, and a one-sided slope would be correlated with
+    them, which moves the start states away from the truth. The second difference shows the error:
+    the slope (f(h) - f(-h)) / 2h has a twelfth of the variance of (f(h) + f(-h) - 2 f(0)) / h, if
+    the three values have independent errors of one variance.
     """
     steps = problem.state_steps
     ahead = _moved_states(problem, fit, np.diag(steps)) - fit.residuals

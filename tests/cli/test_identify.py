@@ -70,7 +70,8 @@ def test_an_interruption_keeps_what_is_finished(
     log.save(tmp_path / "log")
     words = ["identify", str(tmp_path / "log"), "--task", "cartpole", "--out", str(tmp_path / "o")]
     assert cli.main([*words, *["--as-domain"][:as_domain]]) == 130
-    assert f"started again with --out {tmp_path}/o, it goes on" in capsys.readouterr().err
+    how = f"run the same command again, with --out {tmp_path}/o, to continue"
+    assert how in capsys.readouterr().err
     assert (tmp_path / "o" / PHASES / "of-this").is_dir()
 
 

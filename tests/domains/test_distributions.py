@@ -78,7 +78,7 @@ def test_normal_is_finite_at_probability_zero():
         ({"unifrom": [1.0, 2.0]}, "did you mean 'uniform'"),
         ({"uniform": [0.0, float("nan")]}, "finite"),
         ({"log_uniform": [0.0, 1.0]}, "positive"),
-        ({"shifted_log_uniform": [-1.0, 1.0, 1.0]}, "positive together"),
+        ({"shifted_log_uniform": [-1.0, 1.0, 1.0]}, "plus the shift"),
         ({"normal": [0.0, -1.0]}, "negative"),
         ({"truncated_normal": [5.0, 1.0, 0.0, 1.0]}, "mean 5"),
         ({"choice": []}, "at least one"),

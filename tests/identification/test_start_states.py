@@ -10,7 +10,7 @@ import pytest
 
 from sim2real.domains import Domain
 from sim2real.identification.family import family_of
-from sim2real.identification.fit import retried, start, start_from
+from sim2real.identification.fit import restarted, start, start_from
 from sim2real.identification.log import Log
 from sim2real.identification.problem import STATE_STEP, Fit, Problem
 from sim2real.identification.record import record
@@ -92,7 +92,7 @@ def test_windows_with_bad_start_states_are_fitted_anew(problem: Problem, at_trut
     lost[3] += far  # the pendulum elsewhere, as after a contact that was missed
     bad = dataclasses.replace(start_from(problem, fit.shares, lost), noise=fit.noise)
     stuck = with_states(problem, bad)
-    found = retried(problem, dataclasses.replace(stuck, noise=fit.noise))
+    found = restarted(problem, dataclasses.replace(stuck, noise=fit.noise))
     assert np.abs(stuck.residuals[3]).max() > 5 * np.abs(fit.residuals[3]).max()
     assert np.abs(found.residuals[3]).max() < 0.5 * np.abs(stuck.residuals[3]).max()
     same = np.abs(found.offsets - stuck.offsets).max(axis=1) == 0.0
@@ -101,7 +101,7 @@ def test_windows_with_bad_start_states_are_fitted_anew(problem: Problem, at_trut
 
 def test_a_window_continues_where_the_window_before_ends(problem: Problem, at_truth: Fit) -> None:
     fit = with_states(problem, at_truth)
-    found = problem.continued(fit)
+    found = problem.ends_before(fit)
     assert problem.windows.first[1] == problem.windows.first[0] + problem.windows.steps
     double = dataclasses.replace(
         problem.windows.take(slice(0, 1)),
@@ -123,8 +123,8 @@ def test_a_window_continues_where_the_window_before_ends(problem: Problem, at_tr
 
 
 def test_a_window_without_one_before_stays_as_it_is(problem: Problem, at_truth: Fit) -> None:
-    some = problem.of(np.array([0, 1]))
+    some = problem.subset(np.array([0, 1]))
     fit = start_from(some, at_truth.shares, at_truth.offsets[:2])
-    found = some.continued(fit)
+    found = some.ends_before(fit)
     assert (found[0] == fit.offsets[0]).all()
     assert (found[1] != fit.offsets[1]).any()

@@ -121,8 +121,8 @@ class LogUniform(Numbers):
 class ShiftedLogUniform(Numbers):
     """Uniform in the logarithm of the value plus `shift`, between `low` and `high`.
 
-    Logarithmic well above `shift`, linear well below: of what may be absent, and of any size
-    otherwise.
+    The scale is logarithmic well above `shift` and linear well below it: for a quantity that may be
+    0, or of any order of magnitude.
     """
 
     low: float
@@ -132,8 +132,8 @@ class ShiftedLogUniform(Numbers):
     def _check(self) -> None:
         if self.low + self.shift <= 0:
             raise ValueError(
-                "the low end and the shift of a shifted_log_uniform must be positive together, got "
-                f"{self.low:g} and {self.shift:g}"
+                "the low end plus the shift of a shifted_log_uniform must be positive, got "
+                f"{self.low:g} plus {self.shift:g}"
             )
 
     def quantile(self, u: Array) -> Array:
