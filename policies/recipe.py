@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import nn
 
 import sim2real.policies
-from sim2real.config import Config, Count, Worlds, parse
+from sim2real.config import MOST_HISTORY, Config, Count, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
@@ -69,6 +69,9 @@ def _few(sizes: tuple[int, ...]) -> tuple[int, ...]:
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes), AfterValidator(_few)]
 
 
+History = Annotated[int, Field(ge=1, le=MOST_HISTORY)]
+
+
 class Recipe(Config):
     """What the three algorithms have in common."""
 
@@ -87,6 +90,9 @@ class Recipe(Config):
     normalize_observations: bool = True
     reward_scale: Positive = 1.0
     """Rewards are multiplied by this before learning; what is reported is not scaled."""
+    history: History = 1
+    """Control steps that actor and critic observe at once, the present one among them: what was
+    sensed and commanded; where the task shows more of a term, that many."""
     privileged: bool = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
     observation, the context); the actor does not."""
@@ -108,6 +114,11 @@ class Recipe(Config):
     def needs_privileged(self) -> bool:
         """Whether the observation must have its privileged columns."""
         return self.privileged or self.privileged_actor
+
+    @property
+    def observed(self) -> dict[str, Any]:
+        """The arguments of a simulation that shows what the networks observe."""
+        return {"privileged": self.needs_privileged, "history": self.history}
 
     def learning_rate_at(self, remaining: float) -> float:
         """The learning rate when the part `remaining` (1 to 0) of the training is still to come."""
@@ -319,6 +330,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
+    algorithm.policy.history = recipe.history  # type: ignore[assignment]
     return algorithm
 
 
@@ -341,6 +353,7 @@ def build_offline(
     algorithm.n_envs = recipe.num_envs
     with torch.random.fork_rng(devices=[]), memory_for(f"the {recipe.algorithm} recipe"):
         algorithm._setup_model()
+    algorithm.policy.history = recipe.history  # type: ignore[assignment]
     return algorithm
 
 

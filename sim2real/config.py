@@ -18,6 +18,8 @@ LAST_SEED = 2**32 - 1
 LAST_SIMULATION_SEED = 2**63 - 1
 """The largest seed of a training, and that of a simulation alone."""
 MOST_THREADS = 1024
+MOST_HISTORY = 100
+"""Control steps that a policy observes at once."""
 
 Count = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Worlds = Annotated[int, Field(ge=1, le=MOST_WORLDS)]

@@ -110,7 +110,8 @@ class LogRecord(PolicyCommand):
         run = self.load(self.policy)
         accept_domains(run.task, [self.domain] if self.domain else [], self.trust_code)
         domain = self.domain or Domain(name="nominal")
-        env = make_vec_env(run.task, domain, num_envs=1, seed=self.seed)
+        history = run.config.parsed_recipe().history
+        env = make_vec_env(run.task, domain, num_envs=1, seed=self.seed, history=history)
         try:
             log = record(env, run.policy, self.steps, noise=self.noise, seed=self.seed)
         finally:

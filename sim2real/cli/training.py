@@ -62,6 +62,8 @@ class Pretrain(Training):
     for a task without it."""
     algorithm: str = "ppo"
     """ppo, sac or td3."""
+    history: int | None = None
+    """Control steps that the policy observes at once: what was sensed and commanded."""
     steps: int = 1_000_000
     """Control steps, summed over all worlds."""
     task_options: Pairs = ()
@@ -90,6 +92,7 @@ class Pretrain(Training):
             task,
             self.domain,
             algorithm=self.algorithm,
+            history=self.history,
             steps=self.steps,
             out=self.out,
             checkpoint_every=self.checkpoint_every,
@@ -141,6 +144,8 @@ class Distill(Training, PolicyCommand):
     """Domain in which the student acts. By default randomized, or nominal for a task without it."""
     student: str = "small"
     """Size of the student's network."""
+    history: int | None = None
+    """Control steps that the student observes at once; by default as many as the teacher."""
     budget: int = 500_000
     """Control steps that the student may use."""
 
@@ -155,6 +160,7 @@ class Distill(Training, PolicyCommand):
             teacher,
             self.domain or default_domain(teacher.task),
             student=self.student,
+            history=self.history,
             budget=self.budget,
             out=self.out,
             **self.common(),

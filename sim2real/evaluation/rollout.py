@@ -311,14 +311,16 @@ def simulation_for(
 ) -> Simulation:
     """A simulation that `policy` can act in: with privileged observations if it needs them.
 
-    Its actions are taken as it gives them: in the task's own range, or in [-1, 1].
+    It shows as many control steps as the policy of a recipe observes. Actions are taken as the
+    policy gives them: in the task's own range, or in [-1, 1].
     Raises UserError if the policy's spaces do not fit the task, and if it acts on what this domain
     does not draw.
     """
     terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     privileged = any(term.group == "privileged" for term in terms)
     actions = choice_of(policy)
-    simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions)
+    history = getattr(policy, "history", 1)
+    simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions, history)
     if privileged:
         check_columns(terms, simulation)
     check_spaces(policy, simulation, task.name)

@@ -19,6 +19,7 @@ from sim2real.evaluation.rollout import Policy
 from sim2real.identification.log import Log
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.history import newest_of
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
 MOST_RECORDED = 1_000_000
@@ -178,13 +179,14 @@ def _strips(rows: Sequence[_Row], world: int) -> Iterator[_Strip]:
 
 def _log(env: VecEnv, strips: Sequence[_Strip]) -> Log:
     task, terms, dt = (env.get_attr(name)[0] for name in ("task", "policy_terms", "dt"))
+    terms = [term for term in terms if not term.commanded or term.name in task.commanded]
     lengths = [len(strip.times) for strip in strips]
     observed = np.concatenate([strip.observations for strip in strips])
     return Log(
         times=np.concatenate([strip.times for strip in strips]),
         commands=np.concatenate([strip.commands for strip in strips]),
         actuators=actuator_names(task),
-        observations=newest_terms(task, terms, observed),
+        observations=newest_terms(terms, observed),
         control_dt=dt,
         starts=np.cumsum([0, *lengths[:-1]]),
         terminated=np.array([strip.terminated for strip in strips]),
@@ -193,11 +195,9 @@ def _log(env: VecEnv, strips: Sequence[_Strip]) -> Log:
     )
 
 
-def newest_terms(
-    task: Task, terms: Sequence[ObservationTerm], observations: Array
-) -> dict[str, Array]:
+def newest_terms(terms: Sequence[ObservationTerm], observations: Array) -> dict[str, Array]:
     """Each of the policy's `terms` in `observations` (n, k), without its history, by name."""
-    newest, columns = newest_columns(task, terms)
+    newest, columns = newest_columns(terms)
     bounds = np.cumsum([0, *(term.size for term in newest)])
     readings = observations[:, columns]
     return {
@@ -207,11 +207,14 @@ def newest_terms(
 
 
 def newest_columns(
-    task: Task, terms: Sequence[ObservationTerm]
+    terms: Sequence[ObservationTerm],
 ) -> tuple[tuple[ObservationTerm, ...], IntArray]:
     """The policy's `terms` without their histories, and their columns in an observation, (k,)."""
-    sizes = [term.size // task.history.get(term.name, 1) for term in terms]
-    ends = np.cumsum([term.size for term in terms])
-    newest = [dataclasses.replace(term, size=size) for term, size in zip(terms, sizes, strict=True)]
-    columns = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    present = [newest_of(term) for term in terms]
+    starts = np.cumsum([0, *(term.size for term in terms)])
+    newest = [
+        dataclasses.replace(term, size=len(columns), columns=())
+        for term, columns in zip(terms, present, strict=True)
+    ]
+    columns = [start + own for start, own in zip(starts, present, strict=False)]
     return tuple(newest), np.concatenate(columns)

@@ -124,7 +124,7 @@ class Replay(Simulation):
     def __init__(self, family: Family, num_envs: int, threads: int = 0) -> None:
         super().__init__(open_loop(family.task), family.domain, num_envs, threads=threads)
         self.family = family
-        terms, columns = newest_columns(self.task, self.policy_terms)
+        terms, columns = newest_columns(self.policy_terms)
         self.sensed: tuple[ObservationTerm, ...] = terms
         self._newest = columns
         """The columns of the present readings in an observation, without histories."""

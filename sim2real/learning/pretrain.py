@@ -53,6 +53,7 @@ def pretrain(
     seed: int = 0,
     out: Path | str | None = None,
     num_envs: int | None = None,
+    history: int | None = None,
     options: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
     target: str | Domain | None = None,
@@ -67,7 +68,8 @@ def pretrain(
     `domain` is by default `randomized`, or `nominal` for a task that has no such domain. `steps`
     counts all worlds together and is never exceeded: rollouts are cut to end in time, and a rest
     smaller than one step of all worlds is left over. `options` replace parts of the tuned recipe by
-    name. `out` is the run folder, by default runs/<task>-<domain>-<algorithm>-<seed>.
+    name; `num_envs` and `history` are two of them. `out` is the run folder, by default
+    runs/<task>-<domain>-<algorithm>-<seed>.
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
     trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
     shown beside the source in each picture; with it there is always one at the end.
@@ -84,8 +86,9 @@ def pretrain(
     given = [domain or default_domain(loaded), *([] if target is None else [target])]
     domains = {each.name: each for each in load_each(loaded, given)}
     source = next(iter(domains.values()))
-    worlds = {} if num_envs is None else {"num_envs": num_envs}
-    recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **worlds})
+    given_by_name = {"num_envs": num_envs, "history": history}
+    more = {name: value for name, value in given_by_name.items() if value is not None}
+    recipe = load_recipe(algorithm, loaded.name, {**(options or {}), **more})
     folder = new_run_path(out or f"runs/{loaded.name}-{source.name}-{algorithm}-{seed}")
     asked = {
         "task": loaded.reference,
@@ -127,8 +130,8 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
         domains[config.domain],
         config.num_envs,
         config.seed,
-        privileged=recipe.needs_privileged,
         actions=map_of(folder.task_info) or "own",
+        **recipe.observed,
     )
     algorithm = build_algorithm(recipe, env, config.seed)
     easier = (

@@ -333,8 +333,8 @@ class RunContract:
     """The folder of the run."""
     task_info: Mapping[str, Any]
     """The content of its task.json."""
-    privileged: bool
-    """Whether its observations have the privileged terms."""
+    observed: Mapping[str, Any]
+    """The arguments of a simulation that shows what it observes."""
     domain: Domain | None
     """The domain in which a task describes itself as it did for the run."""
     accept_changes: bool = False
@@ -344,7 +344,7 @@ class RunContract:
     def require(self, task: Task, accept: bool = False) -> None:
         """As `require_unchanged`, once for each `task`."""
         if task not in self._compared:
-            simulation = Simulation(task, self.domain, threads=1, privileged=self.privileged)
+            simulation = Simulation(task, self.domain, threads=1, **self.observed)
             accepted = accept or self.accept_changes
             require_unchanged(self.path, self.task_info, simulation, accepted)
             simulation.close()

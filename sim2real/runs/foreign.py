@@ -134,6 +134,7 @@ def read_foreign(
         "activation": chosen,
         "normalize_observations": normalized or statistics is not None,
         "reward_scale": 1.0,
+        "history": 1,
         "privileged": False,
         "privileged_actor": False,
         "difficulty_steps": None,

@@ -176,10 +176,10 @@ class RunFolder:
     @cached_property
     def contract(self) -> RunContract:
         """The contract of the policy, compared with each task in which the policy acts."""
-        privileged = self.config.parsed_recipe().needs_privileged
-        domain = self.domain if privileged or self.domain.model else None
+        recipe = self.config.parsed_recipe()
+        domain = self.domain if recipe.needs_privileged or self.domain.model else None
         accepted = self.loading.accept_changes
-        return RunContract(self.path, self.task_info, privileged, domain, accepted)
+        return RunContract(self.path, self.task_info, recipe.observed, domain, accepted)
 
     def _load_task(self) -> Task:
         given = self.loading.task
@@ -293,9 +293,9 @@ def create_run(
     Raises UserError if `path` exists and when the disk is full.
     """
     path = Path(path)
-    privileged = config.parsed_recipe().needs_privileged
+    observed = config.parsed_recipe().observed
     domain = domains[config.domain]
-    simulation = Simulation(task, domain, threads=1, privileged=privileged, actions=actions)
+    simulation = Simulation(task, domain, threads=1, actions=actions, **observed)
     plain = config.model_dump(mode="json")
     copies = copies_of(task, methods, list(domains.values()))
     try:

@@ -1,4 +1,9 @@
-"""Observation terms of which the last values are shown side by side, as the sensors gave them."""
+"""Observation terms of which the last values are shown side by side, as the sensors gave them.
+
+How many is what a task says of a term, or what a user asks for all of them. In a memory that is
+asked for the policy finds what it commanded, too: the last action follows as a term of its own,
+unless the task observes it already.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +15,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError, unknown
+from sim2real.simulation.worlds import Worlds
 from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
+
+LAST_ACTION = "last_action"
+"""Name of the term with the last action, where the task observes none."""
+OBSERVED = (LAST_ACTION, "action")
+"""What the tasks call their own."""
+AGE = "@-"
+"""Stands between the name of a column and its age in control steps, unless that is 0."""
 
 
 class History:
-    """The stacked terms of a `task`, whose sensors give the terms `sensed`, in `num_envs` worlds.
+    """The stacked terms of a `task`, whose sensors give the terms `sensed`, in the worlds `world`.
 
-    `terms` are those that are shown; `newest` the columns in them of what was sensed last.
+    Of each term at least `steps` values are shown. `terms` are those that are shown; `newest` the
+    columns in them of what was sensed last.
     """
 
-    def __init__(self, task: Task, sensed: Sequence[ObservationTerm], num_envs: int) -> None:
+    def __init__(
+        self, task: Task, sensed: Sequence[ObservationTerm], world: Worlds, steps: int = 1
+    ) -> None:
         _check(task, sensed)
+        self._world = world
+        self._adds_action = steps > 1 and not {term.name for term in sensed} & {*OBSERVED}
+        action = ObservationTerm(LAST_ACTION, world.model.nu, commanded=True)
         self._lines: dict[str, Array] = {}  # (n, count, size) each
         self._parts: list[tuple[slice, Array | None]] = []
         shown: list[ObservationTerm] = []
         newest: list[int] = []
         column = first = 0
-        for term in sensed:
+        for term in (*sensed, *([action] if self._adds_action else [])):
             line = None
-            count = task.history.get(term.name, 1)
+            count = max(task.history.get(term.name, 1), steps)
             if count > 1:
-                line = self._lines[term.name] = np.zeros((num_envs, count, term.size))
+                line = self._lines[term.name] = np.zeros((world.num_envs, count, term.size))
                 term = _stacked(term, count)
             size = term.size // count
             self._parts.append((slice(column, column + size), line))
@@ -38,12 +57,14 @@ class History:
             column, first = column + size, first + term.size
             newest += range(first - size, first)
         self.terms = tuple(shown)
-        self.newest: IntArray = np.array(newest, dtype=np.int64)
+        count = sum(term.size for term in sensed)
+        self.newest: IntArray = np.array(newest[:count], dtype=np.int64)
 
     def begin(self, seen: Array, ids: IntArray) -> Array:
         """The first observations `seen` of the worlds `ids`, (m, k), with their history."""
         if not self._lines:
             return seen
+        seen = self._with_action(seen, ids)
         for columns, line in self._parts:
             if line is not None:
                 line[ids] = seen[:, None, columns]
@@ -56,12 +77,18 @@ class History:
         """
         if not self._lines:
             return seen
+        seen = self._with_action(seen, slice(None))
         rows: slice | IntArray = slice(None) if active is None else np.flatnonzero(active)
         for columns, line in self._parts:
             if line is not None:
                 line[rows, :-1] = line[rows, 1:]
                 line[rows, -1] = seen[rows, columns]
         return self._side_by_side(seen, slice(None))
+
+    def _with_action(self, seen: Array, rows: slice | IntArray) -> Array:
+        if not self._adds_action:
+            return seen
+        return np.concatenate([seen, self._world.last_action[rows]], axis=1)
 
     def _side_by_side(self, seen: Array, rows: slice | IntArray) -> Array:
         count = len(seen)
@@ -81,10 +108,16 @@ class History:
             line[...] = snapshot[f"history.{name}"]
 
 
+def newest_of(term: ObservationTerm) -> IntArray:
+    """Which columns of a term are of the present control step, (k,)."""
+    names = term.columns or ("",) * term.size
+    return np.array([index for index, name in enumerate(names) if AGE not in name], dtype=np.int64)
+
+
 def _stacked(term: ObservationTerm, count: int) -> ObservationTerm:
     """`count` values of a term; "[0]" is the newest still, "[0@-2]" two control steps before."""
     names = term.columns or tuple(str(index) for index in range(term.size))
-    ages = [f"@-{age}" if age else "" for age in reversed(range(count))]
+    ages = [f"{AGE}{age}" if age else "" for age in reversed(range(count))]
     columns = tuple(f"{name}{age}" for age in ages for name in names)
     return dataclasses.replace(term, size=term.size * count, columns=columns)
 

@@ -21,20 +21,26 @@ from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, lab
 class Observations:
     """The observations of the n worlds of `task`, whose terms are `sensed`.
 
-    `policy_terms` are what a policy sees, `terms` all of it. Only finite numbers are shown: where
-    the physics is not finite the world is unstable, and any other number that is not raises
-    UserError with the author, the term, the world and the control step.
+    `policy_terms` are what a policy sees, of `history` control steps, `terms` all of it. Only
+    finite numbers are shown: where the physics is not finite the world is unstable, and any other
+    number that is not raises UserError with the author, the term, the world and the control step.
     """
 
     def __init__(
-        self, task: Task, world: Worlds, sensed: tuple[ObservationTerm, ...], privileged: bool
+        self,
+        task: Task,
+        world: Worlds,
+        sensed: tuple[ObservationTerm, ...],
+        privileged: bool,
+        history: int,
     ) -> None:
         self._task, self._world, self._sensed = task, world, sensed
         self._all = np.arange(world.num_envs)
         self._sizes = [(term.name, term.size) for term in sensed]
-        self._history = History(task, sensed, world.num_envs)
-        self._privileged = Privileged(task, world, sensed) if privileged else None
-        self.policy_terms = self.terms = self._history.terms
+        self._history = History(task, sensed, world, history)
+        shown = self._history.terms
+        self._privileged = Privileged(task, world, sensed, shown) if privileged else None
+        self.policy_terms = self.terms = shown
         self._shown = np.zeros((world.num_envs, 0))
 
     def bind(self, domain: str, context: tuple[str, ...], imperfections: Imperfections) -> None:
@@ -146,7 +152,9 @@ TRUTH, CONTEXT = "truth", "context"
 
 
 class Privileged:
-    """What a simulator knows and a robot does not, of a `task` whose policy sees `policy_terms`.
+    """What a simulator knows and a robot does not, of a `task` with the terms `sensed`.
+
+    Its policy sees the `policy_terms`, their histories among them.
 
     The columns are [policy | the task's privileged terms | truth | context]: what a policy on a
     robot sees, imperfections and all, comes first and is the same with and without the rest, so
@@ -156,11 +164,17 @@ class Privileged:
     comes last because its size is all that depends on the domain.
     """
 
-    def __init__(self, task: Task, world: Worlds, policy_terms: Sequence[ObservationTerm]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        world: Worlds,
+        sensed: Sequence[ObservationTerm],
+        policy_terms: Sequence[ObservationTerm],
+    ) -> None:
         self._task, self._world = task, world
         own = privileged_terms(task, world, policy_terms, reserved=(TRUTH, CONTEXT))
         self._reads = bool(own)
-        columns = tuple(label for term in policy_terms for label in term.labels)
+        columns = tuple(label for term in sensed for label in term.labels)
         truth = ObservationTerm(TRUTH, len(columns), group="privileged", columns=columns)
         self._fixed = (*own, truth)
 

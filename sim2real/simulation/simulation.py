@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim2real.config import LAST_SIMULATION_SEED, MOST_THREADS, MOST_WORLDS
+from sim2real.config import LAST_SIMULATION_SEED, MOST_HISTORY, MOST_THREADS, MOST_WORLDS
 from sim2real.domains import Domain, Subject, bind, load_domain, prepare, prepared_spec
 from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.control_period import control_period
@@ -49,7 +49,8 @@ class Simulation(Worlds):
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
     (n, nq)), state fields may be written, `joint(name)`, `body(name)`, ... are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
-    simulator knows (see `Privileged`); `observation_terms` names the columns.
+    simulator knows (see `Privileged`); `observation_terms` names the columns. The policy's are of
+    the last `history` control steps, the present one among them (see `History`).
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone
@@ -66,8 +67,10 @@ class Simulation(Worlds):
         threads: int = 0,
         privileged: bool = False,
         actions: Choice = "own",
+        history: int = 1,
     ) -> None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
+        whole_number("history", history, 1, MOST_HISTORY)
         whole_number("threads", threads, 0, MOST_THREADS)
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
@@ -77,7 +80,7 @@ class Simulation(Worlds):
         self._control_steps = ControlSteps(period, self)
         self._task_memory = TaskMemory(self.task, self)
         sensed, reward_names = try_task(self.task, self)
-        self._observations = Observations(self.task, self, sensed, privileged)
+        self._observations = Observations(self.task, self, sensed, privileged, history)
         self._lagged = self.task.derived_fields == "lagged"
         given = action_spaces(actions, self.task, self.domain, self.model)
         self.action_range, self.action_space, self.action_map = given.range, given.space, given.map

@@ -29,7 +29,15 @@ from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modif
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
-from sim2real.runs.contract import Contract, compare, map_of, require_fit, warn_of_changes
+from sim2real.runs.contract import (
+    Contract,
+    Difference,
+    compare,
+    contract_of,
+    map_of,
+    require_fit,
+    warn_of_changes,
+)
 from sim2real.runs.load import CURVE, is_zip, load_run
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.publish import keep_policy
@@ -169,17 +177,19 @@ def distill(
     domain: str | Domain,
     *,
     student: str | Iterable[int] = "small",
+    history: int | None = None,
     budget: int,
     options: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> Run:
     """Train a student of size `student` to act in `domain` as the run's policy does.
 
-    `student` is "small" (32x32), "same", or the sizes of the hidden layers. All else as in
+    `student` is "small" (32x32), "same", or the sizes of the hidden layers; it observes `history`
+    control steps, by default as many as the teacher. All else as in
     `transfer`, of which this is the method "distill".
     """
     size = student if isinstance(student, str) else tuple(student)
-    merged = {"student": size, **(options or {})}
+    merged = {"student": size, "history": history, **(options or {})}
     return transfer(run, domain, method="distill", budget=budget, options=merged, **others)
 
 
@@ -235,7 +245,7 @@ class _Session:
             Budget(config.steps),
             self.environments,
             actions=self.actions,
-            privileged=recipe.needs_privileged,
+            **recipe.observed,
         )
         acts_on_all = source.config.parsed_recipe().privileged_actor
         if acts_on_all and not recipe.needs_privileged:
@@ -244,8 +254,31 @@ class _Session:
                 "distill it, or show them with the option recipe: {privileged_actor: true}"
             )
         source_contract = Contract.of(source.task_info, acts_on_all)
-        require_fit(source_contract, self.target.contract, source.loading.accept_changes)
-        self.differences = compare(source_contract, self.target.contract)
+        shown, steps = self._contract_for_the_source()
+        require_fit(source_contract, shown, source.loading.accept_changes)
+        self.differences = (*compare(source_contract, shown), *steps)
+
+    def _contract_for_the_source(self) -> tuple[Contract, tuple[Difference, ...]]:
+        """What the target shows of as many control steps as the source's policy observes.
+
+        And how many the new policy observes, where it remembers more. Raises UserError where it
+        remembers less, or more than the method allows.
+        """
+        before, after = self.source.config.parsed_recipe().history, self.recipe.history
+        if before == after:
+            return self.target.contract, ()
+        if after < before or not self.method.may_remember_more:
+            more = f"{before} or more" if self.method.may_remember_more else str(before)
+            raise UserError(
+                f"history is {after}, the source's policy observes {before} control steps; "
+                f"allowed with method {self.method.name!r}: {more}"
+            )
+        observed = self.recipe.observed | {"history": before}
+        simulation = Simulation(self.task, self.domain, threads=1, actions=self.actions, **observed)
+        contract = contract_of(simulation)
+        simulation.close()
+        steps = Difference("control steps observed", str(before), str(after), fits=True)
+        return contract, (steps,)
 
     def adapt(self, path: Path, create: Create, progress: bool) -> None:
         """Run the method to its end, or until Ctrl-C; writes what was used either way.
@@ -346,8 +379,8 @@ class _Session:
             self.task,
             self.domain,
             threads=1,
-            privileged=self.recipe.needs_privileged,
             actions=self.actions,
+            **self.recipe.observed,
         )
         env = SimVecEnv(simulation)
         terms = observation_terms(env) if self.recipe.needs_privileged else ()

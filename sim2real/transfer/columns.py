@@ -1,4 +1,4 @@
-"""Copy tensors where critics observe other columns: other parameters are drawn, or hidden.
+"""Copy tensors where networks observe other columns: other parameters, hidden ones, a history.
 
 The first layer of a network and its normalizer have one column for each number observed. Columns
 are matched by name, so that a critic that observes the mass keeps its weights for it, whatever else
@@ -23,6 +23,7 @@ from sim2real.policies.modifiers import merge, modifiers_of
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.recipe import build_offline, observation_terms
 from sim2real.policies.tensors import copy_tensors
+from sim2real.runs.contract import terms_of
 from sim2real.runs.run import Run
 from sim2real.task import ObservationTerm
 from sim2real.transfer.manifest import Action
@@ -34,14 +35,17 @@ ACTION = "action of a Q function"
 Terms = Sequence[ObservationTerm]
 
 
-def take_along(source: BasePolicy, target: BasePolicy, names: Iterable[str]) -> dict[str, Action]:
+def take_along(
+    source: BasePolicy, target: BasePolicy, names: Iterable[str], before: Terms | None = None
+) -> dict[str, Action]:
     """Copy the tensors `names`, by column where the observations differ; the action for each.
 
-    Policies that are not asymmetric see the policy's columns alone, in both the same. Low-rank
-    adapters of the source are merged into its weights.
+    `before` are the terms that the source observes. By default those of an asymmetric policy;
+    others see the policy's columns alone, in both the same. Low-rank adapters of the source are
+    merged into its weights.
     """
     source = merge(source) if modifiers_of(source) else source
-    before, after = _terms(source), _terms(target)
+    before, after = before or _terms(source), _terms(target)
     if before is None and after is None:
         copy_tensors(source, target, names := list(names))
         return dict.fromkeys(names, "copied")
@@ -81,15 +85,22 @@ def labels(terms: Terms) -> list[str]:
 
 def in_columns_of(source: Run, env: VecEnv) -> BasePolicy:
     """The source's policy for the observations of `env`, its columns matched by name."""
-    recipe, terms = source.config.parsed_recipe(), observation_terms(env)
+    recipe = source.config.parsed_recipe()
+    own, terms = terms_of(source.task_info), observation_terms(env)
+    remembers_as_here = _policy_columns(own) == _policy_columns(terms)
     if _terms(source.policy) is None:
-        if labels(policy_terms(terms)) == labels(terms):
+        if remembers_as_here and labels(policy_terms(terms)) == labels(terms):
             return source.policy
         recipe = recipe.model_copy(update={"privileged": True})  # a plain one sees every column
     algorithm = build_offline(recipe, env.observation_space, env.action_space, terms)
-    take_along(source.policy, algorithm.policy, list(named_tensors(algorithm.policy)))
+    before = None if remembers_as_here else own
+    take_along(source.policy, algorithm.policy, list(named_tensors(algorithm.policy)), before)
     algorithm.policy.set_training_mode(False)
     return algorithm.policy
+
+
+def _policy_columns(terms: Terms) -> int:
+    return sum(term.size for term in policy_terms(terms))
 
 
 def _terms(policy: BasePolicy) -> Terms | None:

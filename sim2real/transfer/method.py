@@ -73,6 +73,8 @@ class Method(Config):
     """A transfer method and its options."""
 
     name: ClassVar[str]
+    may_remember_more: ClassVar[bool] = False
+    """Whether its policy may observe more control steps than the source's (`history`)."""
 
     num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""

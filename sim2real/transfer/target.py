@@ -6,7 +6,7 @@ not cover raises BudgetExceeded before it is made, whichever environment asks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,8 +83,8 @@ class Target:
     """The target domain as a method may use it: environments and records within the budget.
 
     What a robot would not show is private: the domain, its values, the meter. The observations
-    have the policy's columns; they have the privileged ones only if the recipe of the run asks for
-    them, and report/budget.json then has `privileged: true`.
+    have the policy's columns, of as many control steps as the recipe of the run says; they have the
+    privileged ones only if it asks for them, and report/budget.json then has `privileged: true`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Target:
         environments: Environments,
         *,
         actions: Choice,
-        privileged: bool,
+        observed: Mapping[str, Any],
     ) -> None:
         self.task = task
         self.name = domain.name
@@ -107,7 +107,7 @@ class Target:
         self.actions = actions
         """How policies give actions: "own", "normalized", or the map of the source."""
         self.__domain, self.__meter, self.__environments = domain, meter, environments
-        self.__privileged = privileged
+        self.__observed = dict(observed)
 
     @property
     def usage(self) -> Usage:
@@ -116,7 +116,7 @@ class Target:
 
     def env(self, num_envs: int = 1) -> TargetVecEnv:
         """Open `num_envs` worlds of the target, each step of which is charged to the budget."""
-        return self.__open(num_envs, self.__privileged)
+        return self.__open(num_envs, self.__observed)
 
     def record(
         self,
@@ -135,18 +135,18 @@ class Target:
         not cover one step of every world, and BudgetExceeded as an environment does.
         """
         whole_number("steps", steps, num_envs, self.budget.steps)
-        env = self.__open(num_envs, privileged=False)
+        env = self.__open(num_envs, {"history": getattr(policy, "history", 1)})
         return record(env, policy, steps, noise, seed, deterministic, episodes)
 
     def is_target(self, domain: Domain) -> bool:
         """Whether `domain` has the content of the target's, under this name or another."""
         return _content(domain) == _content(self.__domain)
 
-    def __open(self, num_envs: int, privileged: bool) -> TargetVecEnv:
+    def __open(self, num_envs: int, observed: Mapping[str, Any]) -> TargetVecEnv:
         whole_number("num_envs", num_envs, 1, self.budget.steps)
 
         def make(seed: int) -> TargetVecEnv:
-            options: Any = {"privileged": privileged, "actions": self.actions}
+            options: Any = {"actions": self.actions, **observed}
             simulation = Simulation(self.task, self.__domain, num_envs, seed, **options)
             return TargetVecEnv(MeteredVecEnv(SimVecEnv(simulation), self.__meter))
 
@@ -160,13 +160,16 @@ def open_target(
     environments: Environments,
     *,
     actions: Choice = "own",
-    privileged: bool = False,
+    **observed: Any,
 ) -> tuple[Target, Meter]:
-    """The target for a method, and its meter for the run that writes the counts."""
-    simulation = Simulation(task, domain, privileged=privileged, actions=actions)
+    """The target for a method, and its meter for the run that writes the counts.
+
+    `observed` are the arguments of a simulation that shows what the method's policy observes.
+    """
+    simulation = Simulation(task, domain, actions=actions, **observed)
     contract, meter = contract_of(simulation), Meter(budget, simulation.dt)
     simulation.close()
-    given: Any = {"actions": actions, "privileged": privileged}
+    given: Any = {"actions": actions, "observed": observed}
     return Target(task, domain, contract, meter, environments, **given), meter
 
 

@@ -154,11 +154,12 @@ class Work:
         seed: int,
         privileged: bool,
     ) -> AnySimulation:
-        """A simulation in which policies give actions as in the target."""
+        """A simulation in which policies give actions, and remember, as in the target."""
         loaded = load_domain(self._target.task, domain)
         if self._target.is_target(loaded):
             raise UserError(f"domain {loaded.name!r} is the target; allowed: target.env, metered")
         options: Any = {"privileged": privileged, "actions": self._target.actions}
+        options["history"] = self.recipe.history
         return kind(self._target.task, loaded, num_envs, seed, **options)
 
     def learner(

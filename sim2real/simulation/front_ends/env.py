@@ -37,7 +37,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
     `info["is_success"]` is whether it was a success, if the task defines it.
     Observation: (k,) float64; action: (nu,) float32, in the task's own range, or with
-    `actions="normalized"` in [-1, 1].
+    `actions="normalized"` in [-1, 1]. `privileged` and `history` are those of Simulation.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"]}  # noqa: RUF012
@@ -52,11 +52,13 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         privileged: bool = False,
         actions: Actions = "own",
         max_episode_steps: int | None = None,
+        history: int = 1,
         **options: Any,
     ) -> None:
         modes = type(self).metadata["render_modes"]
         check_mode(render_mode, modes)
-        limit, more = max_episode_steps, {"privileged": privileged, "actions": actions}
+        limit = max_episode_steps
+        more = {"privileged": privileged, "actions": actions, "history": history}
         self.simulation = make_simulation(task, domain, options, limit, threads=1, **more)
         self._front_end = FrontEnd(self.simulation, render_mode, modes, (width, height))
         self.observation_space = self.simulation.observation_space  # type: ignore[assignment]

@@ -160,6 +160,7 @@ def make_vec_env(
     privileged: bool = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
+    history: int = 1,
 ) -> SimVecEnv: ...
 
 
@@ -173,6 +174,7 @@ def make_vec_env(
     privileged: bool = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
+    history: int = 1,
 ) -> SimVecEnv | WorkerVecEnv: ...
 
 
@@ -185,6 +187,7 @@ def make_vec_env(
     privileged: bool = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
+    history: int = 1,
 ) -> SimVecEnv | WorkerVecEnv:
     """An SB3 VecEnv of `num_envs` worlds of `task` in `domain`.
 
@@ -202,10 +205,15 @@ def make_vec_env(
     foreign = find_foreign(task)
     if foreign is None:
         given = actions or "normalized"
-        simulation = Simulation(task, domain, num_envs, seed, threads, privileged, given)  # type: ignore[arg-type]
+        simulation = Simulation(task, domain, num_envs, seed, threads, privileged, given, history)  # type: ignore[arg-type]
         return SimVecEnv(simulation, render_mode)
     if privileged:
         raise UserError(f"{foreign.name} is a foreign environment: it has no privileged terms")
+    if history != 1:
+        raise UserError(
+            f"{foreign.name} is a foreign environment: it has no history; wrap what makes it in "
+            "Gymnasium's FrameStackObservation"
+        )
     return WorkerVecEnv(
         foreign.rendering(render_mode),
         foreign_domain(domain),

@@ -37,8 +37,9 @@ class Sim2RealVectorEnv(
     and `info["final_obs"]` is its last observation. "NextStep", which Gymnasium's
     NormalizeObservation needs: it is reset in the next step, whose action does nothing. "Disabled":
     by `reset(options={"reset_mask": ended})`. In all three `info["final_info"]` has how an
-    episode ended, `info["context"]` the draws of the present ones. `threads` and `actions` are
-    those of Simulation; `max_episode_steps` replaces the task's time limit.
+    episode ended, `info["context"]` the draws of the present ones. `threads`, `actions`,
+    `privileged` and `history` are those of Simulation; `max_episode_steps` replaces the task's time
+    limit.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by Gymnasium)
@@ -59,12 +60,14 @@ class Sim2RealVectorEnv(
         actions: Actions = "own",
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
+        history: int = 1,
         **options: Any,
     ) -> None:
         modes = type(self).metadata["render_modes"]
         check_mode(render_mode, modes)
         self.autoreset_mode = _mode(autoreset_mode)
-        limit, more = max_episode_steps, {"privileged": privileged, "actions": actions}
+        limit = max_episode_steps
+        more = {"privileged": privileged, "actions": actions, "history": history}
         self.simulation = make_simulation(
             task, domain, options, limit, num_envs=num_envs, threads=threads, **more
         )

@@ -10,7 +10,8 @@ TD3's actor is deterministic and gets the squared error of the actions, as does 
 
 The critic is distilled too: PPO's values by regression on the teacher's at the same states, the
 Q functions of SAC and TD3 at the states and actions that were played. The student may be
-smaller or larger; observation statistics are the teacher's and stay so. A teacher whose actor
+smaller or larger; observation statistics are the teacher's and stay so. It may observe more
+control steps than its teacher (`history`); the statistics are then its own. A teacher whose actor
 sees what only a simulator knows (`privileged_actor`) is asked with it, and the student learns to
 do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
 
@@ -39,7 +40,7 @@ from torch.nn import functional
 from sim2real.config import Count
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm, memory_for
+from sim2real.policies.recipe import AnyRecipe, History, Layers, build_algorithm, memory_for
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
@@ -55,9 +56,12 @@ class Distill(LearnerMethod):
     """Make a student of another size act as the source's policy does."""
 
     name: ClassVar[str] = "distill"
+    may_remember_more: ClassVar[bool] = True
 
     student: Literal["small", "same"] | Layers = "small"
     """Hidden layers of the student: small (32x32), same (the teacher's), or sizes."""
+    history: History | None = None
+    """Control steps that the student observes, at least the teacher's; by default as many."""
     loss: Literal["auto", "kl", "mse"] = "auto"
     """`auto`: kl, and mse for TD3."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
@@ -77,6 +81,8 @@ class Distill(LearnerMethod):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
+        if self.history is not None:
+            worlds["history"] = self.history
         if source.privileged_actor:  # for the teacher; the student acts without
             worlds |= {"privileged": True, "privileged_actor": False}
         if self.student == "same":
@@ -99,7 +105,9 @@ class Distill(LearnerMethod):
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
         student = build_algorithm(recipe, env, seed)
         parts = anatomy(student.policy)  # of these the size does not depend on the layers
-        taken = [name for name, part in parts.items() if part.place in ("statistics", "noise")]
+        remembers_more = recipe.history > source.config.parsed_recipe().history
+        places = ("noise",) if remembers_more else ("statistics", "noise")
+        taken = [name for name, part in parts.items() if part.place in places]
         action_of = take_along(source.policy, student.policy, taken)
         statistics = [name for name in taken if parts[name].place == "statistics"]
         action_of |= {name: "frozen" for name in statistics if action_of[name] == "copied"}
