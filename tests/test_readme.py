@@ -143,6 +143,10 @@ def test_page(page: Path) -> None:
     run_python(page.read_text())
 
 
+def test_commands_of_the_page_on_memory() -> None:
+    run_commands((DOCS / "howto" / "memory.md").read_text().replace("hopper", "cartpole"))
+
+
 def test_documented_modules_exist() -> None:
     """What the API reference names can be imported; `make docs` takes longer to say so."""
     names = [

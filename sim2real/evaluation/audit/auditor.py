@@ -303,8 +303,8 @@ def hints(task: Task, domain: Domain) -> Iterator[str]:
         yield (
             f"commands and observations are up to {late:g} s late, {steps:.3g} control steps of "
             f"{task.control_dt:g} s, and the policy observes neither a history nor its last "
-            "actions: it cannot know which commands have not arrived yet; give the task a "
-            "`history`, or its last action as a `commanded` term"
+            "actions: it cannot know which commands have not arrived yet; train with a "
+            "`history`, or give the task its last action as a `commanded` term"
         )
 
 
