@@ -17,12 +17,11 @@ from stable_baselines3 import PPO, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 import sim2real.policies
-from sim2real.config import MOST_HISTORY, Config, Count, Worlds, parse
+from sim2real.config import Config, Count, History, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
@@ -36,6 +35,7 @@ from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpT
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.sac import SAC
+from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.task import ObservationTerm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
@@ -69,9 +69,6 @@ def _few(sizes: tuple[int, ...]) -> tuple[int, ...]:
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes), AfterValidator(_few)]
 
 
-History = Annotated[int, Field(ge=1, le=MOST_HISTORY)]
-
-
 class Recipe(Config):
     """What the three algorithms have in common."""
 
@@ -91,8 +88,8 @@ class Recipe(Config):
     reward_scale: Positive = 1.0
     """Rewards are multiplied by this before learning; what is reported is not scaled."""
     history: History = 1
-    """Control steps that actor and critic observe at once, the present one among them: what was
-    sensed and commanded; where the task shows more of a term, that many."""
+    """Control steps, the present one among them, of what is sensed and commanded that actor and
+    critic observe at once; of a term of which the task shows more, that many."""
     privileged: bool = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
     observation, the context); the actor does not."""
@@ -298,23 +295,6 @@ def parse_recipe(algorithm: str, options: Mapping[str, Any]) -> AnyRecipe:
         if name not in (*allowed, "algorithm"):
             raise unknown(f"{algorithm} option", name, allowed)
     return parse(RECIPES[algorithm], options, f"{algorithm} options")
-
-
-class ScaledReward(VecEnvWrapper):
-    """Multiply the reward that the learner sees; episode returns in `info` stay as they are."""
-
-    def __init__(self, venv: VecEnv, scale: float) -> None:
-        super().__init__(venv)
-        self.scale = scale
-
-    def reset(self) -> VecEnvObs:
-        """Reset every world."""
-        return self.venv.reset()
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """The result of the step with the reward scaled."""
-        observations, rewards, dones, infos = self.venv.step_wait()
-        return observations, rewards * self.scale, dones, infos
 
 
 def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:

@@ -22,6 +22,7 @@ MOST_HISTORY = 100
 """Control steps that a policy observes at once."""
 
 Count = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+History = Annotated[int, Field(ge=1, le=MOST_HISTORY)]
 Worlds = Annotated[int, Field(ge=1, le=MOST_WORLDS)]
 Episodes = Annotated[int, Field(ge=1, le=MOST_EPISODES)]
 Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]

@@ -31,9 +31,7 @@ from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import (
     Contract,
-    Difference,
     compare,
-    contract_of,
     map_of,
     require_fit,
     warn_of_changes,
@@ -58,13 +56,14 @@ from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
+from sim2real.transfer.memory import compare_memory
 from sim2real.transfer.method import (
     Method,
     describe_method,
     load_method,
     load_method_of_file,
 )
-from sim2real.transfer.target import Environments, open_target
+from sim2real.transfer.target import Environments, contract_in, open_target
 from sim2real.transfer.work import Work
 
 SOURCE = "source"
@@ -254,31 +253,12 @@ class _Session:
                 "distill it, or show them with the option recipe: {privileged_actor: true}"
             )
         source_contract = Contract.of(source.task_info, acts_on_all)
-        shown, steps = self._contract_for_the_source()
+        before = source.config.parsed_recipe().history
+        steps = compare_memory(before, recipe.history, method)
+        seen = recipe.observed | {"history": before}
+        shown = contract_in(task, domain, self.actions, **seen) if steps else self.target.contract
         require_fit(source_contract, shown, source.loading.accept_changes)
         self.differences = (*compare(source_contract, shown), *steps)
-
-    def _contract_for_the_source(self) -> tuple[Contract, tuple[Difference, ...]]:
-        """What the target shows of as many control steps as the source's policy observes.
-
-        And how many the new policy observes, where it remembers more. Raises UserError where it
-        remembers less, or more than the method allows.
-        """
-        before, after = self.source.config.parsed_recipe().history, self.recipe.history
-        if before == after:
-            return self.target.contract, ()
-        if after < before or not self.method.may_remember_more:
-            more = f"{before} or more" if self.method.may_remember_more else str(before)
-            raise UserError(
-                f"history is {after}, the source's policy observes {before} control steps; "
-                f"allowed with method {self.method.name!r}: {more}"
-            )
-        observed = self.recipe.observed | {"history": before}
-        simulation = Simulation(self.task, self.domain, threads=1, actions=self.actions, **observed)
-        contract = contract_of(simulation)
-        simulation.close()
-        steps = Difference("control steps observed", str(before), str(after), fits=True)
-        return contract, (steps,)
 
     def adapt(self, path: Path, create: Create, progress: bool) -> None:
         """Run the method to its end, or until Ctrl-C; writes what was used either way.

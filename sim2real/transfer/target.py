@@ -6,6 +6,7 @@ not cover raises BudgetExceeded before it is made, whichever environment asks fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -166,11 +167,16 @@ def open_target(
 
     `observed` are the arguments of a simulation that shows what the method's policy observes.
     """
-    simulation = Simulation(task, domain, actions=actions, **observed)
-    contract, meter = contract_of(simulation), Meter(budget, simulation.dt)
-    simulation.close()
+    contract = contract_in(task, domain, actions, **observed)
+    meter = Meter(budget, contract.control_dt)
     given: Any = {"actions": actions, "observed": observed}
     return Target(task, domain, contract, meter, environments, **given), meter
+
+
+def contract_in(task: Task, domain: Domain, actions: Choice, **observed: Any) -> Contract:
+    """The contract of a policy that observes so in `domain`: arguments of a simulation."""
+    with contextlib.closing(Simulation(task, domain, actions=actions, **observed)) as simulation:
+        return contract_of(simulation)
 
 
 def _content(domain: Domain) -> Domain:

@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env as sb3_make_vec_env
 from sim2real.errors import UserError
 from sim2real.learning.adaptive import ADR, DORAEMON, AdaptiveRandomization, Curriculum
 from sim2real.learning.adaptive.beta import entropy
-from sim2real.policies.recipe import ScaledReward
+from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 # of the range 0.5 to 1.5 of a mass's factor, 1.3 is at the share 0.8, and nominal at 0.5
