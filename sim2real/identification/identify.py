@@ -180,7 +180,7 @@ class _Study:
     def _most_windows(self, horizon: int) -> int:
         """The windows of the last steps: all, as far as one step replays no more than REPLAYED."""
         replays = 2 * len(self.family.names) + 2 * self.replay.model.nv + len(STATE_PARTS)
-        each = replays * (horizon + self.replay.fill)
+        each = replays * (horizon + self.replay.simulated_fill)
         return int(max(REPLAYED // each, FITTED // horizon))
 
     def _problem(self, windows: Windows) -> Problem:

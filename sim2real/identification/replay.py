@@ -141,6 +141,15 @@ class Replay(Simulation):
         return math.ceil(longest / self.dt) + 1 if remembers else 0
 
     @property
+    def simulated_fill(self) -> int:
+        """Control steps that are simulated before a window.
+
+        None, where only the engine's delay lines remember commands: they are written.
+        """
+        remembers = self.plan.actuation or self.model.na or self.before_substep is not None
+        return self.fill if remembers else 0
+
+    @property
     def rows_before(self) -> int:
         """Rows of a log before a window, so that a family with a delay can replay it too."""
         return max(self.fill, LATEST + 1)
@@ -190,11 +199,7 @@ class Replay(Simulation):
             self.given[:count, self.plan.names.index(name)] = values
         self.reset(ids)
         qpos, qvel = moved(self.model, own.qpos, own.qvel, offset)
-        unused = max(own.before - self.fill, 0)
-        if own.before > unused:
-            self._place(ids, qpos, qvel, own.memory_at(unused))
-        for step in range(unused, own.before):  # the delay lines are full of the commands before
-            self._advance(ids, own, step)
+        self._fill_delays(ids, own, qpos, qvel)
         self._place(ids, qpos, qvel, own.memory_at(own.before))
         shown = [read(ids)]
         lost = np.zeros(count, dtype=bool)
@@ -218,6 +223,21 @@ class Replay(Simulation):
                 for one in pieces
             ]
         )
+
+    def _fill_delays(self, ids: IntArray, own: Windows, qpos: Array, qvel: Array) -> None:
+        """Give the actuators of the worlds `ids` the commands before the windows.
+
+        Where these steps are simulated, they begin in the states (m, nq), (m, nv).
+        """
+        unused = max(own.before - self.fill, 0)
+        if own.before == unused:
+            return
+        if not self.simulated_fill:
+            self.set_past_commands(ids, own.commands[:, unused : own.before], self.substeps)
+            return
+        self._place(ids, qpos, qvel, own.memory_at(unused))
+        for step in range(unused, own.before):
+            self._advance(ids, own, step)
 
     def _place(self, ids: IntArray, qpos: Array, qvel: Array, memory: Mapping[str, Array]) -> Array:
         for name, values in memory.items():

@@ -283,24 +283,42 @@ class Worlds:
 
     def set_commanded(self, ids: IntArray, controls: NDArray[np.float64]) -> None:
         """Fill the engine's delay lines of the worlds `ids` with `controls`, (m, nu)."""
-        if self.model.nhistory and controls.any():
-            slots, columns = self._delay_slots
-            self.history[ids[:, None], slots] = controls[:, columns]
+        if controls.any():
+            self.set_past_commands(ids, controls[:, None], 1)
+
+    def set_past_commands(
+        self, ids: IntArray, controls: NDArray[np.float64], substeps: int
+    ) -> None:
+        """Fill the engine's delay lines of the worlds `ids`, at the start of their episodes.
+
+        As if the k `controls`, (m, k, nu), had been given before, each for so many `substeps`, and
+        the first of them ever since.
+        """
+        if self.model.nhistory:
+            slots, columns, ages = self._delay_slots
+            steps = np.maximum(controls.shape[1] - 1 - ages // substeps, 0)
+            self.history[ids[:, None], slots] = controls[:, steps, columns]
 
     @functools.cached_property
-    def _delay_slots(self) -> tuple[IntArray, IntArray]:
-        """Where `history` holds the values of which control.
+    def _delay_slots(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Where `history` holds the values of which control, and how many substeps later others.
 
-        Of each delayed actuator it holds a number of the user's, a cursor, the times, the values.
+        Of each delayed actuator it holds a number of the user's, a cursor, the times, the values;
+        at the start of an episode the earliest one is the first.
         """
         model = self.model
-        pairs = [
-            (model.actuator_historyadr[one] + 2 + count + sample, model.actuator_ctrladr[one])
-            for one, (count, _) in enumerate(model.actuator_history.tolist())
+        found = [
+            (address + 2 + count + sample, control, count - 1 - sample)
+            for address, control, (count, _) in zip(
+                model.actuator_historyadr.tolist(),
+                model.actuator_ctrladr.tolist(),
+                model.actuator_history.tolist(),
+                strict=True,
+            )
             for sample in range(count)
         ]
-        slots, columns = np.array(pairs, dtype=np.intp).T
-        return slots, columns
+        slots, columns, ages = np.array(found, dtype=np.intp).T
+        return slots, columns, ages
 
     def __getattr__(self, name: str) -> Any:
         if name in mujoco.batch.DATA_FIELDS:

@@ -55,6 +55,22 @@ def test_the_hopper_is_replayed_exactly(delay: float) -> None:
     assert np.median(np.abs(gap[:, 0])) < 1e-9
 
 
+def test_commands_before_a_window_are_written_as_if_simulated() -> None:
+    """Shares that differ in every replay, so that each has a delay of its own."""
+    rng = np.random.default_rng(0)
+    log = record(Simulation("half_cheetah", None, 1), rng.uniform(-1, 1, (60, 6)), 60)
+    family = family_of(load_task("half_cheetah"), None)
+    replay = Replay(family, 8, threads=1)
+    windows = cut(log, replay, channels_of(log, replay), 5).take(slice(0, 8))
+    shares = np.stack([family.snapped(one) for one in rng.uniform(size=(8, len(family.names)))])
+    given = shares, windows, np.arange(8), np.zeros((8, 2 * replay.model.nv))
+    assert replay.simulated_fill == 0
+    written = replay.run(*given)
+    replay.before_substep = lambda worlds: None
+    assert replay.simulated_fill == replay.fill == 5
+    np.testing.assert_allclose(replay.run(*given), written, rtol=1e-6, atol=1e-9)
+
+
 def test_a_lag_and_a_backlash_are_replayed() -> None:
     """The memory of an actuator is filled by the commands before a window."""
     target = Domain(actuation=[{"lag": 0.004}, {"strength": 0.9}])
