@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 import sim2real.policies
-from sim2real.config import Config, Count, History, Worlds, parse
+from sim2real.config import MOST_STATES, Config, Count, History, Updates, Worlds, parse
 from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
@@ -79,7 +79,7 @@ class Recipe(Config):
     """`linear` decays from `learning_rate` at the first step to 0 at the last; `kl`, of PPO alone,
     adapts it to the size of the updates."""
     gamma: Fraction = 0.99
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[int, Field(ge=2, le=MOST_STATES)] = 256
     net_arch: Layers = (64, 64)
     """Hidden layers of the actor, and of the critic unless `critic_net_arch` is given."""
     critic_net_arch: Layers | None = None
@@ -152,10 +152,10 @@ class PPORecipe(Recipe):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
     algorithm: Literal["ppo"] = "ppo"
-    batch_size: Annotated[int, Field(ge=2)] = 1024
+    batch_size: Annotated[int, Field(ge=2, le=MOST_STATES)] = 1024
     n_steps: Annotated[int, Field(ge=2)] = 64
     """Control steps of each world in one rollout."""
-    n_epochs: Count = 5
+    n_epochs: Updates = 5
     gae_lambda: Fraction = 0.95
     clip_range: Positive = 0.2
     ent_coef: NotNegative = 0.0
@@ -197,7 +197,7 @@ class OffPolicyRecipe(Recipe):
     tau: Annotated[float, Field(gt=0.0, le=1.0)] = 0.005
     train_freq: Count = 4
     """Control steps of each world between updates."""
-    gradient_steps: Count = 8
+    gradient_steps: Updates = 8
     """Updates after each `train_freq` steps."""
 
     def policy_options(self) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class TD3Recipe(OffPolicyRecipe):
     algorithm: Literal["td3"] = "td3"
     action_noise: NotNegative = 0.1
     """Standard deviation of the exploration noise, for actions scaled to [-1, 1]."""
-    policy_delay: Count = 2
+    policy_delay: Updates = 2
     target_policy_noise: NotNegative = 0.2
     target_noise_clip: NotNegative = 0.5
 

@@ -18,6 +18,8 @@ LAST_SEED = 2**32 - 1
 LAST_SIMULATION_SEED = 2**63 - 1
 """The largest seed of a training, and that of a simulation alone."""
 MOST_THREADS = 1024
+MOST_STATES, MOST_UPDATES = 1_000_000, 100_000
+"""States in a minibatch, and updates between two rollouts."""
 MOST_HISTORY = 100
 """Control steps that a policy observes at once."""
 
@@ -25,6 +27,8 @@ Count = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 History = Annotated[int, Field(ge=1, le=MOST_HISTORY)]
 Worlds = Annotated[int, Field(ge=1, le=MOST_WORLDS)]
 Episodes = Annotated[int, Field(ge=1, le=MOST_EPISODES)]
+Minibatch = Annotated[int, Field(ge=1, le=MOST_STATES)]
+Updates = Annotated[int, Field(ge=1, le=MOST_UPDATES)]
 Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 
 

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sim2real
+from sim2real.identification.log import Log
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [
@@ -213,6 +215,19 @@ def test_the_names_of_algorithms_and_methods_are_listed_without_torch() -> None:
         "print(kinds()['algorithms'], 'torch' in sys.modules)"
     )
     assert run(code) == "['ppo', 'sac', 'td3'] False\n"
+
+
+def test_a_log_is_described_without_torch(tmp_path: Path) -> None:
+    path = tmp_path / "log.safetensors"
+    times = np.arange(3) * 0.02
+    readings = {"angle": np.zeros((3, 1))}
+    Log(times, np.zeros((3, 1)), ("motor",), readings, control_dt=0.02).save(path)
+    code = (
+        "import sys; from sim2real import cli\n"
+        f"code = cli.main(['log', 'info', {str(path)!r}])\n"
+        "print(code, [name for name in ('torch', 'scipy') if name in sys.modules])"
+    )
+    assert run(code).splitlines()[-1] == "0 []"
 
 
 def test_public_names_are_few_and_there() -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sim2real.identification.compare import Comparison
+    from sim2real.identification.info import Info
     from sim2real.identification.log import Log
-    from sim2real.identification.logs import Info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class LogInfo(LogCommand):
     """Show the episodes, rate and channels of a log, and what is wrong with them."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.identification.logs.info`."""
-        from sim2real.identification.logs import info
+        """Call `sim2real.identification.info.info`."""
+        from sim2real.identification.info import info
 
         found = info(self.load())
         return Outcome(found.plain(), informed(str(self.file), found))
@@ -68,7 +68,7 @@ class LogCompare(LogCommand):
     """Folder for compare.json and the figure compare.png; by default nothing is written."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.identification.logs.compare`."""
+        """Call `sim2real.identification.compare.compare`."""
         from sim2real.identification.compare import compare
 
         task = named_task(self.task, self.task_options)
@@ -101,9 +101,10 @@ class LogRecord(PolicyCommand):
     """File of the log."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.identification.logs.record`."""
+        """Call `sim2real.identification.record.record`."""
         from sim2real.domains import Domain
-        from sim2real.identification.logs import info, record
+        from sim2real.identification.info import info
+        from sim2real.identification.record import record
         from sim2real.simulation.front_ends.vec_env import make_vec_env
 
         _refuse(self.out)
@@ -130,7 +131,7 @@ class LogConvert(LogCommand):
 
     def run(self) -> Outcome:
         """Call `Log.load` and `Log.save`."""
-        from sim2real.identification.logs import info
+        from sim2real.identification.info import info
 
         _refuse(self.out)
         log = self.load()

@@ -26,6 +26,8 @@ from sim2real.task import Array, BoolArray, IntArray
 FORMAT = "sim2real.log"
 """The key of the metadata in a file of `Log.save`."""
 OBSERVATIONS, EXTRAS = "observations/", "extras/"
+EVEN = 0.01
+"""Largest difference of a step from the control step, as a share, at which a log is even."""
 SHORTEST = 2
 """Rows of an episode, at least: one command, and what was observed before and after it."""
 

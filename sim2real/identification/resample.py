@@ -10,11 +10,9 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from sim2real.errors import UserError
-from sim2real.identification.log import Log
+from sim2real.identification.log import EVEN, Log
 from sim2real.task import Array, IntArray
 
-EVEN = 0.01
-"""Largest difference of a step from the control step, as a share, at which a log is even."""
 COARSEST, FINEST = 2.0, 1e-2
 """Typical steps of a log that is resampled, in control steps."""
 GAP = 3.5

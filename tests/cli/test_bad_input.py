@@ -150,6 +150,8 @@ def test_a_memory_that_no_machine_has(run: Path, refused: Refused, tmp_path: Pat
     words = ["distill", run, "--budget", 64, "--out", tmp_path / "student", "--num-envs", "4"]
     error = refused(*words, "--set", "memory=1000000000000")
     assert "the memory of the method 'distill' is too large: Unable to allocate" in error
+    error = refused(*words, "--set", "batch_size=1000000000", "updates=1000000000")
+    assert "updates: must be at most 100000, got 1000000000; batch_size: must be" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,8 +13,8 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.identification import compare as module
 from sim2real.identification.compare import compare
+from sim2real.identification.info import info
 from sim2real.identification.log import Log
-from sim2real.identification.logs import info
 from sim2real.identification.picture import write_picture
 from sim2real.identification.record import record
 from sim2real.registry import load_task

@@ -45,6 +45,8 @@ def test_overrides_win() -> None:
         ({"net_arch": "６４x６４"}, "net_arch: layers are sizes such as 64x64"),
         ({"activation": "sin"}, "activation: .*'tanh', 'relu' or 'elu', got 'sin'"),
         ({"batch_size": 1}, "batch_size: .* at least 2"),
+        ({"batch_size": 10**9}, "batch_size: .* at most 1000000, got 1000000000"),
+        ({"n_epochs": 10**9}, "n_epochs: .* at most 100000, got 1000000000"),
     ],
 )
 def test_bad_options_are_reported_on_one_line(options: dict[str, Any], message: str) -> None:

@@ -37,7 +37,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
-from sim2real.config import Count, History
+from sim2real.config import Count, History, Minibatch, Updates
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm, memory_for
@@ -67,9 +67,9 @@ class Distill(LearnerMethod):
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     rollout: Count = 64
     """Control steps of each world between two rounds of learning."""
-    updates: Count = 50
+    updates: Updates = 50
     """Minibatches in a round."""
-    batch_size: Count = 512
+    batch_size: Minibatch = 512
     """States in a minibatch, drawn from all that were seen."""
     teacher_rounds: Annotated[int, Field(ge=0)] = 1
     """Rounds at the beginning in which the teacher acts, as an untaught student falls at once."""
