@@ -110,6 +110,15 @@ def test_intervals_hold_the_truth(draw: Draw, seeds: int, studies: int) -> None:
     assert 0.93 - error(studies) <= found <= 0.97 + error(studies)
 
 
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_intervals_hold_the_truth_where_a_failed_training_is_among_the_seeds(seeds: int) -> None:
+    found = means(failures, np.random.default_rng(seeds), 3000, seeds)
+    seen = (found < 650).any(axis=1)
+    assert seen.mean() == pytest.approx(1 - 0.7**seeds, abs=error(3000, 0.7**seeds))
+    assert coverage([found[seen]], TRUTH) >= 0.93
+    assert coverage([found[~seen]], TRUTH) < 0.6  # no data say that trainings fail
+
+
 @pytest.mark.parametrize("studies", SIZES)
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("draw", [*WITHIN, exponential, failures])
