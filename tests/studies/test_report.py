@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import itertools
 import json
+import re
 import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from sim2real.evaluation import metrics
+from sim2real.evaluation.figures import COLOURS
 from sim2real.evaluation.numbers import number
 from sim2real.studies.measures import MEASURES, Measure, Measured, TargetResults
 from sim2real.studies.report.curves import curves_svg, spread_out, trainings_svg
@@ -291,6 +293,27 @@ def test_the_trainings_of_the_references_are_drawn(report: dict[str, Any]) -> No
     source = report["source"]
     svg = trainings_svg("home", source["references"], source["pretraining"])
     assert {"pretraining", "oracle from scratch", "oracle from the source"} <= texts(svg)
+
+
+def test_a_pretraining_that_is_the_oracle_stays_visible_below_its_line(
+    report: dict[str, Any],
+) -> None:
+    curve = report["source"]["pretraining"]
+    references = {"ways": {"scratch": {"curve": curve}}}
+    svg = trainings_svg("home", references, curve)
+    lines = re.findall(r"stroke: (#\w+); stroke-width: ([\d.]+); stroke-linecap: square", svg)
+    widths = {color: float(width) for color, width in lines if float(width) > 1}
+    assert widths[COLOURS[0]] > widths[COLOURS[1]] + 1
+
+
+def test_the_steps_of_each_oracle_are_those_of_its_curve(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
+    references = report["source"]["references"]
+    references["ways"]["scratch"]["curve"]["steps"][-1] = 30_000
+    write_report(tmp_path, report)
+    for file in ("index.html", "report.md"):
+        assert "from scratch, 30,000 steps: " in (tmp_path / file).read_text()
 
 
 def test_a_title_with_odd_characters_stays_xml(report: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
 from sim2real.evaluation.page import svg
-from sim2real.studies.report.formats import SCRATCH, label
+from sim2real.studies.report.formats import SCRATCH, WAYS, label
 
 SIZE = (6.2, 3.7)
 WIDEST, NARROWEST = 4.2, 1.6
@@ -20,7 +20,6 @@ APART = 0.052
 """Least distance of two labels, as a share of the height of the axes."""
 SIDEWAYS = 0.006
 """Distance between the dots of two methods, as a share of the width of the axes."""
-WAYS = {"source": "oracle from the source", "scratch": "oracle from scratch"}
 
 
 def curves_svg(name: str, target: Mapping[str, Any]) -> str:
@@ -32,7 +31,7 @@ def trainings_svg(
     name: str, references: Mapping[str, Any], pretraining: Mapping[str, Any] | None = None
 ) -> str:
     """The learning curves of the oracles of a domain and of the pretrainings, seeds as lines."""
-    found = {WAYS[way]: one["curve"] for way, one in references["ways"].items()}
+    found = {f"oracle {WAYS[way]}": one["curve"] for way, one in references["ways"].items()}
     if pretraining is not None:
         found = {"pretraining": pretraining, **found}
     return svg(f"trainings in {name}", lambda axes: _draw_trainings(axes, found), SIZE)
@@ -91,7 +90,7 @@ def _limits(target: Mapping[str, Any]) -> tuple[float, float]:
 def _draw_references(axes: Axes, references: Mapping[str, Any], scored: bool) -> None:
     oracle = references["ways"][references["way"]]["return"]["value"]
     names = {
-        "random (score 0)": references["random"]["value"],
+        "random (score 0)" if scored else "random": references["random"]["value"],
         "oracle (score 1)" if scored else "oracle (no reference)": oracle,
     }
     for name, level in names.items():
@@ -111,11 +110,12 @@ def _draw_references(axes: Axes, references: Mapping[str, Any], scored: bool) ->
 
 def _draw_trainings(axes: Axes, curves: Mapping[str, Mapping[str, Any]]) -> None:
     ends = {}
+    widths = np.linspace(WIDEST, NARROWEST, len(curves))
     for index, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]
         for seed in curve["seeds"]:
             axes.plot(curve["steps"], seed, color=colour, linewidth=0.8, alpha=0.5)
-        axes.plot(curve["steps"], curve["mean"], color=colour, linewidth=2.2)
+        axes.plot(curve["steps"], curve["mean"], color=colour, linewidth=widths[index])
         ends[name] = (curve["mean"][-1], colour)
     axes.set_xlabel("control steps of the training")
     _finish(axes, ends)

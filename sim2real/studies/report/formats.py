@@ -17,6 +17,8 @@ from sim2real.evaluation.statistics import FEWEST
 Found = Mapping[str, Any]
 SCRATCH, PLAIN = "scratch", "plain"
 """The labels of the two baselines."""
+WAYS = {"source": "from the source", "scratch": "from scratch"}
+"""How an oracle is trained."""
 _NAMES = {SCRATCH: "from scratch", PLAIN: "plain fine-tuning", "zero_shot": "zero-shot"}
 WIDTH, HEIGHT, MARGIN = 88, 12, 4
 """Size of the drawing of an interval, in pixels."""
@@ -54,6 +56,18 @@ def budgets_text(report: Mapping[str, Any]) -> str:
     own = [f"{label(name)} {whole(one)}" for name, one in report.get("own_budgets", {}).items()]
     others = f" ({', '.join(own)})" if own else ""
     return f"{whole(report['budget'])} control steps of each target{others}"
+
+
+def oracle_text(references: Mapping[str, Any], seeds: bool = True) -> str:
+    """`from scratch, 30,000 steps: 10 (8 to 12), its curve flat at the end`, for each way."""
+    shown = text if seeds else without_seeds
+    ways = [
+        f"{WAYS[way]}, {whole(trained['curve']['steps'][-1])} steps: "
+        f"{shown(trained['return'], 'whole')}, its curve {trained['curve']['shape']} at the end"
+        for way, trained in references["ways"].items()
+    ]
+    chosen = f"; the better one is {WAYS[references['way']]}" if len(ways) > 1 else ""
+    return "; ".join(ways) + chosen
 
 
 def bounds_text(found: Found, kind: str = "number") -> str:
