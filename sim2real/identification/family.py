@@ -124,6 +124,17 @@ class Family:
         found: Array = np.where(self.is_absent, absent, PRIOR_PRECISION)
         return found
 
+    def prior_information(self, shares: Array) -> Array:
+        """The inverse of the prior variance of the `shares` (d,) around the nominal ones, (d,).
+
+        Of a spike-and-slab prior it is smaller than the precision, which is that of the gradient:
+        the variance is the mean of the variances of spike and slab.
+        """
+        part = self._spike(shares)
+        variance = part / ABSENT_PRECISION + (1.0 - part) / PRESENT_PRECISION
+        found: Array = np.where(self.is_absent, 1.0 / variance, PRIOR_PRECISION)
+        return found
+
     def _spike(self, shares: Array) -> Array:
         """The probability (d,) that each share belongs to the spike of a spike-and-slab prior."""
         log_odds = 0.5 * np.log(ABSENT_PRECISION / PRESENT_PRECISION)

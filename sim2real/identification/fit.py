@@ -68,6 +68,17 @@ class Equations:
     back: Array
     correction: Array
 
+    def tempered(self, part: float) -> Equations:
+        """The equations of a log that counts as this `part` of its windows.
+
+        The variance of a gradient, a sum over windows, falls as the information does.
+        """
+        return dataclasses.replace(
+            self,
+            information=part * self.information,
+            gradient=math.sqrt(part) * self.gradient,
+        )
+
     def std(self, precision: Array) -> Array:
         """The standard deviations of the shares, with a prior of this `precision` (d,), (d,)."""
         variances: Array = np.diag(np.linalg.inv(self.total + np.diag(precision)))

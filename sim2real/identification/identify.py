@@ -56,6 +56,12 @@ windows that is held out."""
 REPLAYED, LAST_STEPS = 200_000, 2
 """Control steps that one Gauss-Newton step on all windows replays, at most, about, and such steps
 after each restart of the start states."""
+CALIBRATED = 0.25
+"""Part of the likelihood of a log that the posterior takes (a tempered posterior, Holmes and Walker
+2017, Biometrika 104), so that standard deviations are doubled. The cost has many local minima where
+there are contacts: fits of one log with small changes of the method differed by 2 to 4 standard
+deviations of the whole likelihood. Calibrated on five logs of four robots (docs/howto/identify.md).
+"""
 EFFECT = 1e-3
 """Change of the readings, in units of their change in a step, that counts as an effect."""
 NOISY = 0.002
@@ -291,7 +297,8 @@ class _Study:
         fit = dataclasses.replace(fit, directions=best.fit.directions)
         fit = with_states(self.whole, fit)
         fit = with_restarts(self.whole, fit, LAST_STEPS, self._refining)
-        posterior = posterior_of(self.whole, fit, equations_at(self.whole, fit), self.rng)
+        equations = equations_at(self.whole, fit).tempered(CALIBRATED)
+        posterior = posterior_of(self.whole, fit, equations, self.rng)
         misfit = self._misfit(self.whole, fit)
         return Best(fit.of_first(count), posterior, misfit)
 
@@ -308,7 +315,7 @@ class _Study:
     def _refined(self, shares: Array) -> Best:
         """The fit at which Gauss-Newton ends, from the `shares`."""
         fit, equations = refined(self.problem, start(self.problem, shares), self._refining)
-        posterior = posterior_of(self.problem, fit, equations, self.rng)
+        posterior = posterior_of(self.problem, fit, equations.tempered(CALIBRATED), self.rng)
         return Best(fit, posterior, self._misfit(self.problem, fit))
 
     def _misfit(self, problem: Problem, fit: Fit) -> Misfit:

@@ -111,7 +111,7 @@ def posterior_of(
     most to the prior, so proportions stay as well known as they are. The spread is a scaled median
     absolute deviation, because a few samples leave out the only window that determines an axis.
     """
-    prior = np.diag(problem.replay.family.precision(fit.shares))
+    prior = np.diag(problem.replay.family.prior_information(fit.shares))
     values, axes = np.linalg.eigh(np.linalg.inv(equations.total + prior))
     drawn = np.array([_resampled(equations, prior, rng) for _ in range(RESAMPLES)]) @ axes
     most = 1.0 / np.einsum("ik,ij,jk->k", axes, prior, axes)

@@ -235,7 +235,7 @@ def _estimates(family: Family, found: Sequence[Identification]) -> tuple[Array, 
     places = np.array([[one.evidence.shares[name] for name in family.names] for one in found])
     _, low, high, share = np.moveaxis(places, -1, 0)
     std = np.maximum(np.maximum(high - share, share - low) / NORMAL_90, 1e-6)
-    prior = np.array([family.precision(row) for row in share])
+    prior = np.array([family.prior_information(row) for row in share])
     own = 1 / std**2 - prior
     seen = own > SEEN
     seen &= np.array([[row.status != "no effect" for row in one.table] for one in found])

@@ -174,3 +174,17 @@ def test_the_gradient_of_the_prior_is_its_precision_times_the_share(share: float
     middle = family.nominal
     middle[row] = share
     assert slope == pytest.approx(family.precision(middle)[row] * share, rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_the_prior_information_is_that_of_the_mean_variance_of_spike_and_slab(share: float) -> None:
+    family = family_of(load_task("hopper"))
+    row = family.names.index("dof_frictionloss")
+    shares = family.nominal
+    shares[row] = share
+    scales = np.array([0.1, 3.0**-0.5])
+    densities = norm.pdf(share, scale=scales)
+    variance = densities @ scales**2 / densities.sum()
+    information = family.prior_information(shares)
+    assert information[row] == pytest.approx(1 / variance, rel=1e-6)
+    assert np.all(information[~family.is_absent] == PRIOR_PRECISION)

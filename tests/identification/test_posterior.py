@@ -31,7 +31,7 @@ def linear(rng: np.random.Generator, windows: int, same: float) -> tuple[Any, Fi
     family = SimpleNamespace(
         names=("slope",),
         space=SimpleNamespace(bases=(None,)),
-        precision=lambda shares: np.array([PRIOR_PRECISION]),
+        prior_information=lambda shares: np.array([PRIOR_PRECISION]),
     )
     problem = SimpleNamespace(replay=SimpleNamespace(family=family))
     nothing = np.zeros((windows, 1, 1))
@@ -67,6 +67,14 @@ def test_a_bootstrap_widens_no_axis_beyond_the_prior() -> None:
     )
     posterior = posterior_of(problem, fit, small, rng)
     assert posterior.std[0] == pytest.approx(PRIOR_PRECISION**-0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("same", [0.0, 2.0])
+def test_a_quarter_of_the_likelihood_doubles_the_standard_deviation(same: float) -> None:
+    problem, fit, equations = linear(np.random.default_rng(3), 30, same)
+    whole = posterior_of(problem, fit, equations, np.random.default_rng(4))
+    quarter = posterior_of(problem, fit, equations.tempered(0.25), np.random.default_rng(4))
+    assert quarter.std[0] == pytest.approx(2 * whole.std[0], rel=0.01)
 
 
 def test_combinations_are_named_by_the_scale() -> None:
