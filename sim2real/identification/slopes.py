@@ -22,8 +22,6 @@ LONGEST, SHORTEST = 0.1, 0.03
 ROOM = 0.3
 """Part of a difference that has to fit into the unit cube to either side; on one side alone, two
 differences lie."""
-
-
 PART = 0.1
 """Smallest part, relative to the largest, that an unknown has in an axis that it belongs to."""
 
