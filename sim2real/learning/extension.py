@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,37 +27,46 @@ def extend(folder: Folder, steps: int) -> Folder:
 
 
 def require_more(folder: RunFolder, steps: int) -> None:
-    """UserError unless `steps` are more than the run was asked for."""
-    if steps <= folder.config.steps:
+    """UserError unless all worlds make a step more for `steps` than the run was asked for."""
+    asked, worlds = folder.config.steps, folder.config.num_envs
+    if steps // worlds <= asked // worlds:
+        least = (asked // worlds + 1) * worlds
         raise UserError(
-            f"{folder.path} was asked for {folder.config.steps} steps already; allowed: a whole "
-            f"number above it, got {steps}"
+            f"{folder.path} was asked for {asked} steps already; allowed: a whole number from "
+            f"{least}, a step more of all {worlds} worlds, got {steps}"
         )
 
 
-def differences(config: RunConfig, recipe: AnyRecipe, steps: int) -> list[str]:
+def differences(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> list[str]:
     """Why the run, extended to `steps`, will differ from one asked for `steps` from the start.
 
-    `recipe` is that of its learner. Without a reason the two have the same weights, bit for bit.
+    `recipe` is that of its learner, `done` the control steps that are made. Without a reason the
+    two have the same weights, bit for bit.
     """
-    worlds = config.num_envs
+    if not done:
+        return []
     reasons = []
     if recipe.lr_schedule == "linear":
-        reasons.append(f"its learning rate fell to 0 at {config.steps} steps and rises again")
-    before = list(_rollouts(recipe, config.steps // worlds, config.steps // worlds))
-    if before != list(_rollouts(recipe, steps // worlds, config.steps // worlds)):
-        reasons.append(f"its rollouts were cut to end at {config.steps} steps")
+        reasons.append(f"its learning rate was to fall to 0 at {config.steps} steps")
+    if old := _cut_for(config, recipe, steps, done):
+        reasons.append(f"its rollouts were cut to end at {old} steps")
     adaptive = config.randomization or {}
     if adaptive.get("name") == "curriculum" and adaptive.get("threshold") is None:
         reasons.append(f"its curriculum was spread over {config.steps} steps")
     return reasons
 
 
-def _rollouts(recipe: AnyRecipe, steps: int, until: int) -> Iterator[int]:
-    """The lengths of the rollouts of a training of `steps` steps a world, up to step `until`."""
+def _cut_for(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> int | None:
+    """The steps, of those asked for so far, that a rollout was cut for; `steps` cut it otherwise.
+
+    An earlier extension counts as made when the run was finished.
+    """
     longest = recipe.n_steps if isinstance(recipe, PPORecipe) else recipe.train_freq
-    done = 0
-    while done < until:
-        length = rollout_length(steps - done, longest)
-        yield length
-        done += length
+    worlds, made = config.num_envs, 0
+    for asked in (*config.extended, config.steps):
+        while made < min(asked, done) // worlds:
+            length = rollout_length(asked // worlds - made, longest)
+            if length != rollout_length(steps // worlds - made, longest):
+                return asked
+            made += length
+    return None

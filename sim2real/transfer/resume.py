@@ -11,6 +11,7 @@ from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.errors import UserError, whole_number
 from sim2real.learning.extension import differences, extend, require_more
+from sim2real.learning.loop import report_rounding
 from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.pretrained import find_run, is_published
@@ -40,6 +41,8 @@ def resume(
     _warn_of_versions(path)
     if steps is not None:
         folder = _extended(folder, steps)
+        if progress:
+            report_rounding("steps", steps, folder.config.num_envs)
     before = checkpoints.steps(path)[-1:]
     go_on = resume_pretraining if kind == "pretrain" else resume_transfer
     run = go_on(folder, progress)
@@ -70,14 +73,17 @@ def _differences(folder: RunFolder, steps: int) -> list[str]:
     """Why the run will differ, its method's plans for another budget included."""
     config = folder.config
     recipe = config.parsed_recipe()
+    done = max(checkpoints.steps(folder.path), default=0)
     if config.method is None:
-        return differences(config, recipe, steps)
+        return differences(config, recipe, steps, done)
     method = method_of(folder, config.method)
-    reasons = differences(config, method.of_learner(recipe), steps)
+    reasons = differences(config, method.of_learner(recipe), steps, done)
     source = read_folder(folder.path / SOURCE).config.parsed_recipe()
-    before, after = (method.scheduled(source, Budget(one)) for one in (config.steps, steps))
-    if before != after:
-        reasons.append(f"its method was prepared for a budget of {config.steps} steps")
+    planned = method.scheduled(source, Budget(steps))
+    for budget in (*config.extended, config.steps):
+        if method.scheduled(source, Budget(budget)) != planned:
+            reasons.append(f"its method was prepared for a budget of {budget} steps")
+            break
     return reasons
 
 

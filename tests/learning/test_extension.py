@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import sim2real as s2r
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.learning.extension import differences
+from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.load import CURVE
 from sim2real.runs.run import Run, RunConfig
 from sim2real.transfer.method import Method
@@ -119,33 +121,68 @@ def test_differences_are_named(tmp_path: Path) -> None:
         extended = resume(tmp_path / "run", progress=False, steps=400)
     assert extended.step == 400
     words = " ".join(str(one.message) for one in found)
-    assert "its learning rate fell to 0 at 256 steps" in words
+    assert "its learning rate was to fall to 0 at 256 steps" in words
     assert "its rollouts were cut to end at 256 steps" in words  # 7 of about 57 instead of 4 of 64
 
 
 def test_cut_rollouts_are_noticed() -> None:
-    def config(steps: int) -> RunConfig:
+    def config(*steps: int) -> RunConfig:
         recipe = {"algorithm": "ppo", "num_envs": 4, "n_steps": 16}
         asked = {"task": "cartpole", "algorithm": "ppo", "domain": "nominal", "num_envs": 4}
-        return RunConfig(**asked, recipe=recipe, steps=steps)
+        return RunConfig(**asked, recipe=recipe, steps=steps[-1], extended=steps[:-1])
 
-    def found(steps: int, more: int, method: Method | None = None) -> list[str]:
-        recipe = config(steps).parsed_recipe()
-        return differences(config(steps), method.of_learner(recipe) if method else recipe, more)
+    def found(*steps: int, method: Method | None = None, done: int | None = None) -> list[str]:
+        *before, more = steps
+        run = config(*before)
+        recipe = run.parsed_recipe()
+        learner = method.of_learner(recipe) if method else recipe
+        return differences(run, learner, more, before[-1] if done is None else done)
 
     cut = ["its rollouts were cut to end at 240 steps"]
     assert found(256, 512) == []  # 4 rollouts of 16 steps, then 4 more
     assert found(240, 480) == []  # of 15 each, in both
     assert found(240, 512) == cut
     assert found(240, 600) == []
-    assert found(240, 600, Distill(rollout=64)) == cut  # one of 60 instead of three of 50
-    assert found(240, 512, Distill(rollout=12)) == []
+    assert found(240, 600, method=Distill(rollout=64)) == cut  # one of 60 instead of 3 of 50
+    assert found(240, 512, method=Distill(rollout=12)) == []
+    assert found(240, 512, 1024) == cut  # the first extension still shows
+    assert found(256, 512, 1024) == []
+    assert found(184, 512) == ["its rollouts were cut to end at 184 steps"]  # of 16, 15 and 15
+    assert found(184, 512, done=64) == []  # interrupted after that of 16
+
+
+def test_a_second_extension_names_what_differs_since_the_first(tmp_path: Path) -> None:
+    """Rollouts that were cut for 240 steps, and a warm-up that was planned for them."""
+    pretrain(tmp_path / "source", 64)
+    s2r.transfer(
+        tmp_path / "source", "hard", budget=240, out=tmp_path / "moved", num_envs=4,
+        options={"recipe": {"n_steps": 16, "batch_size": 16}}, progress=False,
+    )  # fmt: skip
+    for more in (512, 1024):
+        with pytest.warns(UserWarning, match=f"of {more} steps") as found:
+            resume(tmp_path / "moved", progress=False, steps=more)
+        words = " ".join(str(one.message) for one in found)
+        assert f"from a run of {more} steps from the start: its rollouts were cut" in words
+        assert "its method was prepared for a budget of 240 steps" in words
+
+
+def test_an_interrupted_run_that_is_extended_equals_a_longer_one(tmp_path: Path) -> None:
+    """No rollout was cut yet for the 184 steps that it was asked for first."""
+    run = pretrain(tmp_path / "short", 184)
+    for step in checkpoints.steps(run.path):
+        if step > 64:
+            shutil.rmtree(run.path / "checkpoints" / f"{step:09d}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extended = resume(run.path, progress=False, steps=512)
+    require_equal(extended, pretrain(tmp_path / "long", 512))
 
 
 def test_only_more_steps_are_allowed(tmp_path: Path) -> None:
     pretrain(tmp_path / "run", 256)
-    for steps in (256, 1):
-        with pytest.raises(UserError, match=rf"was asked for 256 steps already.*got {steps}"):
+    for steps in (256, 1, 259):  # 4 worlds make no step more for 3 more
+        refused = rf"was asked for 256 steps already.*from 260, .* all 4 worlds, got {steps}"
+        with pytest.raises(UserError, match=refused):
             resume(tmp_path / "run", progress=False, steps=steps)
     assert s2r.load_run(tmp_path / "run").config.steps == 256
 
