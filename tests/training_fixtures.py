@@ -88,8 +88,22 @@ def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "run_cells", _work_off)
 
 
+def search_little(patch: pytest.MonkeyPatch) -> None:
+    """Identify few unknowns: 192 replays of a generation in place of 1,280."""
+    for module in ("identify", "search"):
+        patch.setattr(f"sim2real.identification.{module}.CANDIDATES", 24)
+        patch.setattr(f"sim2real.identification.{module}.WINDOWS", 8)
+    patch.setattr("sim2real.identification.search.ELITES", 6)
+
+
 @pytest.fixture
-def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Identifications of few unknowns are enough: a small search finds them."""
+    search_little(monkeypatch)
+
+
+@pytest.fixture
+def nothing_missing(small_search: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """One search in an identification, and none for what a family lacks, which takes longest."""
     monkeypatch.setattr("sim2real.identification.identify.STARTS", 1)
     monkeypatch.setattr("sim2real.identification.identify.missing", lambda *_: ())

@@ -13,6 +13,7 @@ from sim2real.identification.log import Log
 from sim2real.identification.record import record
 from sim2real.identification.result import Identification
 from sim2real.simulation import Simulation
+from tests.training_fixtures import search_little
 
 FAMILY = Domain(
     name="bearings",
@@ -22,6 +23,8 @@ FAMILY = Domain(
     ],
     actuation=[{"delay": {"uniform": [0.0, 0.06]}}, {"strength": {"uniform": [0.5, 1.5]}}],
 )
+PROMPT = FAMILY.model_copy(update={"actuation": FAMILY.actuation[1:]})
+"""The family without the delay, whose refinement takes longest."""
 TRUTH = {"body_mass:pole": 2.0, "dof_damping:hinge": 30.0, "delay": 0.03, "strength:drive": 0.8}
 
 
@@ -46,6 +49,23 @@ def log_of(domain: Domain | str | None, steps: int = 600, seed: int = 0) -> Log:
     return record(Simulation("cartpole", domain, 2, seed=seed), forces, steps)
 
 
+@pytest.fixture(autouse=True)
+def _few_unknowns(small_search: None) -> None:
+    """The families of these tests are small."""
+
+
 @pytest.fixture(scope="session")
 def noisy() -> Identification:
-    return identify(log_of(target(noise=0.002)), "cartpole", FAMILY, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        search_little(patch)
+        return identify(log_of(target(noise=0.002), 400), "cartpole", FAMILY, seed=1)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few generations and steps: not a good fit, but a fit."""
+    monkeypatch.setattr("sim2real.identification.identify.GENERATIONS", 2)
+    monkeypatch.setattr("sim2real.identification.refine.STEPS", 2)
+    monkeypatch.setattr("sim2real.identification.refine.RESTARTS", 1)
+    monkeypatch.setattr("sim2real.identification.residual.STEPS", 1)
+    monkeypatch.setattr("sim2real.identification.residual.UNITS", 2)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from sim2real.identification import hypotheses
 from sim2real.identification.checks import CHECKS, check_log_alone
 from sim2real.identification.family import fixed_family
 from sim2real.identification.hypotheses import faults
@@ -71,6 +72,12 @@ def random_log(domain: str, steps: int = 300) -> Log:
     return record(worlds, actions, steps)
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay of half of the rows shows the faults, too."""
+    monkeypatch.setattr(hypotheses, "ROWS", 120)
+
+
 @pytest.fixture(scope="module")
 def replay() -> Replay:
     return Replay(fixed_family(load_task("hopper")), 64, threads=1)
@@ -132,6 +139,7 @@ QUICK = (0, 3, 5, 6)
 CASES = [pytest.param(k, marks=() if k in QUICK else pytest.mark.slow) for k in range(len(FAULTS))]
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("case", CASES)
 def test_faults_that_a_replay_shows(case: int, replay: Replay) -> None:
     change, channel, message = FAULTS[case]
@@ -141,11 +149,13 @@ def test_faults_that_a_replay_shows(case: int, replay: Replay) -> None:
     assert message in str(found[0])
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("domain", ["nominal", "hard"])
 def test_other_worlds_are_no_faults(domain: str, replay: Replay) -> None:
     assert faults(random_log(domain), replay) == ()
 
 
+@pytest.mark.usefixtures("short")
 def test_a_delay_of_the_robot_is_no_fault(replay: Replay) -> None:
     assert faults(shifted(random_log("nominal"), 3), replay) == ()
 

@@ -28,17 +28,13 @@ DRY = [{"field": "dof_frictionloss", "of": "slider", "set": 6.0}]
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few generations and steps: not a good fit, but a fit."""
-    monkeypatch.setattr("sim2real.identification.identify.GENERATIONS", 2)
-    monkeypatch.setattr("sim2real.identification.refine.STEPS", 2)
-    monkeypatch.setattr("sim2real.identification.identify.CANDIDATES", 2)  # so few worlds
-    monkeypatch.setattr("sim2real.identification.search.CANDIDATES", 12)
+def told(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poor fit, for which what takes longest is told, not looked for."""
+    for name, value in (("CANDIDATES", 12), ("WINDOWS", 20), ("ELITES", 12)):
+        monkeypatch.setattr(f"sim2real.identification.search.{name}", value)
     lacking = (Missing("dof_frictionloss", 0.7),)
     monkeypatch.setattr("sim2real.identification.identify.missing", lambda *_: lacking)
     monkeypatch.setattr("sim2real.identification.identify.faults", lambda *_: ["a wrong unit"])
-    monkeypatch.setattr("sim2real.identification.residual.STEPS", 1)
-    monkeypatch.setattr("sim2real.identification.residual.UNITS", 2)
 
 
 def until(stage: str) -> Callable[[str, float], None]:
@@ -58,7 +54,7 @@ def bits(found: Identification) -> Any:
     return json.dumps(plain), found.domain, found.posterior, found.together, shown
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("told")
 def test_the_result_is_that_without_interruption_bit_for_bit(tmp_path: Path) -> None:
     log = log_of(target(delay=0.0, more=DRY), 60)
 
@@ -109,7 +105,7 @@ def test_phases_of_something_else_are_not_used(tmp_path: Path) -> None:
     assert len({folder(), *others}) == 6
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("told")
 def test_a_finished_log_is_not_identified_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

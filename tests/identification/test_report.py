@@ -43,7 +43,7 @@ def test_the_page_names_all_that_was_found(noisy: Identification, shown: str) ->
 def test_the_headlines_say_what_is_known(noisy: Identification) -> None:
     first, check, last = headlines(noisy.plain(), noisy.evidence)
     known = "determine 4 of the 4 unknowns of the family bearings."
-    assert first == f"600 steps of cartpole (12 s) {known}"
+    assert first == f"400 steps of cartpole (8 s) {known}"
     assert f"{noisy.validation.windows} windows held out, 15 steps ahead" in check
     assert last == "The family explains this log down to its noise."
 

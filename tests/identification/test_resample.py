@@ -104,6 +104,7 @@ def test_a_rate_that_cannot_be_is_refused(factor: float) -> None:
         resample(log_at(factor * jittered(0.02, 0.3)), 0.02)
 
 
+@pytest.mark.usefixtures("nothing_missing")
 @pytest.mark.parametrize(
     "period", [pytest.param(0.03, marks=pytest.mark.slow), {"uniform": [0.01, 0.03]}]
 )
