@@ -1,7 +1,8 @@
 """Faults that make a compiled model unusable; as a script, the child process of `untrusted_model`.
 
-`python model_check.py BYTES FILE` compiles FILE with a limit on its memory and prints, as JSON, the
-files that it depends on and the problems found. It imports nothing of this package.
+`python model_check.py BYTES FILE` compiles FILE with a limit on its memory and prints, as JSON,
+whether it compiles, the files that it depends on and the problems found. It imports nothing of this
+package.
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ def _limit_memory(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _check(file: str) -> dict[str, list[str]]:
+def _check(file: str) -> dict[str, Any]:
     try:
         model = mujoco.MjSpec.from_file(file).compile()
     except ValueError:  # reported by the calling process, which compiles it again
-        return {"files": [file], "problems": []}
+        return {"compiles": False, "files": [file], "problems": []}
     mujoco.MjData(model)  # allocates the memory that the file asks for
     dependencies = mujoco.mju_getXMLDependencies(file)
-    return {"files": [file, *dependencies], "problems": problems(model)}
+    found = problems(model)
+    return {"compiles": True, "files": sorted({file, *dependencies}), "problems": found}
 
 
 if __name__ == "__main__":

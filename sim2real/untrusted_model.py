@@ -46,6 +46,8 @@ _MULTIPLIES = ("replicate", "composite", "flexcomp")
 
 _passed: dict[Path, dict[str, str]] = {}
 """Files that have passed in this process, with the digest of each file that they depend on."""
+_passed_alone: set[str] = set()
+"""Digests of those that depend on no other file, wherever they are."""
 
 
 def check_own_model(file: Path) -> None:
@@ -64,6 +66,8 @@ def check_model(file: Path) -> None:
     UserError if the compiler crashes or does not end, and for a model that no simulation can use.
     """
     file = file.resolve()
+    if _digest(str(file)) in _passed_alone:
+        return
     if file in _passed and all(_digest(name) == seen for name, seen in _passed[file].items()):
         return
     _check_counts(file)
@@ -85,7 +89,11 @@ def check_model(file: Path) -> None:
     found = json.loads(child.stdout.splitlines()[-1])
     if found["problems"]:
         raise UserError(f"{file} is not used: {'; '.join(found['problems'])}")
+    if not found["compiles"]:
+        return
     _passed[file] = {name: _digest(name) for name in found["files"]}
+    if len(_passed[file]) == 1:
+        _passed_alone.update(_passed[file].values())
 
 
 def _check_counts(file: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -454,3 +456,28 @@ def test_a_file_is_compiled_once_for_its_content_and_that_of_its_parts(
     part.write_text(part.read_text().replace('mass="3"', 'mass="4"'))
     with pytest.raises(UserError, match="exit code 3"):
         untrusted_model.check_model(scene)
+
+
+@pytest.mark.parametrize("place", ["alone", "with its part"])
+def test_a_copy_is_compiled_again_only_where_it_depends_on_other_files(
+    place: str, menagerie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = {"alone": "biped.xml", "with its part": "scene.xml"}[place]
+    untrusted_model.check_model(menagerie / "maker_biped" / name)
+    shutil.copytree(menagerie / "maker_biped", tmp_path / "copy")
+    monkeypatch.setattr(untrusted_model, "CHILD", script("raise SystemExit(3)"))
+    again = pytest.raises(UserError, match="exit code 3")
+    with contextlib.nullcontext() if place == "alone" else again:
+        untrusted_model.check_model(tmp_path / "copy" / name)
+
+
+def test_a_file_that_does_not_compile_yet_is_not_taken_for_one_that_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.xml"
+    file.write_text('<mujoco><include file="part.xml"/></mujoco>')
+    untrusted_model.check_model(file)  # loading it reports what is wrong
+    monkeypatch.setattr(untrusted_model, "CHILD", script("raise SystemExit(3)"))
+    (tmp_path / "part.xml").write_text("<mujoco/>")
+    with pytest.raises(UserError, match="exit code 3"):
+        untrusted_model.check_model(file)
