@@ -22,6 +22,14 @@ pytest_plugins = ["training_fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """A test that is killed reads what it wrote; only where power fails does it need `fsync`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The user's cache and settings are neither read nor changed."""
     with pytest.MonkeyPatch.context() as patch:
