@@ -183,7 +183,8 @@ class Resume(RunCommand):
         """Call `sim2real.resume`."""
         from sim2real.transfer.resume import resume
 
-        return trained(resume(self.path, not self.json, self.steps, **self.loading()))
+        run = resume(self.path, not self.json, self.steps, **self.loading())
+        return trained(run) if run.config.method is None else moved(run)
 
 
 def trained(run: Run) -> Outcome:

@@ -366,6 +366,7 @@ class _Session:
         terms = observation_terms(env) if self.recipe.needs_privileged else ()
         spaces = env.observation_space, env.action_space
         algorithm = build_offline(self.recipe, *spaces, terms)
+        algorithm.action_space.seed(self.config.seed)
         with torch.random.fork_rng(devices=[]):
             apply_modifiers(algorithm.policy, modifiers_of(policy))
         load_policy(algorithm, policy.state_dict(), describe_spaces(algorithm))

@@ -30,7 +30,8 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     left references of both domains in the cache (see `known_references`), and where the gap before
     the transfer may be 0.
     """
-    source = load_run(run.path / SOURCE)
+    accepted = run.config.accept_changes or run.loading.accept_changes
+    source = load_run(run.path / SOURCE, accept_changes=accepted)
     before, after = (
         _measured(policy, run, run.domain, episodes) for policy in (source.policy, run.policy)
     )

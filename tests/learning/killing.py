@@ -139,6 +139,7 @@ def digests(out: Path) -> dict[str, Any]:
         name: hashlib.sha256((last / name).read_bytes()).hexdigest() for name in names
     }
     found["step"] = last.name
+    found["generators"] = read_json(last / "state.json")["generators"]
     found["files"] = sorted(
         str(path.relative_to(out))
         for path in out.rglob("*")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,21 @@ def test_the_table_is_printed(
     shown = capsys.readouterr().out
     for words in ("return before (zero-shot)", "return after", "gap closed", "robot time"):
         assert words in shown
+
+
+def test_resume_ends_with_what_the_transfer_was_worth(
+    source: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After an interruption as without; and a finished transfer keeps its report."""
+    move(source, tmp_path / "moved", "--json")
+    expected = json.loads(capsys.readouterr().out)
+    report = tmp_path / "moved" / "report" / "transfer.json"
+    written = report.read_text()
+    assert main(["resume", str(tmp_path / "moved"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+    assert report.read_text() == written
+    shutil.rmtree(tmp_path / "moved" / "checkpoints" / "000000064")
+    report.unlink()
+    assert main(["resume", str(tmp_path / "moved"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+    assert report.read_text() == written
