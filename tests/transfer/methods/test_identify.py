@@ -200,7 +200,7 @@ def test_a_target_that_is_lost_is_won_back_with_400_steps(
     (tmp_path / "family.yaml").write_text(
         "weak: {actuation: [{strength: {uniform: [0.3, 1.5]}}, {delay: {uniform: [0.0, 0.08]}}]}"
     )
-    options = {"simulated_steps": 200_000, "evaluations": 4, "episodes": 8, "attempts": 1}
+    options = {"simulated_steps": 60_000, "evaluations": 2, "episodes": 8, "attempts": 1}
     run = transfer(
         "pretrained:cartpole",
         weak,
@@ -210,7 +210,7 @@ def test_a_target_that_is_lost_is_won_back_with_400_steps(
         progress=False,
         options={**options, "family": f"{tmp_path}/family.yaml:weak"},
     )
-    found = outcome(run, episodes=30)
+    found = outcome(run, episodes=10)
     assert found["zero_shot"]["value"] < 150
     assert found["after"]["value"] > 400  # at home it gets 441
     (only,) = read_json(run.path / REPORT)["rounds"]
