@@ -24,14 +24,14 @@ ROBOTS = Path(__file__).parents[1] / "robots"
 
 TINY: dict[str, Any] = {
     "task": "inverted_pendulum",
-    "source": {"steps": 1024, "options": {"num_envs": 16, "n_steps": 16}},
+    "source": {"steps": 512, "options": {"num_envs": 16, "n_steps": 8}},
     "targets": ["medium"],
     "methods": ["fine_tune"],
     "budget": 2048,
     "seeds": 2,
     "episodes": 3,
     "evaluations": 2,
-    "oracle": {"steps": 1024, "seeds": 1},
+    "oracle": {"steps": 512, "seeds": 1},
 }
 
 
@@ -95,6 +95,7 @@ def test_a_study_from_file_to_report_and_again(
     request.getfixturevalue("cells_in_process")  # from here on
     # another target or other words need no more than what is new
     more: dict[str, Any] = {"targets": ["medium", "mild"], "about": "more", "seeds": 1}
+    more |= {"plain": False, "audit": False}
     more["oracle"] = TINY["oracle"] | {"seeds": 1, "ways": ["scratch"]}
     study(write(tmp_path, **more), workers=1, progress=False)
     after = entries(tmp_path)
@@ -107,7 +108,7 @@ def test_a_study_from_file_to_report_and_again(
 
     # the oracles of another study with the same target and source come from the cache
     kept = {path.name for path in (tmp_path / "cache/oracle").iterdir()}
-    other = more | {"out": str(tmp_path / "other"), "plain": False, "audit": False}
+    other = more | {"out": str(tmp_path / "other")}
     study(write(tmp_path, **other), workers=1, progress=False)
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
 
