@@ -15,7 +15,7 @@ from typing import Any
 from sim2real.domains import Domain
 from sim2real.errors import UserError, listed, whole_number
 from sim2real.evaluation.references import References, keep_references
-from sim2real.files import require_writable, write_text
+from sim2real.files import remove_unfinished, require_writable, write_text
 from sim2real.plain import dump_yaml
 from sim2real.runs.run import versions
 from sim2real.studies.audit import audit_domains
@@ -70,6 +70,7 @@ def study(
     plan = plan_of(asked)
     started = time.monotonic()
     with _alone(asked.folder):
+        remove_unfinished(asked.folder)
         write_text(asked.folder / "study.yaml", _dump(asked))
         ledger = Ledger(asked.folder / "cells")
         if not all(ledger.is_done(cell) for cell in plan.cells.values()):

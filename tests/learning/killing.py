@@ -132,7 +132,8 @@ def digests(out: Path) -> dict[str, Any]:
     """What must be equal: the last checkpoint, and the results beside it."""
     if (out / "study.yaml").exists():
         report = read_json(out / "report" / "report.json")
-        return {name: value for name, value in report.items() if name != "made"}
+        left = sorted(str(path.relative_to(out)) for path in out.rglob(f".*{PARTIAL}"))
+        return {name: value for name, value in report.items() if name != "made"} | {"left": left}
     last = max((out / "checkpoints").glob("[0-9]*"))
     names = ("policy.safetensors", "training.safetensors")
     found: dict[str, Any] = {

@@ -88,8 +88,12 @@ def test_a_study_from_file_to_report_and_again(
         assert read_json(file)["result"]["step"] == saved[int(np.argmax(means))]
 
     done = entries(tmp_path)
+    killed = out / "runs/.transfer-fine_tune-medium-seed-0.abc.partial"  # while it was made
+    killed.mkdir()
+    (killed / "task.json").write_text("{}")
     again = study(write(tmp_path), workers=2)
     assert entries(tmp_path) == done
+    assert not killed.exists()
     assert again["targets"] == report["targets"]
 
     request.getfixturevalue("cells_in_process")  # from here on
