@@ -1,10 +1,12 @@
-"""Kill a training at file operations, go on, compare. Run as: killing.py SCENARIO FOLDER [KILLS].
+"""Kill trainings at file operations, go on, compare.
 
-Prints JSON: how many file operations an uninterrupted training makes, and for each kill what
-differs from it in the end. A kill is SIGKILL in a forked child, just before the k-th time that it
-opens a file to write, syncs, renames, makes or removes one in the folder of the run. Without KILLS
-every operation is tried: the run is made once, what a kill would leave is copied before each
-operation, and each copy that differs from those before it goes on.
+Run as: killing.py FOLDER SCENARIO:[KILLS]..., the kills with commas between them.
+
+Prints JSON, by scenario: how many file operations an uninterrupted training makes, and for each
+kill what differs from it in the end. A kill is SIGKILL in a forked child, just before the k-th time
+that it opens a file to write, syncs, renames, makes or removes one in the folder of the run.
+Without KILLS every operation is tried: the run is made once, what a kill would leave is copied
+before each operation, and each copy that differs from those before it goes on.
 """
 
 from __future__ import annotations
@@ -301,6 +303,15 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
     return {**found, "expected": expected, "differences": differences}
 
 
+def kills_of(text: str) -> list[int] | None:
+    """The numbers in a text; None where there are none."""
+    return [int(one) for one in text.split(",")] if text else None
+
+
 if __name__ == "__main__":
-    asked = [int(one) for one in sys.argv[3:]] or None
-    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]).resolve(), asked)))
+    found = {}
+    for asked in sys.argv[2:]:
+        scenario, _, kills = asked.partition(":")
+        (folder := Path(sys.argv[1]).resolve() / scenario).mkdir()
+        found[scenario] = main(scenario, folder, kills_of(kills))
+    print(json.dumps(found))

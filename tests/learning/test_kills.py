@@ -14,9 +14,10 @@ import pytest
 SCRIPT = Path(__file__).with_name("killing.py")
 
 
-def kill(scenario: str, folder: Path, *kills: int) -> dict[str, Any]:
-    """The answer of killing.py, which forks: a process of its own, without threads."""
-    words = [sys.executable, str(SCRIPT), scenario, str(folder), *map(str, kills)]
+def kill_each(folder: Path, **kills: tuple[int, ...]) -> dict[str, Any]:
+    """The answers of killing.py by scenario. It forks: a process of its own, without threads."""
+    asked = [f"{scenario}:{','.join(map(str, some))}" for scenario, some in kills.items()]
+    words = [sys.executable, str(SCRIPT), str(folder), *asked]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -24,16 +25,18 @@ def kill(scenario: str, folder: Path, *kills: int) -> dict[str, Any]:
     return found
 
 
+def kill(scenario: str, folder: Path, *kills: int) -> dict[str, Any]:
+    found: dict[str, Any] = kill_each(folder, **{scenario: kills})[scenario]
+    return found
+
+
 # Among the kills: in the run's folder before it is renamed, in the first checkpoint, after it.
-@pytest.mark.parametrize(
-    ("scenario", "kills"),
-    [("ppo", (9, 40, 110)), ("transfer", (100,))],
-)
-def test_killed_training_goes_on(scenario: str, kills: tuple[int, ...], tmp_path: Path) -> None:
-    found = kill(scenario, tmp_path, *kills)
-    assert found["operations"] > max(kills)
-    assert found["expected"]["step"] == "000000256"
-    assert found["differences"] == {}
+def test_killed_trainings_go_on(tmp_path: Path) -> None:
+    kills = {"ppo": (9, 40, 110), "transfer": (100,)}
+    for scenario, found in kill_each(tmp_path, **kills).items():
+        assert found["operations"] > max(kills[scenario])
+        assert found["expected"]["step"] == "000000256"
+        assert found["differences"] == {}
 
 
 @pytest.mark.slow
