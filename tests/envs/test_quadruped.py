@@ -182,16 +182,16 @@ def test_a_critic_sees_the_feet_and_the_velocity() -> None:
 
 
 def test_commands_are_drawn_within_their_range_every_five_seconds() -> None:
-    simulation = simulate(num_envs=80)
+    simulation = simulate(num_envs=40)
     first = simulation.memory["command"].copy()
     assert (np.abs(first) <= COMMAND).all()
     still = ~first.any(axis=1)
     assert 0.03 < still.mean() < 0.2  # one in ten
     for _ in range(249):
-        simulation.advance(np.zeros((80, 12)))
+        simulation.advance(np.zeros((40, 12)))
     up = ~simulation.task.failed(simulation)
     np.testing.assert_array_equal(simulation.memory["command"][up], first[up])
-    simulation.advance(np.zeros((80, 12)))
+    simulation.advance(np.zeros((40, 12)))
     second = simulation.memory["command"]
     assert (second[up & ~still] != first[up & ~still]).any(axis=1).all()
     np.testing.assert_array_equal(simulation.observation[:, 42:45], second)

@@ -165,7 +165,7 @@ def test_learning_where_chance_decides_the_return(
         options |= {"learning_starts": 200, "gradient_steps": 12, "tau": 0.02}
     recipe = load_recipe(algorithm, None, {**options, "reward_scale": 1.0})
     model: Any = build_algorithm(recipe, lucky(16, 0), 0)
-    learn(model, tmp_path, 8_000, progress=False)
+    learn(model, tmp_path, 5_000, progress=False)
     policy, x = model.policy, np.linspace(-0.9, 0.9, 50)
     seen = np.stack([x, 3 * x + 5, np.ones(50)], axis=1)
     action, _ = policy.predict(seen, deterministic=True)

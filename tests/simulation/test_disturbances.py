@@ -315,7 +315,7 @@ def test_equals_a_plain_loop_of_mj_step():
             np.testing.assert_array_equal(simulation.qpos[i], data.qpos)
 
 
-@pytest.mark.parametrize("steps", [0, 3, 57, 230])
+@pytest.mark.parametrize("steps", [0, 57, pytest.param(3, marks=pytest.mark.slow), 230])
 def test_restoring_a_snapshot_continues_bitwise(steps):
     simulation = Simulation(BALL, SHAKEN, num_envs=4, seed=2, threads=1)
     for _ in range(steps):
