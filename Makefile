@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest -n 2 --durations 10
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 .PHONY: demo docs test test-all lint benchmark install clean
 .DEFAULT_GOAL := test
