@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from stable_baselines3 import PPO
+
+from sim2real.policies.ppo import PPO
 
 DESIRED_KL = 0.01
 """Kullback-Leibler divergence from the policy before an update to the one after it."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from stable_baselines3 import PPO, TD3
+from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
@@ -34,6 +34,7 @@ from sim2real.policies.asymmetric import (
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
+from sim2real.policies.ppo import PPO
 from sim2real.policies.sac import SAC
 from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.task import ObservationTerm
@@ -45,6 +46,8 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Width = Annotated[int, Field(ge=1, le=100_000)]
 MOST_LAYERS = 100
+RISE = 0.5
+"""Part of a training in which the discount rises from `initial_gamma` to `gamma`."""
 MAX_UNSTABLE = 0.2
 """The largest share of unstable episodes that a training goes on with, by default."""
 
@@ -161,9 +164,31 @@ class PPORecipe(Recipe):
     ent_coef: NotNegative = 0.0
     vf_coef: Positive = 0.5
     max_grad_norm: Positive = 0.5
+    initial_gamma: Fraction | None = None
+    """The discount at the first step of a pretraining; None: `gamma`. The horizon 1 / (1 - gamma)
+    rises linearly from that of `initial_gamma` to that of `gamma` over the first half (after
+    Francois-Lavet et al. 2015, arXiv:1512.02011)."""
     target_kl: Positive | None = 0.03
     """An update stops early beyond 1.5 times this Kullback-Leibler divergence."""
     log_std_init: float = -0.5
+
+    @model_validator(mode="after")
+    def _horizon_rises(self) -> PPORecipe:
+        if self.initial_gamma is not None and not self.initial_gamma <= self.gamma < 1.0:
+            raise ValueError("with initial_gamma, gamma is at least that and below 1")
+        return self
+
+    def gamma_at(self, done: float) -> float:
+        """The discount when the part `done` (0 to 1) of the training is done.
+
+        >>> recipe = PPORecipe(initial_gamma=0.98, gamma=0.99)
+        >>> [round(recipe.gamma_at(done), 4) for done in (0.0, 0.25, 0.5, 1.0)]
+        [0.98, 0.9867, 0.99, 0.99]
+        """
+        if self.initial_gamma is None:
+            return self.gamma
+        first, last = 1.0 / (1.0 - self.initial_gamma), 1.0 / (1.0 - self.gamma)
+        return 1.0 - 1.0 / (first + (last - first) * min(done / RISE, 1.0))
 
     @property
     def sb3(self) -> type[BaseAlgorithm]:
@@ -311,6 +336,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
+    if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe) and recipe.initial_gamma:
+        algorithm.gamma_at = recipe.gamma_at
     return algorithm
 
 

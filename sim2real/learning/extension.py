@@ -48,6 +48,8 @@ def differences(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> 
     reasons = []
     if recipe.lr_schedule == "linear":
         reasons.append(f"its learning rate was to fall to 0 at {config.steps} steps")
+    if isinstance(recipe, PPORecipe) and recipe.initial_gamma is not None:
+        reasons.append(f"its discount was to rise until half of {config.steps} steps")
     if old := _cut_for(config, recipe, steps, done):
         reasons.append(f"its rollouts were cut to end at {old} steps")
     adaptive = config.randomization or {}

@@ -43,11 +43,12 @@ METHOD_CLASSES = Registry("Method", METHODS.keys, _is_class)
 """The classes of methods: those of METHODS, and the user's own."""
 
 SIZES: dict[str, dict[str, Any]] = {
-    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256},
+    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, "initial_gamma": None},
     "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
     "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
 }
-"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not."""
+"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not. The
+discount is that of the end of the pretraining."""
 
 PLAIN = {"privileged": False, "privileged_actor": False}
 """Options of a recipe in the target: it shows what a robot would show."""

@@ -113,7 +113,8 @@ class Identify(Method):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The recipe of the source's pretraining, with a learning rate that falls to 0 (PPO)."""
         is_ppo = source.algorithm == "ppo"
-        changes: dict[str, Any] = {"lr_schedule": "linear"} if is_ppo else {"learning_starts": 0}
+        ppo: dict[str, Any] = {"lr_schedule": "linear", "initial_gamma": None}
+        changes = ppo if is_ppo else {"learning_starts": 0}
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
         merged = {**source.model_dump(), **PLAIN, **changes, **self.recipe, **worlds}
         return parse_recipe(source.algorithm, merged)
