@@ -155,11 +155,11 @@ def test_a_range_of_one_is_rescaled_to_the_same_bits() -> None:
     assert same_tensors(normalized(run).checkpoint.policy, run.checkpoint.policy)
 
 
-def test_a_shipped_policy_acts_to_the_last_bit_as_before() -> None:
-    run = load_run("pretrained:hopper")
+def test_a_shipped_policy_of_before_action_maps_acts_to_the_last_bit_as_then() -> None:
+    run = load_run("pretrained:half_cheetah")
     assert map_of(run.task_info) is None
-    (row,) = evaluate(run.policy, "hopper", "nominal", episodes=1)
-    simulation = Simulation("hopper", load_domain(run.task, "nominal"), actions="normalized")
+    (row,) = evaluate(run.policy, "half_cheetah", "nominal", episodes=1)
+    simulation = Simulation("half_cheetah", load_domain(run.task, "nominal"), actions="normalized")
     observation, total = simulation.reset(episodes=[0]), 0.0
     for _ in range(row.length):
         padded = np.repeat(observation, BATCH, axis=0)
