@@ -26,15 +26,15 @@ def extend(folder: Folder, steps: int) -> Folder:
     return replace(folder, config=extended)
 
 
-def require_more(folder: RunFolder, steps: int) -> None:
-    """UserError unless all worlds make a step more for `steps` than the run was asked for."""
+def adds_steps(folder: RunFolder, steps: int) -> bool:
+    """Whether all worlds make a step more for `steps`; UserError for fewer than before."""
     asked, worlds = folder.config.steps, folder.config.num_envs
-    if steps // worlds <= asked // worlds:
-        least = (asked // worlds + 1) * worlds
+    if steps // worlds < asked // worlds:
         raise UserError(
-            f"{folder.path} was asked for {asked} steps already; allowed: a whole number from "
-            f"{least}, a step more of all {worlds} worlds, got {steps}"
+            f"{folder.path} was asked for {asked} steps already; allowed: as many or more, "
+            f"got {steps}"
         )
+    return steps // worlds > asked // worlds
 
 
 def differences(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> list[str]:

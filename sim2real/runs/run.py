@@ -9,6 +9,7 @@ files/        code, models and domains of the user's own (see `copies`)
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -128,6 +129,8 @@ class RunConfig(Config):
 class _Seal(Config):
     format: Literal[2]
     files: dict[str, str]
+    rewritten: dict[str, str] = Field(default_factory=dict)
+    """Files that are about to be written again, as they will be."""
 
 
 @dataclass(frozen=True)
@@ -364,19 +367,35 @@ def seal(folder: Path) -> None:
 
 
 def rewrite_config(folder: Path, config: RunConfig) -> None:
-    """Write the config.yaml of a run again, and seal it."""
-    files.write_text(folder / "config.yaml", dump_yaml(config.model_dump(mode="json")))
-    seal(folder)
+    """Write the config.yaml of a run again, and seal that: at any moment the old one or the new."""
+    text = dump_yaml(config.model_dump(mode="json"))
+    found = _sealed(folder)
+    if found is None:
+        files.write_text(folder / "config.yaml", text)
+        return
+    new = {"config.yaml": hashlib.sha256(text.encode()).hexdigest()}
+    before = found.model_copy(update={"rewritten": new})
+    files.write_json(folder / MANIFEST, before.model_dump())
+    files.write_text(folder / "config.yaml", text)
+    files.write_json(folder / MANIFEST, {"format": FORMAT, "files": found.files | new})
 
 
 def _report_edits(path: Path) -> None:
     """Warn of files that are not as `seal` found them; runs of older versions have no seal."""
-    if not (path / MANIFEST).is_file():
+    found = _sealed(path)
+    if found is None:
         return
-    found = parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))
-    edited = [name for name in SEALED if files.sha256(path / name) != found.files.get(name)]
+    known = {name: (found.files.get(name), found.rewritten.get(name)) for name in SEALED}
+    edited = [name for name in SEALED if files.sha256(path / name) not in known[name]]
     if edited:
         warnings.warn(f"{path}: edited since it was made: {', '.join(edited)}", stacklevel=3)
+
+
+def _sealed(path: Path) -> _Seal | None:
+    """What `seal` noted of a run; None for a run of an older version."""
+    if not (path / MANIFEST).is_file():
+        return None
+    return parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))
 
 
 def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:

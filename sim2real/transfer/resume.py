@@ -10,7 +10,7 @@ from typing import Any
 from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.errors import UserError, whole_number
-from sim2real.learning.extension import differences, extend, require_more
+from sim2real.learning.extension import adds_steps, differences, extend
 from sim2real.learning.loop import report_rounding
 from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
@@ -30,8 +30,8 @@ def resume(
     as it is, unless `steps` asks for more control steps in all than it was asked for. It then has
     the weights of a run of `steps` from the start; a warning gives the reasons where it cannot.
     `loading` is that of `load_run`: `task`, `task_options`, `trust_code`.
-    Raises UserError if it is not a run, if all its checkpoints are damaged, and for `steps` that
-    are not more.
+    Raises UserError if it is not a run, if all its checkpoints are damaged, and for fewer `steps`
+    than it was asked for.
     """
     path = find_run(run_path)
     folder = read_folder(path, **loading)
@@ -52,21 +52,23 @@ def resume(
 
 
 def _extended(folder: RunFolder, steps: int) -> RunFolder:
-    """The run asked for more steps, with a warning where it will differ from one asked at once."""
+    """The run asked for `steps`, with a warning where it will differ from one asked at once.
+
+    As it is if it was asked for so many before: the same command goes on after an interruption.
+    """
+    if not adds_steps(folder, whole_number("steps", steps, 1, MOST_STEPS)):
+        return folder
     if any((folder.path / name).exists() for name in (PHASES, SOURCE_STEPS)):
         raise UserError(
             f"{folder.path}: its method has a loop of its own, which {folder.config.steps} steps "
             "were given to; allowed: another transfer with a larger budget"
         )
-    require_more(folder, whole_number("steps", steps, 1, MOST_STEPS))
-    found = _differences(folder, steps)
-    extended = extend(folder, steps)
-    for reason in found:
+    for reason in _differences(folder, steps):
         warnings.warn(
             f"{folder.path} differs from a run of {steps} steps from the start: {reason}",
             stacklevel=3,
         )
-    return extended
+    return extend(folder, steps)
 
 
 def _differences(folder: RunFolder, steps: int) -> list[str]:

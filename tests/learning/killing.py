@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def studied(out: Path) -> Any:
     return s2r.study(StudyConfig.model_validate(config), workers=1, progress=False)
 
 
+def extended(out: Path) -> Any:
+    """The same command until it is done."""
+    return resume(out, progress=False, steps=512)
+
+
 def work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
     """`run_cells` in this process, so that a kill may fall into any operation of any cell."""
     waiting, finished = list(cells), set(done)
@@ -106,6 +112,7 @@ SCENARIOS: dict[str, Make] = {
     "transfer": moved("fine_tune", CURVE),
     "distill": moved("distill", CURVE),
     "identify": moved("identify", {"options": IDENTIFY}),
+    "extend": extended,
     "study": studied_here,
     "study-processes": studied,
 }
@@ -124,10 +131,17 @@ def shorten_episodes(scenario: str) -> None:
 
 def go(make: Make, out: Path) -> None:
     """What a user does: start it, or go on if it has begun."""
-    if (out / "config.yaml").exists():
+    if (out / "config.yaml").exists() and make is not extended:
         resume(out, progress=False)
     else:
         make(out)
+
+
+def begin(scenario: str, out: Path) -> None:
+    """The folder in which a run is made, with the run that is extended."""
+    out.parent.mkdir()
+    if scenario == "extend":
+        shutil.copytree(out.parents[1] / "source", out)
 
 
 def digests(out: Path) -> dict[str, Any]:
@@ -254,6 +268,7 @@ def counted(scenario: str, out: Path, before: Callable[[int], None]) -> int:
 def finished(make: Make, out: Path) -> dict[str, Any]:
     """What is there in the end."""
     own_cache(out)
+    warnings.simplefilter("error", UserWarning)
     go(make, out)
     return digests(out)
 
@@ -271,9 +286,9 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
         child(work, answer)
         return json.loads(answer.read_text())
 
-    if scenario in ("transfer", "distill", "identify"):
+    if scenario in ("transfer", "distill", "identify", "extend"):
         child(lambda: str(SCENARIOS["ppo"](folder / "source").path), answer)
-    out.parent.mkdir()
+    begin(scenario, out)
     before = keep_states(out.parent, states) if kills is None else lambda number: None
     operations = outcome(lambda: counted(scenario, out, before))
     if not isinstance(operations, int):
@@ -286,7 +301,7 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
         if kills is None:
             shutil.move(states / str(at), out.parent)
         else:
-            out.parent.mkdir()
+            begin(scenario, out)
             code = child(lambda at=at: counted(scenario, out, kill_at(at)), answer)
             if code != -signal.SIGKILL:
                 differences[at] = f"was not killed: {answer.read_text()}"

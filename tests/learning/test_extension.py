@@ -179,13 +179,26 @@ def test_an_interrupted_run_that_is_extended_equals_a_longer_one(tmp_path: Path)
     require_equal(extended, pretrain(tmp_path / "long", 512))
 
 
-def test_only_more_steps_are_allowed(tmp_path: Path) -> None:
-    pretrain(tmp_path / "run", 256)
-    for steps in (256, 1, 259):  # 4 worlds make no step more for 3 more
-        refused = rf"was asked for 256 steps already.*from 260, .* all 4 worlds, got {steps}"
+def test_fewer_steps_are_refused_and_as_many_are_made_already(tmp_path: Path) -> None:
+    before = pretrain(tmp_path / "run", 256)
+    for steps in (252, 1):
+        refused = f"was asked for 256 steps already; allowed: as many or more, got {steps}"
         with pytest.raises(UserError, match=refused):
             resume(tmp_path / "run", progress=False, steps=steps)
-    assert s2r.load_run(tmp_path / "run").config.steps == 256
+    for steps in (256, 259):  # 4 worlds make no step more for 3 more
+        require_equal(resume(tmp_path / "run", progress=False, steps=steps), before)
+    assert s2r.load_run(tmp_path / "run").config == before.config
+
+
+def test_an_extension_does_not_hide_an_edit(tmp_path: Path) -> None:
+    pretrain(tmp_path / "run", 256)
+    domains = tmp_path / "run" / "domains.yaml"
+    domains.write_text(domains.read_text() + "# edited\n")
+    edited = "edited since it was made: domains.yaml"
+    with pytest.warns(UserWarning, match=edited):
+        resume(tmp_path / "run", progress=False, steps=512)
+    with pytest.warns(UserWarning, match=edited):
+        s2r.load_run(tmp_path / "run")
 
 
 def test_extended_transfer_charges_the_larger_budget(tmp_path: Path) -> None:

@@ -39,9 +39,17 @@ def test_killed_trainings_go_on(tmp_path: Path) -> None:
         assert found["differences"] == {}
 
 
+def test_killed_extension_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    """Among the kills: while config.yaml and its hash are written again, and in the training."""
+    found = kill("extend", tmp_path, 3, 8, 13, 40)
+    assert found["operations"] > 40
+    assert found["expected"]["step"] == "000000512"
+    assert found["differences"] == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "scenario", ["ppo", "sac", "adaptive", "transfer", "distill", "identify", "study"]
+    "scenario", ["ppo", "sac", "adaptive", "transfer", "distill", "identify", "extend", "study"]
 )
 def test_killed_at_every_file_operation(scenario: str, tmp_path: Path) -> None:
     found = kill(scenario, tmp_path)
