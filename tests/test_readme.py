@@ -27,7 +27,9 @@ SMALL = {  # what takes minutes in a document takes a moment here
     r"\blearn\([\d_]+": "learn(2048",
     r"\btotal_timesteps=[\d_]+": "total_timesteps=512",
 }
-pytestmark = pytest.mark.usefixtures("cells_in_process", "short_cartpole", "nothing_missing")
+pytestmark = pytest.mark.usefixtures(
+    "cells_in_process", "short_cartpole", "nothing_missing", "quick"
+)
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 

@@ -110,6 +110,19 @@ def nothing_missing(small_search: None, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An identification of few generations and steps: not a good fit, but a fit."""
+    for name, value in (
+        ("identify.GENERATIONS", 2),
+        ("refine.STEPS", 2),
+        ("refine.RESTARTS", 1),
+        ("residual.STEPS", 1),
+        ("residual.UNITS", 2),
+    ):
+        monkeypatch.setattr(f"sim2real.identification.{name}", value)
+
+
+@pytest.fixture
 def build(toy: Any) -> Callable[..., BaseAlgorithm]:
     from sim2real.policies.recipe import build_algorithm, load_recipe
 

@@ -193,13 +193,16 @@ def test_misspelt(verb: str, name: str, kind: str, refused: Refused) -> None:
 
 
 def _absurd() -> list[Any]:
+    """All pairs of an option and a bad value of its kind; every second one is fast."""
     cases = []
-    for verb, name, kind in OPTIONS:
-        for values in ABSURD[kind]:
+    for i, (verb, name, kind) in enumerate(OPTIONS):
+        for j, values in enumerate(ABSURD[kind]):
             if (verb, name, values) in SHOWN_ONLY + ALLOWED:
                 continue
             label = " ".join(values)[:20].replace("\0", "0")
-            cases.append(pytest.param(verb, name, values, id=f"{verb} {name} {label}"))
+            marks = [pytest.mark.slow] if (i + j) % 2 else []
+            case = pytest.param(verb, name, values, id=f"{verb} {name} {label}", marks=marks)
+            cases.append(case)
     return cases
 
 

@@ -22,6 +22,7 @@ motors:
 """
 
 
+@pytest.mark.usefixtures("small_search")
 def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "target.yaml").write_text("weak: {actuation: [{strength: 0.7}, {delay: 0.02}]}")
     (tmp_path / "family.yaml").write_text(FAMILY)
@@ -106,7 +107,7 @@ def test_identify_as_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "strength:drive" in worlds.context_names
 
 
-@pytest.mark.usefixtures("short_cartpole", "nothing_missing")
+@pytest.mark.usefixtures("short_cartpole", "nothing_missing", "quick")
 def test_a_transfer_with_identify_shows_its_rounds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

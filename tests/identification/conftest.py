@@ -59,13 +59,3 @@ def noisy() -> Identification:
     with pytest.MonkeyPatch.context() as patch:
         search_little(patch)
         return identify(log_of(target(noise=0.002), 400), "cartpole", FAMILY, seed=1)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few generations and steps: not a good fit, but a fit."""
-    monkeypatch.setattr("sim2real.identification.identify.GENERATIONS", 2)
-    monkeypatch.setattr("sim2real.identification.refine.STEPS", 2)
-    monkeypatch.setattr("sim2real.identification.refine.RESTARTS", 1)
-    monkeypatch.setattr("sim2real.identification.residual.STEPS", 1)
-    monkeypatch.setattr("sim2real.identification.residual.UNITS", 2)
