@@ -111,7 +111,7 @@ def nothing_missing(small_search: None, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An identification of few generations and steps: not a good fit, but a fit."""
+    """An identification of few generations and steps without figures: no good fit, but a fit."""
     for name, value in (
         ("identify.GENERATIONS", 2),
         ("refine.STEPS", 2),
@@ -120,6 +120,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("residual.UNITS", 2),
     ):
         monkeypatch.setattr(f"sim2real.identification.{name}", value)
+    monkeypatch.setattr("sim2real.identification.report.svg", lambda *_: "")
 
 
 @pytest.fixture

@@ -40,6 +40,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is drawn in another test."""
+    monkeypatch.setattr("sim2real.studies.study.write_report", lambda *_: None)
+
+
 def write(tmp_path: Path, **changes: Any) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(TINY | {"out": str(tmp_path / "out")} | changes))
@@ -97,6 +103,7 @@ def test_a_study_from_file_to_report_and_again(
     assert again["targets"] == report["targets"]
 
     request.getfixturevalue("cells_in_process")  # from here on
+    request.getfixturevalue("without_report")
     # another target or other words need no more than what is new
     more: dict[str, Any] = {"targets": ["medium", "mild"], "about": "more", "seeds": 1}
     more |= {"plain": False, "audit": False}
@@ -117,7 +124,7 @@ def test_a_study_from_file_to_report_and_again(
     assert {path.name for path in (tmp_path / "cache/oracle").iterdir()} == kept
 
 
-@pytest.mark.usefixtures("cells_in_process")
+@pytest.mark.usefixtures("cells_in_process", "without_report")
 def test_a_stale_result_is_reported_and_made_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +155,7 @@ def test_a_stale_result_is_reported_and_made_again(
     assert len(entries(tmp_path)) == 2 * len(before)
 
 
-@pytest.mark.usefixtures("cells_in_process")
+@pytest.mark.usefixtures("cells_in_process", "without_report")
 def test_a_failing_cell_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
