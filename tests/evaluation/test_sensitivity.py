@@ -59,7 +59,7 @@ def test_chance_is_called_so_one_time_in_twenty() -> None:
 def test_chance_is_called_so_one_time_in_twenty_whatever_the_number_of_entries() -> None:
     rng = np.random.default_rng(3)
     clear = []
-    for _ in range(400):
+    for _ in range(200):
         rows = [
             row(x[0], **{f"p{i}": x[i] for i in range(1, 13)}) for x in rng.normal(size=(40, 13))
         ]

@@ -43,10 +43,10 @@ def linear(rng: np.random.Generator, windows: int, same: float) -> tuple[Any, Fi
 def test_intervals_of_90_percent_cover(same: float, least: float) -> None:
     rng = np.random.default_rng(0)
     held = 0
-    for _ in range(200):
+    for _ in range(100):
         posterior = posterior_of(*linear(rng, 30, same), rng)
         held += abs(posterior.mean[0]) < 1.645 * posterior.std[0]
-    assert least < held / 200 < 0.98
+    assert least < held / 100 < 0.98
 
 
 def test_laplace_alone_would_not_cover_windows_of_one_motion() -> None:

@@ -69,7 +69,7 @@ def state_of(run: Run) -> dict[str, Any]:
 def test_a_resumed_run_equals_one_never_stopped(
     algorithm: str, randomization: Any, curves: Any, tmp_path: Path
 ) -> None:
-    steps = 4000 if algorithm == "ppo" else 2000
+    steps = 2400 if algorithm == "ppo" else 1200
     every = steps // 4
     whole = small(tmp_path / "whole", randomization, algorithm, steps=steps, checkpoint_every=every)
     stopped = shutil.copytree(whole.path, tmp_path / "stopped")
