@@ -134,7 +134,8 @@ def test_a_longer_log_says_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for row, other in zip(of_all.table, of_some.table, strict=True):
         if row.name != "delay":
             assert row.std < 0.75 * other.std, row
-            assert row.low < TRUTH[row.name] < row.high, row
+            # a tenth of the intervals miss the truth, as they should
+            assert abs(row.value - TRUTH[row.name]) < 3.0 * row.std, row
 
 
 def scaled(factor: float) -> Domain:
