@@ -17,14 +17,14 @@ from sim2real.registry import task_names
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {  # what takes minutes in a document takes a moment here
-    r"--steps \d+": "--steps 2048",
-    r"--checkpoint-every \d+": "--checkpoint-every 1024",
-    r"--budget \d+": "--budget 1024",
+    r"--steps \d+": "--steps 1024",
+    r"--checkpoint-every \d+": "--checkpoint-every 512",
+    r"--budget \d+": "--budget 512",
     r"--episodes \d+": "--episodes 2",
-    r"\bsteps=[\d_]+": "steps=2048",
-    r"\bbudget=[\d_]+": "budget=1024",
+    r"\bsteps=[\d_]+": "steps=1024",
+    r"\bbudget=[\d_]+": "budget=512",
     r"\bepisodes=\d+": "episodes=2",
-    r"\blearn\([\d_]+": "learn(2048",
+    r"\blearn\([\d_]+": "learn(1024",
     r"\btotal_timesteps=[\d_]+": "total_timesteps=512",
 }
 pytestmark = pytest.mark.usefixtures(
@@ -80,9 +80,9 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = yaml.safe_load((ROOT / "studies" / "demo.yaml").read_text())
     study |= {"task": "inverted_pendulum", "budget": 1024, "seeds": 1, "episodes": 2}
     study |= {"evaluations": [512], "methods": study["methods"][:2], "plain": False, "audit": False}
-    study["source"]["steps"] = study["oracle"]["steps"] = 2048
+    study["source"]["steps"] = study["oracle"]["steps"] = 1024
     study["oracle"] |= {"seeds": 1, "ways": ["scratch"]}
-    identify = {"budget": 512, "simulated_steps": 2048, "evaluations": 1}
+    identify = {"budget": 512, "simulated_steps": 1024, "evaluations": 1}
     identify |= {"family": "randomized", "rounds": 1, "episodes": 2, "verify": 2}
     study["methods"][0]["identify"] |= identify
     (tmp_path / "studies").mkdir()

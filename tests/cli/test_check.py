@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sim2real import cli
+from sim2real.evaluation import task_checks
 
 ROBOTS = Path(__file__).parents[1] / "robots"
 TASK = """
@@ -95,7 +96,9 @@ def test_a_fault_is_found(
     message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(task_checks, "TASK_CHECKS", {name: task_checks.TASK_CHECKS[name]})
     assert message in checks(capsys, write_task(tmp_path, **changes))[name]
 
 
