@@ -50,8 +50,10 @@ def log_of(domain: Domain | str | None, steps: int = 600, seed: int = 0) -> Log:
 
 
 @pytest.fixture(autouse=True)
-def _few_unknowns(small_search: None) -> None:
-    """The families of these tests are small."""
+def _few_unknowns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The families of the fast tests are small; the slow ones search as users do."""
+    if request.node.get_closest_marker("slow") is None:
+        search_little(monkeypatch)
 
 
 @pytest.fixture(scope="session")
