@@ -37,7 +37,7 @@ DAMPINGS = (1e-6, 1e-3, 1e-1, 1e1)
 """Levenberg-Marquardt dampings, tried one after the other until a step is better."""
 ALLOWED_RISE = 0.1
 """Largest rise of the cost, in nats for each window, at which a step is accepted where a sensor
-counts in steps."""
+counts in steps, and a leap to the mode of the prior."""
 MOST_ERROR = 0.5
 """Largest share of the information of a state that is subtracted for errors of its slopes."""
 RESTARTED, RESTART_STEPS = 0.3, 3

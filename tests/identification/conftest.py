@@ -25,6 +25,16 @@ FAMILY = Domain(
 )
 PROMPT = FAMILY.model_copy(update={"actuation": FAMILY.actuation[1:]})
 """The family without the delay, whose refinement takes longest."""
+FACTOR = {"log_uniform": [0.25, 4.0]}
+PROPORTIONS = Domain(
+    name="proportions",
+    dynamics=[
+        {"field": "body_mass", "of": ["cart", "pole"], "scale": FACTOR},
+        {"field": "dof_damping", "scale": {"log_uniform": [0.1, 100.0]}, "shared": True},
+    ],
+    actuation=[{"strength": FACTOR}],
+)
+"""A log shows only the proportions of these."""
 TRUTH = {"body_mass:pole": 2.0, "dof_damping:hinge": 30.0, "delay": 0.03, "strength:drive": 0.8}
 
 
@@ -39,6 +49,19 @@ def target(noise: float = 0.0, **changed: Any) -> Domain:
         ],
         actuation=[{"delay": values["delay"]}, {"strength": values["strength:drive"]}],
         sensing=sensing,
+    )
+
+
+def scaled(factor: float) -> Domain:
+    """Masses, damping and strength, all `factor` times as large: it moves as with 1."""
+    return Domain(
+        dynamics=[
+            {"field": "body_mass", "of": "cart", "scale": 1.2 * factor},
+            {"field": "body_mass", "of": "pole", "scale": factor},
+            {"field": "dof_damping", "scale": 20.0 * factor, "shared": True},
+        ],
+        actuation=[{"strength": 0.9 * factor}],
+        sensing=[{"noise": {"normal": [0.0, 0.002]}}],
     )
 
 

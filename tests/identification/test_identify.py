@@ -18,7 +18,7 @@ from sim2real.identification.replay import Replay
 from sim2real.identification.result import Identification
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
-from tests.identification.conftest import FAMILY, PROMPT, TRUTH, log_of, target
+from tests.identification.conftest import FAMILY, PROMPT, PROPORTIONS, TRUTH, log_of, scaled, target
 
 
 def values(found: Identification) -> dict[str, float]:
@@ -138,29 +138,8 @@ def test_a_longer_log_says_more(monkeypatch: pytest.MonkeyPatch) -> None:
             assert abs(row.value - TRUTH[row.name]) < 3.0 * row.std, row
 
 
-def scaled(factor: float) -> Domain:
-    """Masses, damping and strength, all `factor` times as large: it moves as with 1."""
-    return Domain(
-        dynamics=[
-            {"field": "body_mass", "of": "cart", "scale": 1.2 * factor},
-            {"field": "body_mass", "of": "pole", "scale": factor},
-            {"field": "dof_damping", "scale": 20.0 * factor, "shared": True},
-        ],
-        actuation=[{"strength": 0.9 * factor}],
-        sensing=[{"noise": {"normal": [0.0, 0.002]}}],
-    )
-
-
 def test_what_only_proportions_show_is_as_large_as_the_prior_prefers() -> None:
-    factor = {"log_uniform": [0.25, 4.0]}
-    family = Domain(
-        dynamics=[
-            {"field": "body_mass", "of": ["cart", "pole"], "scale": factor},
-            {"field": "dof_damping", "scale": {"log_uniform": [0.1, 100.0]}, "shared": True},
-        ],
-        actuation=[{"strength": factor}],
-    )
-    found = identify(log_of(scaled(1.5), 300), "cartpole", family)
+    found = identify(log_of(scaled(1.5), 300), "cartpole", PROPORTIONS)
     names = ("body_mass:cart", "body_mass:pole", "dof_damping", "strength:drive")
     ratios = np.array([values(found)[name] for name in names]) / [1.2, 1.0, 20.0, 0.9]
     assert ratios / ratios.mean() == pytest.approx(1.0, rel=0.05)
