@@ -86,7 +86,7 @@ def studied(out: Path) -> Any:
 
 def extended(out: Path) -> Any:
     """The same command until it is done."""
-    return resume(out, progress=False, steps=512)
+    return resume(out, progress=False, steps=640)
 
 
 def work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:

@@ -43,7 +43,7 @@ def test_killed_extension_goes_on_by_the_same_command(tmp_path: Path) -> None:
     """Among the kills: while config.yaml and its hash are written again, and in the training."""
     found = kill("extend", tmp_path, 3, 8, 13, 40)
     assert found["operations"] > 40
-    assert found["expected"]["step"] == "000000512"
+    assert found["expected"]["step"] == "000000640"
     assert found["differences"] == {}
 
 
