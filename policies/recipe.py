@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,6 +24,7 @@ from sim2real.errors import UserError, unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
+from sim2real.policies.allocation import memory_for
 from sim2real.policies.asymmetric import (
     AsymmetricActorCriticPolicy,
     AsymmetricSACPolicy,
@@ -362,21 +361,6 @@ def build_offline(
         algorithm._setup_model()
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
     return algorithm
-
-
-@contextlib.contextmanager
-def memory_for(what: str) -> Iterator[None]:
-    """UserError where `what` takes more memory than there is for its networks and buffers."""
-    try:
-        yield
-    except (MemoryError, OverflowError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, RuntimeError | ValueError) and not _MEMORY.search(reason):
-            raise
-        raise UserError(f"{what} is too large: {reason[:200]}") from None
-
-
-_MEMORY = re.compile("allocate|memory|Maximum allowed dimension|too big", re.IGNORECASE)
 
 
 def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:

@@ -14,7 +14,7 @@ from sim2real import cli, trust
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
 from sim2real.runs.load import load_run
-from sim2real.runs.run import seal
+from sim2real.runs.seal import seal
 from sim2real.sources import find_source
 from sim2real.transfer.api import transfer
 

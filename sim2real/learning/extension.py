@@ -8,7 +8,8 @@ from typing import TypeVar
 from sim2real.errors import UserError
 from sim2real.learning.callbacks import rollout_length
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
-from sim2real.runs.run import RunConfig, RunFolder, rewrite_config
+from sim2real.runs.run import RunConfig, RunFolder
+from sim2real.runs.seal import rewrite_config
 
 Folder = TypeVar("Folder", bound=RunFolder)
 

@@ -22,7 +22,8 @@ from sim2real.runs.answers import answers_of
 from sim2real.runs.copies import keep_copies, read_index
 from sim2real.runs.load import load_run
 from sim2real.runs.pretrained import CARD, new_run_path
-from sim2real.runs.run import Run, RunConfig, seal
+from sim2real.runs.run import Run, RunConfig
+from sim2real.runs.seal import seal
 from sim2real.simulation.rendering import RenderingUnavailable
 
 PICTURE = "picture.gif"

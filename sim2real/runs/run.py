@@ -9,9 +9,7 @@ files/        code, models and domains of the user's own (see `copies`)
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -45,6 +43,7 @@ from sim2real.runs.contract import (
 )
 from sim2real.runs.copies import copied_source, copies_of, place_model, read_index
 from sim2real.runs.pretrained import absent, find_run, is_published, reference_of
+from sim2real.runs.seal import report_edits, seal
 from sim2real.runs.state import load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
@@ -57,8 +56,6 @@ PACKAGES = (
     *("pydantic", "tyro", "tensorboard", "safetensors"),
 )
 FOLDERS = ("checkpoints", "report")
-SEALED = ("config.yaml", "task.json", "domains.yaml")
-MANIFEST, FORMAT = "manifest.json", 2
 
 
 class RunConfig(Config):
@@ -124,13 +121,6 @@ class RunConfig(Config):
         """Names of the policy's tensors that do not learn."""
         found = (one.names for one in self.parsed_modifiers() if isinstance(one, Frozen))
         return tuple(name for names in found for name in names)
-
-
-class _Seal(Config):
-    format: Literal[2]
-    files: dict[str, str]
-    rewritten: dict[str, str] = Field(default_factory=dict)
-    """Files that are about to be written again, as they will be."""
 
 
 @dataclass(frozen=True)
@@ -356,46 +346,8 @@ def read_folder(path: Path | str, **loading: Any) -> RunFolder:  # frozen
         if name not in domains:
             raise UserError(f"{path}: domain {name!r} is not in its domains.yaml")
     task_info = read_task_info(path / "task.json")
-    _report_edits(path)
+    report_edits(path)
     return RunFolder(path, config, task_info, domains, found)
-
-
-def seal(folder: Path) -> None:
-    """Note the content of a run's own files, so that edits are reported when it is loaded."""
-    hashes = {name: files.sha256(folder / name) for name in SEALED}
-    files.write_json(folder / MANIFEST, {"format": FORMAT, "files": hashes})
-
-
-def rewrite_config(folder: Path, config: RunConfig) -> None:
-    """Write the config.yaml of a run again, and seal that: at any moment the old one or the new."""
-    text = dump_yaml(config.model_dump(mode="json"))
-    found = _sealed(folder)
-    if found is None:
-        files.write_text(folder / "config.yaml", text)
-        return
-    new = {"config.yaml": hashlib.sha256(text.encode()).hexdigest()}
-    before = found.model_copy(update={"rewritten": new})
-    files.write_json(folder / MANIFEST, before.model_dump())
-    files.write_text(folder / "config.yaml", text)
-    files.write_json(folder / MANIFEST, {"format": FORMAT, "files": found.files | new})
-
-
-def _report_edits(path: Path) -> None:
-    """Warn of files that are not as `seal` found them; runs of older versions have no seal."""
-    found = _sealed(path)
-    if found is None:
-        return
-    known = {name: (found.files.get(name), found.rewritten.get(name)) for name in SEALED}
-    edited = [name for name in SEALED if files.sha256(path / name) not in known[name]]
-    if edited:
-        warnings.warn(f"{path}: edited since it was made: {', '.join(edited)}", stacklevel=3)
-
-
-def _sealed(path: Path) -> _Seal | None:
-    """What `seal` noted of a run; None for a run of an older version."""
-    if not (path / MANIFEST).is_file():
-        return None
-    return parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))
 
 
 def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:

@@ -47,8 +47,8 @@ from sim2real.runs.run import (
     at_checkpoint,
     check_policy,
     create_run,
-    rewrite_config,
 )
+from sim2real.runs.seal import rewrite_config
 from sim2real.runs.state import capture, describe_spaces, load_policy
 from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice

@@ -19,7 +19,8 @@ from sim2real.runs.contract import map_of, range_of
 from sim2real.runs.load import load_run
 from sim2real.runs.publish import keep_policy
 from sim2real.runs.rescaling import normalized
-from sim2real.runs.run import MANIFEST, RunConfig, create_run
+from sim2real.runs.run import RunConfig, create_run
+from sim2real.runs.seal import MANIFEST
 from sim2real.simulation import ActionMap, Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer

@@ -72,7 +72,7 @@ def test_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.steps[0] == 0
     config = yaml.safe_load((run.path / "config.yaml").read_text())
     assert config["recipe"]["net_arch"] == [16]
-    assert config["recipe"]["gamma"] == 0.99
+    assert config["recipe"]["gamma"] == 0.995
     task = json.loads((run.path / "task.json").read_text())
     assert task["reference"] == "hopper"
     assert task["control_dt"] == 0.008

@@ -25,7 +25,7 @@ from sim2real.runs.contract import read_task_info
 from sim2real.runs.load import load_run
 from sim2real.runs.pretrained import find_run, pretrained_names
 from sim2real.runs.publish import publish
-from sim2real.runs.run import seal
+from sim2real.runs.seal import seal
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.outcome import outcome

@@ -15,7 +15,8 @@ from sim2real.learning.pretrain import pretrain
 from sim2real.policies.anatomy import anatomy, named_tensors
 from sim2real.runs.checkpoint import read_checkpoint
 from sim2real.runs.load import load_run
-from sim2real.runs.run import Run, seal
+from sim2real.runs.run import Run
+from sim2real.runs.seal import seal
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.resume import resume
 

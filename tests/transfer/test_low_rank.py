@@ -18,7 +18,8 @@ from sim2real.plain import dump_yaml
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.modifiers import merge
 from sim2real.runs.load import load_run
-from sim2real.runs.run import Run, seal
+from sim2real.runs.run import Run
+from sim2real.runs.seal import seal
 from sim2real.transfer.api import transfer
 from sim2real.transfer.resume import resume
 

@@ -39,8 +39,9 @@ from torch.nn import functional
 
 from sim2real.config import Count, History, Minibatch, Updates
 from sim2real.errors import UserError
+from sim2real.policies.allocation import memory_for
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm, memory_for
+from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
