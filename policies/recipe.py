@@ -37,6 +37,7 @@ from sim2real.policies.ppo import PPO
 from sim2real.policies.sac import SAC
 from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.task import ObservationTerm
+from sim2real.torch_threads import one_thread
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
 
@@ -330,7 +331,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-        with memory_for(f"the {recipe.algorithm} recipe"):
+        # the first weights are orthogonal, and their last bits depend on the number of threads
+        with memory_for(f"the {recipe.algorithm} recipe"), one_thread():
             algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]

@@ -34,7 +34,17 @@ ROOMS = [
     "benchmark",
 ]
 FOUNDATION = {
-    *("checks", "compatibility", "config", "errors", "files", "model_check", "plain", "registry"),
+    *(
+        "checks",
+        "compatibility",
+        "config",
+        "errors",
+        "files",
+        "model_check",
+        "plain",
+        "registry",
+        "torch_threads",
+    ),
     *("sources", "task", "trust", "untrusted_model", "world"),
 }
 FILES = sorted(

@@ -1,25 +1,9 @@
-"""Threads and random numbers of torch while a policy acts, and put back afterwards."""
+"""Random numbers of torch while a policy acts, and put back afterwards."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, if there is torch: more only wait, and take the worlds their processors."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real import files
 from sim2real.errors import UserError
-from sim2real.evaluation.torch_settings import one_thread
 from sim2real.learning.callbacks import (
     Checkpoints,
     EqualRollouts,
@@ -31,6 +30,7 @@ from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints
+from sim2real.torch_threads import one_thread
 
 __all__ = ["Interrupted", "learn"]
 

@@ -19,7 +19,6 @@ from sim2real import files
 from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.evaluation.torch_settings import one_thread
 from sim2real.files import write_json
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import report_rounding
@@ -54,6 +53,7 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
+from sim2real.torch_threads import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.memory import compare_memory

@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies import ALGORITHMS
@@ -111,3 +112,19 @@ def test_observations_of_another_shape_are_refused(algorithm: str, shape: tuple[
     assert policy.predict(np.zeros((2, 3)))[0].shape == (2, 2)
     with pytest.raises(UserError, match=rf"shape {re.escape(str(shape))}; allowed: \(3,\) or"):
         policy.predict(np.zeros(shape))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_the_first_weights_do_not_depend_on_the_number_of_threads(algorithm: str) -> None:
+    env = DummyVecEnv([lambda: gym.make("Pendulum-v1")])
+    recipe = parse_recipe(algorithm, {"net_arch": [128, 128]})
+    threads = torch.get_num_threads()
+    try:
+        built = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            built.append(build_algorithm(recipe, env, seed=0).policy.state_dict())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(built[0][name], built[1][name]) for name in built[0])
