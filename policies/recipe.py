@@ -37,7 +37,7 @@ from sim2real.policies.ppo import PPO
 from sim2real.policies.sac import SAC
 from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.task import ObservationTerm
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
 
@@ -175,7 +175,8 @@ class PPORecipe(Recipe):
     @model_validator(mode="after")
     def _horizon_rises(self) -> PPORecipe:
         if self.initial_gamma is not None and not self.initial_gamma <= self.gamma < 1.0:
-            raise ValueError("with initial_gamma, gamma is at least that and below 1")
+            least = self.initial_gamma
+            raise ValueError(f"gamma is from {least} to below 1; for less, set initial_gamma=null")
         return self
 
     def gamma_at(self, done: float) -> float:
@@ -337,8 +338,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
-    if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe) and recipe.initial_gamma:
-        algorithm.gamma_at = recipe.gamma_at
+    if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
+        algorithm.gamma_at = None if recipe.initial_gamma is None else recipe.gamma_at
     return algorithm
 
 

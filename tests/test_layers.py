@@ -43,7 +43,7 @@ FOUNDATION = {
         "model_check",
         "plain",
         "registry",
-        "torch_threads",
+        "torch_settings",
     ),
     *("sources", "task", "trust", "untrusted_model", "world"),
 }

@@ -32,7 +32,7 @@ from sim2real.benchmark.core import (
 )
 from sim2real.policies.recipe import AnyRecipe, PPORecipe, build_algorithm, load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread
 
 
 def ppo(config: BenchmarkConfig) -> Contestants:

@@ -21,7 +21,7 @@ from sim2real.evaluation.rollout import Policy, act
 from sim2real.files import write_bytes
 from sim2real.simulation import Simulation
 from sim2real.simulation.rendering import Renderer
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread
 
 FRAME_S = 0.05
 """Simulated seconds between two frames, about."""

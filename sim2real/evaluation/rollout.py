@@ -29,7 +29,6 @@ from sim2real.evaluation.policy_checks import (
     check_weights,
     require_contract,
 )
-from sim2real.evaluation.torch_settings import reproducible
 from sim2real.evaluation.unstable import counted_returns
 from sim2real.files import write_text
 from sim2real.simulation import Episode, Simulation
@@ -41,7 +40,7 @@ from sim2real.simulation.front_ends.foreign import (
     task_or_foreign,
 )
 from sim2real.task import Array, IntArray, ObservationTerm, Task
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread, reproducible
 
 if TYPE_CHECKING:
     from sim2real.simulation.front_ends.workers import WorkerVecEnv

@@ -30,7 +30,7 @@ from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread
 
 __all__ = ["Interrupted", "learn"]
 

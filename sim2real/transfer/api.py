@@ -53,7 +53,7 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
-from sim2real.torch_threads import one_thread
+from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.memory import compare_memory

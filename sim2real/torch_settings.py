@@ -1,4 +1,4 @@
-"""The threads of torch while it computes, and put back afterwards."""
+"""Threads and random numbers of torch while it computes, and put back afterwards."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def reproducible(deterministic: bool, seed: int) -> Iterator[None]:
+    """Seed torch's generator for a policy that samples; restore its state afterwards."""
+    if deterministic:
+        yield
+        return
+    import torch  # late: a deterministic policy need not be a torch one
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
