@@ -125,7 +125,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def build(toy: Any) -> Callable[..., BaseAlgorithm]:
-    from sim2real.policies.recipe import build_algorithm, load_recipe
+    from sim2real.policies.build import build_algorithm
+    from sim2real.policies.recipe import load_recipe
 
     def build_(algorithm: str, seed: int = 0, **options: Any) -> BaseAlgorithm:
         recipe = load_recipe(algorithm, None, {**SMALL[algorithm], **options})

@@ -30,7 +30,8 @@ from sim2real.benchmark.core import (
     Measure,
     gymnasium_vec_env,
 )
-from sim2real.policies.recipe import AnyRecipe, PPORecipe, build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import AnyRecipe, PPORecipe, load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.torch_settings import one_thread
 

@@ -18,7 +18,8 @@ from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import learn, report_rounding, whole
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
-from sim2real.policies.recipe import MAX_UNSTABLE, build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import MAX_UNSTABLE, load_recipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import map_of

@@ -26,7 +26,8 @@ from sim2real.errors import UserError, unknown
 from sim2real.evaluation.provenance import content, key_of
 from sim2real.evaluation.references import cached
 from sim2real.policies import ALGORITHMS
-from sim2real.policies.recipe import ACTIVATIONS, AnyRecipe, build_offline, load_recipe
+from sim2real.policies.build import build_offline
+from sim2real.policies.recipe import ACTIVATIONS, AnyRecipe, load_recipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import answers_of

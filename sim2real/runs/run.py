@@ -27,8 +27,9 @@ from sim2real.domains import Domain, dump_domains, load_domains
 from sim2real.errors import UserError
 from sim2real.evaluation.provenance import version_of
 from sim2real.plain import dump_yaml
+from sim2real.policies.build import build_offline
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, parse_modifier
-from sim2real.policies.recipe import AnyRecipe, build_offline, parse_recipe
+from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.registry import load_task, trusted_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.answers import require_answers

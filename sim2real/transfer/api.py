@@ -24,8 +24,9 @@ from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
+from sim2real.policies.build import build_offline, observation_terms
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
-from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe, build_offline, observation_terms
+from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.contract import (

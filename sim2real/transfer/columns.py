@@ -19,9 +19,9 @@ from torch import Tensor
 
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.asymmetric import Asymmetric, policy_terms
+from sim2real.policies.build import build_offline, observation_terms
 from sim2real.policies.modifiers import merge, modifiers_of
 from sim2real.policies.normalizer import normalizers
-from sim2real.policies.recipe import build_offline, observation_terms
 from sim2real.policies.tensors import copy_tensors
 from sim2real.runs.contract import terms_of
 from sim2real.runs.run import Run

@@ -35,8 +35,9 @@ from sim2real.identification.stored import decode, encode
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.learning.progress import Display, Watch
 from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
-from sim2real.policies.recipe import AnyRecipe, build_algorithm
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.run import Run
 from sim2real.runs.state import generators, prefixed, restore_generators, without

@@ -13,7 +13,8 @@ from sim2real.domains import Domain, load_domain
 from sim2real.evaluation.rollout import BATCH, evaluate, returns
 from sim2real.files import read_json
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.contract import map_of, range_of
 from sim2real.runs.load import load_run

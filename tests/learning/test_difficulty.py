@@ -13,7 +13,8 @@ from sim2real.evaluation.summary import summary
 from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.loop import learn
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.runs.checkpoint import discard_after, read_checkpoint, restore
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env

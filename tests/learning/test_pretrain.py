@@ -23,7 +23,8 @@ from sim2real import files
 from sim2real.errors import UserError
 from sim2real.learning import pretrain as pretraining
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.checkpoint import read_checkpoint, restore, steps
 from sim2real.runs.load import load_run

@@ -18,8 +18,9 @@ from sim2real.evaluation.rollout import evaluate
 from sim2real.learning.loop import learn
 from sim2real.learning.pretrain import pretrain
 from sim2real.policies.asymmetric import Asymmetric
+from sim2real.policies.build import build_algorithm
 from sim2real.policies.normalizer import normalizers
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.recipe import load_recipe
 from sim2real.runs.contract import terms_of
 from sim2real.runs.load import load_run
 from sim2real.task import ObservationTerm

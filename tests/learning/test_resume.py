@@ -128,7 +128,8 @@ spec = importlib.util.spec_from_file_location("conftest", sys.argv[1])
 conftest = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(conftest)
 from sim2real.learning.loop import learn
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 recipe = load_recipe("sac", None, conftest.SMALL["sac"])
 algorithm = build_algorithm(recipe, conftest._load_toy().ToyVecEnv(recipe.num_envs, 0), 0)
 learn(algorithm, pathlib.Path(sys.argv[2]), 10**7, checkpoint_every=64, progress=False)

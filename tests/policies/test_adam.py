@@ -11,7 +11,8 @@ from torch import nn
 
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 

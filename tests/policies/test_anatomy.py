@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sim2real.policies.anatomy import Part, actor_parameters, anatomy, named_tensors
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 ALGORITHMS = ["ppo", "sac", "td3"]

@@ -6,8 +6,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.build import build_algorithm
 from sim2real.policies.kl_adaptive import HIGHEST, LOWEST, KLAdaptivePPO, adapted
-from sim2real.policies.recipe import build_algorithm, parse_recipe
+from sim2real.policies.recipe import parse_recipe
 
 
 def test_the_learning_rate_stays_within_its_bounds() -> None:

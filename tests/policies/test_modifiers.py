@@ -11,6 +11,7 @@ import torch
 from sim2real.errors import UserError
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
+from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import (
     Frozen,
     Head,
@@ -20,7 +21,7 @@ from sim2real.policies.modifiers import (
     modifiers_of,
     parse_modifier,
 )
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.recipe import load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 ACTOR = {"ppo": "mlp_extractor.policy_net.0", "sac": "actor.latent_pi.0", "td3": "actor.mu.0"}

@@ -6,13 +6,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from sim2real.policies.build import build_offline
 from sim2real.policies.normalizer import (
     NormalizedExtractor,
     RunningNormalizer,
     normalizers,
     update_normalizers,
 )
-from sim2real.policies.recipe import build_offline, load_recipe
+from sim2real.policies.recipe import load_recipe
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,))
 ACTIONS = spaces.Box(-1.0, 1.0, (2,))

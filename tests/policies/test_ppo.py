@@ -9,7 +9,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sim2real.errors import UserError
-from sim2real.policies.recipe import build_algorithm, load_recipe, parse_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe, parse_recipe
 
 RISING = {"num_envs": 1, "n_steps": 64, "batch_size": 32, "initial_gamma": 0.9, "gamma": 0.99}
 

@@ -12,7 +12,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies import ALGORITHMS
-from sim2real.policies.recipe import build_algorithm, build_offline, load_recipe, parse_recipe
+from sim2real.policies.build import build_algorithm, build_offline
+from sim2real.policies.recipe import load_recipe, parse_recipe
 from sim2real.registry import task_names
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,))

@@ -7,7 +7,8 @@ import torch
 
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import named_tensors, optimizer_owners
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.policies.tensors import copy_tensors, freeze_tensors, match
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 

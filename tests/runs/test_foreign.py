@@ -23,7 +23,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sim2real import cli
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
-from sim2real.policies.recipe import build_offline, load_recipe
+from sim2real.policies.build import build_offline
+from sim2real.policies.recipe import load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.foreign import read_foreign
 from sim2real.runs.load import load_run

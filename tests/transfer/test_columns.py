@@ -17,7 +17,7 @@ from sim2real.evaluation.rollout import evaluate
 from sim2real.learning.pretrain import pretrain
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.asymmetric import Asymmetric
-from sim2real.policies.recipe import build_algorithm
+from sim2real.policies.build import build_algorithm
 from sim2real.runs.checkpoint import read_checkpoint
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run

@@ -9,7 +9,8 @@ import pytest
 
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
-from sim2real.policies.recipe import build_algorithm, load_recipe
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import load_recipe
 from sim2real.registry import load_task
 from sim2real.runs.state import capture_worlds, layers, restore_worlds
 from sim2real.simulation import Simulation

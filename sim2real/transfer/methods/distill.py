@@ -41,7 +41,8 @@ from sim2real.config import Count, History, Minibatch, Updates
 from sim2real.errors import UserError
 from sim2real.policies.allocation import memory_for
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.recipe import AnyRecipe, Layers, build_algorithm
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import AnyRecipe, Layers
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along

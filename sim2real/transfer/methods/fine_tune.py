@@ -32,7 +32,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
-from sim2real.policies.recipe import AnyRecipe, build_algorithm
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along

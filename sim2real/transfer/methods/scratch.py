@@ -16,7 +16,8 @@ from typing import ClassVar
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.policies.recipe import AnyRecipe, build_algorithm
+from sim2real.policies.build import build_algorithm
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of, with_random_start

@@ -1,0 +1,118 @@
+"""The SB3 algorithm of a recipe, with an environment or without."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sim2real.errors import UserError
+from sim2real.policies.allocation import memory_for
+from sim2real.policies.asymmetric import (
+    AsymmetricActorCriticPolicy,
+    AsymmetricSACPolicy,
+    AsymmetricTD3Policy,
+)
+from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
+from sim2real.policies.ppo import PPO
+from sim2real.policies.recipe import AnyRecipe, PPORecipe
+from sim2real.policies.scaled_reward import ScaledReward
+from sim2real.task import ObservationTerm
+from sim2real.torch_settings import one_thread
+
+ASYMMETRIC: dict[str, type[BasePolicy]] = {
+    "ppo": AsymmetricActorCriticPolicy,
+    "sac": AsymmetricSACPolicy,
+    "td3": AsymmetricTD3Policy,
+}
+"""The policies of a privileged recipe."""
+PLAIN: dict[str, type[BasePolicy]] = {
+    "ppo": MlpActorCriticPolicy,
+    "sac": MlpSACPolicy,
+    "td3": MlpTD3Policy,
+}
+"""The policies of all others."""
+
+
+def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
+    """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
+    check_spaces(env.observation_space, env.action_space)
+    scaled = env if recipe.reward_scale == 1.0 else ScaledReward(env, recipe.reward_scale)
+    terms = observation_terms(env) if recipe.needs_privileged else ()
+    policy, options = _policy_and_options(recipe, env.action_space, terms)
+    with warnings.catch_warnings():
+        # A last minibatch that is shorter than the others is no harm
+        warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+        # the first weights are orthogonal, and their last bits depend on the number of threads
+        with memory_for(f"the {recipe.algorithm} recipe"), one_thread():
+            algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
+    if env.has_attr("action_map"):  # a foreign environment has none
+        algorithm.policy.action_map = env.get_attr("action_map")[0]
+    algorithm.policy.history = recipe.history  # type: ignore[assignment]
+    if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
+        algorithm.gamma_at = None if recipe.initial_gamma is None else recipe.gamma_at
+    return algorithm
+
+
+def build_offline(
+    recipe: AnyRecipe,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    terms: Sequence[ObservationTerm] = (),
+) -> BaseAlgorithm:
+    """The SB3 algorithm of `recipe` without an environment, for loading weights into.
+
+    `terms` are those of the observation, which a privileged recipe needs to know. Draws nothing
+    from the global generators of Torch.
+    """
+    check_spaces(observation_space, action_space)
+    policy, options = _policy_and_options(recipe, action_space, terms)
+    make: Any = recipe.sb3
+    algorithm: BaseAlgorithm = make(policy, None, _init_setup_model=False, **options)
+    algorithm.observation_space, algorithm.action_space = observation_space, action_space
+    algorithm.n_envs = recipe.num_envs
+    with torch.random.fork_rng(devices=[]), memory_for(f"the {recipe.algorithm} recipe"):
+        algorithm._setup_model()
+    algorithm.policy.history = recipe.history  # type: ignore[assignment]
+    return algorithm
+
+
+def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
+    """The terms of the observation of `env`; UserError if it has none."""
+    terms: tuple[ObservationTerm, ...] | None
+    try:
+        terms = env.get_attr("observation_terms")[0]
+    except AttributeError:
+        terms = None
+    if terms is None:
+        raise UserError("a privileged recipe needs a simulation with observation terms")
+    return terms
+
+
+def _policy_and_options(
+    recipe: AnyRecipe, action_space: spaces.Space[Any], terms: Sequence[ObservationTerm]
+) -> tuple[type[BasePolicy], dict[str, Any]]:
+    """The policy class and the other arguments of the SB3 algorithm."""
+    options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
+    if not recipe.needs_privileged:
+        return PLAIN[recipe.algorithm], options
+    networks = {**options["policy_kwargs"], "normalize": recipe.normalize_observations}
+    del networks["features_extractor_class"]
+    networks |= {"observation_terms": terms, "privileged_actor": recipe.privileged_actor}
+    return ASYMMETRIC[recipe.algorithm], options | {"policy_kwargs": networks}
+
+
+def check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    """Raise UserError unless both spaces are boxes of numbers and the actions are bounded."""
+    for what, space in (("observation", observation_space), ("action", action_space)):
+        if not isinstance(space, spaces.Box):
+            raise UserError(f"the {what} space is {space}; allowed: a Box")
+    if not np.isfinite([action_space.low, action_space.high]).all():  # type: ignore[attr-defined]
+        raise UserError(f"the action space {action_space} is not bounded")
