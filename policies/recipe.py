@@ -24,6 +24,7 @@ from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.ppo import PPO
 from sim2real.policies.sac import SAC
+from sim2real.policies.worst_share import WorstShare
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
 
@@ -137,7 +138,7 @@ class Recipe(Config):
         }
 
 
-class PPORecipe(Recipe):
+class PPORecipe(WorstShare, Recipe):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
     algorithm: Literal["ppo"] = "ppo"
@@ -187,14 +188,16 @@ class PPORecipe(Recipe):
         actor, critic = self.layers()
         options = super().policy_options()
         options["optimizer_kwargs"] |= {"eps": 1e-5}
-        network = {"pi": actor, "vf": critic}
-        return options | {"net_arch": network, "log_std_init": self.log_std_init}
+        return options | {
+            "net_arch": {"pi": actor, "vf": critic},
+            "log_std_init": self.log_std_init,
+        }
 
     def algorithm_options(self, action_space: spaces.Box) -> dict[str, Any]:
         """Arguments of `stable_baselines3.PPO`."""
         names = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
         own = {name: getattr(self, name) for name in (*names, "max_grad_norm", "target_kl")}
-        return super().algorithm_options(action_space) | own
+        return super().algorithm_options(action_space) | own | self.rollout_options
 
 
 class OffPolicyRecipe(Recipe):

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies.normalizer import update_normalizers
 from sim2real.runs.checkpoint import steps as saved_steps
 from sim2real.runs.checkpoint import write_checkpoint
-from sim2real.runs.state import capture
+from sim2real.runs.state import capture, layers
 from sim2real.simulation import Simulation
 
 
@@ -308,3 +309,12 @@ class Soundness(BaseCallback):
     def _where(self) -> str:
         advice = "a smaller learning_rate or reward_scale may help"
         return f"after the update at step {self.num_timesteps:,}; {advice}"
+
+
+def simulation_behind(env: VecEnv, what: str) -> Simulation:
+    """The simulation that `env` steps, wrapped or not; UserError where `what` finds none."""
+    for layer in layers(env):
+        simulation = vars(layer).get("simulation")
+        if isinstance(simulation, Simulation):
+            return simulation
+    raise UserError(f"{what} needs an environment of make_vec_env, got {env}")

@@ -51,12 +51,21 @@ def differences(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> 
         reasons.append(f"its learning rate was to fall to 0 at {config.steps} steps")
     if isinstance(recipe, PPORecipe) and recipe.initial_gamma is not None:
         reasons.append(f"its discount was to rise until half of {config.steps} steps")
+    if isinstance(recipe, PPORecipe) and _selected_for(config, recipe, done):
+        start = recipe.worst_share_start
+        reasons.append(f"its worst share was to begin at {start} of {config.steps} steps")
     if old := _cut_for(config, recipe, steps, done):
         reasons.append(f"its rollouts were cut to end at {old} steps")
     adaptive = config.randomization or {}
     if adaptive.get("name") == "curriculum" and adaptive.get("threshold") is None:
         reasons.append(f"its curriculum was spread over {config.steps} steps")
     return reasons
+
+
+def _selected_for(config: RunConfig, recipe: PPORecipe, done: int) -> bool:
+    """Whether the worst share was learned from already, and would begin later in a longer run."""
+    start = recipe.worst_share_start
+    return recipe.worst_share < 1.0 and start > 0.0 and start * config.steps <= done
 
 
 def _cut_for(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> int | None:

@@ -28,6 +28,7 @@ from sim2real.learning.callbacks import (
 from sim2real.learning.progress import Progress
 from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
+from sim2real.learning.worst_share import selecting
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.torch_settings import one_thread
@@ -74,12 +75,13 @@ def learn(
     board.model = algorithm  # its logger, before SB3 starts the callbacks
     against = ReturnAgainstContext(max(EVERY, steps // 10), title or run.name)
     sound = Soundness(max_unstable)
-    stateful = [*callbacks, board, against, sound]
+    worst = selecting(algorithm)
+    stateful = [*callbacks, *worst, board, against, sound]
     _restore_callbacks(run, start, stateful)
     shown = [Progress(steps, title or run.name)] if progress else []
     interrupt = Interrupt()
     saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
-    watching = [*callbacks, board, against, *shown, saving]
+    watching = [*callbacks, *worst, board, against, *shown, saving]
     order = [NormalizerUpdate(), sound, EqualRollouts(steps), *watching]
     try:
         with one_thread(), _interruptible(interrupt):

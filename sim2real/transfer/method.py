@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -42,13 +42,16 @@ def _is_class(found: Any) -> bool:
 METHOD_CLASSES = Registry("Method", METHODS.keys, _is_class)
 """The classes of methods: those of METHODS, and the user's own."""
 
+AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0}
+"""Options of PPO that are of a pretraining alone, as they are after it: the discount is that of its
+end, and every world is learned from."""
+
 SIZES: dict[str, dict[str, Any]] = {
-    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, "initial_gamma": None},
+    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, **AFTERWARDS},
     "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
     "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
 }
-"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not. The
-discount is that of the end of the pretraining."""
+"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not."""
 
 PLAIN = {"privileged": False, "privileged_actor": False}
 """Options of a recipe in the target: it shows what a robot would show."""
@@ -81,6 +84,13 @@ class Method(Config):
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Options of the algorithm's recipe to learn with in the target, by name."""
+
+    @field_validator("recipe")
+    @classmethod
+    def _learns_from_every_world(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        if "worst_share" in recipe:
+            raise ValueError("worst_share is of a pretraining; a method learns from every world")
+        return recipe
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The recipe of the policy that `adapt` returns: the source's, resized for a target."""

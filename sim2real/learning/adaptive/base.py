@@ -14,7 +14,7 @@ from sim2real.domains.distributions.distribution import Distribution
 from sim2real.errors import UserError
 from sim2real.learning.adaptive.episodes import Episodes
 from sim2real.learning.adaptive.space import Space, adaptable
-from sim2real.runs.state import layers
+from sim2real.learning.callbacks import simulation_behind
 from sim2real.simulation import Simulation
 from sim2real.task import Array
 
@@ -126,7 +126,7 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
         self._saved = state
 
     def _on_training_start(self) -> None:
-        simulation = _simulation_behind(self)
+        simulation = simulation_behind(self.training_env, "adaptive randomization")
         if self._simulation is not simulation:
             self.attach(simulation)
         if self._saved is None:
@@ -179,13 +179,3 @@ class AdaptiveRandomization(BaseCallback, abc.ABC):
                 self._logged[f"{kind}/{name}"] = float(value)
         self._logged["entropy"] = float(np.sum(entropies))
         self._logged |= more
-
-
-def _simulation_behind(callback: BaseCallback) -> Simulation:
-    for layer in layers(callback.training_env):
-        simulation = vars(layer).get("simulation")
-        if isinstance(simulation, Simulation):
-            return simulation
-    raise UserError(
-        f"adaptive randomization needs an environment of make_vec_env, got {callback.training_env}"
-    )

@@ -55,7 +55,7 @@ from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.runs.run import Run
 from sim2real.transfer.adaptation import TRAIN, Adaptation, parts
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import PLAIN, Method
+from sim2real.transfer.method import AFTERWARDS, PLAIN, Method
 from sim2real.transfer.summaries import write_round
 from sim2real.transfer.target import Target
 from sim2real.transfer.verification import Trace, Verdict, compare, traces_of
@@ -113,7 +113,7 @@ class Identify(Method):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The recipe of the source's pretraining, with a learning rate that falls to 0 (PPO)."""
         is_ppo = source.algorithm == "ppo"
-        ppo: dict[str, Any] = {"lr_schedule": "linear", "initial_gamma": None}
+        ppo: dict[str, Any] = {"lr_schedule": "linear", **AFTERWARDS}
         changes = ppo if is_ppo else {"learning_starts": 0}
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
         merged = {**source.model_dump(), **PLAIN, **changes, **self.recipe, **worlds}
