@@ -64,7 +64,7 @@ def anatomy(policy: BasePolicy) -> dict[str, Part]:
         layer = layers.get(name)
         place = _place(name, layer, last)
         first = layer[3] == "0" if layer else place == "head" and role not in deep
-        first &= not name.endswith(".adapter_up")
+        first &= not name.endswith(".lora_B")
         parts[name] = Part(role, place, first, follower_of(name))
     return parts
 

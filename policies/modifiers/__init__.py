@@ -17,7 +17,8 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.config import parse
 from sim2real.errors import UserError, unknown
-from sim2real.policies.modifiers.low_rank import LowRank, merge_layers
+from sim2real.policies.modifiers.linear import merge_layers
+from sim2real.policies.modifiers.low_rank import LowRank
 from sim2real.policies.modifiers.modifier import Frozen, Head, Modifier
 
 __all__ = [

@@ -9,7 +9,7 @@ your own is a file, given to `transfer` by its path.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -23,13 +23,16 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.config import Config, Worlds, parse
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.modifiers import Frozen, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
+from sim2real.policies.tensors import match
 from sim2real.registry import Registry
 from sim2real.runs.run import Run
 from sim2real.sources import Source, source_of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, TensorRow
 from sim2real.transfer.methods import METHODS
+from sim2real.transfer.schedule import KeepFrozen
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
@@ -165,6 +168,25 @@ def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[
         alias_of = "" if listed == name else listed
         rows.append(TensorRow(name, shape, action_of.get(name, "fresh"), alias_of))
     return tuple(rows)
+
+
+def frozen_after(prepared: Prepared, patterns: Sequence[str]) -> Prepared:
+    """The learner with the tensors that match `patterns` out of its optimizers and at rest.
+
+    Raises UserError for a tensor that is not the source's.
+    """
+    algorithm = prepared.algorithm
+    action_of = {row.tensor: row.action for row in prepared.rows}
+    names = match(algorithm.policy, patterns)
+    for name in names:
+        if action_of.get(name, "fresh") != "copied":
+            raise UserError(
+                f"{name} cannot be frozen: it is {action_of.get(name, 'fresh')}, not the source's; "
+                "allowed: tensors that are copied"
+            )
+    apply_modifiers(algorithm.policy, [Frozen(names=names)])
+    rows = rows_of(algorithm, action_of | dict.fromkeys(names, "frozen"))
+    return Prepared(algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))
 
 
 def load_method(

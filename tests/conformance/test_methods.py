@@ -29,6 +29,10 @@ from sim2real.transfer.method import LearnerMethod, find_method
 from sim2real.transfer.methods import METHODS
 from sim2real.transfer.resume import resume
 
+FREEZES = ("freeze", "distill", "adapter")
+"""Methods that freeze tensors by default."""
+ANEW = ("scratch", "distill")
+"""Methods whose first actions are not the source's; the manifest says why."""
 OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
 
@@ -139,7 +143,7 @@ def test_the_manifest_has_every_tensor_once(case: Case, moved: Callable[..., Any
     assert set(tensors) == expected
     frozen = {name for name, fate in fates(run).items() if fate == "frozen"}
     assert first & set(run.config.frozen) == frozen
-    assert bool(frozen) == (case[0] in ("freeze", "distill"))
+    assert bool(frozen) == (case[0] in FREEZES)
 
 
 def test_tensors_start_and_stay_as_the_manifest_says(
@@ -159,6 +163,17 @@ def test_tensors_start_and_stay_as_the_manifest_says(
         policy = read_checkpoint(run.path, step).policy
         assert all(torch.equal(policy[name], source[name]) for name in frozen), step
     assert not equal(first, last)
+
+
+def test_the_first_actions_are_the_sources(
+    case: Case, moved: Callable[..., Any], sources: dict[str, Run]
+) -> None:
+    run, _ = moved(case)
+    first, source = load_run(run.path, step=0).policy, sources[case[1]].policy
+    size = run.task_info["observation_space"]["shape"][0]
+    seen = np.random.default_rng(0).normal(size=(16, size))
+    actions = [policy.predict(seen, deterministic=True)[0] for policy in (first, source)]
+    assert np.array_equal(*actions) == (case[0] not in ANEW)
 
 
 def test_frozen_tensors_are_frozen_again_when_loaded(case: Case, moved: Callable[..., Any]) -> None:

@@ -42,7 +42,7 @@ def actions(policy: Any) -> np.ndarray:
 def perturb(policy: Any) -> None:
     with torch.no_grad():
         for name, tensor in named_tensors(policy).items():
-            if name.endswith("adapter_up"):
+            if name.endswith("lora_B"):
                 tensor.normal_()
 
 
@@ -68,7 +68,7 @@ def test_the_merged_weight_is_the_equation(algorithm: str) -> None:
     apply_modifiers(policy, [LowRank(layers=(layer,), rank=3, scale=2.0)])
     perturb(policy)
     tensors = named_tensors(policy)
-    weight, down, up = (tensors[f"{layer}.{n}"] for n in ("weight", "adapter_down", "adapter_up"))
+    weight, down, up = (tensors[f"{layer}.{n}"] for n in ("weight", "lora_A", "lora_B"))
     assert (down.shape, up.shape) == ((3, 5), (8, 3))
     expected = weight + 2.0 * torch.einsum("or,ri->oi", up, down)
     torch.testing.assert_close(named_tensors(merge(policy))[f"{layer}.weight"], expected)
@@ -80,7 +80,7 @@ def test_only_what_may_learn_is_optimized(algorithm: str) -> None:
     base = tuple(name for name in named_tensors(policy) if "_target" not in name)
     apply_modifiers(policy, [LowRank(rank=1), Frozen(names=base)])
     parts = anatomy(policy)
-    expected = {n for n, p in parts.items() if ".adapter_" in n and not p.follows}
+    expected = {n for n, p in parts.items() if ".lora_" in n and not p.follows}
     learning = {
         id(p)
         for owner in optimizer_owners(policy).values()
@@ -97,7 +97,7 @@ def test_target_networks_have_the_adapters_of_what_they_follow(algorithm: str) -
     apply_modifiers(policy, [LowRank(rank=1), Head(of="critic")])
     tensors, parts = named_tensors(policy), anatomy(policy)
     following = {name: part.follows for name, part in parts.items() if part.follows}
-    assert any(name.endswith("adapter_down") for name in following)
+    assert any(name.endswith("lora_A") for name in following)
     assert all(torch.equal(tensors[name], tensors[of]) for name, of in following.items())
 
 
@@ -136,5 +136,5 @@ def test_bad_modifiers(data: Any, message: str) -> None:
 def test_a_layer_has_one_adapter() -> None:
     policy = build("ppo")
     apply_modifiers(policy, [LowRank(rank=1)])
-    with pytest.raises(UserError, match="has a low-rank adapter already; merge it first"):
+    with pytest.raises(UserError, match="has an adapter already; merge it first"):
         apply_modifiers(policy, [LowRank(rank=1)])

@@ -23,17 +23,12 @@ from typing import ClassVar
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy
-from sim2real.policies.modifiers import Frozen, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe
-from sim2real.policies.tensors import match
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.manifest import Action, TensorRow
-from sim2real.transfer.method import Prepared, rows_of
+from sim2real.transfer.method import Prepared, frozen_after
 from sim2real.transfer.methods.fine_tune import FineTune
-from sim2real.transfer.schedule import KeepFrozen
 
 
 class Freeze(FineTune):
@@ -49,16 +44,12 @@ class Freeze(FineTune):
     ) -> Prepared:
         """The fine-tuner with the matching tensors out of its optimizers and at rest."""
         prepared = super().prepare(source, recipe, env, budget, seed)
-        policy = prepared.algorithm.policy
-        action_of: dict[str, Action] = {row.tensor: row.action for row in prepared.rows}
-        names = match(policy, first_layers(policy) if self.frozen is None else self.frozen)
-        if self.frozen is None:  # what was made to fit the target's columns learns on
-            names = tuple(name for name in names if action_of[name] != "adapted")
-        _require_copied(names, prepared.rows)
-        apply_modifiers(policy, [Frozen(names=names)])
-        action_of |= dict.fromkeys(names, "frozen")
-        rows = rows_of(prepared.algorithm, action_of)
-        return Prepared(prepared.algorithm, rows, (*prepared.callbacks, KeepFrozen(names)))
+        if self.frozen is not None:
+            return frozen_after(prepared, self.frozen)
+        first = first_layers(prepared.algorithm.policy)
+        action_of = {row.tensor: row.action for row in prepared.rows}
+        # what was made to fit the target's columns learns on
+        return frozen_after(prepared, [name for name in first if action_of[name] != "adapted"])
 
 
 def first_layers(policy: BasePolicy) -> tuple[str, ...]:
@@ -68,12 +59,3 @@ def first_layers(policy: BasePolicy) -> tuple[str, ...]:
         for name, part in anatomy(policy).items()
         if part.place == "statistics" or (part.place == "trunk" and part.reads_input)
     )
-
-
-def _require_copied(names: tuple[str, ...], rows: tuple[TensorRow, ...]) -> None:
-    for row in rows:
-        if row.tensor in names and row.action != "copied":
-            raise UserError(
-                f"{row.tensor} cannot be frozen: it is {row.action}, not the source's; "
-                "allowed: tensors that are copied"
-            )
