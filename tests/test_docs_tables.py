@@ -23,6 +23,14 @@ def cells_of(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    folders = (ROOT / folder for folder in ("sim2real", "envs", "policies", "tests"))
+    there = {path.name for folder in folders for path in folder.rglob("*.py")}
+    named = re.findall(r"`([\w/]+\.py)`", (DOCS / "architecture.md").read_text())
+    assert len(named) > 20
+    assert {Path(name).name for name in named} <= there
+
+
 def value_of(cell: str) -> Any:
     return yaml.safe_load(cell.strip("`"))
 

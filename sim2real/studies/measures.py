@@ -98,7 +98,7 @@ MEASURES = {
     ),
     "area_return": Measure(
         lambda method, _: method.of_curve(metrics.area_under_curve),
-        "Mean on the way",
+        "Mean over the budget",
         "The area under the curve divided by the budget: the mean return while learning.",
         score="area",
     ),
