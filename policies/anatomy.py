@@ -7,7 +7,7 @@ the names of `policy.state_dict()`:
     SAC   actor.latent_pi, actor.mu, actor.log_std      | critic.qf0, critic.qf1, critic_target.*
     TD3   actor.mu, actor_target.mu                     | critic.qf0, critic.qf1, critic_target.*
 
-The statistics are those of the normalizers in `*features_extractor`.
+The statistics are those of the normalizers in `*features_extractor`; an `encoder` there has layers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ Place = Literal["trunk", "head", "statistics", "noise"]
 
 _CRITIC = re.compile(r"(mlp_extractor\.value_net|value_net|vf_features_extractor|critic\w*)\.")
 _TARGET = re.compile(r"(actor|critic)_target\.(.*)")
-_LAYER = re.compile(r"(.*\b(?:policy_net|value_net|latent_pi|(mu|qf\d+)))\.(\d+)\.\w+")
+_LAYER = re.compile(r"(.*\b(?:policy_net|value_net|latent_pi|encoder|(mu|qf\d+)))\.(\d+)\.\w+")
 """A layer of a stack. Group 2: the stack ends with the head, otherwise the head is a module."""
+_ENCODER = "features_extractor.encoder."
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def anatomy(policy: BasePolicy) -> dict[str, Part]:
     roles: dict[int, set[Role]] = {}
     for name, tensor in tensors.items():
         roles.setdefault(id(tensor), set()).add(_role(name))
-    deep = {_role(name) for name, found in layers.items() if not found[2]}
+    hidden = (name for name, found in layers.items() if not found[2] and _ENCODER not in name)
+    deep = {_role(name) for name in hidden}
     parts: dict[str, Part] = {}
     for name, tensor in tensors.items():
         of = roles[id(tensor)]

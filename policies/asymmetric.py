@@ -32,6 +32,13 @@ from torch import Tensor, nn
 
 from sim2real.errors import UserError
 from sim2real.policies.described import Described
+from sim2real.policies.encoders import (
+    ContextEncoder,
+    ContextExtractor,
+    HistoryEncoder,
+    HistoryExtractor,
+    policy_terms,
+)
 from sim2real.policies.networks import SACPolicy, TD3Policy
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.task import ObservationTerm
@@ -62,7 +69,9 @@ class Asymmetric(Described):
     """What the three policies have in common.
 
     `observation_terms` are those of the simulation, in its order. With `privileged_actor` the
-    actor sees everything too: a teacher, that can only act where what is privileged is known.
+    actor sees everything too: a teacher, that can only act where what is privileged is known. It
+    sees the privileged columns through a `context_encoder`, if there is one; with a
+    `history_encoder` actor and critic see the past through one each.
     """
 
     observation_terms: tuple[ObservationTerm, ...]
@@ -77,6 +86,8 @@ class Asymmetric(Described):
         *,
         observation_terms: Sequence[ObservationTerm],
         privileged_actor: bool = False,
+        context_encoder: ContextEncoder | None = None,
+        history_encoder: HistoryEncoder | None = None,
         normalize: bool = True,
         **options: Any,
     ) -> None:
@@ -87,20 +98,35 @@ class Asymmetric(Described):
         # Plain values may be set before torch's __init__, which makes the networks
         self.observation_terms, self.acting_terms = terms, acting
         self._acting_columns, self._all_columns = columns, observation_space.shape[0]
+        self._encoders = {"context_encoder": context_encoder, "history_encoder": history_encoder}
+        self._normalize = normalize
+        kind, given = self._extractor(acting, context_encoder)
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
-            features_extractor_class=ColumnsExtractor,
-            features_extractor_kwargs={"columns": columns, "normalize": normalize},
+            features_extractor_class=kind,
+            features_extractor_kwargs=given,
             share_features_extractor=False,
             **options,
         )
 
     def critic_extractor(self) -> BaseFeaturesExtractor:
         """A new features extractor of all columns; `make_features_extractor` makes the actor's."""
-        normalize = self.features_extractor_kwargs["normalize"]
-        return ColumnsExtractor(self.observation_space, normalize=normalize)  # type: ignore[arg-type]
+        kind, given = self._extractor(self.observation_terms)
+        return kind(self.observation_space, **given)
+
+    def _extractor(
+        self, terms: Sequence[ObservationTerm], context_encoder: ContextEncoder | None = None
+    ) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
+        """The extractor of the columns of `terms`, the first ones, and its arguments."""
+        given: dict[str, Any] = {"normalize": self._normalize}
+        if context_encoder is not None:
+            return ContextExtractor, given | {"terms": terms, "encoder": context_encoder}
+        history_encoder = self._encoders["history_encoder"]
+        if history_encoder is not None:
+            return HistoryExtractor, given | {"terms": terms, "encoder": history_encoder}
+        return ColumnsExtractor, given | {"columns": sum(term.size for term in terms)}
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
         """As SB3's; (n, policy columns) are filled up with zeros, which the actor does not see."""
@@ -116,7 +142,8 @@ class Asymmetric(Described):
         own = {
             "observation_terms": self.observation_terms,
             "privileged_actor": self.acting_terms == self.observation_terms,
-            "normalize": self.features_extractor_kwargs["normalize"],
+            "normalize": self._normalize,
+            **self._encoders,
         }
         drop = ("features_extractor_class", "features_extractor_kwargs", "share_features_extractor")
         return {name: value for name, value in found.items() if name not in drop} | own
@@ -159,11 +186,6 @@ class AsymmetricTD3Policy(Asymmetric, TD3Policy):
     ) -> ContinuousCritic:
         """A critic that sees all columns."""
         return super().make_critic(features_extractor or self.critic_extractor())
-
-
-def policy_terms(terms: Sequence[ObservationTerm]) -> tuple[ObservationTerm, ...]:
-    """The terms that a policy on a robot sees."""
-    return tuple(term for term in terms if term.group == "policy")
 
 
 def _check(terms: Sequence[ObservationTerm], observation_space: spaces.Box) -> None:

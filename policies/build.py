@@ -21,6 +21,7 @@ from sim2real.policies.asymmetric import (
     AsymmetricTD3Policy,
 )
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
+from sim2real.policies.encoders import HistoryExtractor
 from sim2real.policies.ppo import PPO
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
 from sim2real.policies.scaled_reward import ScaledReward
@@ -45,7 +46,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
     check_spaces(env.observation_space, env.action_space)
     scaled = env if recipe.reward_scale == 1.0 else ScaledReward(env, recipe.reward_scale)
-    terms = observation_terms(env) if recipe.needs_privileged else ()
+    terms = observation_terms(env) if recipe.needs_terms else ()
     policy, options = _policy_and_options(recipe, env.action_space, terms)
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
@@ -69,7 +70,7 @@ def build_offline(
 ) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` without an environment, for loading weights into.
 
-    `terms` are those of the observation, which a privileged recipe needs to know. Draws nothing
+    `terms` are those of the observation, which some recipes need to know. Draws nothing
     from the global generators of Torch.
     """
     check_spaces(observation_space, action_space)
@@ -92,7 +93,10 @@ def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
     except AttributeError:
         terms = None
     if terms is None:
-        raise UserError("a privileged recipe needs a simulation with observation terms")
+        raise UserError(
+            "a recipe with privileged columns or encoder=conv needs a simulation with observation "
+            "terms"
+        )
     return terms
 
 
@@ -101,12 +105,16 @@ def _policy_and_options(
 ) -> tuple[type[BasePolicy], dict[str, Any]]:
     """The policy class and the other arguments of the SB3 algorithm."""
     options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
-    if not recipe.needs_privileged:
-        return PLAIN[recipe.algorithm], options
-    networks = {**options["policy_kwargs"], "normalize": recipe.normalize_observations}
-    del networks["features_extractor_class"]
-    networks |= {"observation_terms": terms, "privileged_actor": recipe.privileged_actor}
-    return ASYMMETRIC[recipe.algorithm], options | {"policy_kwargs": networks}
+    networks, normalize = options["policy_kwargs"], {"normalize": recipe.normalize_observations}
+    if recipe.needs_privileged:
+        del networks["features_extractor_class"]
+        networks |= {"observation_terms": terms, **recipe.sees, **normalize}
+        return ASYMMETRIC[recipe.algorithm], options
+    if recipe.history_encoder is not None:
+        given = {"terms": terms, "encoder": recipe.history_encoder, **normalize}
+        networks |= {"features_extractor_class": HistoryExtractor}
+        networks |= {"features_extractor_kwargs": given, "share_features_extractor": False}
+    return PLAIN[recipe.algorithm], options
 
 
 def check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:

@@ -7,6 +7,8 @@ because a change would move the probability ratio of PPO without any learning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
@@ -27,14 +29,17 @@ class RunningNormalizer(nn.Module):
     Buffers (float64, so that a count of 1e9 still adds up): `running_mean` (size,),
     `running_var` (size,), `count` (). The names begin with `running_` because that is what
     stable-baselines3 copies to target networks besides the parameters.
+
+    `columns` are those of the observation that it learns from, by default the first.
     """
 
     running_mean: Tensor
     running_var: Tensor
     count: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, columns: Sequence[int] | None = None) -> None:
         super().__init__()
+        self.columns = range(size) if columns is None else tuple(columns)
         self.register_buffer("running_mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("running_var", torch.ones(size, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -60,8 +65,13 @@ class RunningNormalizer(nn.Module):
         self.count.copy_(total)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Normalized observations, float32. Shape: (m, size). A NaN becomes 0, the mean."""
-        mean, scale = self.running_mean.float(), torch.rsqrt(self.running_var.float() + EPSILON)
+        """Normalized observations, float32. Shape: (..., size). A NaN becomes 0, the mean.
+
+        Fewer numbers are the first of those that it knows.
+        """
+        size = observations.shape[-1]
+        mean = self.running_mean[:size].float()
+        scale = torch.rsqrt(self.running_var[:size].float() + EPSILON)
         normal = ((observations.float() - mean) * scale).clamp(-CLIP, CLIP)
         return torch.nan_to_num(normal, nan=0.0)
 
@@ -72,7 +82,7 @@ class CheckedExtractor(FlattenExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """Features. Shape: (m, ...) -> (m, size)."""
         features: Tensor = super().forward(observations)
-        return features if self.training else _finite(features)
+        return features if self.training else finite(features)
 
 
 class NormalizedExtractor(BaseFeaturesExtractor):
@@ -89,11 +99,11 @@ class NormalizedExtractor(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """Features. Shape: (m, ...) -> (m, size)."""
         flat = observations.flatten(start_dim=1)
-        features: Tensor = self.normalizer(flat if self.training else _finite(flat))
+        features: Tensor = self.normalizer(flat if self.training else finite(flat))
         return features
 
 
-def _finite(observations: Tensor) -> Tensor:
+def finite(observations: Tensor) -> Tensor:
     """The observations (m, size); UserError for the first number that is not finite.
 
     An exported network has no such check: its normalizer takes NaN for the mean.
@@ -113,7 +123,7 @@ def normalizers(policy: nn.Module) -> list[RunningNormalizer]:
 def update_normalizers(policy: nn.Module, observations: Tensor) -> None:
     """Add a batch of observations to every normalizer in `policy`. Shape: (m, size).
 
-    One that sees fewer columns (see `policies.asymmetric`) sees the first ones.
+    Each sees its own columns.
     """
     for normalizer in normalizers(policy):
-        normalizer.update(observations[:, : len(normalizer.running_mean)])
+        normalizer.update(observations[:, normalizer.columns])

@@ -20,6 +20,7 @@ from sim2real.errors import unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
+from sim2real.policies.encoders import SHORTEST, ContextEncoder, HistoryEncoder
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.ppo import PPO
@@ -80,11 +81,17 @@ class Recipe(Config):
     history: History = 1
     """Control steps, the present one among them, of what is sensed and commanded that actor and
     critic observe at once; of a term of which the task shows more, that many."""
+    encoder: Literal["stacked", "conv"] = "stacked"
+    """How they see the past: `stacked` as columns, `conv` through convolutions over time."""
+    encoding: Width = 32
+    """Numbers that the convolutions give."""
     privileged: bool = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
     observation, the context); the actor does not."""
     privileged_actor: bool = False
     """The actor sees it too: a teacher, which acts only where that is known."""
+    context_encoder: Layers | None = None
+    """Layers of a network through which a privileged actor sees it; the last is the encoding."""
     max_unstable: Fraction = MAX_UNSTABLE
     """The training stops when more than this share of the last 200 episodes became unstable."""
     difficulty_steps: Count | None = None
@@ -97,10 +104,44 @@ class Recipe(Config):
             raise ValueError("privileged networks need a hidden layer at least")
         return self
 
+    @model_validator(mode="after")
+    def _has_what_it_encodes(self) -> Recipe:
+        if self.encoder == "conv" and self.history < SHORTEST:
+            raise ValueError(f"encoder conv needs a history of at least {SHORTEST}")
+        if self.context_encoder is None:
+            return self
+        if not (self.privileged_actor and self.context_encoder):
+            raise ValueError("context_encoder needs privileged_actor=true and at least one layer")
+        if self.encoder == "conv":
+            raise ValueError("context_encoder is for encoder stacked")
+        return self
+
     @property
     def needs_privileged(self) -> bool:
         """Whether the observation must have its privileged columns."""
         return self.privileged or self.privileged_actor
+
+    @property
+    def needs_terms(self) -> bool:
+        """Whether the networks depend on what the columns of the observation are."""
+        return self.needs_privileged or self.encoder == "conv"
+
+    @property
+    def history_encoder(self) -> HistoryEncoder | None:
+        """What the networks see the past through."""
+        if self.encoder == "stacked":
+            return None
+        return HistoryEncoder(self.history, self.encoding, ACTIVATIONS[self.activation])
+
+    @property
+    def sees(self) -> dict[str, Any]:
+        """The arguments of a privileged policy that say what its networks see."""
+        layers, activation = self.context_encoder, ACTIVATIONS[self.activation]
+        return {
+            "privileged_actor": self.privileged_actor,
+            "context_encoder": None if layers is None else ContextEncoder(layers, activation),
+            "history_encoder": self.history_encoder,
+        }
 
     @property
     def observed(self) -> dict[str, Any]:

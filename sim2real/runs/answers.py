@@ -96,14 +96,14 @@ def _act(policy: BasePolicy, observations: Array) -> Array:
 def _center(policy: BasePolicy, size: int) -> Array:
     center = np.zeros(size)
     for one in normalizers(policy)[:1]:
-        center[: len(one.running_mean)] = one.running_mean.numpy()
+        center[list(one.columns)] = one.running_mean.numpy()
     return center
 
 
 def _spread(policy: BasePolicy, size: int) -> Array:
     spread = np.ones(size)
     for one in normalizers(policy)[:1]:
-        spread[: len(one.running_var)] = one.running_var.sqrt().numpy()
+        spread[list(one.columns)] = one.running_var.sqrt().numpy()
     return spread
 
 

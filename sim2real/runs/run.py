@@ -355,8 +355,10 @@ def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
     """UserError, before memory is taken, for layers larger than any that was saved."""
     sizes = [size for tensor in checkpoint.policy.values() for size in tensor.shape]
     layers = [size for part in recipe.layers() for size in part]
+    layers += recipe.context_encoder or ()
+    layers += [recipe.encoding] * (recipe.encoder == "conv")
     if max(layers, default=0) > max(sizes, default=0) or len(layers) > len(checkpoint.policy):
-        raise UserError(f"{checkpoint.path} is of another network than {recipe.layers()}")
+        raise UserError(f"{checkpoint.path} is of another network than {layers}")
 
 
 def versions() -> dict[str, str]:

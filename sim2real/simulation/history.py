@@ -114,6 +114,22 @@ def newest_of(term: ObservationTerm) -> IntArray:
     return np.array([index for index, name in enumerate(names) if AGE not in name], dtype=np.int64)
 
 
+def frames_of(terms: Sequence[ObservationTerm], steps: int) -> IntArray:
+    """Which columns of `terms` hold the last `steps` control steps, (steps, k), oldest first.
+
+    Where a term has fewer, its oldest is repeated.
+    """
+    frames: list[IntArray] = []
+    first = 0
+    for term in terms:
+        size = len(newest_of(term))
+        count = term.size // size
+        age = np.minimum(np.arange(steps)[::-1], count - 1)
+        frames.append(first + (count - 1 - age)[:, None] * size + np.arange(size))
+        first += term.size
+    return np.concatenate(frames, axis=1)
+
+
 def _stacked(term: ObservationTerm, count: int) -> ObservationTerm:
     """`count` values of a term; "[0]" is the newest still, "[0@-2]" two control steps before."""
     names = term.columns or tuple(str(index) for index in range(term.size))

@@ -364,7 +364,7 @@ class _Session:
             **self.recipe.observed,
         )
         env = SimVecEnv(simulation)
-        terms = observation_terms(env) if self.recipe.needs_privileged else ()
+        terms = observation_terms(env) if self.recipe.needs_terms else ()
         spaces = env.observation_space, env.action_space
         algorithm = build_offline(self.recipe, *spaces, terms)
         algorithm.action_space.seed(self.config.seed)

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
-from sim2real.policies.asymmetric import Asymmetric, policy_terms
+from sim2real.policies.asymmetric import Asymmetric
 from sim2real.policies.build import build_offline, observation_terms
+from sim2real.policies.encoders import ENCODING, EncodingExtractor, policy_terms
 from sim2real.policies.modifiers import merge, modifiers_of
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.tensors import copy_tensors
@@ -61,7 +62,8 @@ def take_along(
             action_of[name] = "copied"
             continue
         fresh = 1.0 if name.endswith("running_var") else 0.0
-        action_of[name] = _move(fresh, values[name], places[name], old, new, usable)
+        columns = _read(source, name, old), _read(target, name, new)
+        action_of[name] = _move(fresh, values[name], places[name], *columns, usable)
     return action_of
 
 
@@ -109,13 +111,35 @@ def _terms(policy: BasePolicy) -> Terms | None:
 
 def _constant(policy: BasePolicy, terms: Terms, columns: Sequence[str]) -> set[str]:
     """The privileged columns that never varied according to the statistics; none without them."""
-    widest = max(normalizers(policy), key=lambda one: len(one.running_mean), default=None)
-    if widest is None:
-        return set()
-    scale = widest.running_mean.square().clamp(min=1.0)
-    still = (widest.running_var <= CONSTANT * scale).tolist()
-    privileged = set(labels([term for term in terms if term.group == "privileged"]))
-    return {name for name, is_still in zip(columns, still, strict=False) if is_still} & privileged
+    still: set[str] = set()
+    for one in normalizers(policy):
+        scale = one.running_mean.square().clamp(min=1.0)
+        found = (one.running_var <= CONSTANT * scale).tolist()
+        still |= {columns[at] for at, is_still in zip(one.columns, found, strict=True) if is_still}
+    return still & set(labels([term for term in terms if term.group == "privileged"]))
+
+
+def _read(policy: BasePolicy, name: str, observed: list[str]) -> list[str]:
+    """What the tensor `name` reads of the columns `observed`, and of what is made from them.
+
+    Those of a network without an encoder begin with the first column, as many as it has.
+    """
+    module, encoder, _ = name.partition(".encoder.")
+    module = module if encoder else name.rpartition(".")[0]
+    if module.endswith(".normalizer"):
+        columns = policy.get_submodule(module).columns
+        return [observed[column] for column in columns]  # type: ignore[union-attr]
+    extractor = policy.get_submodule(module if encoder else _extractor_of(policy, name))
+    if not isinstance(extractor, EncodingExtractor):
+        return observed
+    return extractor.encoded_labels(observed) if encoder else extractor.feature_labels(observed)
+
+
+def _extractor_of(policy: BasePolicy, name: str) -> str:
+    """The features extractor whose features the layer of a tensor reads."""
+    if isinstance(policy, ActorCriticPolicy):
+        return "vf_features_extractor" if "value_net" in name else "pi_features_extractor"
+    return f"{name.partition('.')[0]}.features_extractor"
 
 
 def _has_columns(part: Part, value: Tensor) -> bool:
@@ -130,7 +154,8 @@ def _move(
     # A network sees the first columns, as many as it has, and a Q function then the actions
     before, after = _seen(old, value.shape[-1]), _seen(new, place.shape[-1])
     at = {label: index for index, label in enumerate(before)}
-    known = [label in at and (label in usable or label.startswith(ACTION)) for label in after]
+    made = (ACTION, ENCODING)  # of no column
+    known = [label in at and (label in usable or label.startswith(made)) for label in after]
     columns = [at[label] if is_known else 0 for label, is_known in zip(after, known, strict=True)]
     with torch.no_grad():
         matched = torch.where(torch.tensor(known), value[..., columns], fresh)

@@ -126,9 +126,7 @@ class Method(Config):
         """
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
         sizes = SIZES[source.algorithm]
-        base = {**source.model_dump(), **PLAIN, **sizes}
-        merged = {**base, **changes, **self.recipe, **worlds}
-        return parse_recipe(source.algorithm, merged)
+        return recipe_in_target(source, {**sizes, **changes, **self.recipe, **worlds})
 
 
 class LearnerMethod(Method):
@@ -145,6 +143,14 @@ class LearnerMethod(Method):
         env = target.env(work.recipe.num_envs)
         prepared = self.prepare(source, work.recipe, env, target.budget, work.seed)
         return work.learn(prepared.algorithm, prepared.rows, prepared.callbacks)
+
+
+def recipe_in_target(source: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
+    """The source's recipe with `changes`; nothing is privileged unless these ask for it."""
+    plain: dict[str, Any] = {**PLAIN}
+    if not changes.get("privileged_actor"):
+        plain["context_encoder"] = None
+    return parse_recipe(source.algorithm, {**source.model_dump(), **plain, **changes})
 
 
 def with_random_start(source: AnyRecipe, budget: Budget) -> dict[str, Any]:

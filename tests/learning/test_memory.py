@@ -35,6 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "sac": {"learning_starts": 40, "batch_size": 16},
     "td3": {"learning_starts": 40, "batch_size": 16},
 }
+TEACHER = {"privileged_actor": True, "context_encoder": [4, 2]}
 STUDENT = {"rollout": 8, "updates": 2, "batch_size": 16, "teacher_rounds": 1}
 
 
@@ -64,8 +65,11 @@ def equal(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("algorithm", ["ppo", slow("sac"), "td3"])
 @pytest.mark.parametrize("privileged", [False, slow(True)])
-def test_a_run_is_loaded_with_its_memory(algorithm: str, privileged: bool, tmp_path: Path) -> None:
-    run = load_run(train(tmp_path / "run", algorithm, privileged=privileged).path)
+@pytest.mark.parametrize("encoder", ["stacked", "conv"])
+def test_a_run_is_loaded_with_its_memory(
+    algorithm: str, privileged: bool, encoder: str, tmp_path: Path
+) -> None:
+    run = load_run(train(tmp_path / "run", algorithm, privileged=privileged, encoder=encoder).path)
     plain = Simulation("cartpole").policy_terms
     size = 3 * (sum(term.size for term in plain) + 1)
     found = [term for term in terms_of(run.task_info) if term.group == "policy"]
@@ -94,9 +98,21 @@ def test_the_policy_acts_on_what_it_would_be_given(remembers: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", slow("sac")])
-def test_a_resumed_run_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", algorithm)
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("ppo", {"encoder": "conv"}),
+        ("ppo", TEACHER),
+        slow("ppo", {}),
+        slow("sac", {}),
+        slow("sac", {"encoder": "conv"}),
+        slow("td3", TEACHER),
+    ],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    algorithm: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    whole = train(tmp_path / "whole", algorithm, **options)
     shutil.copytree(whole.path, tmp_path / "parts")
     for step in whole.steps[1:]:
         shutil.rmtree(tmp_path / "parts" / "checkpoints" / f"{step:09d}")
@@ -176,7 +192,10 @@ def test_a_student_remembers_more_than_its_teacher(
     [
         ("ppo", {"privileged": True}),
         ("ppo", {"privileged_actor": True}),
+        ("ppo", TEACHER),
+        ("ppo", {"encoder": "conv"}),
         ("sac", {}),
+        pytest.param("td3", {"encoder": "conv", "privileged": True}, marks=pytest.mark.slow),
         pytest.param("sac", {"privileged_actor": True}, marks=pytest.mark.slow),
         pytest.param("td3", {"privileged": True}, marks=pytest.mark.slow),
     ],

@@ -80,6 +80,22 @@ def test_statistics_are_the_buffers_and_targets_are_copies(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_layers_of_an_encoder(algorithm: str) -> None:
+    env = make_vec_env("cartpole", "randomized", num_envs=2, history=2)
+    options = {"encoder": "conv", "history": 2, "net_arch": (), "batch_size": 16}
+    policy = build_algorithm(load_recipe(algorithm, None, options), env, 0).policy
+    parts = anatomy(policy)
+    of = {"ppo": ("", "vf_"), "sac": ("actor.", "critic."), "td3": ("actor.", "critic.")}[algorithm]
+    for role, prefix in zip(("actor", "critic"), of, strict=True):
+        name = f"{prefix}features_extractor.encoder"
+        assert parts[f"{name}.0.weight"] == Part(role, "trunk", True)  # type: ignore[arg-type]
+        assert parts[f"{name}.3.bias"] == Part(role, "trunk")  # type: ignore[arg-type]
+    heads = {part.reads_input for part in parts.values() if part.place == "head"}
+    assert heads == {True}  # what is shown at present goes past the encoder
+    assert not any(part.role == "shared" for part in parts.values())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_network_without_hidden_layers_has_a_head_that_reads_the_observation(
     algorithm: str,
 ) -> None:

@@ -46,6 +46,17 @@ def test_overrides_win() -> None:
         ({"net_arch": "x".join(["4"] * 101)}, "net_arch: at most 100 layers, got 101"),
         ({"net_arch": "６４x６４"}, "net_arch: layers are sizes such as 64x64"),
         ({"activation": "sin"}, "activation: .*'tanh', 'relu' or 'elu', got 'sin'"),
+        ({"encoder": "gru"}, "encoder: .*'stacked' or 'conv', got 'gru'"),
+        ({"encoder": "conv"}, "encoder conv needs a history of at least 2"),
+        ({"context_encoder": [8]}, "context_encoder needs privileged_actor=true and at least one"),
+        (
+            {"context_encoder": [], "privileged_actor": True},
+            "context_encoder needs privileged_actor=true and at least one layer",
+        ),
+        (
+            {"context_encoder": [8], "privileged_actor": True, "encoder": "conv", "history": 2},
+            "context_encoder is for encoder stacked",
+        ),
         ({"batch_size": 1}, "batch_size: .* at least 2"),
         ({"batch_size": 10**9}, "batch_size: .* at most 1000000, got 1000000000"),
         ({"n_epochs": 10**9}, "n_epochs: .* at most 100000, got 1000000000"),
@@ -89,6 +100,12 @@ def test_other_spaces_are_refused() -> None:
         build_offline(load_recipe("ppo"), OBSERVATIONS, spaces.Discrete(3))
     with pytest.raises(UserError, match="is not bounded"):
         build_offline(load_recipe("sac"), OBSERVATIONS, spaces.Box(-np.inf, np.inf, (1,)))
+
+
+def test_what_is_encoded_must_be_named(toy: Any) -> None:
+    recipe = load_recipe("ppo", None, {"encoder": "conv", "history": 2, "num_envs": 8})
+    with pytest.raises(UserError, match="encoder=conv needs a simulation with observation terms"):
+        build_algorithm(recipe, toy.ToyVecEnv(8, 0), 0)
 
 
 def test_reward_scale_is_seen_by_the_learner_only(toy: Any) -> None:

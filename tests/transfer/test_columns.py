@@ -325,6 +325,36 @@ def test_a_target_shows_no_privileged_columns(
         assert budget["privileged"] == bool(recipe)
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", slow_unless(False, "sac")])
+def test_an_encoded_memory_is_copied_and_the_critic_forgets_what_is_hidden(
+    algorithm: str, tmp_path: Path
+) -> None:
+    """The actor acts as before; the critic's value is that at the mean of what it does not see."""
+    source = train(tmp_path / "source", algorithm, history=3, encoder="conv", encoding=4)
+    run = move(
+        source, BENT, tmp_path / "run", recipe={"privileged": False}, options={"log_std": None}
+    )
+    assert not isinstance(run.policy, Asymmetric)
+    run.policy.load_state_dict(start(run))
+    rng = np.random.default_rng(0)
+    shown = rng.normal(size=(6, run.policy.observation_space.shape[0]))  # type: ignore[index]
+    hidden = source.policy.observation_space.shape[0] - shown.shape[1]  # type: ignore[index]
+    mean = source.checkpoint.policy[MEAN[algorithm]][-hidden:].numpy()
+    known = np.concatenate([shown, np.tile(mean, (6, 1))], axis=1)
+    for one, other in zip(answer(run.policy, shown), answer(source.policy, known), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def answer(policy: Any, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Its actions and its values."""
+    seen = torch.tensor(observations, dtype=torch.float32)
+    with torch.no_grad():
+        actions = policy._predict(seen, deterministic=True)
+        if hasattr(policy, "predict_values"):
+            return actions, policy.predict_values(seen)
+        return actions, torch.cat(policy.critic(seen, torch.zeros(len(seen), 1)), dim=1)
+
+
 @pytest.mark.parametrize("method", ["fine_tune", "distill"])
 def test_a_teacher_stays_where_it_knows_everything(
     method: str, sources: dict[str, Run], tmp_path: Path

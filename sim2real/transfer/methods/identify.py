@@ -51,11 +51,11 @@ from sim2real.identification.identify import identify
 from sim2real.identification.log import Log, join
 from sim2real.identification.result import IDENTIFIED, POSTERIOR
 from sim2real.identification.stages import whole
-from sim2real.policies.recipe import AnyRecipe, parse_recipe
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.adaptation import TRAIN, Adaptation, parts
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import AFTERWARDS, PLAIN, Method
+from sim2real.transfer.method import AFTERWARDS, Method, recipe_in_target
 from sim2real.transfer.summaries import write_round
 from sim2real.transfer.target import Target
 from sim2real.transfer.verification import Trace, Verdict, compare, traces_of
@@ -116,8 +116,7 @@ class Identify(Method):
         ppo: dict[str, Any] = {"lr_schedule": "linear", **AFTERWARDS}
         changes = ppo if is_ppo else {"learning_starts": 0}
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
-        merged = {**source.model_dump(), **PLAIN, **changes, **self.recipe, **worlds}
-        return parse_recipe(source.algorithm, merged)
+        return recipe_in_target(source, {**changes, **self.recipe, **worlds})
 
     def target_worlds(self, recipe: AnyRecipe) -> int:
         """One; those of the recipe are simulated."""

@@ -1,0 +1,151 @@
+"""Encodings: of the control steps that a policy observes, and of what is privileged.
+
+    history:  [o_t | phi(o_t-n+1, ..., o_t)],    phi: 1-D convolutions over the time
+    context:  [o_t | mu(p_t)],                   p: the privileged columns, mu: a network
+
+Actor and critic read what is observed at present as it is, and the encoding beside it. The second
+is the first phase of rapid motor adaptation, the first the network of the second phase (Kumar et
+al. 2021, "RMA: rapid motor adaptation for legged robots", arXiv:2107.04034). An encoder learns
+with the network that reads it, actor and critic have one each.
+
+Every number is normalized, those of the past by the statistics of the present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from sim2real.policies.normalizer import RunningNormalizer, finite
+from sim2real.simulation.history import frames_of
+from sim2real.task import ObservationTerm, labels
+
+CHANNELS = 32
+"""Of each layer of a convolution over the time, as of Kumar et al. 2021."""
+SHORTEST = 2
+"""Each layer halves the number of time steps, down to this."""
+ENCODING = "encoding"
+"""In the name of a feature, which no column of an observation has: those end in brackets."""
+
+
+@dataclass(frozen=True)
+class HistoryEncoder:
+    """Convolutions over the last `steps` control steps, (m, k, steps) -> (m, size)."""
+
+    steps: int
+    size: int
+    activation: type[nn.Module]
+
+    def network(self, inputs: int) -> nn.Sequential:
+        """One layer on each time step alone; then windows of 3, every other one; then a layer."""
+        layers: list[nn.Module] = [nn.Conv1d(inputs, CHANNELS, 1), self.activation()]
+        steps = self.steps
+        while steps > SHORTEST:
+            layers += [nn.Conv1d(CHANNELS, CHANNELS, 3, stride=2, padding=1), self.activation()]
+            steps = (steps + 1) // 2
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(CHANNELS * steps, self.size))
+
+
+@dataclass(frozen=True)
+class ContextEncoder:
+    """A network of the privileged columns; the last of the `layers` is the encoding."""
+
+    layers: tuple[int, ...]
+    activation: type[nn.Module]
+
+    def network(self, inputs: int) -> nn.Sequential:
+        """Layers with the activation between them, (m, inputs) -> (m, layers[-1])."""
+        layers: list[nn.Module] = []
+        for before, after in zip((inputs, *self.layers), self.layers, strict=False):
+            layers += [nn.Linear(before, after), self.activation()]
+        return nn.Sequential(*layers[:-1])
+
+
+class EncodingExtractor(BaseFeaturesExtractor):
+    """The columns `shown` of the observation, and an encoding beside them."""
+
+    encoder: nn.Sequential
+    normalizer: nn.Module
+
+    def __init__(self, space: spaces.Box, shown: Sequence[int], size: int) -> None:
+        super().__init__(space, len(shown) + size)
+        self.shown, self.size = [int(column) for column in shown], size
+
+    def feature_labels(self, observed: Sequence[str]) -> list[str]:
+        """The name of each feature, where the columns of the observation are `observed`."""
+        encoding = [f"{ENCODING} {index}" for index in range(self.size)]
+        return [observed[column] for column in self.shown] + encoding
+
+    def encoded_labels(self, observed: Sequence[str]) -> list[str]:
+        """The name of each number that the encoder reads, in the same way."""
+        raise NotImplementedError("def encoded_labels(self, observed) -> list[str]")
+
+    def _flat(self, observations: Tensor) -> Tensor:
+        flat = observations.flatten(start_dim=1)
+        return flat if self.training else finite(flat)
+
+
+class HistoryExtractor(EncodingExtractor):
+    """What `terms` show at present, what is privileged among them, and the encoded history."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        terms: Sequence[ObservationTerm],
+        encoder: HistoryEncoder,
+        normalize: bool = True,
+    ) -> None:
+        sensed = policy_terms(terms)
+        frames = frames_of(sensed, encoder.steps)
+        privileged = range(len(labels(sensed)), len(labels(terms)))
+        super().__init__(observation_space, [*frames[-1], *privileged], encoder.size)
+        self.frames = torch.from_numpy(frames)
+        size = len(self.shown)
+        self.normalizer = RunningNormalizer(size, self.shown) if normalize else nn.Identity()
+        self.encoder = encoder.network(frames.shape[1])
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features. Shape: (m, all columns) -> (m, features)."""
+        flat = self._flat(observations)
+        past = self.normalizer(flat[:, self.frames]).transpose(1, 2)
+        return torch.cat([self.normalizer(flat[:, self.shown]), self.encoder(past)], dim=1)
+
+    def encoded_labels(self, observed: Sequence[str]) -> list[str]:
+        """The name of each channel."""
+        return [observed[column] for column in self.frames[-1].tolist()]
+
+
+class ContextExtractor(EncodingExtractor):
+    """The policy's columns of `terms`, and an encoding of the privileged ones."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        terms: Sequence[ObservationTerm],
+        encoder: ContextEncoder,
+        normalize: bool = True,
+    ) -> None:
+        count, every = len(labels(policy_terms(terms))), len(labels(terms))
+        super().__init__(observation_space, range(count), encoder.layers[-1])
+        self.normalizer = RunningNormalizer(every) if normalize else nn.Identity()
+        self.encoder = encoder.network(every - count)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features. Shape: (m, all columns) -> (m, features)."""
+        seen = self.normalizer(self._flat(observations))
+        count = len(self.shown)
+        return torch.cat([seen[:, :count], self.encoder(seen[:, count:])], dim=1)
+
+    def encoded_labels(self, observed: Sequence[str]) -> list[str]:
+        """The names of the privileged columns."""
+        return list(observed[len(self.shown) :])
+
+
+def policy_terms(terms: Sequence[ObservationTerm]) -> tuple[ObservationTerm, ...]:
+    """The terms that a policy on a robot sees."""
+    return tuple(term for term in terms if term.group == "policy")
