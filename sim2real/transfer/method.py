@@ -183,11 +183,13 @@ def frozen_after(prepared: Prepared, patterns: Sequence[str]) -> Prepared:
     """
     algorithm = prepared.algorithm
     action_of = {row.tensor: row.action for row in prepared.rows}
+    first = {row.tensor: row.alias_of or row.tensor for row in prepared.rows}
     names = match(algorithm.policy, patterns)
     for name in names:
-        if action_of.get(name, "fresh") != "copied":
+        action = action_of.get(first.get(name, name), "fresh")
+        if action != "copied":
             raise UserError(
-                f"{name} cannot be frozen: it is {action_of.get(name, 'fresh')}, not the source's; "
+                f"{name} cannot be frozen: it is {action}, not the source's; "
                 "allowed: tensors that are copied"
             )
     apply_modifiers(algorithm.policy, [Frozen(names=names)])
