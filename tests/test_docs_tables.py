@@ -11,14 +11,17 @@ import yaml
 
 from sim2real.policies.recipe import RECIPES, load_recipe
 from sim2real.studies.config import ComparisonConfig, StudyConfig
+from sim2real.studies.measures import MEASURES
+from sim2real.transfer.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 
 def cells_of(page: str, heading: str) -> list[list[str]]:
-    """The rows of the first table under a heading, without backticks."""
-    text = (DOCS / page).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    """The rows of the first table under a heading, or at the top without one; no backticks."""
+    text = (DOCS / page).read_text()
+    text = (text.split(f"\n## {heading}\n")[1] if heading else text).split("\n## ")[0]
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -29,6 +32,19 @@ def test_the_files_that_the_architecture_names_are_there() -> None:
     named = re.findall(r"`([\w/]+\.py)`", (DOCS / "architecture.md").read_text())
     assert len(named) > 20
     assert {Path(name).name for name in named} <= there
+
+
+def test_every_measure_of_a_report_is_defined() -> None:
+    text = (DOCS / "evaluation.md").read_text().lower()
+    assert [
+        one.heading for one in MEASURES.values() if f"| {one.heading.lower()} |" not in text
+    ] == []
+
+
+def test_every_method_has_a_page_and_a_row() -> None:
+    rows = {row[0] for row in cells_of("methods/index.md", "")}
+    assert rows == {f"[{name}]({name}.md)" for name in METHODS}
+    assert all((DOCS / "methods" / f"{name}.md").is_file() for name in METHODS)
 
 
 def value_of(cell: str) -> Any:

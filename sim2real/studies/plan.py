@@ -163,7 +163,7 @@ class StudyPlan(TablePlan):
     def _continue(self, domain: Domain, recipe: AnyRecipe, seed: int, start: Cell) -> None:
         """Go on from the source's policy with the rate, noise and rollouts of a pretraining."""
         oracle = self.config.oracle
-        options = recipe.model_dump(mode="json", exclude={"algorithm"})
+        options = recipe.model_dump(mode="json", exclude={"algorithm", "worst_share"})
         noise = {"least_log_std": options["log_std_init"]} if "log_std_init" in options else {}
         method = load_method(
             {

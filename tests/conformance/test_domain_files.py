@@ -65,8 +65,8 @@ def test_the_usual_domains_are_there(task: str) -> None:
 @every_domain
 def test_it_says_in_plain_words_what_it_is_about(task: str, domain: str) -> None:
     about = load_domain(task, domain).about
-    assert about.endswith(".")
-    assert len(about.split()) >= 5
+    assert about.endswith("."), about
+    assert len(about.split()) >= 5, f"{about!r}: write a sentence of five words or more"
 
 
 @every_domain

@@ -98,9 +98,10 @@ def test_the_docstring_states_every_action_and_observation(
 ) -> None:
     simulation = Simulation(load_task(name, **options), threads=1)
     actions, observations = documented(name)
-    assert actions == set(range(simulation.model.nu))
+    wanted = "the docstring needs tables `action | ...` and `index | term | ...`, as in cartpole.py"
+    assert actions == set(range(simulation.model.nu)), wanted
     term_names = [term.name for term in simulation.observation_terms for _ in range(term.size)]
-    assert [observations[index] for index in range(len(term_names))] == term_names
+    assert [observations.get(index) for index in range(len(term_names))] == term_names, wanted
 
 
 @every_variant
