@@ -12,7 +12,7 @@ from sim2real.envs._gymnasium import (
     bonus,
     control_cost,
 )
-from sim2real.task import Array, BoolArray, World, gymnasium_asset
+from sim2real.task import Array, BoolArray, Mirror, World, gymnasium_asset
 
 TORSO = 1  # body
 
@@ -52,6 +52,13 @@ class Ant(TouchingTask):
         "velocity": "m/s, rad/s",
     }
     remembers = ("xpos",)
+    mirror = Mirror(  # left and right
+        action="-2 3 -0 1 -6 7 -4 5",
+        terms={
+            "position": "0 1 -2 3 -4 -11 12 -9 10 -7 8 -5 6",
+            "velocity": "0 -1 2 -3 4 -5 -12 13 -10 11 -8 9 -6 7",
+        },
+    )
     camera: ClassVar = {"trackbodyid": 1, "distance": 5.0, "elevation": -20.0, "azimuth": 90.0}
     start_noise = 0.1
     start_velocity = "normal"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
+from sim2real.task import Array, BoolArray, IntArray, Mirror, Rng, Task, World
 
 RAIL = 2.0  # m, half its length
 
@@ -35,6 +35,7 @@ class Cartpole(Task):
 
     control_dt, episode_s = 0.02, 10.0  # s
     units: ClassVar = {"cart": "m", "velocity": "m/s, rad/s"}
+    mirror = Mirror(action="-0", terms={"cart": "-0", "pole": "0 -1", "velocity": "-0 -1"})
     camera: ClassVar = {"distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
 
     def observe(self, world: World) -> dict[str, Array]:

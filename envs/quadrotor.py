@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World
+from sim2real.task import Array, BoolArray, IntArray, Mirror, Rng, Task, World
 
 HOVER = 0.028 * 9.81 / 4  # N, a motor's thrust that carries a quarter of the weight
 CLOSE = 0.1  # m, a goal is reached within this
@@ -59,6 +59,17 @@ class Quadrotor(Task):
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"goal": 3}
     commanded = ("action",)
+    mirror = Mirror(  # left and right
+        action="3 2 1 0",
+        terms={
+            "goal": "0 -1 2",
+            "velocity": "0 -1 2",
+            "up": "0 -1 2",
+            "gyro": "-0 1 -2",
+            "action": "3 2 1 0",
+            "thrust": "3 2 1 0",
+        },
+    )
     history: ClassVar = {"velocity": 5, "up": 5, "gyro": 5, "action": 5}
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 0.8, "elevation": -20.0, "azimuth": 120.0}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.task import Array, BoolArray, IntArray, Rng, Task, World, within
+from sim2real.task import Array, BoolArray, IntArray, Mirror, Rng, Task, World, within
 
 POSE = np.tile([0.0, 0.9, -1.8], 4)
 """Angles of a robot that stands, rad: the feet are under the hips (Zakka et al. 2025)."""
@@ -36,6 +36,8 @@ SWING_HEIGHT = 0.1
 """m at which a foot should swing, measured at its middle (Zakka et al. 2025)."""
 LONGEST_STRIDE = 0.3
 """s of a foot in the air that are rewarded; a trot of the robot has strides of 0.2 to 0.3 s."""
+LEGS = "-3 4 5 -0 1 2 -9 10 11 -6 7 8"
+"""The joints in a mirror: a leg is the one beside it, and turns sideways the other way."""
 POSTURE = np.tile([1.0, 1.0, 0.1], 4)
 """Weight of each angle in the posture (Zakka et al. 2025)."""
 
@@ -84,6 +86,20 @@ class Quadruped(Task):
     action_limits = (-1.0, 1.0)
     memory: ClassVar = {"command": 3, "air": 4, "error": 1}
     commanded = ("last_action", "command")
+    mirror = Mirror(  # left and right
+        action=LEGS,
+        terms={
+            "gyro": "-0 1 -2",
+            "gravity": "0 -1 2",
+            "joint_positions": LEGS,
+            "joint_velocities": LEGS,
+            "last_action": LEGS,
+            "command": "0 -1 -2",
+            "velocity": "0 -1 2",
+            "foot_contacts": "1 0 3 2",
+            "foot_heights": "1 0 3 2",
+        },
+    )
     derived_fields = "lagged"  # sensors of the reward are 4 ms old; observations are not
     units: ClassVar = {
         "gyro": "rad/s",

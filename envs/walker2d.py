@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sim2real.envs._gymnasium import PlanarWalker, within
-from sim2real.task import BoolArray, World, gymnasium_asset
+from sim2real.task import BoolArray, Mirror, World, gymnasium_asset
 
 
 class Walker2d(PlanarWalker):
@@ -37,6 +37,10 @@ class Walker2d(PlanarWalker):
     """
 
     model = gymnasium_asset("walker2d_v5.xml")
+    mirror = Mirror(  # the other leg
+        action="3 4 5 0 1 2",
+        terms={"position": "0 1 5 6 7 2 3 4", "velocity": "0 1 2 6 7 8 3 4 5"},
+    )
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
 
     def healthy(self, world: World) -> BoolArray:

@@ -25,6 +25,7 @@ from sim2real.policies.encoders import HistoryExtractor
 from sim2real.policies.ppo import PPO
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
 from sim2real.policies.scaled_reward import ScaledReward
+from sim2real.policies.symmetry import mirroring_in
 from sim2real.task import ObservationTerm
 from sim2real.torch_settings import one_thread
 
@@ -59,6 +60,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
     if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
         algorithm.gamma_at = None if recipe.initial_gamma is None else recipe.gamma_at
+        algorithm.worst = None if recipe.worst_share == 1.0 else recipe
+        algorithm.mirroring = mirroring_in(env, recipe)
     return algorithm
 
 

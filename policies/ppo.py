@@ -1,11 +1,16 @@
-"""PPO with a discount that may rise during a training."""
+"""PPO with a discount that may rise, and rollouts that may be mirrored or learned from in part."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import stable_baselines3
+
+from sim2real.policies.rollouts import Rollouts
+from sim2real.policies.symmetry import Mirroring
+from sim2real.policies.worst_share import WorstShare
 
 
 class PPO(stable_baselines3.PPO):
@@ -15,6 +20,10 @@ class PPO(stable_baselines3.PPO):
     """
 
     gamma_at: Callable[[float], float] | None = None
+    worst: WorstShare | None = None
+    """What share of the worlds is learned from; `sim2real.learning.worst_share` selects it."""
+    mirroring: Mirroring | None = None
+    rollout_buffer: Rollouts
 
     def collect_rollouts(self, *args: Any, **options: Any) -> bool:
         """Set the discount, then collect a rollout."""
@@ -23,3 +32,13 @@ class PPO(stable_baselines3.PPO):
             self.gamma = self.rollout_buffer.gamma = self.gamma_at(done)
             self.logger.record("train/gamma", self.gamma)
         return super().collect_rollouts(*args, **options)
+
+    def train(self) -> None:
+        """Update the policy from the rollout, and from its mirror image if there is one."""
+        if self.mirroring is None:
+            super().train()
+            return
+        with self.mirroring.applied(self.policy, self.rollout_buffer) as asymmetries:
+            super().train()
+        if asymmetries:
+            self.logger.record("train/asymmetry", float(np.mean(asymmetries)))

@@ -24,7 +24,9 @@ from sim2real.policies.encoders import SHORTEST, ContextEncoder, HistoryEncoder
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.ppo import PPO
+from sim2real.policies.rollouts import Rollouts
 from sim2real.policies.sac import SAC
+from sim2real.policies.symmetry import Symmetry
 from sim2real.policies.worst_share import WorstShare
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
@@ -179,7 +181,7 @@ class Recipe(Config):
         }
 
 
-class PPORecipe(WorstShare, Recipe):
+class PPORecipe(Symmetry, WorstShare, Recipe):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347)."""
 
     algorithm: Literal["ppo"] = "ppo"
@@ -238,7 +240,7 @@ class PPORecipe(WorstShare, Recipe):
         """Arguments of `stable_baselines3.PPO`."""
         names = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
         own = {name: getattr(self, name) for name in (*names, "max_grad_norm", "target_kl")}
-        return super().algorithm_options(action_space) | own | self.rollout_options
+        return super().algorithm_options(action_space) | own | {"rollout_buffer_class": Rollouts}
 
 
 class OffPolicyRecipe(Recipe):

@@ -12,14 +12,11 @@ square. The steps of the lowest predictions are learned from, as many as the sha
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
-from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from sim2real.config import Config
 from sim2real.task import Array, BoolArray
@@ -36,40 +33,6 @@ class WorstShare(Config):
     the lowest returns; 1: all of it."""
     worst_share_start: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     """Part of the training before which all of each rollout is learned from."""
-
-    @property
-    def rollout_options(self) -> dict[str, Any]:
-        """The arguments of PPO for a rollout buffer that learns from a share of it."""
-        if self.worst_share == 1.0:
-            return {}
-        options = {"share": self.worst_share, "start": self.worst_share_start}
-        return {"rollout_buffer_class": WorstShareBuffer, "rollout_buffer_kwargs": options}
-
-
-class WorstShareBuffer(RolloutBuffer):
-    """A rollout of which the steps that are `selected`, (steps, worlds), are learned from.
-
-    There are as many minibatches as of the whole rollout, each with an equal part of the selected
-    steps. A training selects with `sim2real.learning.worst_share`; None selects everything.
-    """
-
-    def __init__(self, *args: Any, share: float, start: float, **options: Any) -> None:
-        self.share, self.start = share, start
-        self.selected: BoolArray | None = None
-        super().__init__(*args, **options)
-
-    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
-        """Minibatches of the selected steps, in random order."""
-        whole = super().get(batch_size)
-        if self.selected is None:
-            yield from whole
-            return
-        steps = self.buffer_size * self.n_envs
-        minibatches = -(-steps // (batch_size or steps))
-        next(whole)  # flattens the rollout, world by world
-        chosen = np.random.permutation(np.flatnonzero(self.selected.T))  # noqa: NPY002
-        for part in np.array_split(chosen, min(minibatches, max(len(chosen) // 2, 1))):
-            yield self._get_samples(part)
 
 
 def predicted_returns(contexts: Array, returns: Array, asked: Array) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.errors import UserError, brief
+from sim2real.mirror import Mirror
 from sim2real.model_check import problems
 from sim2real.untrusted_model import check_own_model
 from sim2real.world import Array, BoolArray, IntArray, Rng, World
@@ -23,6 +24,7 @@ __all__ = [
     "Array",
     "BoolArray",
     "IntArray",
+    "Mirror",
     "ObservationTerm",
     "Rng",
     "Task",
@@ -114,6 +116,8 @@ class Task:
     derived_fields: ClassVar[Literal["current", "lagged"]] = "current"
     """Whether positions of bodies, sensors and the like belong to the new state ("current") or are
     left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
+    mirror: ClassVar[Mirror | None] = None
+    """What the robot looks like in a mirror, where it has a plane of symmetry."""
     camera: ClassVar[dict[str, Any]] = {}
     """Free-camera settings for images: distance, azimuth, elevation, lookat, trackbodyid."""
 

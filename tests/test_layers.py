@@ -40,6 +40,7 @@ FOUNDATION = {
         "config",
         "errors",
         "files",
+        "mirror",
         "model_check",
         "plain",
         "registry",

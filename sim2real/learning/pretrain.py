@@ -17,8 +17,8 @@ from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import learn, report_rounding, whole
 from sim2real.learning.pictures import Pictures
+from sim2real.learning.recipe_checks import check_recipe
 from sim2real.learning.tensorboard import hyperparameters
-from sim2real.learning.worst_share import check_worst_share
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import MAX_UNSTABLE, load_recipe
 from sim2real.registry import load_task
@@ -111,7 +111,7 @@ def pretrain(
     if pictures_every is None:
         asked["pictures_every"] = _pictures_every(steps) or (0 if target is None else steps)
     config = parse(RunConfig, asked, "pretrain")
-    check_worst_share(recipe, loaded, source)
+    check_recipe(recipe, loaded, source)
     if target is not None:
         _check_target(loaded, domains[str(config.target)], config)
     if progress:

@@ -9,14 +9,14 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.unstable import counted_returns
 from sim2real.learning.callbacks import simulation_behind
-from sim2real.policies.recipe import AnyRecipe, PPORecipe
-from sim2real.policies.worst_share import WorstShareBuffer, lowest, predicted_returns
+from sim2real.policies.ppo import PPO
+from sim2real.policies.rollouts import Rollouts
+from sim2real.policies.worst_share import WorstShare, lowest, predicted_returns
 from sim2real.simulation import Simulation
-from sim2real.task import Array, Task
+from sim2real.task import Array
 
 FEWEST = 64
 """Episodes that must have ended before the first selection."""
@@ -25,7 +25,7 @@ RECENT = 4
 
 
 class WorstWorlds(BaseCallback):
-    """Select the `share` of each rollout that a `WorstShareBuffer` learns from.
+    """Select the share of each rollout that the algorithm learns from.
 
     It needs the contexts of the worlds: an environment of `make_vec_env`. TensorBoard:
     worlds/worst_share/return, the mean prediction for what is selected, and
@@ -33,8 +33,9 @@ class WorstWorlds(BaseCallback):
     predictions explain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, options: WorstShare) -> None:
         super().__init__()
+        self._options = options
         self._rollout: list[Array] = []
         self._recent: deque[list[float]] = deque()
 
@@ -45,10 +46,6 @@ class WorstWorlds(BaseCallback):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the episodes of a checkpoint."""
         self._recent = deque(state["recent"])
-
-    @property
-    def _buffer(self) -> WorstShareBuffer:
-        return cast(WorstShareBuffer, cast(Any, self.model).rollout_buffer)
 
     def _on_training_start(self) -> None:
         self._simulation = simulation_behind(self.training_env, "worst_share")
@@ -70,9 +67,10 @@ class WorstWorlds(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        self._buffer.selected = None
+        rollouts: Rollouts = cast(PPO, self.model).rollout_buffer
+        rollouts.selected = None
         done = self.model.num_timesteps / max(self.model._total_timesteps, 1)
-        if done < self._buffer.start or len(self._recent) < FEWEST:
+        if done < self._options.worst_share_start or len(self._recent) < FEWEST:
             return
         ended = np.array(self._recent)
         totals, contexts = ended[:, 0], ended[:, 2:]
@@ -81,18 +79,19 @@ class WorstWorlds(BaseCallback):
         predicted = predicted_returns(contexts, returns, asked)
         of_ended, of_steps = predicted[: len(ended)], predicted[len(ended) :]
         steps = of_steps.reshape(len(self._rollout), -1)
-        self._buffer.selected = lowest(steps, self._buffer.share)
+        rollouts.selected = lowest(steps, self._options.worst_share)
         spread = max(float(returns.var()), 1e-12)
         explained = 1.0 - float((returns - of_ended).var()) / spread
-        selected = float(steps[self._buffer.selected].mean())
+        selected = float(steps[rollouts.selected].mean())
         for name, value in (("return", selected), ("explained", explained)):
             self.logger.record(f"worlds/worst_share/{name}", value, exclude=("stdout", "log"))
 
 
 def selecting(algorithm: BaseAlgorithm) -> list[WorstWorlds]:
     """The callback that an algorithm needs which learns from the worst share; [] for another."""
-    buffer = getattr(algorithm, "rollout_buffer", None)
-    return [WorstWorlds()] if isinstance(buffer, WorstShareBuffer) else []
+    if not isinstance(algorithm, PPO) or algorithm.worst is None:
+        return []
+    return [WorstWorlds(algorithm.worst)]
 
 
 def check_contexts(simulation: Simulation) -> None:
@@ -103,11 +102,3 @@ def check_contexts(simulation: Simulation) -> None:
             f"worst_share needs a domain that draws something; {simulation.domain.name!r} of "
             f"{simulation.task.name} has constants alone"
         )
-
-
-def check_worst_share(recipe: AnyRecipe, task: Task, domain: Domain) -> None:
-    """UserError if the recipe learns from the worst worlds of a domain that has none."""
-    if isinstance(recipe, PPORecipe) and recipe.worst_share < 1.0:
-        simulation = Simulation(task, domain, threads=1)
-        check_contexts(simulation)
-        simulation.close()

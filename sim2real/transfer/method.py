@@ -45,9 +45,9 @@ def _is_class(found: Any) -> bool:
 METHOD_CLASSES = Registry("Method", METHODS.keys, _is_class)
 """The classes of methods: those of METHODS, and the user's own."""
 
-AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0}
+AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0, "symmetry": None}
 """Options of PPO that are of a pretraining alone, as they are after it: the discount is that of its
-end, and every world is learned from."""
+end, every world is learned from, and a target need not be symmetric."""
 
 SIZES: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, **AFTERWARDS},

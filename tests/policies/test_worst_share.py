@@ -9,7 +9,8 @@ from gymnasium import spaces
 
 from sim2real.errors import UserError
 from sim2real.policies.recipe import parse_recipe
-from sim2real.policies.worst_share import WorstShareBuffer, lowest, predicted_returns
+from sim2real.policies.rollouts import Rollouts
+from sim2real.policies.worst_share import lowest, predicted_returns
 
 
 def test_returns_that_depend_on_contexts_and_their_squares_are_predicted() -> None:
@@ -42,11 +43,11 @@ def test_the_lowest_share_is_rounded_up(share: float, count: int) -> None:
     assert values[chosen].max() == np.sort(values, axis=None)[count - 1]
 
 
-def filled(steps: int, worlds: int) -> WorstShareBuffer:
+def filled(steps: int, worlds: int) -> Rollouts:
     """Rollouts whose observation is step + 100 * world."""
     box = spaces.Box(-np.inf, np.inf, (1,))
-    options: Any = {"device": "cpu", "n_envs": worlds, "share": 0.5, "start": 0.0}
-    buffer = WorstShareBuffer(steps, box, box, **options)
+    options: Any = {"device": "cpu", "n_envs": worlds}
+    buffer = Rollouts(steps, box, box, **options)
     for step in range(steps):
         seen = (step + 100.0 * np.arange(worlds))[:, None]
         none = np.zeros(worlds)
