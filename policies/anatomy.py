@@ -20,13 +20,15 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor, nn
 
 Role = Literal["actor", "critic", "shared"]
-Place = Literal["trunk", "head", "statistics", "noise"]
+Place = Literal["trunk", "head", "residual", "statistics", "noise"]
 
 _CRITIC = re.compile(r"(mlp_extractor\.value_net|value_net|vf_features_extractor|critic\w*)\.")
 _TARGET = re.compile(r"(actor|critic)_target\.(.*)")
 _LAYER = re.compile(r"(.*\b(?:policy_net|value_net|latent_pi|encoder|(mu|qf\d+)))\.(\d+)\.\w+")
 """A layer of a stack. Group 2: the stack ends with the head, otherwise the head is a module."""
 _ENCODER = "features_extractor.encoder."
+_RESIDUAL = re.compile(r".*\.residual\.(\d+)\.\w+")
+"""A layer of a residual policy, added to the head."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Part:
     role: Role
     """The network it belongs to; `shared`: one tensor that both actor and critic read."""
     place: Place
-    """`trunk`: a hidden layer; `head`: the last layer, SAC's log_std layer included; `statistics`:
-    of the observations; `noise`: exploration noise that does not depend on the observation."""
+    """`trunk`: a hidden layer; `head`: the last layer, SAC's log_std layer included; `residual`: of
+    a network that is added to the head; `statistics`: of the observations; `noise`: exploration
+    noise that does not depend on the observation."""
     reads_input: bool = False
     """Whether it is of the layer that reads the observation."""
     follows: str = ""
@@ -66,6 +69,8 @@ def anatomy(policy: BasePolicy) -> dict[str, Part]:
         layer = layers.get(name)
         place = _place(name, layer, last)
         first = layer[3] == "0" if layer else place == "head" and role not in deep
+        if added := _RESIDUAL.fullmatch(name):
+            first = added[1] == "0"
         first &= not name.endswith(".lora_B")
         parts[name] = Part(role, place, first, follower_of(name))
     return parts
@@ -78,6 +83,8 @@ def _role(name: str) -> Role:
 def _place(name: str, layer: re.Match[str] | None, last: dict[str, int]) -> Place:
     if layer is not None:
         return "head" if layer[2] and int(layer[3]) == last[layer[1]] else "trunk"
+    if _RESIDUAL.fullmatch(name):
+        return "residual"
     if "features_extractor." in name:
         return "statistics"
     return "noise" if name == "log_std" else "head"

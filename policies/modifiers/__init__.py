@@ -17,23 +17,34 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.config import parse
 from sim2real.errors import UserError, unknown
+from sim2real.policies.modifiers.input_layer import InputLayer
 from sim2real.policies.modifiers.linear import merge_layers
 from sim2real.policies.modifiers.low_rank import LowRank
 from sim2real.policies.modifiers.modifier import Frozen, Head, Modifier
+from sim2real.policies.modifiers.residual import Residual
 
 __all__ = [
     "MODIFIERS",
     "Frozen",
     "Head",
+    "InputLayer",
     "LowRank",
     "Modifier",
+    "Residual",
+    "add_structure_of",
     "apply_modifiers",
     "merge",
     "modifiers_of",
     "parse_modifier",
 ]
 
-MODIFIERS: dict[str, type[Modifier]] = {"frozen": Frozen, "head": Head, "low_rank": LowRank}
+MODIFIERS: dict[str, type[Modifier]] = {
+    "frozen": Frozen,
+    "head": Head,
+    "input_layer": InputLayer,
+    "low_rank": LowRank,
+    "residual": Residual,
+}
 """The kinds of modifiers, by name."""
 
 
@@ -63,11 +74,19 @@ def apply_modifiers(policy: BasePolicy, modifiers: Iterable[Modifier]) -> None:
         policy.modifiers = (*modifiers_of(policy), done)  # type: ignore[assignment]
 
 
+def add_structure_of(source: BasePolicy, policy: BasePolicy) -> None:
+    """Give `policy` the networks that modifiers added to `source` and `merge` leaves, in place."""
+    apply_modifiers(policy, [one for one in modifiers_of(source) if isinstance(one, Residual)])
+
+
 def merge(policy: BasePolicy) -> BasePolicy:
-    """A copy of the policy without low-rank adapters: W + s B A in place of W, the same actions."""
+    """A copy of the policy in plain layers that acts equally; a residual policy stays beside them.
+
+    W + s B A in place of W with a low-rank adapter, W V and W c + b with an input layer.
+    """
     merged = copy.deepcopy(policy)
     merge_layers(merged)
     merged.modifiers = tuple(  # type: ignore[assignment]
-        one for one in modifiers_of(policy) if not isinstance(one, Frozen | LowRank)
+        one for one in modifiers_of(policy) if not isinstance(one, Frozen | InputLayer | LowRank)
     )
     return merged

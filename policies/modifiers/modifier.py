@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import nn
 
 from sim2real.config import Config
+from sim2real.errors import UserError
 from sim2real.policies.anatomy import anatomy, named_tensors
 from sim2real.policies.tensors import freeze_tensors, match
 
@@ -58,7 +59,8 @@ class Head(Modifier):
         layers = {n.rpartition(".")[0]: one.role for n, one in heads.items() if not one.follows}
         for name, role in layers.items():
             layer = modules[name]
-            assert isinstance(layer, nn.Linear)
+            if not isinstance(layer, nn.Linear):
+                raise UserError(f"{name} is no plain layer: a residual policy is added to it")
             layer.reset_parameters()
             if isinstance(policy, ActorCriticPolicy):
                 nn.init.orthogonal_(layer.weight, gain=GAINS[role])

@@ -21,7 +21,7 @@ from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.asymmetric import Asymmetric
 from sim2real.policies.build import build_offline, observation_terms
 from sim2real.policies.encoders import ENCODING, EncodingExtractor, policy_terms
-from sim2real.policies.modifiers import merge, modifiers_of
+from sim2real.policies.modifiers import add_structure_of, merge, modifiers_of
 from sim2real.policies.normalizer import normalizers
 from sim2real.policies.tensors import copy_tensors
 from sim2real.runs.contract import terms_of
@@ -96,6 +96,8 @@ def in_columns_of(source: Run, env: VecEnv) -> BasePolicy:
         recipe = recipe.model_copy(update={"privileged": True})  # a plain one sees every column
     algorithm = build_offline(recipe, env.observation_space, env.action_space, terms)
     before = None if remembers_as_here else own
+    with torch.random.fork_rng(devices=[]):
+        add_structure_of(source.policy, algorithm.policy)
     take_along(source.policy, algorithm.policy, list(named_tensors(algorithm.policy)), before)
     algorithm.policy.set_training_mode(False)
     return algorithm.policy

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds, parse
 from sim2real.errors import UserError
-from sim2real.policies.anatomy import named_tensors
+from sim2real.policies.anatomy import Role, anatomy, named_tensors
 from sim2real.policies.modifiers import Frozen, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
 from sim2real.policies.tensors import match
@@ -174,6 +174,20 @@ def rows_of(algorithm: BaseAlgorithm, action_of: Mapping[str, Action]) -> tuple[
         alias_of = "" if listed == name else listed
         rows.append(TensorRow(name, shape, action_of.get(name, "fresh"), alias_of))
     return tuple(rows)
+
+
+def sources_tensors(prepared: Prepared, *roles: Role) -> list[str]:
+    """The names of what is the source's in the networks of `roles`, and of its statistics.
+
+    Exploration noise is left out.
+    """
+    copied = {row.tensor for row in prepared.rows if row.action == "copied"}
+    return [
+        name
+        for name, part in anatomy(prepared.algorithm.policy).items()
+        if name in copied
+        and (part.place == "statistics" or (part.role in roles and part.place != "noise"))
+    ]
 
 
 def frozen_after(prepared: Prepared, patterns: Sequence[str]) -> Prepared:

@@ -36,7 +36,13 @@ from sim2real.learning.loop import Interrupted, learn
 from sim2real.learning.progress import Display, Watch
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.build import build_algorithm
-from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
+from sim2real.policies.modifiers import (
+    Frozen,
+    Modifier,
+    add_structure_of,
+    apply_modifiers,
+    modifiers_of,
+)
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.run import Run
@@ -180,6 +186,7 @@ class Work:
         folder = self._folder(name)
         algorithm = build_algorithm(recipe, env, derived_seed(self.seed, zlib.crc32(name.encode())))
         if policy is not None:
+            add_structure_of(policy, algorithm.policy)
             take_along(policy, algorithm.policy, list(named_tensors(algorithm.policy)))
             copy_entropy_coefficient(self._coefficient_of(policy), algorithm)
         apply_modifiers(algorithm.policy, modifiers)

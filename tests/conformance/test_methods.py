@@ -29,9 +29,9 @@ from sim2real.transfer.method import LearnerMethod, find_method
 from sim2real.transfer.methods import METHODS
 from sim2real.transfer.resume import resume
 
-FREEZES = ("freeze", "distill", "adapter")
+FREEZES = ("freeze", "distill", "adapter", "residual", "features")
 """Methods that freeze tensors by default."""
-ANEW = ("scratch", "distill")
+ANEW = ("scratch", "distill", "features")
 """Methods whose first actions are not the source's; the manifest says why."""
 OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sim2real.errors import UserError
 from sim2real.policies import ALGORITHMS
@@ -15,7 +17,11 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import (
     Frozen,
     Head,
+    InputLayer,
     LowRank,
+    Modifier,
+    Residual,
+    add_structure_of,
     apply_modifiers,
     merge,
     modifiers_of,
@@ -23,8 +29,10 @@ from sim2real.policies.modifiers import (
 )
 from sim2real.policies.recipe import load_recipe
 from sim2real.simulation.front_ends.vec_env import make_vec_env
+from sim2real.transfer.gaussians import actor_gaussian
 
 ACTOR = {"ppo": "mlp_extractor.policy_net.0", "sac": "actor.latent_pi.0", "td3": "actor.mu.0"}
+SEEN = np.random.default_rng(0).normal(size=(9, 5))
 
 
 def build(algorithm: str) -> Any:
@@ -34,32 +42,87 @@ def build(algorithm: str) -> Any:
 
 def actions(policy: Any) -> np.ndarray:
     policy.set_training_mode(False)
-    seen = np.random.default_rng(0).normal(size=(9, 5))
-    given: np.ndarray = policy.predict(seen, deterministic=True)[0]
+    given: np.ndarray = policy.predict(SEEN, deterministic=True)[0]
     return given
 
 
 def perturb(policy: Any) -> None:
+    torch.manual_seed(1)
     with torch.no_grad():
         for name, tensor in named_tensors(policy).items():
-            if name.endswith("lora_B"):
+            if name.endswith(("lora_B", "input_weight", "input_bias")) or ".residual." in name:
                 tensor.normal_()
 
 
+ADDED: list[Modifier] = [LowRank(rank=1, scale=0.5), InputLayer(), Residual(net_arch=(4,))]
+
+
+@pytest.mark.parametrize("modifier", ADDED, ids=lambda one: one.kind)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_new_adapter_changes_no_action_and_a_trained_one_merges(algorithm: str) -> None:
+def test_what_is_new_changes_no_action_until_it_is_trained_and_merges(
+    algorithm: str, modifier: Modifier
+) -> None:
     policy = build(algorithm)
     before, names = actions(policy), set(named_tensors(policy))
-    apply_modifiers(policy, [LowRank(rank=1, scale=0.5)])
+    apply_modifiers(policy, [modifier])
     assert np.array_equal(actions(policy), before)
+    assert names < set(named_tensors(policy))
     perturb(policy)
     changed = actions(policy)
     assert not np.allclose(changed, before)
     merged = merge(policy)
-    assert set(named_tensors(merged)) == names
     assert np.array_equal(actions(merged), changed)
-    assert modifiers_of(merged) == ()
     assert np.array_equal(actions(policy), changed)  # a copy was merged
+    stays = isinstance(modifier, Residual)  # beside plain layers
+    assert (set(named_tensors(merged)) == names) == (not stays)
+    assert modifiers_of(merged) == ((modifier,) if stays else ())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_residual_policy_is_the_equation(algorithm: str) -> None:
+    policy = build(algorithm)
+    plain, seen = copy.deepcopy(policy), torch.as_tensor(SEEN)
+    apply_modifiers(policy, [Residual(net_arch=(4,))])
+    perturb(policy)
+    plain.set_training_mode(False)
+    policy.set_training_mode(False)
+    owner = policy.action_net if algorithm == "ppo" else policy.actor.mu
+    added = owner.residual(plain_features(plain, seen))
+    base, whole = (actor_gaussian(one, seen).mean for one in (plain, policy))
+    if algorithm == "td3":
+        base, whole = base.atanh(), whole.atanh()
+    torch.testing.assert_close(whole, base + added, rtol=1e-4, atol=1e-4)
+
+
+def plain_features(policy: Any, seen: torch.Tensor) -> torch.Tensor:
+    owner = policy if isinstance(policy, ActorCriticPolicy) else policy.actor
+    features: torch.Tensor = owner.features_extractor(seen)
+    return features
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_input_layer_is_the_equation(algorithm: str) -> None:
+    policy, layer = build(algorithm), ACTOR[algorithm]
+    apply_modifiers(policy, [InputLayer()])
+    perturb(policy)
+    tensors = named_tensors(policy)
+    weight, bias, inner, offset = (
+        tensors[f"{layer}.{n}"].detach() for n in ("weight", "bias", "input_weight", "input_bias")
+    )
+    x = torch.randn(7, 5)
+    merged = policy.get_submodule(layer)(x)
+    torch.testing.assert_close(merged, (x @ inner.T + offset) @ weight.T + bias)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_policy_gets_the_residual_of_another(algorithm: str) -> None:
+    source, policy = build(algorithm), build(algorithm)
+    apply_modifiers(source, [Residual(net_arch=(4,)), LowRank(rank=1)])
+    perturb(source)
+    add_structure_of(source, policy)
+    merged = merge(source)
+    policy.load_state_dict(merged.state_dict())
+    assert np.array_equal(actions(policy), actions(source))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -91,13 +154,18 @@ def test_only_what_may_learn_is_optimized(algorithm: str) -> None:
     assert [one.kind for one in modifiers_of(policy)] == ["low_rank", "frozen"]
 
 
+@pytest.mark.parametrize("added", [LowRank(rank=1), InputLayer(), Residual()])
 @pytest.mark.parametrize("algorithm", ["sac", "td3"])
-def test_target_networks_have_the_adapters_of_what_they_follow(algorithm: str) -> None:
+def test_target_networks_have_the_adapters_of_what_they_follow(
+    algorithm: str, added: Modifier
+) -> None:
     policy = build(algorithm)
-    apply_modifiers(policy, [LowRank(rank=1), Head(of="critic")])
+    names = set(named_tensors(policy))
+    apply_modifiers(policy, [Head(of="critic"), added])
     tensors, parts = named_tensors(policy), anatomy(policy)
     following = {name: part.follows for name, part in parts.items() if part.follows}
-    assert any(name.endswith("lora_A") for name in following)
+    has_target = algorithm == "td3" or added.kind == "low_rank"  # SAC's actor has none
+    assert bool(following.keys() - names) == has_target
     assert all(torch.equal(tensors[name], tensors[of]) for name, of in following.items())
 
 
@@ -117,13 +185,14 @@ def test_a_new_head_is_of_the_network_named(algorithm: str, of: Any) -> None:
     ("data", "message"),
     [
         ({"kind": "lowrank"}, "unknown modifier 'lowrank'; did you mean 'low_rank'"),
-        ({"rank": 2}, "expected a kind and its options; kinds: frozen, head, low_rank"),
+        ({"rank": 2}, "expected a kind and its options; kinds: frozen, head, input_layer"),
         ({"kind": "low_rank", "rnk": 2}, "unknown key 'rnk'; did you mean 'rank'"),
         ({"kind": "low_rank", "rank": 0}, "rank: must be at least 1"),
         ({"kind": "low_rank", "rank": 1, "layers": ["action_nett"]}, "did you mean 'action_net'"),
         ({"kind": "low_rank", "rank": 9, "layers": ["action_net"]}, "rank 9 .*allowed: 1 to 1"),
         ({"kind": "low_rank", "rank": 9}, "rank 9 does not fit layer .*; allowed: 1 to"),
         ({"kind": "frozen", "names": ["action_nett.*"]}, "nearest: action_net"),
+        ({"kind": "residual", "net_arch": [0]}, "net_arch.0: must be at least 1"),
         ({"kind": "head", "of": "actr"}, "of: must be 'actor', 'critic' or 'both'"),
     ],
 )
@@ -133,8 +202,19 @@ def test_bad_modifiers(data: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_layer_has_one_adapter() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (LowRank(rank=1), LowRank(rank=1), "has an adapter already; merge it first"),
+        (LowRank(rank=1), InputLayer(), "has an adapter already; merge it first"),
+        (InputLayer(), LowRank(rank=1), "has an adapter already; merge it first"),
+        (LowRank(rank=1), Residual(), "action_net has an adapter; merge it first"),
+        (Residual(), Residual(), "has a residual policy already; allowed: one"),
+        (Residual(), Head(), "action_net is no plain layer: a residual policy is added to it"),
+    ],
+)
+def test_modifiers_that_exclude_each_other(first: Modifier, second: Modifier, message: str) -> None:
     policy = build("ppo")
-    apply_modifiers(policy, [LowRank(rank=1)])
-    with pytest.raises(UserError, match="has an adapter already; merge it first"):
-        apply_modifiers(policy, [LowRank(rank=1)])
+    apply_modifiers(policy, [first])
+    with pytest.raises(UserError, match=message):
+        apply_modifiers(policy, [second])

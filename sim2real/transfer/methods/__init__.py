@@ -4,6 +4,8 @@ METHODS = {
     "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
     "freeze": "sim2real.transfer.methods.freeze:Freeze",
     "adapter": "sim2real.transfer.methods.adapter:Adapter",
+    "residual": "sim2real.transfer.methods.residual:ResidualPolicy",
+    "features": "sim2real.transfer.methods.features:Features",
     "distill": "sim2real.transfer.methods.distill:Distill",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
     "identify": "sim2real.transfer.methods.identify:Identify",

@@ -22,12 +22,12 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
-from sim2real.policies.anatomy import anatomy
+from sim2real.policies.anatomy import Role, anatomy
 from sim2real.policies.modifiers import LowRank, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import Prepared, frozen_after
+from sim2real.transfer.method import Prepared, frozen_after, sources_tensors
 from sim2real.transfer.methods.fine_tune import FineTune
 
 
@@ -50,14 +50,11 @@ class Adapter(FineTune):
         policy = prepared.algorithm.policy
         adapters = LowRank(layers=self.layers, rank=self.rank, scale=self.alpha / self.rank)
         apply_modifiers(policy, [adapters])
-        resting = self._resting(policy)
-        copied = [row.tensor for row in prepared.rows if row.action == "copied"]
-        return frozen_after(prepared, [name for name in copied if name in resting])
+        return frozen_after(prepared, sources_tensors(prepared, *self._adapted(policy)))
 
-    def _resting(self, policy: BasePolicy) -> set[str]:
-        """The tensors of the adapted networks that an adapter stands in for, and the statistics."""
-        parts = anatomy(policy)
-        adapted = {part.role for name, part in parts.items() if ".lora_" in name}
+    def _adapted(self, policy: BasePolicy) -> set[Role]:
+        """The networks in which layers have adapters."""
+        adapted = {part.role for name, part in anatomy(policy).items() if ".lora_" in name}
         if "actor" not in adapted:
             raise UserError(f"layers {list(self.layers)} has no layer of the actor; allowed: one")
         if "critic" in adapted and self.critic == "fresh":
@@ -65,8 +62,4 @@ class Adapter(FineTune):
                 "critic 'fresh' has no weights of the source to adapt; allowed: `layers` of the "
                 "actor alone"
             )
-        return {
-            name
-            for name, part in parts.items()
-            if part.place == "statistics" or (part.role in adapted and part.place != "noise")
-        }
+        return adapted

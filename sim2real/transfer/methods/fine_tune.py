@@ -33,6 +33,7 @@ from torch import Tensor
 
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.build import build_algorithm
+from sim2real.policies.modifiers import add_structure_of
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
@@ -82,6 +83,7 @@ class FineTune(LearnerMethod):
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:
         """Copy what is to be copied; return the action for each tensor that is not fresh."""
         policy = algorithm.policy
+        add_structure_of(source.policy, policy)
         names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
         action_of = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), algorithm):

@@ -11,8 +11,9 @@ import torch
 from conformance_cases import slow_unless
 
 from sim2real.policies import ALGORITHMS
+from sim2real.policies.build import build_algorithm
 from sim2real.policies.normalizer import update_normalizers
-from sim2real.policies.recipe import AnyRecipe, build_algorithm, load_recipe
+from sim2real.policies.recipe import AnyRecipe, load_recipe
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.gaussians import actor_gaussian
 from sim2real.transfer.method import LearnerMethod, find_method, load_method
@@ -27,14 +28,14 @@ LEARNING: dict[str, Any] = {"gamma": 0.0, "learning_rate": 5e-3, "net_arch": [16
 STEPS = {"ppo": 6_000, "sac": 3_000, "td3": 3_000}
 OPTIONS: dict[str, dict[str, Any]] = {
     "adapter": {"rank": 1, "alpha": 2.0},
-    "distill": {},
+    "features-input": {"learn": "input"},
 }
 NO_REWARD = ("distill",)
 CASES = [
     slow_unless(algorithm == "ppo", name, algorithm)
-    for name in METHODS
+    for name in (*METHODS, "features-input")
     for algorithm in ALGORITHMS
-    if issubclass(find_method(name), LearnerMethod) and name not in NO_REWARD
+    if issubclass(find_method(name.partition("-")[0]), LearnerMethod) and name not in NO_REWARD
 ]
 X = np.linspace(-0.9, 0.9, 19)
 SEEN = np.stack([X, 3.0 * X + 5.0], axis=1)
@@ -72,7 +73,9 @@ def test_reversed_actions_are_learned(name: str, algorithm: str, toy: Any) -> No
     assert return_of(policy, 1.0) > 9.9
     assert return_of(policy, -1.0) < 0.0
     source: Any = SimpleNamespace(policy=policy, checkpoint=SimpleNamespace(training={}))
-    method = load_method(name, {"recipe": RECIPES[algorithm], **OPTIONS.get(name, {})})
+    method = load_method(
+        name.partition("-")[0], {"recipe": RECIPES[algorithm], **OPTIONS.get(name, {})}
+    )
     assert isinstance(method, LearnerMethod)
     budget = Budget(STEPS[algorithm])
     target_recipe = method.target_recipe(recipe, budget)
