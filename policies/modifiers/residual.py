@@ -10,8 +10,7 @@ and TD3, so that actions stay within their bounds; SAC's log standard deviation 
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -26,45 +25,70 @@ from sim2real.policies.recipe import Layers
 from sim2real.policies.tensors import renew_optimizer
 
 
-class Passing(nn.Sequential):
-    """Layers that give their inputs along: (m, inputs) -> (m, outputs + inputs)."""
+class Trunk(nn.Sequential):
+    """Hidden layers that give all that they compute: [outputs | inputs | each hidden layer]."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The outputs, then the inputs."""
-        outputs: Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]
-        return torch.cat([outputs, inputs], dim=1)
+        """Shape: (m, inputs) -> (m, outputs + inputs + hidden units)."""
+        seen = activations(self, inputs)
+        return torch.cat([seen[-1], *seen], dim=1)
+
+
+def activations(layers: Iterable[nn.Module], inputs: Tensor) -> list[Tensor]:
+    """The inputs, (m, k), and what comes out of each pair of linear layer and activation."""
+    found, steps = [inputs], list(layers)
+    for linear, activation in zip(steps[::2], steps[1::2], strict=True):
+        found.append(activation(linear(found[-1])))
+    return found
+
+
+class Column(nn.Sequential):
+    """The added network; with `lateral` each layer reads the source's layer beside it, too."""
+
+    def __init__(self, layers: Iterable[nn.Module], lateral: bool) -> None:
+        super().__init__(*layers)
+        self.lateral = lateral
+
+    def forward(self, source: Sequence[Tensor]) -> Tensor:
+        """The sum's second part, (m, outputs), from the `activations` of the source's layers."""
+        *hidden, last = self.children()
+        own = source[0]
+        for depth, (linear, activation) in enumerate(zip(hidden[::2], hidden[1::2], strict=True)):
+            own = activation(linear(self._beside(own, source, depth)))
+        added: Tensor = last(self._beside(own, source, len(hidden) // 2))
+        return added
+
+    def _beside(self, own: Tensor, source: Sequence[Tensor], depth: int) -> Tensor:
+        return torch.cat([own, source[depth]], dim=1) if self.lateral and depth else own
 
 
 class ResidualHead(nn.Module):
-    """A head that reads [latent | features]: weight latent + bias + residual(features)."""
+    """A head that reads what a `Trunk` gives: weight outputs + bias + the added network."""
 
-    def __init__(self, head: nn.Linear, residual: nn.Sequential) -> None:
+    def __init__(self, head: nn.Linear, residual: Column, sizes: Sequence[int]) -> None:
         super().__init__()
         self.weight, self.bias, self.residual = head.weight, head.bias, residual
+        self.sizes = list(sizes)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Shape: (m, latent + features) -> (m, outputs)."""
-        width = self.weight.shape[1]
-        latent, features = inputs[:, :width], inputs[:, width:]
-        head = nn.functional.linear(latent, self.weight, self.bias)
-        added: Tensor = self.residual(features)
-        return head + added
+        """Shape: (m, outputs + inputs + hidden units of the trunk) -> (m, outputs)."""
+        latent, *source = torch.split(inputs, [self.sizes[-1], *self.sizes], dim=1)
+        added: Tensor = self.residual(source)
+        return nn.functional.linear(latent, self.weight, self.bias) + added
 
 
 class ResidualStack(nn.Sequential):
-    """Layers that end in a squash: squash(layers(features) + residual(features))."""
+    """Layers that end in a squash, with the added network before it."""
 
-    def __init__(self, layers: nn.Sequential, residual: nn.Sequential) -> None:
+    def __init__(self, layers: nn.Sequential, residual: Column) -> None:
         super().__init__(*layers)
         self.residual = residual
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape: (m, features) -> (m, outputs)."""
-        *layers, squash, residual = self.children()
-        latent = features
-        for layer in layers:
-            latent = layer(latent)
-        squashed: Tensor = squash(latent + residual(features))
+        *hidden, head, squash, residual = self.children()
+        source = activations(hidden, features)
+        squashed: Tensor = squash(head(source[-1]) + residual(source))
         return squashed
 
 
@@ -72,65 +96,65 @@ class Residual(Modifier):
     """A network added to the actor's heads; its target network follows."""
 
     kind: Literal["residual"] = "residual"
-    net_arch: Layers = (32,)
-    """Sizes of its hidden layers; their activation is the policy's."""
+    net_arch: Layers | None = (32,)
+    """Sizes of its hidden layers, None: the actor's; their activation is the policy's."""
+    lateral: bool = False
+    """Whether each of its layers reads the actor's layer beside it, as in a progressive network
+    (Rusu et al. 2016, arXiv:1606.04671); it then has as many layers as the actor."""
 
     def apply(self, policy: BasePolicy) -> Residual:
         """Add it; UserError for an actor that has one, or whose heads have adapters."""
         if has_residual(policy):
             raise UserError("the actor has a residual policy already; allowed: one")
         if isinstance(policy, TD3Policy):
-            self._extend_stack(policy)
+            residual = self._network(policy, policy.actor.mu)
+            for one in (policy.actor, policy.actor_target):
+                one.mu = ResidualStack(one.mu, copy.deepcopy(residual))
         elif isinstance(policy, ActorCriticPolicy):
-            stack = policy.mlp_extractor
-            features = policy.pi_features_extractor.features_dim
-            self._extend_heads(policy, (stack, "policy_net"), (policy, ["action_net"]), features)
+            extractor: Any = policy.mlp_extractor
+            self._extend(policy, extractor, "policy_net", policy, ["action_net"])
         else:
             actor: Any = policy.actor
-            self._extend_heads(
-                policy, (actor, "latent_pi"), (actor, ["mu", "log_std"]), actor.features_dim
-            )
+            self._extend(policy, actor, "latent_pi", actor, ["mu", "log_std"])
         for name, owner in optimizer_owners(policy).items():
             renew_optimizer(name, owner)
         return self
 
-    def _extend_stack(self, policy: Any) -> None:
-        outputs = policy.action_space.shape[0]
-        residual = self._network(policy, policy.actor.features_dim, outputs)
-        for actor in (policy.actor, policy.actor_target):
-            actor.mu = ResidualStack(actor.mu, copy.deepcopy(residual))
-
-    def _extend_heads(
-        self,
-        policy: BasePolicy,
-        trunk: tuple[Any, str],
-        heads: tuple[Any, list[str]],
-        features: int,
-    ) -> None:
-        owner, names = heads
-        plain = {name: getattr(owner, name) for name in names}
-        for name, head in plain.items():
-            if type(head) is not nn.Linear:
+    def _extend(self, policy: Any, owner: Any, trunk: str, heads: Any, names: list[str]) -> None:
+        layers = getattr(owner, trunk)
+        for name in names:
+            if type(getattr(heads, name)) is not nn.Linear:
                 raise UserError(f"{name} has an adapter; merge it first")
-        for name, head in plain.items():
-            residual = self._network(policy, features, head.out_features)
-            setattr(owner, name, ResidualHead(head, residual))
-        owner, name = trunk
-        setattr(owner, name, Passing(*getattr(owner, name)))
+        for name in names:
+            head = getattr(heads, name)
+            residual = self._network(policy, [*layers, head])
+            setattr(heads, name, ResidualHead(head, residual, sizes_of([*layers, head])))
+        setattr(owner, trunk, Trunk(*layers))
 
-    def _network(self, policy: Any, inputs: int, outputs: int) -> nn.Sequential:
+    def _network(self, policy: Any, actor: Iterable[nn.Module]) -> Column:
         """Hidden layers as of a new network, and a last one of zeros."""
-        network = nn.Sequential(*_layers([inputs, *self.net_arch], policy.activation_fn))
-        last = nn.Linear((inputs, *self.net_arch)[-1], outputs)
+        source = sizes_of(actor)
+        own = source[1:] if self.net_arch is None else list(self.net_arch)
+        if self.lateral and len(own) != len(source) - 1:
+            raise UserError(
+                f"net_arch has {len(own)} layers, the actor {len(source) - 1}; lateral connections "
+                "need as many"
+            )
+        outputs = [one.out_features for one in actor if isinstance(one, nn.Linear)][-1]
+        beside = [0, *source[1:]] if self.lateral else [0] * (len(own) + 1)
+        inputs = [size + more for size, more in zip([source[0], *own], beside, strict=True)]
+        layers: list[nn.Module] = []
+        for width, size in zip(inputs, own, strict=False):
+            layers += [nn.Linear(width, size), policy.activation_fn()]
+        last = nn.Linear(inputs[-1], outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        return network.append(last)
+        return Column([*layers, last], self.lateral)
 
 
-def _layers(sizes: list[int], activation: type[nn.Module]) -> Iterator[nn.Module]:
-    for before, after in itertools.pairwise(sizes):
-        yield nn.Linear(before, after)
-        yield activation()
+def sizes_of(actor: Iterable[nn.Module]) -> list[int]:
+    """The inputs of an actor's layers: those of the first one, then the hidden units."""
+    return [one.in_features for one in actor if isinstance(one, nn.Linear)]
 
 
 def has_residual(policy: nn.Module) -> bool:

@@ -54,7 +54,13 @@ def perturb(policy: Any) -> None:
                 tensor.normal_()
 
 
-ADDED: list[Modifier] = [LowRank(rank=1, scale=0.5), InputLayer(), Residual(net_arch=(4,))]
+PROGRESSIVE = Residual(net_arch=(4, 3), lateral=True)
+ADDED: list[Modifier] = [
+    LowRank(rank=1, scale=0.5),
+    InputLayer(),
+    Residual(net_arch=(4,)),
+    PROGRESSIVE,
+]
 
 
 @pytest.mark.parametrize("modifier", ADDED, ids=lambda one: one.kind)
@@ -87,11 +93,39 @@ def test_a_residual_policy_is_the_equation(algorithm: str) -> None:
     plain.set_training_mode(False)
     policy.set_training_mode(False)
     owner = policy.action_net if algorithm == "ppo" else policy.actor.mu
-    added = owner.residual(plain_features(plain, seen))
+    added = owner.residual([plain_features(plain, seen)])
     base, whole = (actor_gaussian(one, seen).mean for one in (plain, policy))
     if algorithm == "td3":
         base, whole = base.atanh(), whole.atanh()
     torch.testing.assert_close(whole, base + added, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_lateral_connections_are_the_equation(algorithm: str) -> None:
+    """h'_i = s(W'_i h'_i-1 + U_i h_i-1 + b'_i), where h are the layers of the source."""
+    policy, seen = build(algorithm), torch.as_tensor(SEEN)
+    features = plain_features(policy, seen)
+    apply_modifiers(policy, [PROGRESSIVE])
+    perturb(policy)
+    tensors = named_tensors(policy)
+    trunk = ACTOR[algorithm].removesuffix(".0")
+    residual = "action_net.residual" if algorithm == "ppo" else "actor.mu.residual"
+    squash = torch.tanh if algorithm == "ppo" else torch.relu
+
+    def linear(name: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
+
+    first = squash(linear(f"{trunk}.0", features))
+    second = squash(linear(f"{trunk}.2", first))
+    own = squash(linear(f"{residual}.0", features))
+    own = squash(linear(f"{residual}.2", torch.cat([own, first], dim=1)))
+    expected = linear(f"{residual}.4", torch.cat([own, second], dim=1))
+    column = policy.get_submodule(residual)
+    torch.testing.assert_close(column([features, first, second]), expected)
+    head = {"ppo": "action_net", "sac": "actor.mu", "td3": "actor.mu.4"}[algorithm]
+    whole = linear(head, second) + expected
+    mean = actor_gaussian(policy, seen).mean
+    torch.testing.assert_close(mean, whole.tanh() if algorithm == "td3" else whole)
 
 
 def plain_features(policy: Any, seen: torch.Tensor) -> torch.Tensor:
@@ -193,6 +227,10 @@ def test_a_new_head_is_of_the_network_named(algorithm: str, of: Any) -> None:
         ({"kind": "low_rank", "rank": 9}, "rank 9 does not fit layer .*; allowed: 1 to"),
         ({"kind": "frozen", "names": ["action_nett.*"]}, "nearest: action_net"),
         ({"kind": "residual", "net_arch": [0]}, "net_arch.0: must be at least 1"),
+        (
+            {"kind": "residual", "net_arch": [4], "lateral": True},
+            "net_arch has 1 layers, the actor 2; lateral connections need as many",
+        ),
         ({"kind": "head", "of": "actr"}, "of: must be 'actor', 'critic' or 'both'"),
     ],
 )

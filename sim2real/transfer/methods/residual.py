@@ -7,6 +7,10 @@ reinforcement learning for robot control", arXiv:1812.03201.) The actor of the s
 observation statistics rest to the last bit; f, the critic and PPO's exploration noise learn. It is
 added before the squash of SAC and TD3, so actions stay within their bounds.
 
+With `lateral` each layer of f reads the source's layer beside it, too: f is the second column of a
+progressive network (Rusu et al. 2016, arXiv:1606.04671; from simulation to a robot: Rusu et al.
+2016, arXiv:1610.04286). It has as many layers as the source.
+
 It assumes, beside what fine-tuning assumes, that the target asks for a correction of the source's
 actions, and that their squash is not saturated.
 """
@@ -30,13 +34,16 @@ class ResidualPolicy(FineTune):
 
     name: ClassVar[str] = "residual"
 
-    net_arch: Layers = (32,)
-    """Hidden layers of the residual policy."""
+    net_arch: Layers | None = (32,)
+    """Hidden layers of the residual policy; None: as large as the source's."""
+    lateral: bool = False
+    """Whether each layer of the residual policy reads the source's layer beside it, too."""
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """The fine-tuner with a residual policy, and without the source's actor."""
         prepared = super().prepare(source, recipe, env, budget, seed)
-        apply_modifiers(prepared.algorithm.policy, [Residual(net_arch=self.net_arch)])
+        added = Residual(net_arch=self.net_arch, lateral=self.lateral)
+        apply_modifiers(prepared.algorithm.policy, [added])
         return frozen_after(prepared, sources_tensors(prepared, "actor"))

@@ -1,4 +1,4 @@
-"""Low-rank adapters: the source's weights stay as they are, whatever is done to the run."""
+"""Methods that leave weights of the source as they are, whatever is done to the run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "sac": {"batch_size": 8},
     "td3": {"batch_size": 8},
 }
-ACTOR = {"ppo": "mlp_extractor.policy_net.*", "sac": "actor.latent_pi.*", "td3": "actor.mu.[02]"}
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "adapter": ("adapter", {"layers": ["*"]}, "lora_B"),
+    "adapter of the actor": ("adapter", {}, "lora_B"),
+    "residual": ("residual", {"net_arch": [4]}, "bias"),
+    "lateral": ("residual", {"net_arch": None, "lateral": True}, "bias"),
+    "input": ("features", {"learn": "input"}, "input_weight"),
+}
+"""Method, options, and the end of the names of what has moved when it has learned."""
 
 
 @pytest.fixture(scope="module")
@@ -80,68 +87,86 @@ def hashes(tensors: Any, names: Any) -> dict[str, str]:
     return {name: hashlib.sha256(tensors[name].numpy().tobytes()).hexdigest() for name in names}
 
 
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.usefixtures("weight_decay")
-def test_the_source_stays_and_the_run_is_loaded_merged_and_evaluated(
-    algorithm: str, sources: dict[str, Run], tmp_path: Path
+def test_the_source_stays_and_the_run_is_loaded_merged_resumed_and_evaluated(
+    algorithm: str,
+    case: str,
+    sources: dict[str, Run],
+    tmp_path: Path,
+    killed_after: Callable[[int], AbstractContextManager[None]],
 ) -> None:
-    source = sources[algorithm]
-    base = [name for name in source.checkpoint.policy if name != "log_std"]
+    source, (method, options, moving) = sources[algorithm], CASES[case]
+    base = [
+        name
+        for name, part in anatomy(source.policy).items()
+        if part.place == "statistics"
+        or (part.place != "noise" and (part.role == "actor" or case == "adapter"))
+    ]
     before = hashes(source.checkpoint.policy, base)
-    run = go(source, tmp_path / "run")
+    run = go(source, tmp_path / "run", method, **options)
     assert len(steps(run.path)) >= 4
     for step in steps(run.path):
         assert hashes(read_checkpoint(run.path, step).policy, base) == before
-    ups = [one for name, one in run.checkpoint.policy.items() if name.endswith("lora_B")]
-    assert all(tensor.any() for tensor in ups[:2])
-    assert [one["kind"] for one in run.config.modifiers] == ["low_rank", "frozen"]
+    added = run.checkpoint.policy.keys() - source.checkpoint.policy.keys()
+    moved = [run.checkpoint.policy[name] for name in added if name.endswith(moving)]
+    first = read_checkpoint(run.path, 0).policy
+    assert any(not torch.equal(first[name], run.checkpoint.policy[name]) for name in added)
+    assert moved
+    assert set(run.config.frozen) >= set(base)
     rows = read_json(run.path / "report" / "manifest.json")["tensors"]
     actions = {row["tensor"]: row["action"] for row in rows}
     assert {actions[name] for name in base if name in actions} == {"frozen"}
-    assert {one for name, one in actions.items() if ".lora_" in name} == {"fresh"}
+    assert {one for name, one in actions.items() if name in added} == {"fresh"}
     again = load_run(run.path)
-    assert not any(again.policy.get_parameter(n).requires_grad for n in base if "weight" in n)
+    assert not any(again.policy.state_dict(keep_vars=True)[n].requires_grad for n in base)
     assert hashes(again.policy.state_dict(), base) == before
     scores = [
         [row.total for row in evaluate(policy, "cartpole", "hard", episodes=3)]
         for policy in (run.policy, again.policy, merge(again.policy), source.policy)
     ]
     assert scores[0] == scores[1] == scores[2] != scores[3]
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.usefixtures("weight_decay")
-def test_a_kill_in_the_middle_changes_nothing(
-    algorithm: str,
-    sources: dict[str, Run],
-    tmp_path: Path,
-    killed_after: Callable[[int], AbstractContextManager[None]],
-) -> None:
-    whole = go(sources[algorithm], tmp_path / "whole")
     with killed_after(15):
-        go(sources[algorithm], tmp_path / "killed")
+        go(source, tmp_path / "killed", method, **options)
     torch.manual_seed(123)
     resumed = resume(tmp_path / "killed", progress=False)
-    assert equal(resumed.checkpoint.policy, whole.checkpoint.policy)
-    assert equal(resumed.checkpoint.training, whole.checkpoint.training)
-    assert resumed.config.modifiers == whole.config.modifiers
-    seen = np.ones((1, 5))
-    actions = [run.policy.predict(seen, deterministic=True)[0] for run in (resumed, whole)]
-    assert np.array_equal(*actions)
+    assert equal(resumed.checkpoint.policy, run.checkpoint.policy)
+    assert equal(resumed.checkpoint.training, run.checkpoint.training)
+    assert resumed.config.modifiers == run.config.modifiers
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_critic_without_adapters_learns_in_full(
+def test_the_critic_learns_in_full_unless_it_has_adapters(
     algorithm: str, sources: dict[str, Run], tmp_path: Path
 ) -> None:
-    run = go(sources[algorithm], tmp_path / "run", layers=[ACTOR[algorithm]], critic="fresh")
+    run = go(sources[algorithm], tmp_path / "run", critic="fresh")
     parts = anatomy(run.policy)
     lora = {name for name in parts if ".lora_" in name}
     assert {parts[name].role for name in lora} == {"actor"}
     frozen = {name for name in run.config.frozen if parts[name].place != "statistics"}
-    assert frozen == {n for n, p in parts.items() if p.role == "actor"} - lora - {"log_std"} - {
-        name for name, part in parts.items() if part.place == "statistics"
-    }
+    acting = {n for n, p in parts.items() if p.role == "actor" and p.place in ("trunk", "head")}
+    assert frozen == acting - lora
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("method", ["fine_tune", "adapter", "features", "distill"])
+def test_a_residual_policy_is_transferred_on_with_its_source(
+    method: str, algorithm: str, sources: dict[str, Run], tmp_path: Path
+) -> None:
+    run = go(sources[algorithm], tmp_path / "run", "residual", net_arch=[4])
+    options: dict[str, Any] = {"learn": "input"} if method == "features" else {}
+    if method == "distill":
+        options = {"student": [6, 5], "rollout": 8, "updates": 2}
+    moved = go(run, tmp_path / "moved", method, **options)
+    first = load_run(moved.path, step=0)
+    added = any(".residual." in name for name in first.checkpoint.policy)
+    assert added == (method != "distill")
+    seen = np.random.default_rng(0).normal(size=(9, 5))
+    given = [one.policy.predict(seen, deterministic=True)[0] for one in (run, first)]
+    assert np.array_equal(*given) == (method != "distill")
+    with pytest.raises(UserError, match="has a residual policy already; allowed: one"):
+        go(run, tmp_path / "twice", "residual")
 
 
 @pytest.mark.parametrize("method", ["fine_tune", "freeze", "distill", "adapter"])
@@ -162,12 +187,16 @@ def test_an_adapted_run_is_transferred_on_with_merged_weights(
     ("options", "message"),
     [
         ({"rank": 0}, "rank: must be at least 1"),
-        ({"rank": 9}, "rank 9 does not fit layer .*; allowed: 1 to 5"),
+        ({"rank": 9}, "rank 9 does not fit layer mlp_extractor.policy_net.0 .*; allowed: 1 to 5"),
+        ({"rank": 9, "layers": ["*"]}, "rank 9 does not fit layer .*; allowed: 1 to 5"),
         ({"layers": ["action_net"], "rank": 2}, "rank 2 does not fit layer action_net of"),
         ({"layers": ["action_nett"]}, "unknown layer 'action_nett'; did you mean 'action_net'"),
         ({"layers": []}, "layers: "),
         ({"layers": ["value_net"], "rank": 1}, "no layer of the actor"),
-        ({"critic": "fresh"}, "critic 'fresh' has no weights of the source to adapt"),
+        (
+            {"critic": "fresh", "layers": ["*"]},
+            "critic 'fresh' has no weights of the source to adapt",
+        ),
         ({"alpha": 0.0}, "alpha: must be greater than 0"),
     ],
 )
