@@ -103,7 +103,6 @@ class LogRecord(PolicyCommand):
     def run(self) -> Outcome:
         """Call `sim2real.identification.record.record`."""
         from sim2real.domains import Domain
-        from sim2real.identification.info import info
         from sim2real.identification.record import record
         from sim2real.simulation.front_ends.vec_env import make_vec_env
 
@@ -117,9 +116,7 @@ class LogRecord(PolicyCommand):
             log = record(env, run.policy, self.steps, noise=self.noise, seed=self.seed)
         finally:
             env.close()
-        log.save(self.out)
-        found = info(log)
-        return Outcome(found.plain(), informed(str(self.out), found), page=self.out)
+        return _saved(log, self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +128,17 @@ class LogConvert(LogCommand):
 
     def run(self) -> Outcome:
         """Call `Log.load` and `Log.save`."""
-        from sim2real.identification.info import info
-
         _refuse(self.out)
-        log = self.load()
-        log.save(self.out)
-        found = info(log)
-        return Outcome(found.plain(), informed(str(self.out), found), page=self.out)
+        return _saved(self.load(), self.out)
+
+
+def _saved(log: Log, out: Path) -> Outcome:
+    """Write a log and describe it."""
+    from sim2real.identification.info import info
+
+    log.save(out)
+    found = info(log)
+    return Outcome(found.plain(), informed(str(out), found), page=out)
 
 
 def _refuse(out: Path) -> None:

@@ -20,5 +20,9 @@ def figure_style(size: float) -> dict[str, Any]:
         "text.color": INK,
         "xtick.color": GREY,
         "ytick.color": GREY,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": RULE,
         "text.parse_math": False,  # a $ in a name is no formula
     }

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from sim2real.evaluation.figures import COLOURS, GREY, RULE, figure_style
+from sim2real.evaluation.figures import COLOURS, GREY, figure_style
 from sim2real.evaluation.rollout import Row, by_domain
 from sim2real.evaluation.sensitivity import Sensitivity, return_against_context
 from sim2real.files import write_bytes
@@ -87,7 +87,5 @@ def _draw(axes: Axes, one: Sensitivity) -> None:
         fontweight=weight,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
     )
-    axes.grid(axis="y", color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y")
     axes.locator_params(axis="x", nbins=4)

@@ -208,11 +208,11 @@ def test_the_page_on_widths_quotes_its_report() -> None:
     report = json.loads((docs / "results/width/report.json").read_text())
     home, hard, wide = report["returns"]["randomized"], report["returns"]["hard"], "double"
     assert f"fails there in {max(home['none']['failure']['values']):.0%}".replace("%", " %") in page
-    assert f"the source's own, {home['full']['value']:.0f}" in page
+    assert f"as width 1, {home['full']['value']:.0f}" in page
     assert f"{home[wide]['value']:.0f}" == f"{home['full']['value']:.0f}"
     assert [report["returns"][name][wide]["failure"]["value"] for name in TARGETS] == [0, 0, 0]
     worst = [f"{value:.0f}" for value in report["trade_off"][wide]["worst"]["values"]]
-    assert f"the three reach {worst[0]}, {worst[1]} and {worst[2]} in their worst" in page
+    assert f"the three reach {worst[0]}, {worst[1]} and {worst[2]}. At" in page
     assert sorted(hard["full"]["failure"]["values"])[1:] == [1, 1]
     verdicts = {
         way["difference"]["verdict"]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim2real.evaluation.audit.findings import AuditReport, Finding
-from sim2real.evaluation.figures import ALARM, COLOURS, GREY, INK, RULE, figure_style
+from sim2real.evaluation.figures import ALARM, COLOURS, GREY, INK, figure_style
 from sim2real.files import write_bytes
 
 LINES = {
@@ -76,8 +76,7 @@ def _draw(axes: Axes, finding: Finding) -> None:
     axes.set_ylabel(curve.quantity, fontsize=8)
     axes.set_xlabel(f"time in s, {curve.command}", fontsize=8)
     axes.margins(x=0.0)
-    axes.grid(axis="y", color=RULE, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y")
     axes.legend(
         frameon=False,
         fontsize=7.5,

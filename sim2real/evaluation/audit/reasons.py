@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -58,8 +58,8 @@ def why_nothing(case: Case) -> str:
         return _why_friction_unused(case)
     if part is not None and part.section != "dynamics":
         return _of_signals(part)
-    for name, explain in _EXPLAINED:
-        if any(array_name.startswith(name) for array_name in changed):
+    for names, explain in _EXPLAINED.items():
+        if any(array_name.startswith(names) for array_name in changed):
             reason = explain(case)
             if reason:
                 return reason
@@ -259,10 +259,6 @@ def _signature(pairs: IntArray) -> IntArray:
     return signature
 
 
-def _equality(case: Case) -> str:
-    return _same_impedance(case, "eq_solimp", _rows(case, "eq_"))
-
-
 def _same_impedance(case: Case, name: str, rows: IntArray) -> str:
     """Why the width, midpoint and power of an impedance do nothing; empty if they may."""
     if name not in case.changed:
@@ -306,19 +302,11 @@ def _wind(case: Case) -> str:
     return ""
 
 
-def _gravity(case: Case) -> str:
-    return "no joint lets anything move in that direction"
-
-
 def _body(case: Case) -> str:
     rows = _rows(case, "body_")
     if len(rows) and not case.model.body_weldid[rows].any():
         return "the body is fixed to the world"
     return "no joint of the body feels it"
-
-
-def _joint(case: Case) -> str:
-    return "the joint does not move, or nothing depends on it"
 
 
 def _force_range(case: Case) -> str:
@@ -339,22 +327,18 @@ def _rows(case: Case, prefix: str) -> IntArray:
     return np.zeros(0, dtype=int)
 
 
-_EXPLAINED = (
-    ("geom_sol", _no_contact),
-    ("geom_margin", _no_contact),
-    ("geom_gap", _no_contact),
-    ("pair_", _pair),
-    ("eq_", _equality),
-    ("qpos_spring", _spring),
-    ("tendon_lengthspring", _tendon_spring),
-    ("jnt_range", _limit),
-    ("jnt_sol", _limit),
-    ("opt.iterations", _solver),
-    ("opt.tolerance", _solver),
-    ("opt.wind", _wind),
-    ("opt.gravity", _gravity),
-    ("actuator_forcerange", _force_range),
-    ("body_", _body),
-    ("dof_", _joint),
-    ("jnt_", _joint),
-)
+_EXPLAINED: dict[tuple[str, ...], Callable[[Case], str]] = {
+    ("geom_sol", "geom_margin", "geom_gap"): _no_contact,
+    ("pair_",): _pair,
+    ("eq_",): lambda case: _same_impedance(case, "eq_solimp", _rows(case, "eq_")),
+    ("qpos_spring",): _spring,
+    ("tendon_lengthspring",): _tendon_spring,
+    ("jnt_range", "jnt_sol"): _limit,
+    ("opt.iterations", "opt.tolerance"): _solver,
+    ("opt.wind",): _wind,
+    ("opt.gravity",): lambda _: "no joint lets anything move in that direction",
+    ("actuator_forcerange",): _force_range,
+    ("body_",): _body,
+    ("dof_", "jnt_"): lambda _: "the joint does not move, or nothing depends on it",
+}
+"""How the names of the changed arrays begin -> why nothing follows, the first that applies."""

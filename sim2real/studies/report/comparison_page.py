@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
 from sim2real.evaluation.page import svg
 from sim2real.files import write_json, write_text
+from sim2real.studies.report.curves import limits
 from sim2real.studies.report.formats import label
 from sim2real.studies.report.page import render
 
@@ -62,23 +63,18 @@ def _draw_trade_off(
             *place, marker=marker, color=colour, markersize=6, linestyle="", label=label(name)
         )
         axes.plot(home["values"], worst["values"], ".", color=colour, alpha=0.7, markersize=6)
-    axes.set_xlim(*_limits(way["home"] for way in ways.values()))
-    axes.set_ylim(*_limits(way["worst"] for way in ways.values()))
+    for end, limit in (("home", axes.set_xlim), ("worst", axes.set_ylim)):
+        limit(*limits([level for way in ways.values() for level in _levels(way[end])]))
     axes.set_xlabel("return at home, in the source", color=INK)
     axes.set_ylabel("return in the worst target", color=INK)
-    axes.grid(color=RULE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
 
 
-def _limits(found: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
-    """What the means and the seeds need; wide intervals of few seeds are cut."""
-    levels = [level for one in found for level in (one["value"], *one["values"])]
-    room = 0.07 * (max(levels) - min(levels)) or 1.0
-    return min(levels) - room, max(levels) + room
+def _levels(found: Mapping[str, Any]) -> list[float]:
+    return [found["value"], *found["values"]]
 
 
 def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
@@ -95,11 +91,9 @@ def _draw(axes: Axes, returns: Mapping[str, Mapping[str, Any]]) -> None:
     axes.set_yticks(range(len(returns)), list(returns), color=INK)
     axes.set_ylim(len(returns) - 0.5, -0.5)
     axes.set_xlabel("return", color=INK)
-    axes.grid(axis="x", color=RULE, linewidth=0.8)
-    axes.set_axisbelow(True)
+    axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
+    axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
 

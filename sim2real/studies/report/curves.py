@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS, RULE
+from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS
 from sim2real.evaluation.page import svg
 from sim2real.studies.report.formats import SCRATCH, WAYS, label
 
@@ -71,18 +71,23 @@ def _draw_methods(axes: Axes, target: Mapping[str, Any]) -> None:
             axes.plot([step] * len(seeds), seeds, ".", color=colour, alpha=0.4, markersize=3.5)
         ends[label(name)] = (float(means[-1]), colour)
     axes.set_xlabel("control steps used in the target")
-    axes.set_ylim(*_limits(target))
+    axes.set_ylim(*limits(_levels(target)))
     _finish(axes, ends)
 
 
-def _limits(target: Mapping[str, Any]) -> tuple[float, float]:
-    """What the lines, the seeds and the references need; wide bands of few seeds are cut."""
+def _levels(target: Mapping[str, Any]) -> list[float]:
+    """The returns that must be visible: of the lines, the seeds and the references."""
     references = target["references"]
     levels = [references["random"]["value"]]
     levels.append(references["ways"][references["way"]]["return"]["value"])
     for method in target["methods"].values():
         for point in method["curve"]["points"]:
             levels += [point["value"], *point["values"]]
+    return levels
+
+
+def limits(levels: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that shows these levels; wide intervals of few seeds are cut."""
     room = 0.07 * (max(levels) - min(levels)) or 1.0
     return min(levels) - room, max(levels) + room
 
@@ -124,9 +129,7 @@ def _draw_trainings(axes: Axes, curves: Mapping[str, Mapping[str, Any]]) -> None
 def _finish(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     axes.set_ylabel("return")
     axes.margins(x=0.03)
-    axes.grid(axis="y", color=RULE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace("-", "−"))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
