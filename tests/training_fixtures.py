@@ -114,6 +114,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An identification of few generations and steps without figures: no good fit, but a fit."""
     for name, value in (
         ("identify.GENERATIONS", 2),
+        ("design.GENERATIONS", 1),
         ("refine.STEPS", 2),
         ("refine.RESTARTS", 1),
         ("residual.STEPS", 1),

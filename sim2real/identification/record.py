@@ -16,6 +16,7 @@ from sim2real.domains.model_fields.elements import element_rows
 from sim2real.domains.model_fields.table import STRENGTH
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import Policy
+from sim2real.identification.excitation import Excitation
 from sim2real.identification.log import Log
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
@@ -24,8 +25,6 @@ from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 
 MOST_RECORDED = 1_000_000
 """Control steps of a log, at most: it is kept in memory until it is whole."""
-MOST_NOISE = 100.0
-"""Halves of the range of an action, beyond which all is clipped."""
 REWARD = "reward"
 """The extra of a log that has the rewards."""
 
@@ -34,7 +33,7 @@ def record(
     worlds: Simulation | VecEnv,
     act: Policy | ArrayLike,
     steps: int,
-    noise: float = 0.0,
+    noise: float | Excitation = 0.0,
     seed: int = 0,
     deterministic: bool = True,
     episodes: int | None = None,
@@ -44,8 +43,9 @@ def record(
     `worlds` are a Simulation or a VecEnv of `make_vec_env` or of a target, wrapped or not, which is
     reset first and stays open; `steps` are rounded down to whole steps of all of them. `act` is a
     policy, or the actions themselves: (t, nu) for all worlds alike, or (t, num_envs, nu).
-    `noise` is the standard deviation, in halves of the range of an action, of normal noise added to
-    every action, drawn from `seed`; what leaves the range is clipped.
+    `noise` is the standard deviation, in halves of the range of an action, of white normal noise
+    added to every action, or an Excitation; it is drawn from `seed`, and what leaves the range is
+    clipped.
     The episodes of the first world come first; the last one of each world is cut where the steps
     end. Recording stops before, when `episodes` episodes have ended in all worlds together. The
     extra "reward" of a row is that of the control step which begins there, and 0 in the last row
@@ -102,15 +102,16 @@ class _Actions:
         env: VecEnv,
         act: Policy | ArrayLike,
         count: int,
-        noise: float,
+        noise: float | Excitation,
         seed: int,
         deterministic: bool,
     ) -> None:
-        if not 0 <= noise <= MOST_NOISE:
-            raise UserError(f"noise is {noise}; allowed: 0 to {MOST_NOISE:g} halves of the range")
+        excitation = noise if isinstance(noise, Excitation) else Excitation((noise,))
         space = env.action_space
         self._low, self._high = space.low, space.high  # type: ignore[attr-defined]
-        self._noise, self._rng = noise, np.random.default_rng(seed)
+        dt, rng = env.get_attr("dt")[0], np.random.default_rng(seed)
+        drawn = excitation.draw((count, env.num_envs, len(self._low)), dt, rng)
+        self._noise = 0.5 * (self._high - self._low) * drawn
         self._policy = act if hasattr(act, "predict") else None
         self._deterministic = deterministic
         shape = (env.num_envs, *self._low.shape)
@@ -122,9 +123,7 @@ class _Actions:
             action = self._given[step]
         else:
             action, _ = self._policy.predict(observation, deterministic=self._deterministic)
-        if self._noise:
-            half = 0.5 * (self._high - self._low)
-            action = action + self._noise * half * self._rng.standard_normal(np.shape(action))
+        action = action + self._noise[step]
         clipped: NDArray[np.float32] = np.clip(action, self._low, self._high).astype(np.float32)
         return clipped
 

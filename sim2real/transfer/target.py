@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.errors import whole_number
+from sim2real.identification.excitation import Excitation
 from sim2real.identification.log import Log
 from sim2real.identification.record import record
 from sim2real.runs.contract import Contract, contract_of
@@ -125,7 +126,7 @@ class Target:
         steps: int,
         num_envs: int = 1,
         *,
-        noise: float = 0.0,
+        noise: float | Excitation = 0.0,
         seed: int = 0,
         episodes: int | None = None,
         deterministic: bool = True,

@@ -46,6 +46,8 @@ from sim2real import files
 from sim2real.config import LAST_SEED, Count
 from sim2real.domains.domain import dump_domains, load_domains
 from sim2real.errors import UserError
+from sim2real.identification.design import design_excitation
+from sim2real.identification.excitation import Excitation
 from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log, join
@@ -85,6 +87,8 @@ class Identify(Method):
     """Control steps that a round records, at most; more tell little more."""
     noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
     """Standard deviation of the noise on the recorded actions, in halves of their range."""
+    designed: bool = False
+    """Record with the noise that tells most in the nominal world, found in simulation."""
     family: str | None = None
     """A domain with ranges: what may differ; by default `randomized`, with wider ranges."""
     residual: bool = False
@@ -169,14 +173,34 @@ class Identify(Method):
         """Two logs of the policy in the target: with noise on its actions, and without."""
         left = target.budget.steps - target.usage.steps
         steps = min(int(self.record * left), self.most_recorded)
-        parts = [(steps - steps // 2, self.noise), (steps // 2, 0.0)]
+        work.parts.begin(RECORD, f"round {number}, recording")
+        first = steps - steps // 2
+        noise = self._excitation(policy, first, target, work, number)
+        parts = [(first, noise), (steps // 2, Excitation((0.0,)))]
 
         def record() -> list[Log]:
             seed = int(work.generator.integers(LAST_SEED))
             return [target.record(policy, part, noise=noise, seed=seed) for part, noise in parts]
 
-        work.parts.begin(RECORD, f"round {number}, recording")
         return work.once(f"record-{number}", record)
+
+    def _excitation(
+        self, policy: BasePolicy, steps: int, target: Target, work: Work, number: int
+    ) -> Excitation:
+        """The noise on the recorded actions: white, or designed for a log of so many steps."""
+        if not self.designed:
+            return Excitation((self.noise,))
+
+        def design() -> dict[str, Any]:
+            found = design_excitation(
+                target.task, policy, steps, self.family, actions=target.actions, seed=work.seed
+            )
+            work.report(found.sentence)
+            work.meter.add(steps=found.simulated_steps)
+            return {"std": list(found.excitation.std), "time": found.excitation.time}
+
+        stored = work.once(f"excitation-{number}", design)
+        return Excitation(tuple(stored["std"]), stored["time"])
 
     def _identify(
         self, logs: Sequence[Log], target: Target, work: Work, number: int

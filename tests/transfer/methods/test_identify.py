@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from sim2real.domains.domain import load_domains
 from sim2real.errors import UserError
 from sim2real.files import read_json
+from sim2real.identification.stored import decode
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import load_recipe
@@ -22,7 +23,7 @@ from sim2real.transfer.api import SOURCE_STEPS, transfer
 from sim2real.transfer.conformance import Trial, same_policy
 from sim2real.transfer.methods.identify import DOMAINS, PAGE, REPORT, results
 from sim2real.transfer.resume import resume
-from sim2real.transfer.work import PHASES
+from sim2real.transfer.work import PHASES, VALUE
 
 pytestmark = pytest.mark.usefixtures("nothing_missing", "quick")
 TINY: dict[str, Any] = {
@@ -38,9 +39,10 @@ BUDGET = 240
 MORE: tuple[dict[str, Any], ...] = (
     {"rounds": 2, "stalled": 1.0, "most_recorded": 60, "verify": 1},
     {"attempts": 1, "fresh_attempts": 1},
-    {"attempts": 1},
+    {"attempts": 1, "designed": True},
 )
-"""Options by algorithm: PPO makes two attempts and rounds where it can, SAC a fresh attempt."""
+"""Options by algorithm: PPO makes two attempts and rounds where it can, SAC a fresh attempt, and
+the noise of TD3's log is designed."""
 FAMILY = """
 strengths:
   actuation: [{delay: 0.02}, {strength: {uniform: [0.3, 1.7]}}]
@@ -125,6 +127,16 @@ def test_tensorboard_has_each_round(trials: dict[str, Trial]) -> None:
     curve = [one.tensor.float_val[0] for one in tags["rollout/return_in_identified"].values()]
     assert curve == pytest.approx([first, second])
     assert list(tags["rollout/return_in_identified"]) == [48, 96]
+
+
+def test_designed_noise_is_recorded_with(trials: dict[str, Trial]) -> None:
+    path = trials["td3"].moved.path
+    design, record = sorted((path / PHASES).glob("*-1"))[:2]
+    assert [one.name for one in (design, record)] == ["01-excitation-1", "02-record-1"]
+    found = decode(read_json(design / VALUE), {})
+    assert len(found["std"]) == 1
+    assert found["std"][0] >= 0.05
+    assert found["time"] > 0.0
 
 
 def test_a_fresh_attempt_starts_without_the_weights_of_the_source(
