@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sim2real.evaluation.rollout import evaluate
     from sim2real.evaluation.statistics import compare, interval
     from sim2real.evaluation.view import view
-    from sim2real.identification.design import design_excitation
     from sim2real.identification.identify import identify
     from sim2real.identification.log import Log
     from sim2real.identification.writer import LogWriter
@@ -53,7 +52,6 @@ _HOME = {  # public name -> module that defines it
     "UserError": "sim2real.errors",
     "audit": "sim2real.evaluation.audit",
     "compare": "sim2real.evaluation.statistics",
-    "design_excitation": "sim2real.identification.design",
     "distill": "sim2real.transfer.api",
     "evaluate": "sim2real.evaluation.rollout",
     "identify": "sim2real.identification.identify",
@@ -82,7 +80,6 @@ __all__ = [
     "UserError",
     "audit",
     "compare",
-    "design_excitation",
     "distill",
     "evaluate",
     "identify",
