@@ -85,6 +85,15 @@ class EncodingExtractor(BaseFeaturesExtractor):
         """The name of each number that the encoder reads, in the same way."""
         raise NotImplementedError("def encoded_labels(self, observed) -> list[str]")
 
+    def encode(self, observations: Tensor) -> Tensor:
+        """The encoding. Shape: (m, all columns) -> (m, size)."""
+        raise NotImplementedError("def encode(self, observations) -> (m, size) tensor")
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features. Shape: (m, all columns) -> (m, features)."""
+        shown = self.normalizer(self._flat(observations)[:, self.shown])
+        return torch.cat([shown, self.encode(observations)], dim=1)
+
     def _flat(self, observations: Tensor) -> Tensor:
         flat = observations.flatten(start_dim=1)
         return flat if self.training else finite(flat)
@@ -109,11 +118,11 @@ class HistoryExtractor(EncodingExtractor):
         self.normalizer = RunningNormalizer(size, self.shown) if normalize else nn.Identity()
         self.encoder = encoder.network(frames.shape[1])
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """Features. Shape: (m, all columns) -> (m, features)."""
-        flat = self._flat(observations)
-        past = self.normalizer(flat[:, self.frames]).transpose(1, 2)
-        return torch.cat([self.normalizer(flat[:, self.shown]), self.encoder(past)], dim=1)
+    def encode(self, observations: Tensor) -> Tensor:
+        """The encoding. Shape: (m, all columns) -> (m, size)."""
+        past = self.normalizer(observations.flatten(start_dim=1)[:, self.frames])
+        code: Tensor = self.encoder(past.transpose(1, 2))
+        return code
 
     def encoded_labels(self, observed: Sequence[str]) -> list[str]:
         """The name of each channel."""
@@ -135,11 +144,11 @@ class ContextExtractor(EncodingExtractor):
         self.normalizer = RunningNormalizer(every) if normalize else nn.Identity()
         self.encoder = encoder.network(every - count)
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """Features. Shape: (m, all columns) -> (m, features)."""
-        seen = self.normalizer(self._flat(observations))
-        count = len(self.shown)
-        return torch.cat([seen[:, :count], self.encoder(seen[:, count:])], dim=1)
+    def encode(self, observations: Tensor) -> Tensor:
+        """The encoding. Shape: (m, all columns) -> (m, size)."""
+        seen = self.normalizer(observations.flatten(start_dim=1))
+        code: Tensor = self.encoder(seen[:, len(self.shown) :])
+        return code
 
     def encoded_labels(self, observed: Sequence[str]) -> list[str]:
         """The names of the privileged columns."""

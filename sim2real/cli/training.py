@@ -143,7 +143,7 @@ class Distill(Training, PolicyCommand):
     domain: str | None = None
     """Domain in which the student acts. By default randomized, or nominal for a task without it."""
     student: str = "small"
-    """Size of the student's network."""
+    """Size of the student: small, same, or layers such as 64x64; rma: it estimates an encoding."""
     history: int | None = None
     """Control steps that the student observes at once; by default as many as the teacher."""
     budget: int = 500_000

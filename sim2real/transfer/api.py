@@ -184,9 +184,9 @@ def distill(
 ) -> Run:
     """Train a student of size `student` to act in `domain` as the run's policy does.
 
-    `student` is "small" (32x32), "same", or the sizes of the hidden layers; it observes `history`
-    control steps, by default as many as the teacher. All else as in
-    `transfer`, of which this is the method "distill".
+    `student` is "small" (32x32), "same", "rma" (its teacher with an estimate of the encoding), or
+    the sizes of the hidden layers; it observes `history` control steps, by default as many as the
+    teacher. All else as in `transfer`, of which this is the method "distill".
     """
     size = student if isinstance(student, str) else tuple(student)
     merged = {"student": size, "history": history, **(options or {})}

@@ -13,7 +13,8 @@ Q functions of SAC and TD3 at the states and actions that were played. The stude
 smaller or larger; observation statistics are the teacher's and stay so. It may observe more
 control steps than its teacher (`history`); the statistics are then its own. A teacher whose actor
 sees what only a simulator knows (`privileged_actor`) is asked with it, and the student learns to
-do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294).
+do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294). The student `rma` estimates
+the encoding of a teacher with a `context_encoder` (see `sim2real.transfer.rma`).
 
 It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
 is worth imitating there: at best the student acts as the teacher does. To compress a policy,
@@ -28,7 +29,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import Field
+from pydantic import Field, model_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -47,7 +48,9 @@ from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
 from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
+from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
+from sim2real.transfer.rma import adapted_recipe, adopt, encoding_error, require_present
 from sim2real.transfer.schedule import KeepFrozen
 
 SMALL = (32, 32)
@@ -60,10 +63,12 @@ class Distill(LearnerMethod):
     name: ClassVar[str] = "distill"
     may_remember_more: ClassVar[bool] = True
 
-    student: Literal["small", "same"] | Layers = "small"
-    """Hidden layers of the student: small (32x32), same (the teacher's), or sizes."""
+    student: Literal["small", "same", "rma"] | Layers = "small"
+    """Hidden layers of the student: small (32x32), same (the teacher's), or sizes; rma: the teacher
+    itself, with an estimate of its encoding of what is privileged."""
     history: History | None = None
-    """Control steps that the student observes, at least the teacher's; by default as many."""
+    """Control steps that the student observes, at least the teacher's; by default as many, for rma
+    20."""
     loss: Literal["auto", "kl", "mse"] = "auto"
     """`auto`: kl, and mse for TD3."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
@@ -80,6 +85,12 @@ class Distill(LearnerMethod):
     distill_critic: bool = True
     """Whether the critic learns from the teacher's, or stays fresh."""
 
+    @model_validator(mode="after")
+    def _has_one_loss(self) -> Distill:
+        if self.student == "rma" and self.loss != "auto":
+            raise ValueError("student rma learns an encoding; allowed with it: loss auto")
+        return self
+
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
@@ -87,7 +98,9 @@ class Distill(LearnerMethod):
             worlds["history"] = self.history
         if source.privileged_actor:  # for the teacher; the student acts without
             worlds |= {"privileged": True, "privileged_actor": False}
-        if self.student == "same":
+        if self.student == "rma":
+            worlds |= adapted_recipe(source, self.history, self.recipe)
+        if self.student in ("same", "rma"):
             return self.resized(source, **worlds)
         layers = SMALL if self.student == "small" else self.student
         return self.resized(source, **worlds, net_arch=layers, critic_net_arch=None)
@@ -105,18 +118,34 @@ class Distill(LearnerMethod):
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
+        if self.student == "rma":
+            require_present(source)
         student = build_algorithm(recipe, env, seed)
-        parts = anatomy(student.policy)  # of these the size does not depend on the layers
-        remembers_more = recipe.history > source.config.parsed_recipe().history
-        places = ("noise",) if remembers_more else ("statistics", "noise")
-        taken = [name for name, part in parts.items() if part.place in places]
-        action_of = take_along(source.policy, student.policy, taken)
-        statistics = [name for name in taken if parts[name].place == "statistics"]
-        action_of |= {name: "frozen" for name in statistics if action_of[name] == "copied"}
+        if self.student == "rma":
+            action_of, constant = adopt(source, student.policy)
+        else:
+            action_of, constant = _with_statistics(source, recipe, student.policy)
         if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), student):
             action_of["log_ent_coef"] = "copied"
         loop = Distillation(student, in_columns_of(source, env), self, seed)
-        return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(statistics),))
+        return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(constant),))
+
+
+def _with_statistics(
+    source: Run, recipe: AnyRecipe, student: BasePolicy
+) -> tuple[dict[str, Action], tuple[str, ...]]:
+    """Give a student its teacher's noise, and its statistics if it remembers as the teacher does.
+
+    Returns the action for each tensor, and which are constant.
+    """
+    parts, teacher = anatomy(student), source.config.parsed_recipe()
+    same = (recipe.history, recipe.encoder) == (teacher.history, teacher.encoder)
+    places = ("statistics", "noise") if same else ("noise",)  # of other sizes than the layers'
+    taken = [name for name, part in parts.items() if part.place in places]
+    action_of = take_along(source.policy, student, taken)
+    statistics = [name for name in taken if parts[name].place == "statistics"]
+    action_of |= {name: "frozen" for name in statistics if action_of[name] == "copied"}
+    return action_of, tuple(statistics)
 
 
 class Distillation(OffPolicyAlgorithm):
@@ -145,7 +174,7 @@ class Distillation(OffPolicyAlgorithm):
             support_multi_env=True,
         )
         self._teacher_steps = options.teacher_rounds * options.rollout * self.n_envs
-        self._divergence = _divergence(options.loss, student.policy)
+        self._error = _error(options, student.policy)
         self._setup_model()
 
     def _setup_model(self) -> None:
@@ -183,7 +212,7 @@ class Distillation(OffPolicyAlgorithm):
             drawn = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
             actor_loss = self._actor_loss(drawn.observations)
             loss = actor_loss
-            if self._options.distill_critic:
+            if self._options.distill_critic and self._options.student != "rma":
                 loss = loss + self._critic_loss(drawn.observations, drawn.actions)
             for optimizer in optimizers:
                 optimizer.zero_grad()
@@ -197,9 +226,7 @@ class Distillation(OffPolicyAlgorithm):
         self.logger.record("train/distillation_loss", float(np.mean(losses)))
 
     def _actor_loss(self, observations: Tensor) -> Tensor:
-        with torch.no_grad():
-            label = actor_gaussian(self._teacher, observations)
-        return self._divergence(label, actor_gaussian(self.policy, observations)).mean()
+        return self._error(self._teacher, self.policy, observations).mean()
 
     def _critic_loss(self, observations: Tensor, actions: Tensor) -> Tensor:
         with torch.no_grad():
@@ -212,6 +239,20 @@ def _values(policy: Any, observations: Tensor, actions: Tensor) -> Tensor:
     if isinstance(policy, ActorCriticPolicy):
         return policy.predict_values(observations)
     return torch.cat(policy.critic(observations, actions), dim=1)
+
+
+def _error(options: Distill, student: BasePolicy) -> Callable[..., Tensor]:
+    """How far a teacher and its student are from each other at observations (m, k), (m,)."""
+    if options.student == "rma":
+        return encoding_error
+    divergence = _divergence(options.loss, student)
+
+    def error(teacher: BasePolicy, student: BasePolicy, observations: Tensor) -> Tensor:
+        with torch.no_grad():
+            label = actor_gaussian(teacher, observations)
+        return divergence(label, actor_gaussian(student, observations))
+
+    return error
 
 
 def _divergence(loss: str, policy: BasePolicy) -> Callable[..., Tensor]:
