@@ -101,7 +101,7 @@ def bonus(healthy: BoolArray, value: float) -> Array:
     return healthy * np.float64(value)
 
 
-def within(values: Array, low: float, high: float) -> BoolArray:
+def between(values: Array, low: float, high: float) -> BoolArray:
     """Whether low < value < high, false for NaN. Shape: that of `values`."""
     return (low < values) & (values < high)
 

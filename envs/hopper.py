@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sim2real.envs._gymnasium import PlanarWalker, within
+from sim2real.envs._gymnasium import PlanarWalker, between
 from sim2real.task import BoolArray, World, gymnasium_asset
 
 
@@ -38,6 +38,6 @@ class Hopper(PlanarWalker):
 
     def healthy(self, world: World) -> BoolArray:
         qpos = world.qpos
-        upright = (qpos[:, 1] > 0.7) & within(qpos[:, 2], -0.2, 0.2)
+        upright = (qpos[:, 1] > 0.7) & between(qpos[:, 2], -0.2, 0.2)
         bounded = (np.abs(qpos[:, 2:]) < 100).all(axis=1) & (np.abs(world.qvel) < 100).all(axis=1)
         return upright & (qpos[:, 1] < np.inf) & bounded

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sim2real.envs._gymnasium import (
     TouchingTask,
+    between,
     bonus,
     control_cost,
-    within,
 )
 from sim2real.task import Array, BoolArray, World, gymnasium_asset
 
@@ -95,7 +95,7 @@ class Humanoid(TouchingTask):
         return terms
 
     def healthy(self, world: World) -> BoolArray:
-        return within(world.qpos[:, 2], 1.0, 2.0)
+        return between(world.qpos[:, 2], 1.0, 2.0)
 
 
 def _body_mass(world: World) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sim2real.envs._gymnasium import PlanarWalker, within
+from sim2real.envs._gymnasium import PlanarWalker, between
 from sim2real.task import BoolArray, Mirror, World, gymnasium_asset
 
 
@@ -44,4 +44,4 @@ class Walker2d(PlanarWalker):
     camera: ClassVar = {"trackbodyid": 1, "distance": 4.0, "elevation": -10.0, "azimuth": 90.0}
 
     def healthy(self, world: World) -> BoolArray:
-        return within(world.qpos[:, 1], 0.8, 2.0) & within(world.qpos[:, 2], -1.0, 1.0)
+        return between(world.qpos[:, 1], 0.8, 2.0) & between(world.qpos[:, 2], -1.0, 1.0)

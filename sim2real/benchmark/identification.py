@@ -205,7 +205,7 @@ def _one_target(
     family: Family, setting: str, number: int, config: IdentificationConfig
 ) -> Iterator[str]:
     path = config.out / f"{family.task.name}-{setting}-{number:02d}.json"
-    target = Target(family, setting, config.seed + number, config)
+    target = DrawnTarget(family, setting, config.seed + number, config)
     known = files.read_json(path) if path.exists() else target.plain()
     for name, method in METHODS.items():
         if name not in known["methods"] and name not in left_out():
@@ -215,7 +215,7 @@ def _one_target(
             yield f"{path.stem}, {name}: {_line(known, name)}"
 
 
-class Target:
+class DrawnTarget:
     """A target, its two logs, and how well values predict the second one."""
 
     def __init__(

@@ -43,8 +43,8 @@ End = Literal["", "failed", "unstable", "out of time"]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A moment of an episode: `seconds` simulated since its start, its return so far, its end."""
+class Instant:
+    """An instant of an episode: `seconds` simulated since its start, its return so far, its end."""
 
     episode: int
     seconds: float
@@ -54,7 +54,7 @@ class Moment:
 
 def moments(
     policy: Policy, simulation: Simulation, episodes: int | None = None, seconds: float = np.inf
-) -> Iterator[Moment]:
+) -> Iterator[Instant]:
     """The start and every control step of the first episodes of the simulation's seed.
 
     World 0 stands at each while it is yielded. An episode is left after `seconds`; `episodes` None
@@ -63,7 +63,7 @@ def moments(
     active = np.ones(simulation.num_envs, dtype=bool)
     for index in itertools.count() if episodes is None else range(episodes):
         observation = simulation.reset(episodes=index + np.arange(simulation.num_envs))
-        now, state, started = Moment(index, 0.0, 0.0), None, active
+        now, state, started = Instant(index, 0.0, 0.0), None, active
         yield now
         while not now.end and now.seconds < seconds - simulation.dt / 2:
             with one_thread():
@@ -76,27 +76,27 @@ def moments(
             elif not end and transition.truncated[0]:
                 end = "out of time"
             total = now.total + float(transition.reward[0])
-            now = Moment(index, now.seconds + simulation.dt, total, end)
+            now = Instant(index, now.seconds + simulation.dt, total, end)
             yield now
 
 
 def frames_of(
-    shown: Iterator[Moment],
+    shown: Iterator[Instant],
     simulation: Simulation,
     renderer: Renderer,
     every: int,
     title: str | None = None,
     who: str = "",
 ) -> Iterator[Frame]:
-    """A frame of every `every`-th moment with a title; without one, the whole caption, each end.
+    """A frame of every `every`-th instant with a title; without one, the whole caption, each end.
 
     The caption begins with `who` acts, if that is given.
     """
-    for number, moment in enumerate(shown):
-        if number % every == 0 or (title is None and moment.end):
+    for number, instant in enumerate(shown):
+        if number % every == 0 or (title is None and instant.end):
             frame = renderer.frame(0)
             if title is None:
-                yield captioned(frame, [who, *caption(simulation, moment)])
+                yield captioned(frame, [who, *caption(simulation, instant)])
             else:
                 yield captioned(frame, [title], TITLE)
 
@@ -107,9 +107,9 @@ def short_clip(
     """The first frames, SHORT_S apart, of the simulation's first episodes; (height, width, 3)."""
     renderer = Renderer(simulation, *size)
     try:
-        moment = moments(policy, simulation)
+        instant = moments(policy, simulation)
         every = stride(simulation, SHORT_S)
-        shown = frames_of(moment, simulation, renderer, every, title)
+        shown = frames_of(instant, simulation, renderer, every, title)
         return list(itertools.islice(shown, frames))
     finally:
         renderer.close()
@@ -125,13 +125,13 @@ def frame_seconds(simulation: Simulation, seconds: float = FRAME_S) -> float:
     return stride(simulation, seconds) * simulation.dt
 
 
-def caption(simulation: Simulation, moment: Moment) -> list[str]:
+def caption(simulation: Simulation, instant: Instant) -> list[str]:
     """The lines of a caption: where and when, what is commanded, what was drawn."""
-    where = f"{simulation.task.name} in {simulation.domain.name}, episode {moment.episode}"
-    when = f"{moment.seconds:.2f} s, return {moment.total:,.1f}"
+    where = f"{simulation.task.name} in {simulation.domain.name}, episode {instant.episode}"
+    when = f"{instant.seconds:.2f} s, return {instant.total:,.1f}"
     succeeded = simulation.task.succeeded(simulation)
     when += ", success" if succeeded is not None and succeeded[0] else ""
-    lines = [where, f"{when}, {moment.end}" if moment.end else when]
+    lines = [where, f"{when}, {instant.end}" if instant.end else when]
     lines += [
         f"{name} {' '.join(f'{value:.2f}' for value in values[0])}"
         for name, values in simulation.memory.items()

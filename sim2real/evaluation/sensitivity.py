@@ -19,7 +19,7 @@ PER_BIN = 12
 MOST_BINS = 8
 
 
-class Ended(Protocol):
+class EndedEpisode(Protocol):
     """An episode that ended: a row of an evaluation, or an episode of a training."""
 
     @property
@@ -78,7 +78,7 @@ class Sensitivity:
         }
 
 
-def return_against_context(episodes: Iterable[Ended]) -> tuple[Sensitivity, ...]:
+def return_against_context(episodes: Iterable[EndedEpisode]) -> tuple[Sensitivity, ...]:
     """One for each entry of the context that varied, in the order of the context.
 
     The episodes are of one domain. None for fewer than FEWEST episodes.

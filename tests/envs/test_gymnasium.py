@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim2real.envs._gymnasium import bonus, control_cost, norm, squared, within
+from sim2real.envs._gymnasium import between, bonus, control_cost, norm, squared
 
 BATCHES = [1, 2, 3, 64]
 
@@ -53,7 +53,7 @@ def test_control_costs_keep_double_precision() -> None:
 
 def test_bounds_are_excluded_and_nan_is_outside() -> None:
     values = np.array([0.0, 0.5, 1.0, np.nan])
-    assert within(values, 0.0, 1.0).tolist() == [False, True, False, False]
+    assert between(values, 0.0, 1.0).tolist() == [False, True, False, False]
 
 
 def test_a_bonus_is_all_or_nothing() -> None:
