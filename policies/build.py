@@ -22,6 +22,7 @@ from sim2real.policies.asymmetric import (
 )
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
 from sim2real.policies.encoders import HistoryExtractor
+from sim2real.policies.penalties import penalized
 from sim2real.policies.ppo import PPO
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
 from sim2real.policies.scaled_reward import ScaledReward
@@ -46,7 +47,9 @@ PLAIN: dict[str, type[BasePolicy]] = {
 def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
     check_spaces(env.observation_space, env.action_space)
-    scaled = env if recipe.reward_scale == 1.0 else ScaledReward(env, recipe.reward_scale)
+    rewarded = penalized(env, recipe)
+    if recipe.reward_scale != 1.0:
+        rewarded = ScaledReward(rewarded, recipe.reward_scale)
     terms = observation_terms(env) if recipe.needs_terms else ()
     policy, options = _policy_and_options(recipe, env.action_space, terms)
     with warnings.catch_warnings():
@@ -54,7 +57,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
         # the first weights are orthogonal, and their last bits depend on the number of threads
         with memory_for(f"the {recipe.algorithm} recipe"), one_thread():
-            algorithm = recipe.sb3(policy, scaled, seed=seed, **options)
+            algorithm = recipe.sb3(policy, rewarded, seed=seed, **options)
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     algorithm.policy.history = recipe.history  # type: ignore[assignment]

@@ -15,7 +15,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
 import sim2real.policies
-from sim2real.config import MOST_STATES, Config, Count, History, Updates, Worlds, parse
+from sim2real.config import MOST_STATES, Count, History, Updates, Worlds, parse
 from sim2real.errors import unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
@@ -23,6 +23,7 @@ from sim2real.policies.adam import Adam
 from sim2real.policies.encoders import SHORTEST, ContextEncoder, HistoryEncoder
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
+from sim2real.policies.penalties import Penalties
 from sim2real.policies.ppo import PPO
 from sim2real.policies.rollouts import Rollouts
 from sim2real.policies.sac import SAC
@@ -62,7 +63,7 @@ def _few(sizes: tuple[int, ...]) -> tuple[int, ...]:
 Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes), AfterValidator(_few)]
 
 
-class Recipe(Config):
+class Recipe(Penalties):
     """What the three algorithms have in common."""
 
     algorithm: str

@@ -4,7 +4,7 @@
     loss:     the loss has the term  w E |pi(o) - M pi(M o)|^2,  pi(o) the mean action
 
 M is the task's `mirror`. `augment` doubles the samples without simulation (Abdolhosseini et al.
-2019, "On learning symmetric locomotion", section 4.1; Mittal et al. 2024, arXiv:2403.04359), `loss`
+2019, "On learning symmetric locomotion"; Mittal et al. 2024, arXiv:2403.04359), `loss`
 asks for a symmetric policy alone (Yu et al. 2018, "Learning symmetric and low-energy locomotion",
 arXiv:1801.08093, w = 4). The probability ratio of a mirrored sample is to the policy before the
 update at (M o, M a), so that it begins with 1 as all do.

@@ -116,6 +116,8 @@ def pretrain(
         _check_target(loaded, domains[str(config.target)], config)
     if progress:
         report_rounding("steps", steps, recipe.num_envs)
+        if recipe.action_rate_penalty or recipe.torque_penalty:
+            print("penalties: of the training alone; returns are without them", file=sys.stderr)
         if domain is None and source.name == "nominal":
             beside = loaded.file.with_suffix(".yaml")
             print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)

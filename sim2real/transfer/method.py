@@ -49,12 +49,14 @@ AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0, "symmet
 """Options of PPO that are of a pretraining alone, as they are after it: the discount is that of its
 end, every world is learned from, and a target need not be symmetric."""
 
+REWARD = {"action_rate_penalty": 0.0, "torque_penalty": 0.0}
 SIZES: dict[str, dict[str, Any]] = {
-    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, **AFTERWARDS},
-    "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
-    "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8},
+    "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, **AFTERWARDS, **REWARD},
+    "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8, **REWARD},
+    "td3": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8, **REWARD},
 }
-"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not."""
+"""Rollouts in a target: smaller than in pretraining, because steps are scarce, updates are not. The
+reward is the task's."""
 
 PLAIN = {"privileged": False, "privileged_actor": False}
 """Options of a recipe in the target: it shows what a robot would show."""
