@@ -25,7 +25,7 @@ from sim2real.studies.config import StudyConfig, Way
 from sim2real.studies.given import GivenRun, given_runs
 from sim2real.studies.ledger import Cell
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import describe_method, load_method
+from sim2real.transfer.method import OF_SOURCE, describe_method, load_method
 
 CURVE_PARTS = 10
 """Parts of the learning curve of a pretraining or an oracle; two of them are a fifth of it."""
@@ -163,7 +163,7 @@ class StudyPlan(TablePlan):
     def _continue(self, domain: Domain, recipe: AnyRecipe, seed: int, start: Cell) -> None:
         """Go on from the source's policy with the rate, noise and rollouts of a pretraining."""
         oracle = self.config.oracle
-        options = recipe.model_dump(mode="json", exclude={"algorithm", "worst_share"})
+        options = recipe.model_dump(mode="json", exclude={"algorithm", *OF_SOURCE})
         noise = {"least_log_std": options["log_std_init"]} if "log_std_init" in options else {}
         method = load_method(
             {

@@ -50,6 +50,8 @@ AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0, "symmet
 end, every world is learned from, and a target need not be symmetric."""
 
 REWARD = {"action_rate_penalty": 0.0, "torque_penalty": 0.0}
+OF_SOURCE = {"worst_share", "symmetry", *REWARD}
+"""Options that a learner in a target does not take over from the source."""
 SIZES: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 16, "n_steps": 64, "batch_size": 256, **AFTERWARDS, **REWARD},
     "sac": {"num_envs": 4, "train_freq": 4, "gradient_steps": 8, **REWARD},
