@@ -1,4 +1,4 @@
-"""The words of a command line, checked before they are parsed: each slip is one line of error."""
+"""The arguments of a command line, checked before they are parsed; an error is one line."""
 
 from __future__ import annotations
 

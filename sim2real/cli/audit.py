@@ -57,14 +57,14 @@ class Audit(Command):
         else:
             task, domain = self.task, self.domain
         report = audit(task, domain, waive=self.waive, progress=True)
-        file, picture = None, None
+        file, figure = None, None
         if self.out is not None and can_write(self.out):
-            from sim2real.evaluation.audit.picture import write_picture
+            from sim2real.evaluation.audit.figure import write_figure
 
-            file, picture = unused(self.out, "audit.json", "audit.png")
-            write_picture(picture, report)
+            file, figure = unused(self.out, "audit.json", "audit.png")
+            write_figure(figure, report)
         code = 0 if report.passed else 1
-        return Outcome(report.plain(), audited(report), file, picture, code)
+        return Outcome(report.plain(), audited(report), file, figure, code)
 
 
 def audited(report: AuditReport) -> list[Table]:

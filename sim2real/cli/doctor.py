@@ -15,7 +15,7 @@ from sim2real.runs.run import versions
 
 
 def drawing() -> str:
-    """How pictures are made here, or why there are none."""
+    """How images are rendered here, or why there are none."""
     from sim2real.simulation import Simulation
     from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 

@@ -70,11 +70,11 @@ class Evaluate(PolicyCommand):
             shown.append(table("return against the drawn parameters", data["parameters"]))
         if not kept:
             return Outcome(data, shown)
-        table_file, rows_file, picture_file = unused(
+        table_file, rows_file, figure_file = unused(
             folder, "evaluation.json", "evaluation.jsonl", "sensitivity.png"
         )
         save_rows(rows_file, rows)
-        return Outcome(data, shown, table_file, page=write_sensitivity(picture_file, rows))
+        return Outcome(data, shown, table_file, page=write_sensitivity(figure_file, rows))
 
 
 @dataclass(frozen=True, kw_only=True)

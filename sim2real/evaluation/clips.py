@@ -174,7 +174,7 @@ def write_clip(path: Path, frames: Frames, seconds: float) -> None:
     """Write frames that are `seconds` apart as a .gif or an .mp4, whole or not at all."""
     writers = {".gif": encode_gif, ".mp4": encode_mp4}
     if path.suffix not in writers:
-        raise unknown("kind of picture", path.suffix, writers)
+        raise unknown("kind of animation", path.suffix, writers)
     write_bytes(path, writers[path.suffix](frames, seconds))
 
 

@@ -41,7 +41,7 @@ from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import Task
 
 PICTURES = 5
-"""Animated pictures in a training of the usual length ..."""
+"""Animations in a training of the usual length ..."""
 PICTURES_EVERY = 100_000
 """... and at least this many control steps between two, so that short ones make none."""
 
@@ -73,8 +73,8 @@ def pretrain(
     name; `num_envs` and `history` are two of them. `out` is the run folder, by default
     runs/<task>-<domain>-<algorithm>-<seed>.
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
-    trainings of 100,000 steps and more, five pictures (0 for none). `target` is a domain that is
-    shown beside the source in each picture; with it there is always one at the end.
+    trainings of 100,000 steps and more, five animations (0 for none). `target` is a domain that is
+    shown beside the source in each animation; with it there is always one at the end.
     `curve` are control steps at which the policy is evaluated in its domain for `curve_episodes`
     episodes (0 and the end are added), or the number of equal parts; see report/curve.json. With a
     `target` it is evaluated there too, and TensorBoard shows the gap.
@@ -173,7 +173,7 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
 
 
 def _check_target(task: Task, target: Domain, config: RunConfig) -> None:
-    """UserError for a target that does not fit the task, or that no picture would show."""
+    """UserError for a target that does not fit the task, or that no animation would show."""
     if config.pictures_every == 0:
         raise UserError("a target is shown in pictures; with pictures_every=0 there are none")
     if config.parsed_recipe().privileged_actor:

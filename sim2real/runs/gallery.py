@@ -1,4 +1,4 @@
-"""All tasks at a glance: one animated picture of the reference policies at work."""
+"""All tasks at a glance: one animation of the reference policies at work."""
 
 from __future__ import annotations
 

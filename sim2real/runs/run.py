@@ -84,7 +84,7 @@ class RunConfig(Config):
     num_envs: Worlds
     checkpoint_every: Count | None = None
     pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
-    """Control steps between two animated pictures; 0 for none."""
+    """Control steps between two animations; 0 for none."""
     modifiers: tuple[dict[str, Any], ...] = ()
     """What was done to the policy's networks after the recipe made them."""
     method: dict[str, Any] | None = None

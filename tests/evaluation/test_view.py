@@ -148,7 +148,7 @@ def test_view_is_a_command(
     assert cli.main(both) == 0
     assert size_of(tmp_path / "both.gif") == (128, 48)
     assert cli.main([*words, "--out", str(tmp_path / "film.avi")]) == 2
-    assert "unknown kind of picture '.avi'" in capsys.readouterr().err
+    assert "unknown kind of animation '.avi'" in capsys.readouterr().err
     assert cli.main([*words, "--domains", "hrad"]) == 2
     assert "did you mean 'hard'" in capsys.readouterr().err
 
@@ -215,7 +215,8 @@ def test_the_camera_follows_a_robot_that_floats_freely() -> None:
 
 
 def test_a_film_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown kind of picture '.webp'; .*allowed: .gif, .mp4"):
+    refused = r"unknown kind of animation '.webp'; .*allowed: .gif, .mp4"
+    with pytest.raises(UserError, match=refused):
         write_clip(tmp_path / "a.webp", [np.zeros((16, 16, 3), np.uint8)], 0.1)
     with pytest.raises(UserError, match="episodes is 0; allowed: 1 to 1,000,000"):
         view(Swing(), "cartpole", episodes=0)

@@ -137,7 +137,7 @@ def _replace_floor(spec: mujoco.MjSpec, entry: DisturbanceEntry, domain: str) ->
     geom.type = mujoco.mjtGeom.mjGEOM_HFIELD
     geom.hfieldname = spec.hfields[-1].name
     geom.pos = model.geom_pos[floor] - deepest * data.geom_xmat[floor].reshape(3, 3)[:, 2]
-    # what pictures take for the size of the world
+    # what images take for the size of the world
     spec.stat.extent, spec.stat.center = model.stat.extent, model.stat.center
     spec.stat.meansize = model.stat.meansize
 

@@ -14,7 +14,7 @@ from sim2real import cli
 from sim2real.cli.audit import audited
 from sim2real.domains import Domain
 from sim2real.evaluation.audit import AuditReport, End, Finding, audit
-from sim2real.evaluation.audit.picture import write_picture
+from sim2real.evaluation.audit.figure import write_figure
 
 SLIPPERY = """
 slippery:
@@ -40,8 +40,8 @@ def test_the_verb_writes_what_it_prints_and_fails(
     assert "floor's friction 1.0 is larger, and MuJoCo takes the maximum" in shown
     written = json.loads((out / "audit.json").read_text())
     assert not written["passed"]
-    with Image.open(out / "audit.png") as picture:
-        assert picture.width > 1000
+    with Image.open(out / "audit.png") as figure:
+        assert figure.width > 1000
     assert cli.main([*words, "--json", "--waive", "geom_friction.sliding:foot_geom"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["passed"]
@@ -86,7 +86,7 @@ def test_a_label_waives_all_its_elements() -> None:
     assert report.waive(["mass:a"]).errors == ("mass:b: no",)
 
 
-def test_the_table_and_the_picture_hold_every_end(tmp_path: Path) -> None:
+def test_the_table_and_the_figure_hold_every_end(tmp_path: Path) -> None:
     drawn = {"field": "opt.gravity", "component": "z", "scale": {"uniform": [0.5, 2.0]}}
     report = audit("hopper", Domain(name="moon", dynamics=[drawn]))
     console = Console(file=io.StringIO(), width=80)
@@ -100,7 +100,7 @@ def test_the_table_and_the_picture_hold_every_end(tmp_path: Path) -> None:
     assert curve is not None
     assert set(curve.lines) == {"nominal", "low", "high"}
     assert {len(line) for line in curve.lines.values()} == {len(curve.seconds)}
-    write_picture(tmp_path / "picture.png", report)
+    write_figure(tmp_path / "figure.png", report)
     nothing = AuditReport("hopper", "nominal", (), 0.1)
-    write_picture(tmp_path / "nothing.png", nothing)
+    write_figure(tmp_path / "nothing.png", nothing)
     assert (tmp_path / "nothing.png").stat().st_size > 0

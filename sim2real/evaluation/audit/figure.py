@@ -24,7 +24,7 @@ LINES = {
 COLUMNS = 3
 
 
-def write_picture(path: Path, report: AuditReport) -> None:
+def write_figure(path: Path, report: AuditReport) -> None:
     """Write `report` as a PNG: a panel a parameter, the nominal world grey and dashed."""
     shown = [finding for finding in report.findings if finding.curve is not None]
     rows = max(1, -(-len(shown) // COLUMNS))
