@@ -184,12 +184,21 @@ def _print_line(line: str, display: StudyProgress | None) -> None:
         print(line, file=sys.stderr)
 
 
+def describe(problems: Sequence[Outcome]) -> list[str]:
+    """Each distinct problem once, after the cells that have it."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for one in problems:
+        status = "" if one.status == "refused" else f" {one.status}"
+        cells.setdefault((status, one.detail), []).append(one.cell.id)
+    return [f"{listed(ids, 3)}{status}: {detail}" for (status, detail), ids in cells.items()]
+
+
 def _raise(problems: Sequence[Outcome]) -> None:
     if not problems:
         return
     if all(problem.status == "refused" for problem in problems):
-        raise UserError("; ".join(f"{one.cell.id}: {one.detail}" for one in problems))
-    raise CellsFailed("\n".join(f"{one.cell.id} {one.status}: {one.detail}" for one in problems))
+        raise UserError("; ".join(describe(problems)))
+    raise CellsFailed("\n".join(describe(problems)))
 
 
 def _report(plan: AnyPlan, ledger: Ledger) -> dict[str, Any]:

@@ -18,7 +18,9 @@ import yaml
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.runs.load import CURVE, load_run
-from sim2real.studies.study import CellsFailed, study
+from sim2real.studies.executor import Outcome
+from sim2real.studies.ledger import Cell
+from sim2real.studies.study import CellsFailed, describe, study
 
 ROBOTS = Path(__file__).parents[1] / "robots"
 
@@ -174,6 +176,13 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(
     monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
     study(file, workers=1, progress=False)
     assert kept.items() <= entries(tmp_path).items()
+
+
+def test_a_problem_of_several_cells_is_told_once() -> None:
+    cells = [Cell(name, "key", {}) for name in ("a", "b", "c", "d", "e")]
+    problems = [Outcome(cell, "refused", "no model", 0.0) for cell in cells[:4]]
+    failed = Outcome(cells[4], "failed", "Traceback", 0.0)
+    assert describe([*problems, failed]) == ["a, b, c and 1 more: no model", "e failed: Traceback"]
 
 
 def test_a_study_that_runs_already_is_refused(tmp_path: Path) -> None:
