@@ -14,9 +14,6 @@ References and zero-shot come first, so that an unsound reference is reported be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sim2real.domains import Domain
 from sim2real.learning.curve import SEED, schedule
 from sim2real.policies.recipe import AnyRecipe, load_recipe, parse_recipe
@@ -25,7 +22,7 @@ from sim2real.studies.config import StudyConfig, Way
 from sim2real.studies.given import GivenRun, given_runs
 from sim2real.studies.ledger import Cell
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import OF_SOURCE, describe_method, load_method
+from sim2real.transfer.method import OF_SOURCE, Method, describe_method, load_method
 
 CURVE_PARTS = 10
 """Parts of the learning curve of a pretraining or an oracle; two of them are a fifth of it."""
@@ -187,12 +184,12 @@ class StudyPlan(TablePlan):
             seed=seed,
         )
 
-    def _method(self, label: str) -> dict[str, Any]:
-        """The method of a label, checked against the budget, as JSON."""
+    def _method(self, label: str) -> Method:
+        """The method of a label, checked against the budget."""
         method = load_method(self.config.method(label))
         budget = Budget(self.config.budget_of(label))
         budget.usable(method.target_recipe(self._recipe, budget).num_envs)
-        return describe_method(method)
+        return method
 
     def _train(
         self, kind: str, name: str, domain: Domain, recipe: AnyRecipe, steps: int, seed: int
@@ -229,18 +226,19 @@ class StudyPlan(TablePlan):
             seed=seed,
         )
 
-    def _transfer(self, label: str, method: Mapping[str, Any], target: Domain, seed: int) -> None:
+    def _transfer(self, label: str, method: Method, target: Domain, seed: int) -> None:
         """A method in a target, and the evaluation of its policy in the source."""
         config = self.config
         budget, points = config.budget_of(label), config.points_of(label)
+        simulated = method.simulated(self._recipe.algorithm)
         moved = self._cells.add(
             "transfer",
             f"transfer/{label}/{target.name}/seed-{seed}",
             target,
-            budget + len(points) * self._evaluation,
+            budget + simulated + len(points) * self._evaluation,
             self.trained(seed),
             1,
-            method=method,
+            method=describe_method(method),
             budget=budget,
             points=list(points),
             episodes=config.episodes,

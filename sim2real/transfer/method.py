@@ -115,6 +115,13 @@ class Method(Config):
         """
         return budget
 
+    def simulated(self, algorithm: str) -> int:
+        """About how many control steps it trains beside the target, to estimate the time left.
+
+        None by default. `algorithm` is that of the source.
+        """
+        return 0
+
     def of_learner(self, recipe: AnyRecipe) -> AnyRecipe:
         """The `recipe` with the rollouts and learning rates of the method's learner."""
         return recipe

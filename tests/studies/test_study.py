@@ -18,9 +18,11 @@ import yaml
 from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.runs.load import CURVE, load_run
+from sim2real.studies.config import load_study
 from sim2real.studies.executor import Outcome
 from sim2real.studies.ledger import Cell
-from sim2real.studies.study import CellsFailed, describe, study
+from sim2real.studies.study import CellsFailed, describe, plan_of, study
+from sim2real.transfer.methods.identify import IDENTIFICATION
 
 ROBOTS = Path(__file__).parents[1] / "robots"
 
@@ -176,6 +178,15 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(
     monkeypatch.setenv("SIM2REAL_CACHE", str(tmp_path / "cache"))
     study(file, workers=1, progress=False)
     assert kept.items() <= entries(tmp_path).items()
+
+
+def test_what_a_method_simulates_counts_for_the_time_left(tmp_path: Path) -> None:
+    methods = ["fine_tune", {"identify": {"simulated_steps": 5_000}}]
+    plan = plan_of(load_study(write(tmp_path, methods=methods)))
+    tuned, found = (
+        plan.cells[f"transfer/{name}/medium/seed-0"].steps for name in ("fine_tune", "identify")
+    )
+    assert found - tuned == IDENTIFICATION + 5_000
 
 
 def test_a_problem_of_several_cells_is_told_once() -> None:

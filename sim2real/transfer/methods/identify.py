@@ -69,6 +69,8 @@ UNFINISHED = "phases/identification"
 """What an interrupted identification has finished."""
 STEPS = {"ppo": 3_000_000, "sac": 300_000, "td3": 300_000}
 """Control steps of an attempt in simulation: minutes on two cores."""
+IDENTIFICATION = 700_000
+"""Control steps of training that take as long as an identification, about."""
 RECORD, IDENTIFY, VERIFY = "record", "identify", "verify"
 """The kinds of parts of the progress, with TRAIN."""
 NEXT_ROUND = 0.3
@@ -126,6 +128,10 @@ class Identify(Method):
         """One; those of the recipe are simulated."""
         return 1
 
+    def simulated(self, algorithm: str) -> int:
+        """An identification and one attempt, which mostly is enough."""
+        return IDENTIFICATION + self._attempt_steps(algorithm)
+
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Rounds of record, identify, adapt and verify; the policy that is best in the target."""
         family_of(target.task, self.family)  # refused before a step is made
@@ -134,7 +140,9 @@ class Identify(Method):
 
     def _parts(self, work: Work) -> dict[str, int]:
         """How many parts the method has of each kind, at most."""
-        evaluations = len(parts(work.recipe, self._attempt_steps(work), self.evaluations))
+        evaluations = len(
+            parts(work.recipe, self._attempt_steps(work.recipe.algorithm), self.evaluations)
+        )
         trainings = (self.attempts + self.fresh_attempts) * evaluations
         return {
             RECORD: self.rounds,
@@ -238,12 +246,12 @@ class Identify(Method):
 
     def _write_events(self, found: dict[str, Any], work: Work, number: int) -> None:
         """Write what a round found for TensorBoard, beside its phase."""
-        steps = parts(work.recipe, self._attempt_steps(work), self.evaluations)
+        steps = parts(work.recipe, self._attempt_steps(work.recipe.algorithm), self.evaluations)
         pictures, returns = found.pop("pictures"), found["adaptation"]["attempts"]
         write_round(work.folder_of(f"identify-{number}"), found, pictures, steps, returns)
 
-    def _attempt_steps(self, work: Work) -> int:
-        return self.simulated_steps or STEPS[work.recipe.algorithm]
+    def _attempt_steps(self, algorithm: str) -> int:
+        return self.simulated_steps or STEPS[algorithm]
 
     def _train(
         self, policy: BasePolicy, source: Run, target: Target, work: Work, number: int
@@ -253,7 +261,7 @@ class Identify(Method):
         home = None if target.is_target(source.domain) else source.domain
         identified, world = domains[IDENTIFIED], domains[self.world]
         adaptation = Adaptation(work, policy, identified, world, home, self.episodes, number)
-        steps = self._attempt_steps(work)
+        steps = self._attempt_steps(work.recipe.algorithm)
         for attempt in range(1, self.attempts + 1):
             adaptation.attempt(attempt, steps, self.evaluations, self.enough)
             if adaptation.closed > self.stalled:
