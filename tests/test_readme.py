@@ -80,8 +80,8 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = yaml.safe_load((ROOT / "studies" / "demo.yaml").read_text())
     study |= {"task": "inverted_pendulum", "budget": 1024, "seeds": 1, "episodes": 2}
     study |= {"evaluations": [512], "methods": study["methods"][:2], "plain": False, "audit": False}
-    study["source"]["steps"] = study["oracle"]["steps"] = 1024
-    study["oracle"] |= {"seeds": 1, "ways": ["scratch"]}
+    study["source"] = {"steps": 1024}  # the shipped policy is of another task
+    study["oracle"] = {"steps": 1024, "seeds": 1, "ways": ["scratch"]}
     identify = {"budget": 512, "simulated_steps": 1024, "evaluations": 1}
     identify |= {"family": "randomized", "rounds": 1, "episodes": 2, "verify": 2}
     study["methods"][0]["identify"] |= identify
