@@ -38,7 +38,10 @@ class PPO(stable_baselines3.PPO):
         if self.mirroring is None:
             super().train()
             return
-        with self.mirroring.applied(self.policy, self.rollout_buffer) as asymmetries:
+        with self.mirroring.applied(self, self.rollout_buffer) as found:
             super().train()
-        if asymmetries:
-            self.logger.record("train/asymmetry", float(np.mean(asymmetries)))
+        asymmetry = float(np.mean(found)) if found else 0.0
+        self.logger.record("train/asymmetry", asymmetry)
+        if self.mirroring.doubles:  # the divergence of the update alone
+            divergence = self.logger.name_to_value["train/approx_kl"] - asymmetry
+            self.logger.record("train/approx_kl", max(divergence, 0.0))

@@ -6,8 +6,9 @@
 M is the task's `mirror`. `augment` doubles the samples without simulation (Abdolhosseini et al.
 2019, "On learning symmetric locomotion"; Mittal et al. 2024, arXiv:2403.04359), `loss`
 asks for a symmetric policy alone (Yu et al. 2018, "Learning symmetric and low-energy locomotion",
-arXiv:1801.08093, w = 4). The probability ratio of a mirrored sample is to the policy before the
-update at (M o, M a), so that it begins with 1 as all do.
+arXiv:1801.08093, w = 4). A mirror image has the probability ratio pi(M a | M o) / pi_old(a | o), as
+the action was drawn with the probability in the denominator. What it adds to the divergence of an
+update by the asymmetry of the policy before it is no reason to stop the update.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from pydantic import Field
+from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
@@ -32,6 +34,9 @@ from sim2real.policies.rollouts import Expand, Rollouts
 from sim2real.simulation.history import LAST_ACTION, newest_of
 from sim2real.simulation.observations import CONTEXT, TRUTH
 from sim2real.task import IntArray, ObservationTerm, Task
+
+STOP = 1.5
+"""An update of stable-baselines3's PPO stops early at this many times `target_kl`."""
 
 
 class Symmetry(Config):
@@ -65,26 +70,30 @@ class Mirroring:
     def __init__(
         self, observation: Reflection, action: Reflection, weight: float | None = None
     ) -> None:
+        self.doubles = weight is None
         self.observation, self.action = observation, action
         self._observation, self._action = Image(observation), Image(action)
         self._weight = weight
 
     @contextlib.contextmanager
-    def applied(self, policy: ActorCriticPolicy, rollouts: Rollouts) -> Iterator[list[float]]:
-        """Learn from the mirror image, too, until the end of an update of `policy`.
+    def applied(self, learner: PPO, rollouts: Rollouts) -> Iterator[list[float]]:
+        """Let an update of the `learner` learn from the mirror image of its `rollouts`, too.
 
-        Gives a list that gets the asymmetry of each minibatch, where that is a loss.
+        Gives a list that gets the asymmetry of each minibatch: where that is a loss its value, else
+        what it adds to the Kullback-Leibler divergence from the policy before the update.
         """
         found: list[float] = []
-        optimizer: Any = policy.optimizer
+        optimizer: Any = learner.policy.optimizer
+        target = learner.target_kl
         if self._weight is None:
-            rollouts.expand = self._doubling(policy, rollouts)
+            rollouts.expand = self._doubling(learner, rollouts, found)
         else:
-            rollouts.expand, optimizer.zero_grad = self._penalty(policy, self._weight, found)
+            penalty = self._penalty(learner.policy, self._weight, found)
+            rollouts.expand, optimizer.zero_grad = penalty
         try:
             yield found
         finally:
-            rollouts.expand = None
+            rollouts.expand, learner.target_kl = None, target
             vars(optimizer).pop("zero_grad", None)
 
     def asymmetry(self, policy: ActorCriticPolicy, observations: Tensor) -> Tensor:
@@ -95,20 +104,26 @@ class Mirroring:
         )
         return (here - self._action(there)).square().sum(dim=1).mean()
 
-    def _doubling(self, policy: ActorCriticPolicy, rollouts: Rollouts) -> Expand:
-        """What adds to samples their mirror image; its old probabilities are those of `policy`."""
+    def _doubling(self, learner: PPO, rollouts: Rollouts, found: list[float]) -> Expand:
+        """What adds to samples their mirror image, and lets the update diverge by as much more."""
         rollouts.flatten()
+        target = learner.target_kl
         seen = self._observation(rollouts.to_torch(rollouts.observations))
         with torch.no_grad():
             given = self._action(rollouts.to_torch(rollouts.actions))
-            _, log_prob, _ = policy.evaluate_actions(seen, given)
+            _, log_prob, _ = learner.policy.evaluate_actions(seen, given)
+        ratios = log_prob - rollouts.to_torch(rollouts.log_probs).flatten()
+        divergences = (ratios.exp() - 1.0 - ratios).numpy()  # as PPO estimates them
 
         def doubled(samples: RolloutBufferSamples, steps: IntArray) -> RolloutBufferSamples:
+            found.append(float(divergences[steps].mean()) / 2.0)  # of half of the samples
+            if target is not None:
+                learner.target_kl = target + found[-1] / STOP
             pairs = [
                 (samples.observations, self._observation(samples.observations)),
                 (samples.actions, self._action(samples.actions)),
                 (samples.old_values, samples.old_values),
-                (samples.old_log_prob, log_prob[torch.from_numpy(steps)]),
+                (samples.old_log_prob, samples.old_log_prob),
                 (samples.advantages, samples.advantages),
                 (samples.returns, samples.returns),
             ]

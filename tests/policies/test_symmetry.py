@@ -80,8 +80,25 @@ def test_a_doubled_minibatch_is_followed_by_its_mirror_image() -> None:
         assert torch.equal(one.actions[64:], -one.actions[:64])
         for same in (one.advantages, one.returns, one.old_values):
             assert torch.equal(same[64:], same[:64])
-        _, before, _ = algorithm.policy.evaluate_actions(one.observations, one.actions)
-        assert torch.allclose(before, one.old_log_prob, atol=1e-5)
+        _, before, _ = algorithm.policy.evaluate_actions(one.observations[:64], one.actions[:64])
+        assert torch.allclose(before, one.old_log_prob[:64], atol=1e-5)
+        assert torch.equal(one.old_log_prob[64:], one.old_log_prob[:64])
+
+
+@pytest.mark.parametrize("target", [0.03, None])
+def test_an_asymmetric_policy_can_be_updated(target: float | None) -> None:
+    """The divergence from its mirror image is (2 bias)^2 / (2 variance): it would stop an update."""
+    options = {"batch_size": 256, "n_epochs": 1, "log_std_init": -0.5, "target_kl": target}
+    algorithm = made(symmetry="augment", **options)
+    layer = linear(algorithm, bias=0.5)
+    with torch.no_grad():
+        layer.weight.zero_()
+    algorithm.learn(256)
+    logged = algorithm.logger.name_to_value
+    assert abs(layer.bias.item() - 0.5) > 5e-4
+    assert 2.0 * logged["train/asymmetry"] == pytest.approx(0.5 / np.exp(-1.0), rel=0.3)
+    assert logged["train/approx_kl"] < 1e-6  # the only minibatch is that before the update
+    assert algorithm.target_kl == target
 
 
 def test_asymmetry_of_a_linear_policy() -> None:
