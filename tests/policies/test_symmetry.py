@@ -87,7 +87,7 @@ def test_a_doubled_minibatch_is_followed_by_its_mirror_image() -> None:
 
 @pytest.mark.parametrize("target", [0.03, None])
 def test_an_asymmetric_policy_can_be_updated(target: float | None) -> None:
-    """The divergence from its mirror image is (2 bias)^2 / (2 variance): it would stop an update."""
+    """The divergence from the mirror image is (2 bias)^2 / (2 variance): it would stop updates."""
     options = {"batch_size": 256, "n_epochs": 1, "log_std_init": -0.5, "target_kl": target}
     algorithm = made(symmetry="augment", **options)
     layer = linear(algorithm, bias=0.5)

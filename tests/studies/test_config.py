@@ -30,6 +30,15 @@ def made(tmp_path: Path, **changes: Any) -> StudyConfig:
     return load_study(file)
 
 
+def test_an_oracle_that_goes_on_has_the_reward_and_the_worlds_of_its_target(tmp_path: Path) -> None:
+    options = {"worst_share": 0.5, "torque_penalty": 0.1, "gamma": 0.9}
+    plan = StudyPlan(made(tmp_path, source={"steps": 4096, "options": options}))
+    (cell, *_) = (cell for cell in plan.cells.values() if cell.work["kind"] == "continue")
+    recipe = cell.work["method"]["recipe"]
+    assert recipe["gamma"] == 0.9
+    assert not recipe.keys() & {*options} - {"gamma"}
+
+
 def test_defaults_and_short_forms(tmp_path: Path) -> None:
     config = made(tmp_path, methods=["fine_tune", {"slow": {"name": "fine_tune", "warm_up": 0.5}}])
     assert config.name == "small"
