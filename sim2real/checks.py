@@ -13,7 +13,7 @@ Subject = TypeVar("Subject")
 
 
 class CheckFailed(Exception):
-    """What is wrong, and what to do about it, on one line."""
+    """The fault, and what to do about it, on one line."""
 
 
 class CheckSkipped(Exception):

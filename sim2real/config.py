@@ -76,7 +76,7 @@ def _types_in(annotation: Any) -> list[Any]:
 
 Model = TypeVar("Model", bound=BaseModel)
 MOST_PROBLEMS = 8
-"""Problems of one object that are told, at most."""
+"""The most problems of one object that are reported."""
 ALLOWED = " allowed: "
 
 
@@ -116,7 +116,7 @@ def _allowed_once(problems: Sequence[str]) -> list[str]:
 
 
 _BRANCH = re.compile(r"[\[(]|^(int|float|str|bool|none|dict|list|tuple|constrained-.*)$")
-"""What pydantic names the alternatives of a union in the place of an error."""
+"""The names that pydantic gives the alternatives of a union in the place of an error."""
 
 
 def _place(problem: Any) -> tuple[int | str, ...]:
@@ -163,7 +163,7 @@ _PLAIN = {
     "tuple": "must be a list",
     "list": "must be a list",
 }
-"""What is allowed, by the first word of pydantic's name of a problem with a type."""
+"""The allowed values, by the first word of pydantic's name of a problem with a type."""
 _LENGTH = {
     "too_short": "must have {min_length} or more entries",
     "too_long": "must have {max_length} entries or fewer",
@@ -174,7 +174,7 @@ _OF_TYPE = re.compile(
 
 
 def _message(problem: Any) -> str:
-    """What is allowed, in plain words; pydantic has its own for types and bounds."""
+    """The allowed values, in plain words instead of pydantic's."""
     named = _OF_TYPE.fullmatch(problem["type"])
     plain = _PLAIN.get(named[1] or named[0]) if named else None
     if problem["type"] in _LENGTH:

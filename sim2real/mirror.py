@@ -1,4 +1,4 @@
-"""What a task looks like in a mirror: which numbers swap places, and which change sign."""
+"""The mirror image of a task: which numbers swap places, and which change sign."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _read_yaml(text: str) -> Any:
 
 
 def _reason(error: yaml.YAMLError) -> str:
-    """What is wrong and where, in one line."""
+    """The fault and its place, in one line."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())[:300]

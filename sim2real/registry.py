@@ -20,7 +20,7 @@ from sim2real.trust import trusted_source
 
 ENVS = Path(__file__).resolve().parent / "envs"
 POLICY = "pretrained:"
-"""What the names of the shipped policies begin with."""
+"""The prefix of the names of the shipped policies."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Registry:
         return found
 
     def trusted(self, reference: str, where: str, trust_code: bool = False) -> str | Source:
-        """What `find` takes for a class that the file `where` names; imports nothing.
+        """The argument of `find` for a class that the file `where` names; imports nothing.
 
         Raises UserError for code of the user's own that is neither trusted nor accepted by
         `trust_code`, and for a name that is not there.
@@ -172,7 +172,7 @@ def refuse_policy(reference: Any) -> None:
 
 
 def trusted_task(reference: str, where: str, trust_code: bool = False) -> str | Source:
-    """What `load_task` takes for a task that the file `where` names; see `Registry.trusted`."""
+    """The argument of `load_task` for a task that the file `where` names: `Registry.trusted`."""
     refuse_policy(reference)
     return TASKS.trusted(reference, where, trust_code)
 

@@ -82,7 +82,7 @@ def units_of(terms: Iterable[ObservationTerm]) -> list[str]:
 
 
 class Task:
-    """What is to be done, for n worlds at once.
+    """A task, for n worlds at once.
 
     A subclass names its model and control step, and defines observation, reward, failure and start
     states. All methods are batched: `world` is a `sim2real.task.World`, whose fields are live
@@ -117,7 +117,7 @@ class Task:
     """Whether positions of bodies, sensors and the like belong to the new state ("current") or are
     left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
     mirror: ClassVar[Mirror | None] = None
-    """What the robot looks like in a mirror, where it has a plane of symmetry."""
+    """The mirror image of the robot, if it has a plane of symmetry."""
     camera: ClassVar[dict[str, Any]] = {}
     """Free-camera settings for images: distance, azimuth, elevation, lookat, trackbodyid."""
 

@@ -35,7 +35,7 @@ _GROWS = re.compile(
     rb"<\s*(include|replicate|composite|flex|hfield|mesh|texture|skin|plugin|extension|attach)"
     rb"|<!(?!--)|\bmemory\s*=|(?<![.\d])\d{5}|\d[eE][+]?\d"
 )
-"""What may make a model larger than its text: such elements, and large numbers."""
+"""Text that may make a model larger than its file: such elements, and large numbers."""
 _COUNT = re.compile(
     rb"""\b(count|nkey|nuserdata|nuser_\w+|nstack|nrow|ncol|nconmax|njmax|nsample)"""
     rb"""\s*=\s*["']\s*(\d+)"""

@@ -1,4 +1,4 @@
-"""What a task is given: n worlds as arrays, and random numbers for several of them at once."""
+"""The contract between a task and its worlds: n worlds as arrays, and their random numbers."""
 
 from __future__ import annotations
 

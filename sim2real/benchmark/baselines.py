@@ -125,7 +125,7 @@ def _search(costs: Costs, middle: Array, seed: int) -> Iterator[Array]:
 
 
 def _last(search: Iterator[Array], problem: Problem, budget: int) -> Array:
-    """What a search has found when `budget` control steps are simulated, or when it ends."""
+    """The result of a search after `budget` simulated control steps, or at its end."""
     last = problem.replay.simulated + budget
     found = next(search)
     for one in search:

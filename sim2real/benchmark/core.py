@@ -27,7 +27,7 @@ DOMAINS = ("nominal", "randomized", "mild", "medium", "hard")
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is measured: sizes, and how many rounds of it."""
+    """The sizes of the measurements, and the number of rounds."""
 
     parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "sac", "evaluation")
     """Which parts to run."""

@@ -77,7 +77,7 @@ class IdentificationConfig:
 
 @dataclass(frozen=True)
 class Given:
-    """What a method is given: a log of a target, and the family that the target is drawn from."""
+    """The data of a method: a log of a target, and the family that the target is drawn from."""
 
     family: Family
     log: Log

@@ -11,7 +11,7 @@ import numpy as np
 from sim2real import files
 
 DETERMINED = ("identified", "at the boundary of its range")
-"""What the table of an identification says of an unknown that the log determines."""
+"""The status of an unknown that the log determines, in the table of an identification."""
 
 HEAD = """\
 # Recovery of random targets

@@ -155,7 +155,7 @@ def shifted(windows: Windows, substeps: int, shift: int) -> Array:
 
 
 def observed(task: Task, qpos: Array, qvel: Array) -> Array:
-    """What a task observes of states (n, nq), (n, nv) alone, (n, k)."""
+    """The observations, (n, k), of a task in the states (n, nq), (n, nv)."""
     world = cast(World, SimpleNamespace(qpos=qpos, qvel=qvel, num_envs=len(qpos)))
     return np.hstack(list(task.observe(world).values()))
 
@@ -173,7 +173,7 @@ def explicit_spec(task: Task) -> mujoco.MjSpec:
 
 
 def modifier(spec: mujoco.MjSpec) -> Callable[[mujoco.MjSpec, Any], None]:
-    """What writes a parameter of the toolbox, a factor, into a spec; 1 is what the `spec` has."""
+    """A function that writes a parameter of the toolbox, a factor, into a spec; 1 has no effect."""
     model = spec.compile()
 
     def write(spec: mujoco.MjSpec, parameter: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, drawing, threads, disk, and how quick the physics is here."""
+"""The data of a bug report: versions, rendering, threads, disk, speed of the physics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command returns: plain data, and the same as tables."""
+"""The result of a command: plain data, and the same as tables."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Publish(PolicyCommand):
 
 
 def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:
-    """What `summary` gives for a policy in each domain, intervals in brackets."""
+    """The table of the `summary` of a policy in each domain, intervals in brackets."""
     from sim2real.evaluation.numbers import percent, whole
     from sim2real.evaluation.unstable import NOTE
 

@@ -92,7 +92,7 @@ def _in_target(report: Mapping[str, Any], name: str, target: Mapping[str, Any]) 
 
 
 def _verdicts(target: Mapping[str, Any]) -> list[str]:
-    """What is decided of the returns, and for how many comparisons it is corrected."""
+    """The verdicts on the returns, and the number of comparisons for which they are corrected."""
     from sim2real.studies.report.formats import label
 
     decided: dict[str, list[str]] = {}
@@ -115,7 +115,7 @@ def pretrainings(report: Mapping[str, Any]) -> list[Table]:
 
 
 def _trade_off(report: Mapping[str, Any]) -> Table:
-    """What each pretraining reached in its source and in the worst of the targets."""
+    """The return of each pretraining in its source and in the worst of the targets."""
     from sim2real.studies.report.formats import text
 
     rows = [
@@ -132,7 +132,7 @@ def _trade_off(report: Mapping[str, Any]) -> Table:
 
 
 def _returns(report: Mapping[str, Any]) -> Table:
-    """What each pretraining reached in each domain."""
+    """The return of each pretraining in each domain."""
     from sim2real.studies.report.formats import text
 
     rows = [
@@ -155,7 +155,7 @@ def _returns(report: Mapping[str, Any]) -> Table:
 
 
 def _statistics(differences: Sequence[Mapping[str, Any]]) -> str:
-    """What the numbers of a table are, for its title."""
+    """The kind of the numbers of a table, for its title."""
     words = "(95 % interval) [seeds]"
     count = max((one["comparisons"] for one in differences), default=0)
     return f"{words}, verdicts corrected for {count} comparisons" if count > 1 else words

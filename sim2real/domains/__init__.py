@@ -1,4 +1,4 @@
-"""What the world is like: distributions, parameters, domains, and a domain bound to a model."""
+"""Domains: distributions, parameters, files, and a domain bound to a model."""
 
 from sim2real.domains.binding.bind import bind, prepare, prepared_spec
 from sim2real.domains.binding.subject import Subject

@@ -38,7 +38,7 @@ NOMINAL: Data = {"about": "The model as it is."}
 
 
 class Domain(Config):
-    """What the world is like: a distribution over dynamics, actuation, sensing and disturbances.
+    """A domain: a distribution over dynamics, actuation, sensing and disturbances.
 
     Plain data in, as in the YAML files: `Domain(dynamics=[{"field": "body_mass", "scale": 1.4}])`.
     """

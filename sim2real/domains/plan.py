@@ -42,12 +42,12 @@ class Plan:
     sensing: tuple[Effect, ...] = ()
     reward: tuple[Effect, ...] = ()
     disturbances: tuple[object, ...] = ()
-    """What acts by the partners of `simulation.disturbances`."""
+    """Disturbances that act by the partners of `simulation.disturbances`."""
     loads: tuple[Effect, ...] = ()
     inertials: tuple[Inertials, ...] = ()
     afterwards: tuple[Write, ...] = ()
     substeps: tuple[object, ...] = ()
-    """What acts before every physics step, by the partners of `simulation.contexts`."""
+    """Effects before every physics step, by the partners of `simulation.contexts`."""
     courses: tuple[Changing, ...] = ()
     redraws: tuple[Redraw, ...] = ()
     startup: tuple[int, ...] = ()
@@ -75,7 +75,7 @@ class Plan:
         return draws
 
     def settle(self, draws: Array) -> Array:
-        """As `draws`, (m, context), but the geometry is that of the nearest compiled variant."""
+        """The `draws`, (m, context), with the geometry of the nearest compiled variant."""
         return draws if self.pool is None else self.pool.nearest(draws)
 
     @functools.cached_property

@@ -16,7 +16,7 @@ Flat = Callable[[str], Array]
 """The values of a model array by name, (worlds, entries), to read and to write."""
 
 Operation = Literal["scale", "add", "set"]
-"""What a parameter does to a nominal value: multiply it, add to it, or replace it."""
+"""The operation of a parameter on a nominal value: multiply it, add to it, or replace it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Write:
         return self.changed(draws, self.nominal[variant])
 
     def changed(self, draws: Array, base: Array) -> Array:
-        """What the draws make of the entries `base`, (m, entries) or (entries,)."""
+        """The entries `base`, (m, entries) or (entries,), as changed by the draws."""
         drawn: Array = draws[:, self.drawn]
         if self.operation == "scale":
             return base * drawn
@@ -65,7 +65,7 @@ class Write:
         return np.where(drawn == 0, base, base + signed)
 
     def signed(self, drawn: Array) -> Array:
-        """What is set or added, of the draws (m, entries)."""
+        """The values to set or add, of the draws (m, entries)."""
         return drawn
 
 
@@ -89,7 +89,7 @@ class Late(Write):
     """
 
     def changed(self, draws: Array, base: Array) -> Array:
-        """As of `Write`, a little less."""
+        """The values of `Write`, a millionth shorter."""
         return (1.0 - 1e-6) * super().changed(draws, base)
 
 

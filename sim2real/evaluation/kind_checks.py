@@ -46,7 +46,7 @@ class Trial:
         return Domain(**{self.section: [entry]})  # type: ignore[arg-type]
 
     def _place(self) -> dict[str, Any]:
-        """What it acts on: the first joint, or the first body that moves, along x."""
+        """The elements that it acts on: the first joint, or the first body that moves, along x."""
         if self.section != "disturbances" or "of" not in (form := form_of(self.kind)).needs:
             return {}
         model = self.task.compile()

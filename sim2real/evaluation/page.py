@@ -1,4 +1,4 @@
-"""What all report pages share: their look, numbers as text, and vector drawings."""
+"""The common parts of all report pages: their look, numbers as text, and vector drawings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SHARED = Path(__file__).parent / "templates"
 
 
 Draw = Callable[[Axes], None]
-"""What draws on one set of axes."""
+"""A function that draws on one set of axes."""
 
 
 def svg(title: str, draw: Draw, size: tuple[float, float] = (7.6, 3.9)) -> str:
-    """What `draw` draws on one set of axes, as an SVG element; the same for the same drawing."""
+    """The drawing of `draw` on one set of axes, as an SVG element, equal for an equal drawing."""
     style = {"svg.fonttype": "none", "svg.hashsalt": title}
     drawn = _saved(draw, size, style, format="svg", transparent=True, metadata={"Date": None})
     text, label = drawn.decode(), html.escape(title)
@@ -61,7 +61,7 @@ def render(
 
 @functools.cache
 def _environment(templates: Path, escaped: bool) -> jinja2.Environment:
-    """What keeps the templates of a folder once they are compiled."""
+    """The environment with the templates of a folder, and the filters for numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([templates, SHARED]),
         autoescape=escaped,

@@ -1,4 +1,4 @@
-"""What a result depends on: task, model, domain, code, versions. Its digest names the result.
+"""The content that a result depends on: task, model, domain, code, versions. Its digest names it.
 
 A result is used again only where all of this is the same; where it is not, `differences` lists
 what has changed.
@@ -30,7 +30,7 @@ Content = dict[str, Any]
 
 
 class Contents:
-    """What results of one task depend on, each digest of them computed once.
+    """The contents that results of one task depend on, each digest computed once.
 
     Code that changes later is not seen: make it anew for each look at the results.
     """
@@ -56,7 +56,7 @@ class Contents:
 
 
 def content(task: Task, domain: Domain, code: Iterable[str | type] = (), **details: Any) -> Content:
-    """What a result depends on, as JSON: the task, the domain, versions, code and `details`.
+    """The content that a result depends on, as JSON: task, domain, versions, code and `details`.
 
     The task counts with its code, its options and its compiled model with every mesh, not with the
     place where they lie; the domain with its parameters, not with its name. `code` are modules and
@@ -71,7 +71,7 @@ def key_of(found: Mapping[str, Any]) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What has changed from one content to another: "steps 4096 -> 8192", "the library's code"."""
+    """The changes from one content to another: "steps 4096 -> 8192", "the library's code"."""
     found = []
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)

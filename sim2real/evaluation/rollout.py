@@ -58,7 +58,7 @@ actions of a world would depend on how many there are."""
 
 
 class Policy(Protocol):
-    """What can be evaluated: anything with the `predict` of stable-baselines3."""
+    """A policy: anything with the `predict` of stable-baselines3."""
 
     def predict(
         self,

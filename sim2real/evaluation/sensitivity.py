@@ -28,7 +28,7 @@ class EndedEpisode(Protocol):
 
     @property
     def context(self) -> Mapping[str, float]:
-        """What was drawn for it."""
+        """The drawn values."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Sensitivity:
 
     @property
     def chance(self) -> float:
-        """What independent ranks reach in absolute value in one of twenty evaluations, about.
+        """The absolute correlation that independent ranks exceed in about one evaluation of 20.
 
         After Bonferroni: the more entries, the more it takes.
         """

@@ -83,7 +83,7 @@ class Interval:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Interval:
-        """What `plain` gave of an interval."""
+        """The interval of which `plain` gave the data."""
         bounds = {name: data[name] for name in ("value", "low", "high")}
         numbers = {name: math.nan if x is None else x for name, x in bounds.items()}
         return Interval(**{**data, **numbers, "values": tuple(data["values"])})

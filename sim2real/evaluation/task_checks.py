@@ -36,7 +36,7 @@ def random_actions(simulation: Simulation, steps: int) -> Array:
 
 
 def transitions(simulation: Simulation, steps: int) -> Iterator[Transition]:
-    """What random actions lead to; the simulation resets ended episodes."""
+    """The transitions of random actions; the simulation resets ended episodes."""
     return map(simulation.step, random_actions(simulation, steps))
 
 
@@ -78,7 +78,7 @@ def check_reward(task: Task) -> None:
 
 
 def _problem_of(term: NDArray[Any], sound: NDArray[Any]) -> str:
-    """What is wrong with a term of the reward, where the state of the worlds is `sound` (n,)."""
+    """The fault of a term of the reward, where the state of the worlds is `sound` (n,)."""
     if term.shape != sound.shape:
         return f"has the shape {term.shape} for {len(sound)} worlds; allowed: {sound.shape}"
     if term.dtype.kind not in "fiub":

@@ -19,7 +19,7 @@ NOTE = (
     "unstable: episodes whose physics broke down; each counts with the lowest return of the others "
     "in its domain, or its own if that is lower"
 )
-"""What is printed beneath a table with unstable episodes."""
+"""The note below a table with unstable episodes."""
 
 
 def counted_returns(totals: ArrayLike, unstable: Iterable[bool]) -> Array:

@@ -151,16 +151,16 @@ class GapCallback(RepeatedEvaluation):
         self._accept_changes = accept_changes
         self._file = None if run is None else Path(run) / "report" / "gap.json"
         self.points: list[GapPoint] = []
-        """What was measured so far."""
+        """The measurements so far."""
 
     def state(self) -> dict[str, Any]:
-        """What was measured, for a checkpoint."""
+        """The measurements, for a checkpoint."""
         return {
             "points": [dataclasses.asdict(one) | {"gap": one.gap.plain()} for one in self.points]
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from a `state`."""
         self.points = [
             GapPoint(**point | {"gap": Interval.read(point["gap"])}) for point in state["points"]
         ]

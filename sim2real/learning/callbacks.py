@@ -1,4 +1,4 @@
-"""What happens at the boundaries of rollouts: statistics, lengths, checkpoints, checks.
+"""Callbacks at the boundaries of rollouts: statistics, lengths, checkpoints, checks.
 
 stable-baselines3 calls `on_rollout_start` when the update of the last rollout is done and no step
 of the next is made: the moment when a training can be saved and continued exactly.

@@ -1,4 +1,4 @@
-"""What a recipe asks of a task and its domain, checked before a run begins."""
+"""Checks of a recipe against its task and domain, before a run begins."""
 
 from __future__ import annotations
 

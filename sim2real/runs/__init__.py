@@ -1,1 +1,1 @@
-"""What a run folder holds: checkpoints, contract, copies of code, publishing, SB3 zips."""
+"""Run folders: checkpoints, contract, copies of code, publishing, SB3 zips."""

@@ -1,4 +1,4 @@
-"""What a policy answers to a few observations, stored with its weights.
+"""The actions of a policy for a few observations, stored with its weights.
 
 Weights alone do not say what a policy does: the activation, the bounds of the actions and more come
 from text files beside them. So a checkpoint keeps a few observations with the actions that the

@@ -41,7 +41,7 @@ POLICY, TRAINING, STATE, MANIFEST = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read from one checkpoint folder."""
+    """The content of one checkpoint folder."""
 
     step: int
     path: Path
@@ -157,7 +157,7 @@ def restore(algorithm: BaseAlgorithm, checkpoint: Checkpoint) -> None:
 
 
 DAMAGED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
-"""What is raised when a value that was edited or damaged is restored."""
+"""The exceptions of restoring a value that was edited or damaged."""
 
 
 def training_state_at(step: int) -> str:

@@ -72,7 +72,7 @@ class _Actions(_Space, _Range):
 
 
 class TaskInfo(Config):
-    """What task.json holds."""
+    """The content of task.json."""
 
     name: str
     reference: str
@@ -100,7 +100,7 @@ class TaskInfo(Config):
 
 
 def read_task_info(path: Path) -> dict[str, Any]:
-    """What task.json says, checked; UserError of one line if it is missing or damaged."""
+    """The content of task.json, checked; UserError of one line if it is missing or damaged."""
     data = read_json(path)
     parse(TaskInfo, data, f"{path} is damaged")
     found: dict[str, Any] = data
@@ -108,7 +108,7 @@ def read_task_info(path: Path) -> dict[str, Any]:
 
 
 def describe_task(simulation: Simulation) -> dict[str, Any]:
-    """What a policy of this task sees and does, as JSON: the content of task.json."""
+    """The observations and actions of a policy of this task, as JSON: the content of task.json."""
     task, action, to_task = simulation.task, simulation.action_space, simulation.action_map
     return {
         "name": task.name,
@@ -167,7 +167,7 @@ def terms_of(task_info: Mapping[str, Any]) -> tuple[ObservationTerm, ...]:
 
 @dataclass(frozen=True)
 class Contract:
-    """What a policy must know of the side it runs on: observations, actions, control step (s)."""
+    """The contract of one side: observations, actions, control step (s)."""
 
     observations: tuple[ObservationTerm, ...]
     action_low: tuple[float, ...]
@@ -327,7 +327,7 @@ def require_unchanged(
 
 @dataclass(frozen=True, eq=False)
 class RunContract:
-    """What a run's policy carries: its contract, to compare with each task in which it acts."""
+    """The contract of a run's policy, to compare with each task in which it acts."""
 
     path: Path
     """The folder of the run."""
@@ -342,7 +342,7 @@ class RunContract:
     _compared: WeakSet[Task] = field(default_factory=WeakSet, repr=False)
 
     def require(self, task: Task, accept: bool = False) -> None:
-        """As `require_unchanged`, once for each `task`."""
+        """Call `require_unchanged` once for each `task`."""
         if task not in self._compared:
             simulation = Simulation(task, self.domain, threads=1, **self.observed)
             accepted = accept or self.accept_changes

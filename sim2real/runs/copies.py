@@ -35,7 +35,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 class Index(Config):
-    """What files.json holds: paths within the run, and how much was copied."""
+    """The content of files.json: paths within the run, and how much was copied."""
 
     task: str | None = None
     """The task's file, with ":Class" where a class is named."""
@@ -71,7 +71,7 @@ class Copies:
 
 
 def copies_of(task: Task, methods: Sequence[type], domains: Sequence[Domain]) -> Copies:
-    """What belongs into a run; with a warning and without files if it is more than MOST_BYTES."""
+    """The copies for a run; with a warning and without files if they exceed MOST_BYTES."""
     own = source_of(type(task))
     kinds = [kind for domain in domains for kind in domain.own_kinds]
     sources = [own, *(source_of(one) for one in (*methods, *kinds))]
@@ -118,7 +118,7 @@ def keep_copies(run: Path, folder: Path) -> None:
 
 
 def read_index(run: Path) -> Index:
-    """What files.json says; an empty index where there is none."""
+    """The content of files.json; an empty index if there is none."""
     if not (run / INDEX).is_file():
         return Index()
     return parse(Index, files.read_json(run / INDEX), f"{run / INDEX} is damaged")

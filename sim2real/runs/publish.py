@@ -76,7 +76,7 @@ def publish(
 
 
 def described(run: Run) -> dict[str, Any]:
-    """What a run's policy is and how it was made, as plain data."""
+    """The description of a run's policy and of its training, as plain data."""
     config = run.config
     about = (run.task.__doc__ or run.task.name).strip().splitlines()[0]
     return {

@@ -86,7 +86,7 @@ class RunConfig(Config):
     pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Control steps between two animations; 0 for none."""
     modifiers: tuple[dict[str, Any], ...] = ()
-    """What was done to the policy's networks after the recipe made them."""
+    """The changes of the policy's networks after the recipe made them."""
     method: dict[str, Any] | None = None
     """The transfer method and its options."""
     source: str | None = None
@@ -233,7 +233,7 @@ class Run(RunFolder):
 
     @property
     def reference(self) -> str:
-        """What finds it again: pretrained:hopper, its absolute folder, or the zip.
+        """The reference that finds it again: pretrained:hopper, its absolute folder, or the zip.
 
         At another checkpoint than the last one "@" and the step follow.
         """

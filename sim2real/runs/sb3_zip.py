@@ -31,7 +31,7 @@ WEIGHTS, VARIABLES, TEXT = "policy.pth", "pytorch_variables.pth", "data"
 
 @dataclass(frozen=True)
 class Zip:
-    """What is used of a zip: the policy's tensors, those beside it, and the readable values."""
+    """The used parts of a zip: the policy's tensors, those beside it, and the readable values."""
 
     path: Path
     weights: dict[str, Tensor]

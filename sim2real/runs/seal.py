@@ -56,7 +56,7 @@ def report_edits(path: Path) -> None:
 
 
 def _sealed(path: Path) -> _Seal | None:
-    """What `seal` noted of a run; None for a run of an older version."""
+    """The hashes that `seal` noted of a run; None for a run of an older version."""
     if not (path / MANIFEST).is_file():
         return None
     return parse(_Seal, files.read_json(path / MANIFEST), str(path / MANIFEST))

@@ -151,7 +151,7 @@ def layers(env: VecEnv) -> Iterator[VecEnv]:
 
 
 def _all_layers(env: VecEnv) -> Iterator[VecEnv]:
-    """As `layers`, with what a closed environment hides as its `__venv` in its place."""
+    """The `layers`, with the hidden `__venv` of a closed environment in its place."""
     for layer in layers(env):
         hidden = [value for name, value in vars(layer).items() if name.endswith("__venv")]
         yield from layers(hidden[0]) if hidden else [layer]

@@ -145,7 +145,7 @@ class _Reader:
         self.memo: dict[int, Any] = {}
 
     def read(self, data: bytes) -> Any:
-        """What the instructions make."""
+        """The result of the instructions."""
         for operation, argument, _ in pickletools.genops(data):
             if operation.name == "STOP":
                 return self.stack.pop()

@@ -1,4 +1,4 @@
-"""What episodes draw: the entries of a context, from the domain or from narrower distributions."""
+"""The draws of episodes: the entries of a context, from the domain or narrower distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the episodes of n worlds have drawn, and the values of it at the present control step."""
+"""The drawn values of the episodes of n worlds, and their values at the present control step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sim2real.simulation.signals.speed_limits import SpeedLimits
 from sim2real.task import Array, IntArray
 
 PARTNERS: dict[type, type[Any]] = {SpeedLimit: SpeedLimits, LoadedJoint: LoadFrictions}
-"""What acts before every physics step for what a kind is bound to, in this order."""
+"""The partner of each type that acts before every physics step, in the order of their effects."""
 
 
 class Contexts:
@@ -55,7 +55,7 @@ class Contexts:
 
     @property
     def before_substep(self) -> Callable[[Any], None] | None:
-        """What changes the models before every physics step, by the fields of a world, if any."""
+        """A function of a world that changes the models before every physics step, if any does."""
         return self._write if self._each_substep else None
 
     @property

@@ -23,7 +23,7 @@ from sim2real.simulation.worlds import Worlds
 from sim2real.task import ObservationTerm, Task
 
 FIELD = "field."
-"""What the names of derived fields begin with in a snapshot."""
+"""The prefix of the names of derived fields in a snapshot."""
 
 
 def action_space(task: Task, model: mujoco.MjModel) -> gymnasium.spaces.Box:

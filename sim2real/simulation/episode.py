@@ -52,7 +52,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Transition:
-    """What one control step gave, for n worlds, m of which ended an episode.
+    """The results of one control step, for n worlds, m of which ended an episode.
 
     Shapes: observation (n, k); reward, terminated, truncated, unstable (n,); terms (n,) each;
     ended (m,) ids; final_observation (m, k); episodes m. Where worlds were reset, `observation`

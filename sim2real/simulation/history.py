@@ -21,7 +21,7 @@ from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task
 LAST_ACTION = "last_action"
 """Name of the term with the last action, where the task observes none."""
 OBSERVED = (LAST_ACTION, "action")
-"""What the tasks call their own."""
+"""The names of a term with the last action, that of tasks included."""
 AGE = "@-"
 """Stands between the name of a column and its age in control steps, unless that is 0."""
 

@@ -112,7 +112,7 @@ class Observations:
         self._history.restore(snapshot)
 
     def _truth(self) -> Array:
-        """What perfect sensors would give, (n, k)."""
+        """The readings of perfect sensors, (n, k)."""
         terms = self._task.observe(self._world)
         sizes = [(name, np.shape(values)[-1]) for name, values in terms.items()]
         if sizes != self._sizes:
@@ -152,7 +152,7 @@ TRUTH, CONTEXT = "truth", "context"
 
 
 class Privileged:
-    """What a simulator knows and a robot does not, of a `task` with the terms `sensed`.
+    """Observations that only a simulator has, of a `task` with the terms `sensed`.
 
     Its policy sees the `policy_terms`, their histories among them.
 
@@ -179,7 +179,7 @@ class Privileged:
         self._fixed = (*own, truth)
 
     def terms(self, context_names: Sequence[str]) -> tuple[ObservationTerm, ...]:
-        """What the columns are; a domain that draws nothing has no context."""
+        """The terms of the columns; a domain that draws nothing has no context."""
         if not context_names:
             return self._fixed
         columns = tuple(context_names)

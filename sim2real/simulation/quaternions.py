@@ -1,4 +1,4 @@
-"""Where an observation holds unit quaternions, found by trying poses."""
+"""The places of unit quaternions in an observation, found by trying poses."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _is_quaternion(numbers: Array) -> bool:
 
 
 def _observations(task: Task, world: Worlds) -> Array:
-    """What the first world's perfect sensors give in each pose, (poses, columns)."""
+    """The readings of the first world's perfect sensors in each pose, (poses, columns)."""
     rng = np.random.default_rng(_SEED)
     everywhere = np.arange(world.num_envs)
     rows = []

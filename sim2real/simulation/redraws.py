@@ -1,4 +1,4 @@
-"""What is drawn anew within an episode, after intervals."""
+"""Values that are drawn anew within an episode, after intervals."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class Simulation(Worlds):
         return dataclasses.replace(transition, observation=observation)
 
     def advance(self, action: ArrayLike, active: BoolArray | None = None) -> Transition:
-        """As `step`, but without the resets: worlds whose episode ended stay there.
+        """Step without resets: worlds whose episode ended stay in their last state.
 
         Worlds where `active` (n,) is False are not stepped; their reward and end in the transition
         have no meaning, and they are not among `ended`.
@@ -261,7 +261,7 @@ class Simulation(Worlds):
 
     @property
     def observation(self) -> Array:
-        """What each world's sensors gave last, (n, k)."""
+        """The last readings of each world's sensors, (n, k)."""
         return self._observations.shown
 
     @property

@@ -57,7 +57,7 @@ class TaskMemory:
         self._task.redraw(self._world, ids, rng)
 
     def commanded_at_rest(self, ids: IntArray) -> Array:
-        """What the actuators of the worlds `ids` are commanded before an episode, (m, nu).
+        """The commands of the actuators of the worlds `ids` before an episode, (m, nu).
 
         That is what an action of 0 means to the task: nothing, or the default pose, or to hover.
         """

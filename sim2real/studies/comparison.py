@@ -189,7 +189,7 @@ def _worst(
 
 
 def comparison_notes(returns: Mapping[str, Any], seeds: int) -> list[str]:
-    """What a reader must know to trust the numbers of `summarize_comparison`."""
+    """Notes on the numbers of `summarize_comparison`."""
     ways = [way for found in returns.values() for way in found.values()]
     notes = [
         "Every pretraining had the same number of control steps in its source domain, and its "

@@ -208,7 +208,7 @@ class StudyConfig(Table):
         return self.oracle.seeds or tuple(dict.fromkeys([*self.seeds, *more]))[:ORACLE_SEEDS]
 
     def method(self, label: str) -> dict[str, Any]:
-        """What `load_method` takes for the method of that label."""
+        """The argument of `load_method` for the method of that label."""
         options = {key: value for key, value in self.methods[label].items() if key != BUDGET}
         return {"name": label, **options}
 

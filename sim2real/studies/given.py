@@ -34,7 +34,7 @@ class GivenRun:
 
     @classmethod
     def of(cls, run: Run) -> GivenRun:
-        """What a study needs to know of a run; UserError if the task is another."""
+        """The properties of a run that a study uses; UserError if the task is another."""
         _ = run.task, run.policy  # compared with what was saved when they are first used
         recipe = run.config.parsed_recipe()
         return cls(run.reference, digest_of(run), recipe, run.domain, run.step)

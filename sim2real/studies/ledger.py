@@ -63,7 +63,7 @@ class Ledger:
         return entry.get("key") == cell.key and "result" in entry
 
     def stale(self, cell: Cell) -> list[str] | None:
-        """What has changed since an earlier result of `cell`; None if there is no such result."""
+        """The changes since an earlier result of `cell`; None if there is no such result."""
         pattern = f"{_readable(cell.id)}-{'?' * 10}.json"
         files = sorted(self.folder.glob(pattern), key=lambda file: file.stat().st_mtime_ns)
         entries = [entry for entry in map(_entry, files) if entry.get("cell") == cell.id]

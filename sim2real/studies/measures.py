@@ -1,4 +1,4 @@
-"""What was measured of each method in a target, and the table of its measures in a report.
+"""The measurements of each method in a target, and the table of measures of a report.
 
 A new measure is one function and one entry of `MEASURES`.
 """
@@ -38,7 +38,7 @@ class Measured:
         return of_seeds("seeds", self.returns[:, point])
 
     def of_curve(self, measure: Callable[[ArrayLike, ArrayLike], Any]) -> Estimate:
-        """What `measure(steps, curves)` makes of the curve of each episode, (..., points)."""
+        """The result of `measure(steps, curves)` for the curve of each episode, (..., points)."""
         return of_seeds("seeds", measure(self.steps, np.moveaxis(self.returns, 1, -1)))
 
 

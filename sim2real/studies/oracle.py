@@ -87,7 +87,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class DomainReferences:
-    """What was measured in one domain before any method ran.
+    """The measurements in one domain before any method ran.
 
     `random` is (episodes,), `zero_shot` (seeds, episodes). Domains of one `content` share their
     references, whatever their names.
@@ -105,7 +105,7 @@ class DomainReferences:
 
     @property
     def scale(self) -> Scale:
-        """What turns returns of this domain into scores."""
+        """The scale that turns returns of this domain into scores."""
         return Scale(
             of_units(f"random {self.content}", self.random),
             of_seeds(f"oracle seeds {self.content}", self.oracles[self.way].returns),
@@ -136,7 +136,7 @@ class DomainReferences:
         ]
 
     def hints(self) -> list[str]:
-        """What a reader should know of references that can be used."""
+        """Notes on references that can be used."""
         trained, random = self.oracles[self.way], float(self.random.mean())
         shape = trained.curve.shape(random)
         learned = [bool(mean > random) for mean in trained.returns.mean(axis=1)]

@@ -17,7 +17,7 @@ from sim2real.studies.summary import Results
 
 
 def results(plan: StudyPlan, ledger: Ledger) -> Results:
-    """What the cells of a finished study measured."""
+    """The measurements of the cells of a finished study."""
     source = domain_references(plan, ledger, plan.source)
     return Results(
         source=source,
@@ -48,7 +48,7 @@ def reference_cells(plan: StudyPlan, domain: Domain) -> Iterator[Cell]:
 
 
 def domain_references(plan: StudyPlan, ledger: Ledger, domain: Domain) -> DomainReferences:
-    """What was measured in a domain before any method ran."""
+    """The measurements in a domain before any method ran."""
     return DomainReferences(
         random=totals(ledger, [plan.random(domain)])[0],
         oracles={way: _trained(plan, ledger, domain, way) for way in plan.config.oracle.ways},

@@ -236,7 +236,7 @@ def _keep_references(plan: StudyPlan, measured: Results) -> None:
 
 
 def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
-    """What the policies of a comparison reached in each domain."""
+    """The returns of the policies of a comparison in each domain."""
     labels, seeds = list(plan.config.pretrainings), plan.config.seeds
     found = {
         domain.name: {

@@ -1,4 +1,4 @@
-"""What a worker does for each kind of cell: plain data in, the result as JSON out.
+"""The work for each kind of cell: plain data in, the result as JSON out.
 
 A cell that was stopped goes on from the checkpoint in its run folder.
 """
@@ -79,12 +79,12 @@ def _asked_curve(work: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _oracle(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
-    """As `_pretrain`, but trained once only."""
+    """Pretrain as `_pretrain` does, once only."""
     return _trained_once(work, task, domain, _pretrain)
 
 
 def _continue(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
-    """As `_transfer`, but trained once only."""
+    """Transfer as `_transfer` does, once only."""
     result = _trained_once(work, task, domain, _transfer)
     return {"run": result["run"], "steps": result["steps"][-1], "curve": _curve(Path(work["run"]))}
 

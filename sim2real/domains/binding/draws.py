@@ -1,4 +1,4 @@
-"""What an episode draws: names, distributions, keys and courses of the entries of its context."""
+"""The draws of an episode: names, distributions, keys and courses of the entries of its context."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Draws:
         return [first] * len(elements) if shared else list(range(first, first + len(names)))
 
     def draw_entry(self, entry: Entry, elements: Sequence[str]) -> list[int]:
-        """As `draws`, of an entry, whose values take its course."""
+        """Context entries for the elements of an entry, whose values take its course."""
         first = len(self.names)
         sources = self.draws(entry.label, elements, entry.distribution, entry.is_shared)
         self.change_entry(entry, first)
@@ -75,7 +75,7 @@ class Draws:
             self.startup += range(first, len(self.names))
 
     def change_entry(self, entry: Entry, first: int) -> None:
-        """As `change`, of an entry; its kind has no effect at its `identity`."""
+        """Let the context entries from `first` on take the course of an entry; see `change`."""
         self.change(entry.course, entry.label, first, entry.kind.identity or 0.0)
 
     def change(

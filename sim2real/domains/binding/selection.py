@@ -100,7 +100,7 @@ def _width(field: ModelField) -> int:
 
 
 def _by_reason(field: ModelField, idle: Mapping[str, str]) -> str:
-    """What is wrong with which elements."""
+    """The faults, each with its elements."""
     together: dict[str, list[str]] = {}
     for name, reason in sorted(idle.items()):
         together.setdefault(reason, []).append(name)

@@ -283,7 +283,7 @@ def _is_idle(entry: Imperfection | DisturbanceEntry) -> bool:
 
 
 def _random(entry: Imperfection | DisturbanceEntry) -> Distribution | None:
-    """What an entry draws in each control step; nothing where it is always 0."""
+    """The distribution that an entry draws from in each control step; None if it is always 0."""
     random = entry.kind.random
     if entry.kind.drawn == "step":
         random = entry.distribution

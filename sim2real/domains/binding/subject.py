@@ -1,4 +1,4 @@
-"""What a domain is bound to, besides a model."""
+"""The subject of a binding, besides a model: a task or a foreign environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sim2real.task import ObservationTerm
 
 @dataclass(frozen=True)
 class Subject:
-    """What a domain is bound to, besides the model: a task, or a foreign environment.
+    """A task or a foreign environment, to which a domain is bound besides the model.
 
     Times are in s; `terms` are the blocks of its observation. `spec` gives the MJCF that its
     model was compiled from, which parameters of the geometry need.

@@ -31,7 +31,7 @@ def out_of_bounds(
     distribution: Distribution,
     nominal: Array,
 ) -> str:
-    """What is wrong with the values that a parameter reaches from `nominal`; empty if nothing."""
+    """The fault of the values that a parameter reaches from `nominal`; empty if there is none."""
     default = (field.at_least, np.inf)
     name = component or next((n for n, c in field.components.items() if c in _first(field)), "")
     low, high = field.bounds.get(name, default)
@@ -51,7 +51,7 @@ def out_of_bounds(
 def crossed(
     operation: Operation, distribution: Distribution, pair: Array, columns: Sequence[int]
 ) -> str:
-    """What is wrong if `columns` of a range, `pair` (..., 2), are changed by one draw."""
+    """The fault of a range, `pair` (..., 2), of which one draw changes `columns`; empty if none."""
     ends = np.repeat(pair[..., None], 2, axis=-1)
     ends[..., columns, :] = reached(operation, distribution, pair[..., columns])
     lower, upper = ends[..., 0, :], ends[..., 1, :]

@@ -30,7 +30,7 @@ VARIANTS = 64
 _REFITTED = {"bvh_child", "bvh_nodeid", "bvh_depth"}
 """The order of bounding volumes, any of which is right: `mj_setConst` fits them to it."""
 _COMPUTED = set(mujoco.MjModel._setconst_outputs) - set(mujoco.MjModel._setconst_inputs)
-"""What `mj_setConst` computes of the rest."""
+"""The fields that `mj_setConst` computes from the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def _check_apart(coupling: Coupling, geometry: set[int]) -> None:
 def compile_variants(
     nominal: mujoco.MjModel, count: int, build: Callable[[int], mujoco.MjModel]
 ) -> list[Fixed]:
-    """What each of `count` models differs in from the nominal one, as writes, (count, entries).
+    """The differences of `count` models from the nominal one, as writes, (count, entries).
 
     The models are built by `build` in threads: the compiler releases the interpreter's lock.
     Raises UserError where the models differ in fields that all worlds share.

@@ -121,7 +121,7 @@ class Rate(Delay):
     open_low, identity = True, None
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """As of a delay, and when the sensors sample."""
+        """Prepare a delay, and the times at which the sensors sample."""
         super().prepare(effects)
         self._grid = Grid(effects, self.shape[0], self.control_dt)
 
@@ -130,7 +130,7 @@ class Rate(Delay):
         self._grid.draw(ids, drawn)
 
     def age(self, moment: Moment) -> tuple[IntArray, Array]:
-        """As of a delay that grows until the next sample."""
+        """The age of a delay that grows until the next sample."""
         age = self._grid.age(moment)
         whole = np.floor(age).astype(np.intp)
         return whole, age - whole

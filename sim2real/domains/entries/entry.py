@@ -29,7 +29,7 @@ from sim2real.errors import UserError, unknown
 
 
 class Parameter(Config):
-    """What every entry of a section has: its elements `of` (by default all), a name in place of
+    """The common keys of all entries: the elements `of` (by default all), a name in place of
     its own in the context's names, and the course of its value within an episode.
 
     It is drawn at each reset, or once for each world at `startup`.
@@ -112,7 +112,7 @@ class Dynamics(Parameter):
 
     @property
     def distribution(self) -> Distribution:
-        """What is drawn."""
+        """The distribution of the value."""
         return self.operation[1]
 
     def drawn_from(self, distribution: Distribution) -> Self:
@@ -146,7 +146,7 @@ class Entry(Parameter):
 
     kinds: ClassVar[Mapping[str, type[Kind]]] = {}
     bases: ClassVar[str] = "a stage of a signal, which is no Load"
-    """What kinds of the user's own must be."""
+    """The base classes allowed for kinds of the user's own, in words."""
 
     options: dict[str, float] = Field(default_factory=dict)
     """Numbers of a kind of the user's own that are not drawn, in place of its defaults."""

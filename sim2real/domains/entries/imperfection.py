@@ -34,7 +34,7 @@ class Imperfection(Entry):
 
     shared: bool | str | None = None
     jitter: DistributionField | None = None
-    """What is added to a delay in each control step, in s."""
+    """A draw that is added to a delay in each control step, in s."""
     steps: int = Field(default=1, ge=1)
     """For how many control steps a signal is lost or stays."""
 

@@ -68,7 +68,7 @@ DISTURBANCES = _table(
     terrain.Bumps,
     residual.Residual,
 )
-"""What acts on bodies, joints and the floor."""
+"""Disturbances of bodies, joints and the floor."""
 
 
 class Disturbance(DisturbanceEntry):

@@ -201,7 +201,7 @@ class Remembering(Stage):
         self._last[rows] = values[:, self.columns]
 
     def change(self, values: Array, moment: Moment) -> Array:
-        """What `follow` makes of the last output, which is then remembered."""
+        """The result of `follow` from the last output, which is then remembered."""
         last = self._last[moment.rows]
         changed = self.follow(last, values, moment)
         self._last[moment.rows] = changed

@@ -70,7 +70,7 @@ class Unit(Stage):
 
 
 def _lengths(values: Array) -> Array:
-    """Of each four columns, (m, quaternions, 1)."""
+    """The lengths of each four columns, (m, quaternions, 1)."""
     fours = values.reshape(len(values), -1, 4)
     lengths: Array = np.linalg.norm(fours, axis=2, keepdims=True)
     return lengths
@@ -262,7 +262,7 @@ class ZeroOrderHold(Lapse):
     name = "held"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """As of a lapse, and the last value."""
+        """Prepare a lapse, and the last value."""
         super().prepare(effects)
         self._last = self.memory["last"] = np.zeros(self.shape)
 
@@ -292,7 +292,7 @@ class Dropped(ZeroOrderHold):
     name = "dropped"
 
     def prepare(self, effects: Sequence[Effect]) -> None:
-        """As of a zero-order hold, and the rest points."""
+        """Prepare a zero-order hold, and the rest points."""
         super().prepare(effects)
         self._rest = np.concatenate([one.rest.values for one in effects])
         self._holds = np.concatenate([one.rest.holds for one in effects])

@@ -41,7 +41,7 @@ DEEPEST = 100.0
 WAVELENGTH = 2.0
 """Distance between tops, in m, where none is given."""
 FIELD = "bumps:"
-"""What the names of the height fields begin with."""
+"""The prefix of the names of the height fields."""
 _CELLS = 4  # of the grid to a wavelength
 _BASE = 1.0  # m of terrain below the deepest hollow
 

@@ -31,7 +31,7 @@ _AXIAL = (int(_GEOM.mjGEOM_CAPSULE), int(_GEOM.mjGEOM_CYLINDER))
 _BLOCKS = (int(_GEOM.mjGEOM_BOX), int(_GEOM.mjGEOM_ELLIPSOID))
 _TURNING = (int(_JOINT.mjJNT_HINGE), int(_JOINT.mjJNT_BALL))
 _TURNED = {"body_tilt": "body_quat", "site_tilt": "site_quat", "jnt_tilt": "jnt_axis"}
-"""What each table of tilts turns."""
+"""The array that each table of tilts turns."""
 _WIDTH = {
     **dict.fromkeys(("geom_pos", "geom_size", "body_pos", "body_inertia", "body_ipos"), 3),
     **dict.fromkeys(("jnt_pos", "jnt_axis", "site_pos", *_TURNED), 3),
@@ -187,7 +187,7 @@ def compile_pool(
     writes: Sequence[Write],
     draws: Array,
 ) -> list[Fixed]:
-    """What the variants of `model` for the draws (variants, context) differ in, as writes."""
+    """The differences of the variants of `model` for the draws (variants, context), as writes."""
     shapes = []
     for row in draws:
         shape = Shape(model)

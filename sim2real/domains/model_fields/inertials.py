@@ -29,7 +29,7 @@ def body_columns(array: str, bodies: IntArray) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Inertials:
-    """What a parameter table of some `bodies` (b,) makes of their inertia.
+    """The inertia of some `bodies` (b,) as a function of a table of parameters.
 
     `nominal` is the table, (b * width,), or (variants, b * width); `writes` change it as they
     change a model array. Bodies whose row of the table is nominal stay as they are, bit for bit.

@@ -253,7 +253,7 @@ _FIELDS = (
 )
 
 FIELDS = {entry.name: entry for entry in _FIELDS}
-"""What a `dynamics` parameter may name."""
+"""The fields that a `dynamics` parameter may name."""
 STRENGTH = ModelField("strength", "actuator", find=actuators.strength, operations=("scale",))
 """The force of an actuator: gain, bias and force limit together."""
 

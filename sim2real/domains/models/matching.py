@@ -108,7 +108,7 @@ def other_commands(nominal: mujoco.MjModel, model: mujoco.MjModel) -> Iterator[s
 
 
 def law_of(model: mujoco.MjModel, index: int) -> str:
-    """What kind of actuator it is, as the MJCF calls it."""
+    """The kind of the actuator, as the MJCF calls it."""
     gain, bias = model.actuator_gaintype[index], model.actuator_biastype[index]
     state = mujoco.mjtDyn(int(model.actuator_dyntype[index])).name[6:].lower()
     slow = "" if state == "none" else f" with {state} dynamics"

@@ -43,12 +43,12 @@ _TENDON = (
     *("solref_friction", "solref_limit", "springlength", "springyield", "stiffness"),
     *("userdata", "width"),
 )
-"""What a tendon has besides its path and name."""
+"""The attributes of a tendon besides its path and name."""
 _SENSOR = (
     *("objtype", "objname", "reftype", "refname", "cutoff", "noise", "needstage"),
     *("datatype", "dim"),
 )
-"""What a sensor has besides its name, its type and its whole numbers."""
+"""The attributes of a sensor besides its name, its type and its whole numbers."""
 
 
 class _Wrap(NamedTuple):

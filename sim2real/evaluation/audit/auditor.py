@@ -138,7 +138,7 @@ class Auditor:
         return self._references[-1][1]
 
     def _keyframe(self, domain: Domain, base: Probed) -> list[Finding]:
-        """What the domain's key frame does, if it has one."""
+        """The effect of the domain's key frame, if it has one."""
         if domain.keyframe is None:
             return []
         own = self._nominal(domain.model_copy(update={"keyframe": None}))
@@ -154,7 +154,7 @@ class Auditor:
         yield Finding("control_period", description, errors=errors)
 
     def _other_model(self, domain: Domain) -> Iterator[Finding]:
-        """What differs in a domain's other model, and whether another domain is the same world."""
+        """The differences of a domain's other model, and another domain that is the same world."""
         if domain.model is None or not isinstance(self.task, Task):
             return
         other = OtherModel.of(self.task, self._nominal(domain))
@@ -273,7 +273,7 @@ class Auditor:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What was probed at one end."""
+    """A probe at one end."""
 
     name: str
     value: float | None

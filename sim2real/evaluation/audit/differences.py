@@ -1,4 +1,4 @@
-"""What differs between two models of one task, entry by entry, matched by the elements' names."""
+"""The differences between two models of one task, matched by the names of their elements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a probe is from the nominal one, and how much of that is numerical noise.
+"""The difference between a probe and the nominal one, compared with numerical noise.
 
 The noise is that of a twin of the nominal world which starts a rounding error beside it.
 """
@@ -22,7 +22,7 @@ CLEAR = 10.0
 
 @dataclass(frozen=True)
 class Effect:
-    """How far a probe is from the nominal one: relative to what it measures, and in multiples of
+    """The difference between a probe and the nominal one: relative to its size, and in multiples of
     numerical noise."""
 
     change: float

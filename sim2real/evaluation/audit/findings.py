@@ -1,4 +1,4 @@
-"""What an audit finds: plain, frozen, and written as JSON."""
+"""The findings of an audit: plain, frozen, and written as JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sim2real.errors import unknown
 
 Verdict = Literal["acts", "warning", "waived", "error"]
 PROBES = ("acceleration", "settled pose", "trajectory", "force", "observation", "reward")
-"""What is compared with the nominal world, in this order."""
+"""The quantities that are compared with the nominal world, in this order."""
 
 
 @dataclass(frozen=True)
 class End:
-    """What a parameter does at one end of its range (`low`, `high`; `value` if it has but one;
+    """The effect of a parameter at one end of its range (`low`, `high`; `value` of a constant;
     `drawn` if it is drawn at every step).
 
     `changes` are relative to what each probe measures in the nominal world: 0.1 is ten per cent.

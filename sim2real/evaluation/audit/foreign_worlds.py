@@ -25,14 +25,14 @@ from sim2real.simulation.front_ends.foreign import (
 from sim2real.task import Array, BoolArray, IntArray, Task
 
 Audited: TypeAlias = Task | ForeignEnv
-"""What has domains to audit."""
+"""A task or a foreign environment."""
 LONGEST = 1000
 """Control steps of an episode of an environment without a time limit."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one control step gave: observation (n, k), reward (n,), unstable (n,)."""
+    """The results of one control step: observation (n, k), reward (n,), unstable (n,)."""
 
     observation: Array
     reward: Array
@@ -108,7 +108,7 @@ class ForeignWorlds:
         return copy.copy(self._envs[world].unwrapped.model)  # type: ignore[attr-defined]
 
     def contexts(self) -> list[dict[str, float]]:
-        """What was drawn in each world."""
+        """The drawn values of each world."""
         return [env.context for env in self._envs]
 
 
@@ -123,7 +123,7 @@ def worlds_of(subject: Audited, domain: Domain, num_envs: int, seed: int) -> Wor
 
 
 def context_names_of(subject: Audited, domain: Domain) -> tuple[str, ...]:
-    """What `domain` draws for an episode, by name."""
+    """The names of the values that `domain` draws for an episode."""
     if isinstance(subject, Task):
         return Simulation(subject, domain, threads=1).context_names
     check_foreign(domain)

@@ -37,7 +37,7 @@ def model_finding(base: Probed) -> Finding:
 
 
 def keyframe_finding(base: Probed, own: Probed) -> Finding:
-    """What a start from a key frame does, against the task's `own` start."""
+    """The effect of a start from a key frame, against the task's `own` start."""
     name = base.rollout.simulation.domain.keyframe
     description = f"a start from the key frame {name}"
     if np.array_equal(base.rollout.start, own.rollout.start):

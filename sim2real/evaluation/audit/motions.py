@@ -17,7 +17,7 @@ from sim2real.task import Array, BoolArray
 
 SEED = 20_260
 COMMANDS = ("no command", "random commands", "full commands", "small commands")
-"""What the four worlds of a rollout are commanded."""
+"""The commands of the four worlds of a rollout."""
 WORLDS = len(COMMANDS)
 SETTLE_S = 1.0
 """Simulated seconds of a rollout, within the numbers of control steps that follow."""
@@ -25,7 +25,7 @@ FEWEST, MOST = 20, 80
 PUSH = 0.3
 """Standard deviation of the velocities at the start of all but the first world; in their units."""
 TWIN = 1e-14
-"""How far beside the nominal world its twin starts; in m/s and rad/s."""
+"""The difference in speed between the starts of the nominal world and its twin, m/s and rad/s."""
 
 
 @dataclass(frozen=True)

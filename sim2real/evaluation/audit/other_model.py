@@ -44,7 +44,7 @@ def fewer(states: States) -> States:
 
 
 def behaviour(model: mujoco.MjModel, states: States) -> Behaviour:
-    """What the model does in each of the states, from a cold start of the solver."""
+    """The behaviour of the model in each of the states, from a cold start of the solver."""
     data = mujoco.MjData(model)
     rows = []
     with warnings_logged():
@@ -108,7 +108,7 @@ class OtherModel:
         )
 
     def effects(self, other: mujoco.MjModel) -> dict[str, Effect]:
-        """How far `other`, with as many joints and actuators, is from this model."""
+        """The effects of `other`, with as many joints and actuators, against this model."""
         return compared(self.does, self.twin, behaviour(other, self.states))
 
     def same_as(self, other: mujoco.MjModel) -> bool:

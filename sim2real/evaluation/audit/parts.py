@@ -38,7 +38,7 @@ class Part:
 
     @property
     def distribution(self) -> Distribution:
-        """What the number is drawn from."""
+        """The distribution of the number."""
         found: Distribution = self.entry.distribution
         return found
 

@@ -37,7 +37,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class Reference:
-    """What worlds are compared with: the probes of a base world and of its twin."""
+    """The probes of a base world and of its twin, with which other worlds are compared."""
 
     base: Probed
     twin: Probed

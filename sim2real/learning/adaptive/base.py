@@ -20,10 +20,10 @@ from sim2real.task import Array
 
 
 class Options(Config):
-    """What all methods have in common."""
+    """The options of all methods."""
 
     parameters: tuple[str, ...] = ()
-    """What to adapt: context entries, or their names before the colon; by default all it can."""
+    """Context entries to adapt, or their names before the colon; by default all that can be."""
 
 
 class AdaptiveRandomization(BaseCallback, abc.ABC):

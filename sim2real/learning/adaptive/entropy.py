@@ -73,7 +73,7 @@ class EntropyProblem:
         return value
 
     def room(self, shapes: Array) -> float:
-        """What is left of the trust region; negative outside."""
+        """The room that is left in the trust region; negative outside."""
         return self.limit - divergence(shapes, self.old)
 
     def describe(self, shapes: Array) -> Update:

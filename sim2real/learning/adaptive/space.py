@@ -1,4 +1,4 @@
-"""What can be adapted: context entries, each as a number in [0, 1], its share of the domain."""
+"""The entries that can be adapted, each as a number in [0, 1], its share of the domain."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _nominal(simulation: Simulation, name: str) -> float:
 
 
 def _in_the_model(plan: Plan, name: str) -> float:
-    """What the model has where an entry is set, on average; 0 for what it has not yet."""
+    """The mean value in the model of an entry that is set; 0 if the model has none yet."""
     source = plan.names.index(name)
     for write in plan.writes:
         own = write.sources == source

@@ -19,7 +19,7 @@ from sim2real.simulation.signals.signal import SignalPath
 from sim2real.task import Array, BoolArray, IntArray
 
 PARTNERS: dict[type, type[Partner]] = {ConstantForce: ConstantForces, Impulses: Pushes}
-"""What acts for what a kind is bound to, in this order."""
+"""The partner of each type that a kind is bound to, in the order in which they act."""
 
 
 class Disturbances:

@@ -1,4 +1,4 @@
-"""What every partner of a kind of disturbance does at run time."""
+"""The base of all partners: the effect of a kind of disturbance at run time."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array
 
 _SIZES = ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nsensor", "neq")
-"""What two models with the same elements have in common, besides the names."""
+"""The sizes that two models with the same elements have in common, besides the names."""
 
 _ONE = np.zeros(1, dtype=np.int64)  # the one world there is
 
@@ -111,7 +111,7 @@ class DomainWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     @property
     def context_names(self) -> tuple[str, ...]:
-        """What the domain draws for an episode, by name."""
+        """The names of the values that the domain draws for an episode."""
         return self._names
 
     @property

@@ -244,7 +244,7 @@ class Terms:
         return np.concatenate([*rows, np.zeros(0)])
 
     def with_numbers(self, observation: Any, numbers: Array) -> Any:
-        """As `observation`, but with the `numbers` (k,) in its terms."""
+        """The `observation` with the `numbers` (k,) in its terms."""
         ends = np.cumsum([term.size for term in self.terms])
         parts = dict(zip(self._shapes, np.split(numbers, ends[:-1]), strict=True))
         if not self._named:

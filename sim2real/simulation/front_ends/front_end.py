@@ -1,4 +1,4 @@
-"""What the front ends share: making a simulation, its attributes, images and end."""
+"""The common parts of the front ends: making a simulation, its attributes, images and end."""
 
 from __future__ import annotations
 

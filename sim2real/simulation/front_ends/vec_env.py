@@ -121,7 +121,7 @@ class SimVecEnv(VecEnv):
         return self._front_end.images(range(self.num_envs))
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """What `set_attr` set, else an attribute of the simulation (or `render_mode`)."""
+        """The value that `set_attr` set, else an attribute of the simulation (or `render_mode`)."""
         return self._front_end.get(attr_name, self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:

@@ -171,7 +171,7 @@ class Sim2RealVectorEnv(
         return {"final_obs": observations, "_final_obs": self._ended(transition)}
 
     def _final_info(self, transition: Transition) -> dict[str, Any]:
-        """What came of the episodes that ended, where there are any."""
+        """The results of the episodes that ended, if there are any."""
         if not len(transition.ended):
             return {}
         final: dict[str, Any] = {}
@@ -186,7 +186,7 @@ class Sim2RealVectorEnv(
         return ended
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """What `set_attr` set, else an attribute of the simulation, for each world."""
+        """The value that `set_attr` set, else an attribute of the simulation, for each world."""
         return tuple(self._front_end.get(name, range(self.num_envs)))
 
     def set_attr(self, name: str, values: Any) -> None:

@@ -75,7 +75,7 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def _fit_for_a_worker() -> Iterator[None]:
-    """What a process that is started meanwhile inherits: one thread, and no Ctrl-C."""
+    """Let processes that are started meanwhile have one thread and ignore Ctrl-C."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))

@@ -48,21 +48,21 @@ class Imperfections:
     def command(
         self, action: NDArray[Any], clock: Clock, active: BoolArray | None = None
     ) -> NDArray[Any]:
-        """What the actuators get of an `action` (n, nu)."""
+        """The command that the actuators get from an `action` (n, nu)."""
         return self._actuation.apply(action, clock, active)
 
     def observe(self, truth: Array, clock: Clock, active: BoolArray | None = None) -> Array:
-        """What the sensors give of the `truth` (n, k)."""
+        """The readings of the sensors for the `truth` (n, k)."""
         return self._sensing.apply(truth, clock, active)
 
     def observe_first(self, truth: Array, ids: IntArray, clock: Clock) -> Array:
-        """As `observe`, where the worlds `ids` were put somewhere else: the sensors begin anew."""
+        """The readings in worlds `ids` that were put into another state: the sensors begin anew."""
         return self._sensing.begin(truth, ids, clock)
 
     def delay_reward(
         self, reward: Array, over: BoolArray, clock: Clock, active: BoolArray | None = None
     ) -> Array:
-        """What arrives of the rewards (n,); all that is outstanding where the episode is `over`."""
+        """The rewards that arrive, (n,); all outstanding ones where the episode is `over`."""
         return self._rewards.apply(reward, over, clock, active)
 
     # -- all of it, to save and to restore ---------------------------------------------------

@@ -163,7 +163,7 @@ class SignalPath:
             stage.start(ids, values)
 
     def begin(self, values: Array, ids: IntArray, clock: Clock) -> Array:
-        """As `rest`, and pass the first values (m, columns) of an episode; they are changed."""
+        """Begin at `rest`, and change the first values, (m, columns), of an episode in place."""
         if not self._stages:
             return values
         moment = self._moment(ids, ids, clock)
@@ -234,7 +234,7 @@ class DelayedRewards:
     def apply(
         self, reward: Array, over: BoolArray, clock: Clock, active: BoolArray | None = None
     ) -> Array:
-        """What arrives of the rewards, (n,); everything where the episode is `over`, (n,)."""
+        """The rewards that arrive, (n,); all outstanding ones where the episode is `over`, (n,)."""
         if not self._path:
             return reward
         outstanding = self._outstanding + reward

@@ -109,7 +109,7 @@ def seeds_text(found: Found, kind: str = "number") -> str:
 def cell(
     found: Found | None, kind: str = "number", ends: tuple[float, float] | None = None
 ) -> Markup:
-    """As `text`, as the content of a table's cell in HTML: the seeds are drawn between `ends`."""
+    """The content of a table's cell in HTML, as of `text`: the seeds are drawn between `ends`."""
     if found is None:
         return Markup("–")
     lines = [html.escape(FORMATS[kind](found["value"])), strip(found, kind, ends)]

@@ -1,4 +1,4 @@
-"""What a study found, in sentences; every number comes from its report."""
+"""The results of a study in sentences; every number comes from its report."""
 
 from __future__ import annotations
 

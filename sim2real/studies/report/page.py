@@ -1,4 +1,4 @@
-"""What the pages of studies share: their templates, and how they show intervals."""
+"""The common parts of the pages of studies: their templates, and the filters for intervals."""
 
 from __future__ import annotations
 
