@@ -16,6 +16,7 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.episode import Transition
 from sim2real.simulation.front_ends.env import Sim2RealEnv
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.observations import CONTEXT
 from sim2real.simulation.rendering import Renderer, RenderingUnavailable
 from sim2real.task import Array, Task, World, whole_steps
 
@@ -182,6 +183,17 @@ def check_actions(task: Task) -> None:
         )
 
 
+def check_mirror(task: Task) -> None:
+    """All that is observed, and each action, has a mirror image, if there is a mirror."""
+    if task.mirror is None:
+        return
+    from sim2real.policies.symmetry import Symmetry, mirroring_of
+
+    simulation = Simulation(task, threads=1, privileged=True)
+    terms = [term for term in simulation.observation_terms if term.name != CONTEXT]
+    mirroring_of(Symmetry(symmetry="augment"), task, terms, simulation.action_range)
+
+
 def check_training(task: Task) -> None:
     """64 steps of PPO with Stable-baselines3 leave finite weights."""
     from stable_baselines3 import PPO
@@ -239,6 +251,7 @@ TASK_CHECKS: Mapping[str, Callable[[Task], None]] = {
     "start states": check_start,
     "contexts": check_contexts,
     "range of the actions": check_actions,
+    "mirror": check_mirror,
     "gymnasium's check_env": check_gymnasium,
     "stable-baselines3's check_env": check_sb3,
     "training": check_training,

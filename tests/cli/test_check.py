@@ -113,6 +113,26 @@ def test_a_fault_of_the_reward_hides_no_other(
     assert "'root' is not finite" in found["reward terms"]
 
 
+@pytest.mark.parametrize(
+    ("row", "found"), [("-0", {}), ("0 1", {"mirror": "place: 2 places; the term has 1"})]
+)
+def test_a_mirror(
+    row: str,
+    found: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(task_checks, "TASK_CHECKS", {"mirror": task_checks.check_mirror})
+    mine = Path(write_task(tmp_path))
+    mirror = f'    mirror = Mirror(action="-0", terms={{"place": "{row}", "speed": "-0"}})\n'
+    imported = "from sim2real.task import Mirror\n"
+    mine.write_text(imported + mine.read_text() + mirror)
+    problems = checks(capsys, str(mine))
+    assert problems.keys() == found.keys()
+    assert all(found[name] in problems[name] for name in found)
+
+
 def test_an_action_without_effect_and_a_task_that_remembers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
