@@ -33,7 +33,10 @@ FREEZES = ("freeze", "distill", "adapter", "residual", "features")
 """Methods that freeze tensors by default."""
 ANEW = ("scratch", "distill", "features")
 """Methods whose first actions are not the source's; the manifest says why."""
-OPTIONS: dict[str, dict[str, Any]] = {"distill": {"student": [4], "rollout": 8, "updates": 3}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "distill": {"student": [4], "rollout": 8, "updates": 3},
+    "freeze": {"anchor": 1.0},
+}
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
 
 Case = tuple[str, str]

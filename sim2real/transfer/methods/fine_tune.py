@@ -23,11 +23,13 @@ the source's behaviour is good enough to collect with.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
@@ -36,6 +38,7 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import add_structure_of
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
+from sim2real.transfer.anchor import Anchor, Of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Action
@@ -58,6 +61,12 @@ class FineTune(LearnerMethod):
     """PPO: explore with at most this log standard deviation at the start; None: the source's."""
     least_log_std: float | None = None
     """PPO: explore with at least this, for a target that costs nothing; None: the source's."""
+    anchor: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of a loss that pulls the actor to the source's; it falls to 0 with the budget."""
+    anchor_of: Of = "actions"
+    """What is pulled: the distribution of actions, or the weights."""
+    seen: Annotated[int, Field(ge=0)] | None = None
+    """Observations that the source's statistics count as, at most; None: as many as they are."""
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with a smaller learning rate and rollouts for a target."""
@@ -68,8 +77,8 @@ class FineTune(LearnerMethod):
         return self.resized(source, **changes)
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
-        """The control steps of the critic's warm-up."""
-        return self.warm_up * budget.steps
+        """The control steps of the critic's warm-up, and of the anchor."""
+        return self.warm_up * budget.steps, self.anchor and budget.steps
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
@@ -77,18 +86,27 @@ class FineTune(LearnerMethod):
         """The source's policy with fresh optimizers, its critic to be warmed up."""
         algorithm = build_algorithm(recipe, env, seed)
         action_of = self._take_along(source, algorithm)
-        warm_up = CriticWarmUp(self.warm_up * budget.steps)
-        return Prepared(algorithm, rows_of(algorithm, action_of), (warm_up,))
+        callbacks: tuple[BaseCallback, ...] = (CriticWarmUp(self.warm_up * budget.steps),)
+        if self.anchor:
+            anchor = Anchor(algorithm.policy, self.anchor, self.anchor_of, budget.steps)
+            callbacks = (*callbacks, anchor)
+        return Prepared(algorithm, rows_of(algorithm, action_of), callbacks)
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:
         """Copy what is to be copied; return the action for each tensor that is not fresh."""
         policy = algorithm.policy
         add_structure_of(source.policy, policy)
+        tensors = named_tensors(policy)
         names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
         action_of = take_along(source.policy, policy, names)
         if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), algorithm):
             action_of["log_ent_coef"] = "copied"
-        if "log_std" in action_of and self._bound_noise(named_tensors(policy)["log_std"]):
+        most = math.inf if self.seen is None else self.seen
+        for name in names:
+            if name.endswith("normalizer.count") and tensors[name] > most:
+                tensors[name].fill_(most)
+                action_of[name] = "adapted"
+        if "log_std" in action_of and self._bound_noise(tensors["log_std"]):
             action_of["log_std"] = "adapted"
         return action_of
 
