@@ -9,7 +9,7 @@ from sim2real.envs.hopper import Hopper
 from sim2real.errors import UserError
 from sim2real.registry import TASKS, gymnasium_ids, load_task, task_names, trusted_task
 from sim2real.simulation.front_ends.foreign import find_foreign
-from sim2real.transfer.method import METHOD_CLASSES
+from sim2real.transfer.find import METHOD_CLASSES
 
 
 def trusted_policy(name):

@@ -63,7 +63,7 @@ class Check(Command):
         from sim2real.evaluation.task_checks import check_task
         from sim2real.registry import TASKS
         from sim2real.transfer.conformance import check_method
-        from sim2real.transfer.method import defines_method
+        from sim2real.transfer.find import defines_method
 
         kinds = [] if TASKS.defined_by(self.file) else KINDS.defined_by(self.file)
         for kind in kinds:

@@ -115,7 +115,9 @@ def identify(
     try:
         steps = horizon or horizon_of(logs, replay)
         options = {"seed": seed, "horizon": steps, "residual": residual}
-        folder = None if phases is None else folder_for(phases, logs, found, known, **options)
+        folder = (
+            None if phases is None else folder_for(phases, logs, found, known, __name__, **options)
+        )
         study = _Study(replay, logs, steps, seed, report or _silent, threads, known, folder)
         return study.identification(residual)
     finally:

@@ -83,13 +83,17 @@ def folder_for(
     logs: Sequence[Log],
     family: Family,
     known: Sequence[Mapping[str, float]],
+    code: str,
     **options: Any,
 ) -> Path:
-    """The folder, in `phases`, of the identification of `logs` in a `family` with `options`."""
+    """The folder, in `phases`, of the identification of `logs` in a `family` with `options`.
+
+    `code` is the module that identifies.
+    """
     made_of = content(
         family.task,
         family.domain,
-        ["sim2real.identification.identify"],
+        [code],
         logs=[log.digest for log in logs],
         known=[{name: float(value) for name, value in one.items()} for one in known],
         **options,

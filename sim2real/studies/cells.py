@@ -15,7 +15,7 @@ from sim2real.simulation import Simulation
 from sim2real.studies.config import Table
 from sim2real.studies.ledger import Cell
 from sim2real.task import Task
-from sim2real.transfer.method import find_method
+from sim2real.transfer.find import find_method
 
 EVALUATION_COST = 0.3
 """Time of a control step of an evaluation, as a share of one of a training; an estimate."""

@@ -17,7 +17,7 @@ from sim2real.errors import UserError, brief, whole_number
 from sim2real.files import read_yaml, user_path
 from sim2real.learning.curve import schedule
 from sim2real.registry import load_task, trusted_task
-from sim2real.transfer.method import METHOD_CLASSES
+from sim2real.transfer.find import METHOD_CLASSES
 
 SCRATCH = "scratch"
 """The baseline method, learning in the target alone; part of every study."""

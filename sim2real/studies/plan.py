@@ -22,7 +22,8 @@ from sim2real.studies.config import StudyConfig, Way
 from sim2real.studies.given import GivenRun, given_runs
 from sim2real.studies.ledger import Cell
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import OF_SOURCE, Method, describe_method, load_method
+from sim2real.transfer.find import describe_method, load_method
+from sim2real.transfer.method import OF_SOURCE, Method
 
 CURVE_PARTS = 10
 """Parts of the learning curve of a pretraining or an oracle; two of them are a fifth of it."""
@@ -146,7 +147,9 @@ class StudyPlan(TablePlan):
     def _oracles(self, domain: Domain, seed: int, start: Cell) -> None:
         oracle = self.config.oracle
         recipe = parse_recipe(
-            self._recipe.algorithm, {**self._recipe.model_dump(), **oracle.options}
+            self._recipe.algorithm,
+            # a target may draw nothing, and so have no worst worlds
+            {**self._recipe.model_dump(exclude={"worst_share"}), **oracle.options},
         )
         for way in oracle.ways:
             if way == "scratch" and not self._is_pretrained(domain, seed):

@@ -56,14 +56,10 @@ from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
+from sim2real.transfer.find import describe_method, load_method, load_method_of_file
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.memory import compare_memory
-from sim2real.transfer.method import (
-    Method,
-    describe_method,
-    load_method,
-    load_method_of_file,
-)
+from sim2real.transfer.method import Method
 from sim2real.transfer.target import Environments, contract_in, open_target
 from sim2real.transfer.work import Work
 

@@ -24,7 +24,7 @@ from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import SOURCE_STEPS, transfer
-from sim2real.transfer.method import describe_method, load_method
+from sim2real.transfer.find import describe_method, load_method
 from sim2real.transfer.resume import resume
 from sim2real.transfer.work import PHASES
 

@@ -16,8 +16,8 @@ from sim2real.task import Array
 
 RETURN = "rollout/return_in_identified"
 PICTURES = {
-    "measured_against_simulated": "residual/measured_against_simulated",
-    "over_time": "residual/over_time",
+    "measured_against_simulated": "worlds/residual/measured_against_simulated",
+    "over_time": "worlds/residual/over_time",
     "posterior_correlation": "worlds/posterior_correlation",
 }
 """The tags of the pictures of an identification."""
@@ -35,10 +35,10 @@ def write_round(
     """Write the events of a round into `folder`, unless it has them already.
 
     At the control steps of the log: worlds/context/<unknown>, its posterior as a histogram;
-    worlds/identified/<unknown>; residual/<channel>, what is not explained as a share of the
-    channel's change in a step; residual/held_out and residual/held_out_nominal; the `pictures`,
-    bytes of PNG files. At the simulated steps, all attempts behind each other: the `returns` of
-    the attempts, evaluated after `steps` control steps of each.
+    worlds/identified/<unknown>; worlds/residual/<channel>, what is not explained as a share of the
+    channel's change in a step; worlds/residual/held_out and worlds/residual/held_out_nominal; the
+    `pictures`, bytes of PNG files. At the simulated steps, all attempts behind each other: the
+    `returns` of the attempts, evaluated after `steps` control steps of each.
     """
     if any(folder.glob("events.out.*")):
         return
@@ -64,9 +64,12 @@ def scalars(found: Mapping[str, Any]) -> dict[str, float]:
     shares = np.divide(misfit["unexplained"], misfit["change"]).tolist()
     return {
         **{f"worlds/identified/{row['name']}": row["value"] for row in found["table"]},
-        **{f"residual/{name}": one for name, one in zip(misfit["names"], shares, strict=True)},
-        "residual/held_out": check["many_steps"],
-        "residual/held_out_nominal": check["many_steps_nominal"],
+        **{
+            f"worlds/residual/{name}": one
+            for name, one in zip(misfit["names"], shares, strict=True)
+        },
+        "worlds/residual/held_out": check["many_steps"],
+        "worlds/residual/held_out_nominal": check["many_steps_nominal"],
     }
 
 

@@ -25,7 +25,8 @@ from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.transfer.api import transfer
 from sim2real.transfer.conformance import SOURCE, TARGET, WORLDS
-from sim2real.transfer.method import LearnerMethod, find_method
+from sim2real.transfer.find import find_method
+from sim2real.transfer.method import LearnerMethod
 from sim2real.transfer.methods import METHODS
 from sim2real.transfer.resume import resume
 

@@ -91,6 +91,7 @@ def test_phases_of_something_else_are_not_used(tmp_path: Path) -> None:
 
     def folder(log: Log = log, **changed: Any) -> Path:
         options = {"family": family, "known": (), "seed": 0, "horizon": 5, "residual": False}
+        options |= {"code": "sim2real.identification.identify"}
         return folder_for(tmp_path, [log], **(options | changed))
 
     log.save(tmp_path / "log")

@@ -19,7 +19,7 @@ from sim2real.policies.recipe import load_recipe
 from sim2real.runs.checkpoint import discard_after, read_checkpoint, restore
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import load_method
+from sim2real.transfer.find import load_method
 
 WEIGHING = str(Path(__file__).parents[1] / "robots" / "weighing.py")
 SMALL = {"num_envs": 32, "n_steps": 20, "batch_size": 160, "net_arch": [4], "n_epochs": 2}

@@ -9,7 +9,8 @@ import pytest
 
 from sim2real import cli
 from sim2real.transfer.conformance import check_method
-from sim2real.transfer.method import LearnerMethod, find_method
+from sim2real.transfer.find import find_method
+from sim2real.transfer.method import LearnerMethod
 from sim2real.transfer.methods import METHODS
 
 pytestmark = pytest.mark.usefixtures("short_cartpole")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import shutil
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -8,7 +11,7 @@ from sim2real.errors import UserError
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.recipe import load_recipe
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import describe_method, load_method
+from sim2real.transfer.find import describe_method, load_method
 from sim2real.transfer.methods import METHODS
 from sim2real.transfer.methods.distill import Distill
 from sim2real.transfer.methods.fine_tune import FineTune
@@ -34,6 +37,16 @@ def test_a_described_method_is_made_again(name: str) -> None:
 def test_a_method_of_ones_own() -> None:
     assert describe_method(Mine())["name"] == f"{__file__}:Mine"
     assert load_method(Mine()) == Mine()
+
+
+def test_a_copy_of_a_shipped_method_is_described_by_its_own_file(tmp_path: Path) -> None:
+    """Its class and its name are those of the shipped one, its code need not be."""
+    shipped = inspect.getsourcefile(Scratch)
+    assert shipped is not None
+    copied = tmp_path / "my_scratch.py"
+    shutil.copy(shipped, copied)
+    described = describe_method(load_method(str(copied)))
+    assert described["name"] == f"{copied}:Scratch"
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def test_tensorboard_has_each_round(trials: dict[str, Trial]) -> None:
         shown = tags[f"worlds/identified/{row['name']}"][at].tensor.float_val[0]
         assert shown == pytest.approx(row["value"])
         assert set(tags[f"worlds/context/{row['name']}"]) == {at}
-    assert {f"residual/{name}" for name in last["misfit"]["names"]} <= set(tags)
-    assert {"residual/over_time", "worlds/posterior_correlation"} <= set(tags)
+    assert {f"worlds/residual/{name}" for name in last["misfit"]["names"]} <= set(tags)
+    assert {"worlds/residual/over_time", "worlds/posterior_correlation"} <= set(tags)
     ((first, second),) = last["adaptation"]["attempts"]
     curve = [one.tensor.float_val[0] for one in tags["rollout/return_in_identified"].values()]
     assert curve == pytest.approx([first, second])

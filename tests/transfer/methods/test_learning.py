@@ -15,8 +15,9 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.normalizer import update_normalizers
 from sim2real.policies.recipe import AnyRecipe, load_recipe
 from sim2real.transfer.budget import Budget
+from sim2real.transfer.find import find_method, load_method
 from sim2real.transfer.gaussians import actor_gaussian
-from sim2real.transfer.method import LearnerMethod, find_method, load_method
+from sim2real.transfer.method import LearnerMethod
 from sim2real.transfer.methods import METHODS
 
 RECIPES: dict[str, dict[str, Any]] = {
