@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
+
+FACTOR = "lr_factor"
+"""Option of a group of parameters: what its learning rate is multiplied by in each step."""
 
 
 class Adam(torch.optim.Adam):
@@ -19,4 +24,18 @@ class Adam(torch.optim.Adam):
     load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
     state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+    _step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step, for each group at its learning rate times its `lr_factor`.
+
+        stable-baselines3 sets one learning rate for all groups.
+        """
+        rates = [group["lr"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["lr"] *= group.get(FACTOR, 1.0)
+        try:
+            return self._step(closure)
+        finally:
+            for group, rate in zip(self.param_groups, rates, strict=True):
+                group["lr"] = rate

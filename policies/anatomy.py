@@ -106,6 +106,21 @@ def actor_parameters(policy: BasePolicy) -> list[nn.Parameter]:
     ]
 
 
+def actor_layers(policy: BasePolicy) -> list[list[nn.Parameter]]:
+    """The parameters that decide the action by layer, the last one first, without the noise.
+
+    The heads are one layer, together with a residual policy.
+    """
+    parts, layers = anatomy(policy), dict[str, list[nn.Parameter]]()
+    for name, parameter in policy.named_parameters():
+        part = parts[name]
+        if part.role != "critic" and not part.follows and part.place != "noise":
+            layer = name.rpartition(".")[0] if part.place == "trunk" else "head"
+            layers.setdefault(layer, []).append(parameter)
+    heads = layers.pop("head")
+    return [heads, *reversed(layers.values())]
+
+
 def optimizer_owners(policy: BasePolicy) -> dict[str, Any]:
     """The modules that have an optimizer, by name: the policy (PPO), its actor and critic."""
     if isinstance(policy, ActorCriticPolicy):

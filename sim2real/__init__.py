@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sim2real.identification.log import Log
     from sim2real.identification.writer import LogWriter
     from sim2real.learning.pretrain import pretrain
+    from sim2real.policies.freezing import freeze
     from sim2real.registry import load_task, task_names
     from sim2real.runs.load import load_run
     from sim2real.runs.publish import publish
@@ -54,6 +55,7 @@ _HOME = {  # public name -> module that defines it
     "compare": "sim2real.evaluation.statistics",
     "distill": "sim2real.transfer.api",
     "evaluate": "sim2real.evaluation.rollout",
+    "freeze": "sim2real.policies.freezing",
     "identify": "sim2real.identification.identify",
     "interval": "sim2real.evaluation.statistics",
     "load_domain": "sim2real.domains",
@@ -82,6 +84,7 @@ __all__ = [
     "compare",
     "distill",
     "evaluate",
+    "freeze",
     "identify",
     "interval",
     "load_domain",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sim2real.learning.callbacks import AtRollouts
-from sim2real.policies.anatomy import actor_parameters, named_tensors
+from sim2real.policies.anatomy import actor_layers, actor_parameters, named_tensors
 
 
 class CriticWarmUp(AtRollouts):
@@ -107,6 +107,45 @@ def rounds_alone(rounds: int, collected: int, left: float) -> int:
 def _rounds_of(algorithm: Any) -> str:
     """The attribute with the number of rounds of an update."""
     return "n_epochs" if hasattr(algorithm, "n_epochs") else "gradient_steps"
+
+
+class GradualUnfreezing(AtRollouts):
+    """Let the actor's layers learn one by one over the first `steps` control steps, the last first.
+
+    Howard & Ruder 2018, "Universal language model fine-tuning for text classification",
+    arXiv:1801.06146, section 3.3. It must come before a `CriticWarmUp`, which makes updates, too.
+    """
+
+    def __init__(self, steps: float) -> None:
+        super().__init__()
+        self._steps = steps
+        self._held: Sequence[Tensor] = ()
+
+    def _on_rollout_start(self) -> None:
+        for parameter in self._held:
+            parameter.requires_grad_(True)
+        self._held = ()
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+    def _on_rollout_end(self) -> None:
+        layers = actor_layers(self.model.policy)
+        free = layers_free(len(layers), self.model.num_timesteps, self._steps)
+        resting = [one for layer in layers[free:] for one in layer if one.requires_grad]
+        for parameter in resting:
+            parameter.requires_grad_(False)
+            parameter.grad = None  # an optimizer steps on gradients that are left over
+        self._held = resting
+
+
+def layers_free(layers: int, done: int, steps: float) -> int:
+    """How many of the `layers` learn after `done` control steps, if all do after `steps`.
+
+    >>> [layers_free(3, done, 1000.0) for done in (0, 499, 500, 999, 1000, 2000)]
+    [1, 1, 2, 2, 3, 3]
+    """
+    return layers if done >= steps else 1 + int((layers - 1) * done / steps)
 
 
 class KeepFrozen(AtRollouts):

@@ -36,7 +36,7 @@ ANEW = ("scratch", "distill", "features")
 """Methods whose first actions are not the source's; the manifest says why."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "distill": {"student": [4], "rollout": 8, "updates": 3},
-    "freeze": {"anchor": 1.0},
+    "freeze": {"anchor": 1.0, "gradual": 0.5, "learning_rates": {"head": 2.0}},
 }
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
 

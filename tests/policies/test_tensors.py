@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sim2real.errors import UserError
-from sim2real.policies.anatomy import named_tensors, optimizer_owners
+from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import load_recipe
-from sim2real.policies.tensors import copy_tensors, freeze_tensors, match
+from sim2real.policies.tensors import copy_tensors, freeze_tensors, match, scale_learning_rates
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 SMALL: dict[str, Any] = {"net_arch": (8, 8), "batch_size": 16}
@@ -47,9 +47,67 @@ def test_target_networks_follow_their_source() -> None:
     )
 
 
+def places(policy: Any, names: Any) -> set[tuple[str, str]]:
+    parts = anatomy(policy)
+    return {(parts[name].role, parts[name].place) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("actor", {("actor", "trunk"), ("actor", "head")}),
+        ("critic", {("critic", "trunk"), ("critic", "head")}),
+        ("features", {("actor", "trunk"), ("actor", "statistics")}),
+        (
+            "all_but_head",
+            {
+                ("actor", "trunk"),
+                ("critic", "trunk"),
+                ("actor", "statistics"),
+                ("critic", "statistics"),
+            },
+        ),
+        ("head", {("actor", "head"), ("critic", "head")}),
+        ("statistics", {("actor", "statistics"), ("critic", "statistics")}),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_groups(algorithm: str, group: str, expected: set[tuple[str, str]]) -> None:
+    policy = build(algorithm).policy
+    if algorithm == "ppo":  # one normalizer, and noise that does not depend on the observation
+        noise = {("actor", "noise")} if group == "actor" else set()
+        seen = any(place == "statistics" for _, place in expected)
+        statistics = {("shared", "statistics")} if seen else set()
+        expected = {one for one in expected if one[1] != "statistics"} | noise | statistics
+    names = match(policy, [group])
+    assert places(policy, names) == expected
+    others = set(named_tensors(policy)) - set(names)
+    assert not places(policy, others) & expected  # whole groups
+
+
+def test_the_first_layers() -> None:
+    policy = build("ppo").policy
+    found = {name for name in match(policy, ["first_layers"]) if "features" not in name}
+    names = ("mlp_extractor.policy_net.0", "mlp_extractor.value_net.0")
+    assert found == {f"{name}.{last}" for name in names for last in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("actr", "no group or tensor is named like 'actr'; nearest: actor"),
+        ("all_but_heads", "nearest: all_but_head"),
+        ("noise", "the policy has no tensor of the group 'noise'"),
+    ],
+)
+def test_groups_that_there_are_not(pattern: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        match(build("sac").policy, [pattern])
+
+
 def test_a_pattern_that_matches_nothing() -> None:
     policy = build("ppo").policy
-    message = r"no tensor is named like 'mlp_extractor.policy_nets.0\*'; nearest: mlp_extr.*policy"
+    message = r"is named like 'mlp_extractor.policy_nets.0\*'; nearest: mlp_extr.*policy"
     with pytest.raises(UserError, match=message):
         match(policy, ["mlp_extractor.policy_nets.0*"])
 
@@ -75,6 +133,34 @@ def test_frozen_tensors_leave_the_optimizer(algorithm: str) -> None:
         assert not optimized & frozen
         assert owner.optimizer.defaults == options
     assert not any(tensors[name].requires_grad for name in names)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_learning_rates_by_group(algorithm: str) -> None:
+    """The first step of Adam moves each weight by the learning rate, whatever its gradient."""
+    policy = build(algorithm).policy
+    scale_learning_rates(policy, {"all_but_head": 0.5, "*.0.bias": 0.0625})
+    parts, tensors = anatomy(policy), named_tensors(policy)
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    for owner in optimizer_owners(policy).values():
+        for parameter in owner.parameters():
+            parameter.grad = torch.full_like(parameter, 3.0)
+        for group in owner.optimizer.param_groups:
+            group["lr"] = 0.125  # as SB3 does before each update
+        owner.optimizer.step()
+        assert {group["lr"] for group in owner.optimizer.param_groups} == {0.125}
+    for name, part in parts.items():
+        if part.follows or part.place == "statistics":
+            continue
+        factor = 0.0625 if name.endswith(".0.bias") else 0.5 if part.place == "trunk" else 1.0
+        moved = before[name] - tensors[name]
+        torch.testing.assert_close(moved, torch.full_like(moved, 0.125 * factor), rtol=1e-4, atol=0)
+
+
+def test_a_learning_rate_of_nothing_is_refused() -> None:
+    policy = build("ppo").policy
+    with pytest.raises(UserError, match="learning rate of 'statistics': nothing that it"):
+        scale_learning_rates(policy, {"statistics": 0.5})
 
 
 def test_copy_takes_the_named_tensors_alone() -> None:

@@ -8,9 +8,9 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.learning.callbacks import NormalizerUpdate
-from sim2real.policies.anatomy import actor_parameters, named_tensors
+from sim2real.policies.anatomy import actor_layers, actor_parameters, named_tensors
 from sim2real.policies.tensors import freeze_tensors, match
-from sim2real.transfer.schedule import CriticWarmUp, KeepFrozen
+from sim2real.transfer.schedule import CriticWarmUp, GradualUnfreezing, KeepFrozen
 
 ALGORITHMS = ["ppo", "sac", "td3"]
 FIRST_LAYERS = {
@@ -126,6 +126,42 @@ def test_the_critic_waits_for_the_random_actions(
     assert seen.after[4] == (False, False)  # no update after 32 random actions
     assert seen.after[5] == (False, True)
     assert seen.after[6] == (True, True)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_layers_learn_one_by_one_the_last_first(
+    algorithm: str, build: Callable[..., Any], counting: Callable[..., Any]
+) -> None:
+    learner = build(algorithm, counting(4), learning_rate=0.01)
+    policy, layers = learner.policy, actor_layers(learner.policy)
+    names = {id(tensor): name for name, tensor in named_tensors(policy).items()}
+    assert len(layers) == 3
+    assert {names[id(one)].split(".")[-2] for one in layers[0]} == {
+        "ppo": {"action_net"}, "sac": {"mu", "log_std"}, "td3": {"4"},
+    }[algorithm]  # fmt: skip
+    critic = [t for n, t in named_tensors(policy).items() if "value_net" in n or "critic.qf" in n]
+    before, before_critic = [copies(layer) for layer in layers], copies(critic)
+    moved: list[list[bool]] = []
+
+    class Moved(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_end(self) -> None:  # after the updates that the warm-up makes
+            pairs = zip(before, layers, strict=True)
+            moved.append([not all(same(*pair)) for pair in pairs])
+
+        _on_training_end = _on_rollout_end
+
+    callbacks = [GradualUnfreezing(160.0), CriticWarmUp(16.0), Moved()]
+    learner.learn(192, callback=callbacks)
+    assert not any(same(before_critic, critic))
+    assert [False, False, False] in moved
+    assert [True, False, False] in moved
+    assert [True, True, False] in moved
+    assert moved[-1] == [True, True, True]
+    assert moved == sorted(moved)
+    assert all(parameter.requires_grad for layer in layers for parameter in layer)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
