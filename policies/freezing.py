@@ -11,13 +11,13 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from sim2real.errors import UserError
-from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
+from sim2real.policies.anatomy import anatomy, follower_of, named_tensors, optimizer_owners
 from sim2real.policies.tensors import match, nothing_left
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """How many numbers of a layer are frozen, and how many learn."""
+    """How many numbers of a layer are frozen, and how many learn; target networks are left out."""
 
     layer: str
     frozen: int
@@ -88,7 +88,7 @@ def _summary(policy: BasePolicy) -> FreezeSummary:
     tensors = named_tensors(policy)
     listed: set[int] = set()
     for name, tensor in tensors.items():
-        if id(tensor) not in listed:
+        if id(tensor) not in listed and not follower_of(name):
             row = counts.setdefault(name.rpartition(".")[0] or name, [0, 0])
             row[tensor.requires_grad] += tensor.numel()
         listed.add(id(tensor))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -110,4 +110,13 @@ def _tensor_table(method: str, rows: Sequence[TensorRow]) -> Table:
         names = ", ".join(f"{row.tensor.rpartition('.')[2]} {list(row.shape)}" for row in members)
         count = sum(int(np.prod(row.shape)) for row in members)
         table.add_row(module or "-", names, str(count), action)
+    table.caption = _numbers(row for row in rows if not row.alias_of)
     return table
+
+
+def _numbers(rows: Iterable[TensorRow]) -> str:
+    """How many numbers are frozen, and how many are not."""
+    counts = {True: 0, False: 0}
+    for row in rows:
+        counts[row.action == "frozen"] += int(np.prod(row.shape))
+    return f"{counts[True]:,} numbers are frozen, {counts[False]:,} are not"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,15 @@ def test_the_summary_counts_every_number_once(toy: Any) -> None:
     assert lines[-1].split() == ["all", "88", "103"]
 
 
+def test_target_networks_are_not_counted(toy: Any) -> None:
+    summary = s2r.freeze(build("sac", toy), ["features"])
+    assert not [row.layer for row in summary.layers if "target" in row.layer]
+    assert {row.layer for row in summary.layers if row.frozen} == {
+        "actor.latent_pi.0",
+        "actor.latent_pi.2",
+    }
+
+
 def test_a_target_network_is_frozen_with_what_it_follows(toy: Any) -> None:
     model = build("td3", toy)
     assert s2r.freeze(model, ["actor_target.mu.0.weight"]).names == (
@@ -99,6 +109,20 @@ def test_what_cannot_be_frozen(algorithm: str, patterns: Any, message: str, toy:
     assert sum(one.requires_grad for one in model.policy.parameters()) == len(
         list(build(algorithm, toy).policy.parameters())
     )  # nothing was frozen before it was refused
+
+
+def test_the_script_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "freeze.md").read_text()
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(script, {})
+    assert (tmp_path / "tuned.zip").is_file()
+
+
+def test_the_groups_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "freeze.md").read_text()
+    table = page.split("| group | tensors |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(GROUPS)
 
 
 def test_another_algorithm_is_refused(toy: Any) -> None:

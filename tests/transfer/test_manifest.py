@@ -66,6 +66,7 @@ def test_manifest_is_printed_and_is_json() -> None:
     assert all(
         word in text for word in ("frozen", "copied", "adapted", "control step", "no difference")
     )
+    assert "16 numbers are frozen, 10 are not" in text
     assert manifest.frozen == ("actor.0.weight", "actor.0.bias")
     data = json.loads(json.dumps(manifest.to_json()))
     assert data["tensors"][3] == {"tensor": "log_std", "shape": [2], "action": "adapted"}

@@ -214,6 +214,31 @@ def test_bad_options_cost_no_step(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frozen": ["*"]}, "every layer of the actor is frozen, so the policy could not change"),
+        ({"frozen": ["actor"]}, "every layer of the actor is frozen"),
+        ({"frozen": ["actr"]}, "no group or tensor is named like 'actr'; nearest: actor"),
+        ({"frozen": ["noise"]}, "log_std cannot be frozen: it is adapted"),
+        ({"learning_rates": {"statistics": 2.0}}, "nothing that it matches learns"),
+        ({"learning_rates": {"head": 0.0}}, "learning_rates.head: must be greater than 0"),
+        ({"gradual": 1.0}, "gradual: must be less than 1"),
+    ],
+)
+def test_bad_options_of_freeze_cost_no_step(
+    options: dict[str, Any],
+    message: str,
+    sources: dict[str, Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SimVecEnv, "step_wait", None)
+    with pytest.raises(UserError, match=message):
+        go(sources["ppo"], tmp_path / "run", "freeze", **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_runs_of_older_versions_have_the_key_frozen(
     sources: dict[str, Run], tmp_path: Path
 ) -> None:
