@@ -5,9 +5,9 @@
 R(c) is the return of the policy in a world with the context c, and the objective is its conditional
 value at risk (Rajeswaran et al. 2017, EPOpt, arXiv:1610.01283, section 3.1; Tamar et al. 2015,
 "Optimizing the CVaR via sampling", arXiv:1404.3862). EPOpt takes the trajectories of the lowest
-returns. Here a rollout holds parts of episodes, so the return that a context is worth is predicted
-from the latest episodes that ended: by ridge regression on each number of the context and its
-square. The steps of the lowest predictions are learned from, as many as the share.
+returns. Here a rollout holds parts of episodes, so the value of a context is predicted from the
+lambda-returns in the worlds of the latest rollouts: by ridge regression on each number of the
+context and its square. The steps of the lowest predictions are learned from, as many as the share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sim2real.config import Config
 from sim2real.task import Array, BoolArray
 
 RIDGE = 4.0
-"""Penalty of the regression: that of four episodes at the mean."""
+"""Penalty of the regression: that of four worlds at the mean."""
 
 
 class WorstShare(Config):
@@ -38,7 +38,7 @@ class WorstShare(Config):
 def predicted_returns(contexts: Array, returns: Array, asked: Array) -> Array:
     """The return, (k,), that each context `asked`, (k, d), is worth.
 
-    `contexts` (m, d) and `returns` (m,) are of episodes that ended.
+    `contexts` (m, d) and `returns` (m,) are of worlds whose returns are known.
     """
     mean, deviation = contexts.mean(axis=0), contexts.std(axis=0)
     scale = np.where(deviation > 0.0, deviation, 1.0)

@@ -10,7 +10,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sim2real.errors import UserError
-from sim2real.evaluation.unstable import counted_returns
 from sim2real.learning.callbacks import simulation_behind
 from sim2real.policies.ppo import PPO
 from sim2real.policies.rollouts import Rollouts
@@ -18,18 +17,16 @@ from sim2real.policies.worst_share import WorstShare, lowest, predicted_returns
 from sim2real.simulation import Simulation
 from sim2real.task import Array
 
-FEWEST = 64
-"""Episodes that must have ended before the first selection."""
-RECENT = 4
-"""Latest episodes of each world that count; older ones are of another policy."""
+RECENT = 8
+"""Latest rollouts that count; older ones are of another policy."""
 
 
 class WorstWorlds(BaseCallback):
     """Select the share of each rollout that the algorithm learns from.
 
     It needs the contexts of the worlds: an environment of `make_vec_env`. TensorBoard:
-    worlds/worst_share/return, the mean prediction for what is selected, and
-    worlds/worst_share/explained, the part of the variance of the latest returns that the
+    worlds/worst_share/value, the mean prediction for what is selected, of scaled rewards, and
+    worlds/worst_share/explained, the part of the variance of the worlds' values that the
     predictions explain.
     """
 
@@ -37,54 +34,64 @@ class WorstWorlds(BaseCallback):
         super().__init__()
         self._options = options
         self._rollout: list[Array] = []
-        self._recent: deque[list[float]] = deque()
+        self._recent: deque[Array] = deque(maxlen=RECENT)
 
     def state(self) -> dict[str, Any]:
-        """The latest episodes as JSON: return, whether unstable, context."""
-        return {"recent": list(self._recent)}
+        """The latest rollouts as JSON: the value of each world, and its context."""
+        return {"recent": [rows.tolist() for rows in self._recent]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the episodes of a checkpoint."""
-        self._recent = deque(state["recent"])
+        """Go on from the rollouts of a checkpoint."""
+        self._recent.extend(np.array(rows) for rows in state["recent"])
 
     def _on_training_start(self) -> None:
         self._simulation = simulation_behind(self.training_env, "worst_share")
         check_contexts(self._simulation)
-        most = max(RECENT * self._simulation.num_envs, FEWEST)
-        self._recent = deque(self._recent, maxlen=most)
 
     def _on_rollout_start(self) -> None:
         self._rollout.clear()
         self._present = self._simulation.context.copy()
 
     def _on_step(self) -> bool:
-        for world in np.flatnonzero(self.locals["dones"]).tolist():
-            info = self.locals["infos"][world]
-            ended = [float(info["episode"]["r"]), float(info.get("unstable", False))]
-            self._recent.append([*ended, *self._present[world].tolist()])
         self._rollout.append(self._present)
         self._present = self._simulation.context.copy()
         return True
 
     def _on_rollout_end(self) -> None:
         rollouts: Rollouts = cast(PPO, self.model).rollout_buffer
+        contexts = np.stack(self._rollout)
+        values = worlds_values(contexts, rollouts.returns)
+        self._recent.append(np.column_stack([values, contexts[-1]]))
         rollouts.selected = None
         done = self.model.num_timesteps / max(self.model._total_timesteps, 1)
-        if done < self._options.worst_share_start or len(self._recent) < FEWEST:
+        if done < self._options.worst_share_start:
             return
-        ended = np.array(self._recent)
-        totals, contexts = ended[:, 0], ended[:, 2:]
-        returns = np.nan_to_num(counted_returns(totals, ended[:, 1] > 0.0), nan=totals.min())
-        asked = np.concatenate([contexts, *self._rollout])
-        predicted = predicted_returns(contexts, returns, asked)
-        of_ended, of_steps = predicted[: len(ended)], predicted[len(ended) :]
-        steps = of_steps.reshape(len(self._rollout), -1)
+        known = np.concatenate(self._recent)
+        known_contexts, known_values = known[:, 1:], known[:, 0]
+        asked = np.concatenate([known_contexts, contexts.reshape(-1, contexts.shape[2])])
+        predicted = predicted_returns(known_contexts, known_values, asked)
+        of_known, of_steps = predicted[: len(known)], predicted[len(known) :]
+        steps = of_steps.reshape(contexts.shape[:2])
         rollouts.selected = lowest(steps, self._options.worst_share)
-        spread = max(float(returns.var()), 1e-12)
-        explained = 1.0 - float((returns - of_ended).var()) / spread
+        spread = max(float(known_values.var()), 1e-12)
+        explained = 1.0 - float((known_values - of_known).var()) / spread
         selected = float(steps[rollouts.selected].mean())
-        for name, value in (("return", selected), ("explained", explained)):
+        for name, value in (("value", selected), ("explained", explained)):
             self.logger.record(f"worlds/worst_share/{name}", value, exclude=("stdout", "log"))
+
+
+def worlds_values(contexts: Array, returns: Array) -> Array:
+    """The mean return of each world, (n,), over the steps with the context that it has at the end.
+
+    `contexts` is (steps, n, d), `returns` (steps, n).
+
+    >>> contexts = np.array([[[1.0], [2.0]], [[3.0], [2.0]]])
+    >>> worlds_values(contexts, np.array([[10.0, 20.0], [30.0, 40.0]]))
+    array([30., 30.])
+    """
+    same = (contexts == contexts[-1]).all(axis=2)
+    mean: Array = (returns * same).sum(axis=0) / same.sum(axis=0)
+    return mean
 
 
 def selecting(algorithm: BaseAlgorithm) -> list[WorstWorlds]:

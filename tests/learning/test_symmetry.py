@@ -35,7 +35,6 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     curves: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sim2real.learning.worst_share.FEWEST", 8)  # of short episodes
     recipe = load_recipe("ppo", None, {**SMALL, **options})
 
     def made() -> Any:
@@ -51,7 +50,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         assert torch.equal(ours, theirs)
     assert curves(tmp_path / "run") == expected
     assert "train/asymmetry" in expected
-    assert ("worlds/worst_share/return" in expected) == ("worst_share" in options)
+    assert ("worlds/worst_share/value" in expected) == ("worst_share" in options)
 
 
 @pytest.mark.parametrize(
