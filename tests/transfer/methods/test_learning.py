@@ -32,8 +32,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "features-input": {"learn": "input"},
 }
 NO_REWARD = ("distill",)
+FAST = ("adapter", "residual", "features-input")
 CASES = [
-    slow_unless(algorithm == "ppo", name, algorithm)
+    slow_unless(algorithm == "ppo" and name in FAST, name, algorithm)
     for name in (*METHODS, "features-input")
     for algorithm in ALGORITHMS
     if issubclass(find_method(name.partition("-")[0]), LearnerMethod) and name not in NO_REWARD

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conformance_cases import slow_unless
 
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
@@ -87,8 +88,14 @@ def hashes(tensors: Any, names: Any) -> dict[str, str]:
     return {name: hashlib.sha256(tensors[name].numpy().tobytes()).hexdigest() for name in names}
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("algorithm", "case"),
+    [
+        slow_unless(algorithm == "ppo" or case == "adapter", algorithm, case)
+        for algorithm in ALGORITHMS
+        for case in CASES
+    ],
+)
 @pytest.mark.usefixtures("weight_decay")
 def test_the_source_stays_and_the_run_is_loaded_merged_resumed_and_evaluated(
     algorithm: str,
@@ -149,8 +156,14 @@ def test_the_critic_learns_in_full_unless_it_has_adapters(
     assert frozen == acting - lora
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("method", ["fine_tune", "adapter", "features", "distill"])
+@pytest.mark.parametrize(
+    ("algorithm", "method"),
+    [
+        slow_unless(algorithm == "ppo" or method == "fine_tune", algorithm, method)
+        for algorithm in ALGORITHMS
+        for method in ("fine_tune", "adapter", "features", "distill")
+    ],
+)
 def test_a_residual_policy_is_transferred_on_with_its_source(
     method: str, algorithm: str, sources: dict[str, Run], tmp_path: Path
 ) -> None:
