@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ def kl_divergence(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tenso
     """
     if teacher.log_std is None or student.log_std is None:
         raise UserError(
-            "a deterministic actor (TD3) has no KL divergence; allowed: loss='mse' for it"
+            "a deterministic actor (TD3) has no KL divergence; allowed for it: loss='mse', 'huber'"
         )
     log_ratio = student.log_std - teacher.log_std
     variance = torch.exp(-2.0 * log_ratio)
@@ -52,6 +53,31 @@ def squared_error(teacher: DiagonalGaussian, student: DiagonalGaussian, squash: 
     if squash:
         left, right = torch.tanh(left), torch.tanh(right)
     return (left - right).square().sum(dim=-1)
+
+
+def huber(teacher: DiagonalGaussian, student: DiagonalGaussian, squash: bool) -> Tensor:
+    """Huber's loss of the deterministic actions, summed over them. Shape: (m,).
+
+    |d| - 1/2 beyond a distance d of 1, d^2 / 2 within. `squash` as in `squared_error`.
+    """
+    left, right = teacher.mean, student.mean
+    if squash:
+        left, right = torch.tanh(left), torch.tanh(right)
+    return torch.nn.functional.huber_loss(left, right, reduction="none").sum(dim=-1)
+
+
+def negative_log_likelihood(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
+    """-log density of an action that is drawn from the teacher, summed over them. Shape: (m,).
+
+    Drawn by torch's global generator; its mean is the divergence plus the teacher's entropy. Of the
+    Gaussians before the squash, which would add what does not depend on the student.
+    """
+    assert teacher.log_std is not None
+    assert student.log_std is not None
+    action = teacher.mean + torch.exp(teacher.log_std) * torch.randn_like(teacher.mean)
+    scaled = (action - student.mean) * torch.exp(-student.log_std)
+    constant = 0.5 * math.log(2.0 * math.pi)
+    return (0.5 * scaled.square() + student.log_std + constant).sum(dim=-1)
 
 
 def actor_gaussian(policy: BasePolicy, observations: Tensor) -> DiagonalGaussian:

@@ -16,7 +16,9 @@ from sim2real.errors import UserError
 from sim2real.transfer.gaussians import (
     DiagonalGaussian,
     actor_gaussian,
+    huber,
     kl_divergence,
+    negative_log_likelihood,
     squared_error,
 )
 
@@ -52,6 +54,23 @@ def test_kl_equals_the_integral() -> None:
     q = scipy.stats.norm(-0.4, math.exp(0.1))
     expected, _ = scipy.integrate.quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), -8, 8)
     assert kl_divergence(teacher, student).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_likelihood_is_the_divergence_and_the_entropy() -> None:
+    teacher, student = gaussians()
+    expected = kl_divergence(teacher, student) + torch_normal(teacher).entropy()
+    torch.manual_seed(3)
+    drawn = torch.stack([negative_log_likelihood(teacher, student) for _ in range(20_000)])
+    error = drawn.std(dim=0) / math.sqrt(len(drawn))
+    assert ((drawn.mean(dim=0) - expected).abs() < 5.0 * error).all()
+
+
+def test_hubers_loss_is_quadratic_near_0_and_linear_far_away() -> None:
+    teacher = DiagonalGaussian(torch.tensor([[0.0, 0.0], [0.0, 0.5]]), None)
+    student = DiagonalGaussian(torch.tensor([[0.4, -3.0], [0.0, 0.5]]), None)
+    assert huber(teacher, student, squash=False).tolist() == pytest.approx([0.08 + 2.5, 0.0])
+    squashed = 0.5 * math.tanh(0.4) ** 2 + 0.5 * math.tanh(3.0) ** 2
+    assert huber(teacher, student, squash=True)[0].item() == pytest.approx(squashed)
 
 
 def test_kl_of_squashed_actions_is_that_before_the_squash() -> None:

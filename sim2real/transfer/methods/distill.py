@@ -6,7 +6,9 @@ over all states seen so far (DAgger: Ross, Gordon & Bagnell 2011, arXiv:1011.068
 distillation: Rusu et al. 2015, arXiv:1511.06295; the student acting: Czarnecki et al. 2019,
 arXiv:1902.02186). The divergence of the two diagonal Gaussians has a closed form, nothing is
 sampled; for SAC it is that of the Gaussians before the squash, which a bijection leaves as it is.
-TD3's actor is deterministic and gets the squared error of the actions, as does `loss: mse`.
+TD3's actor is deterministic and gets the squared error of the actions, as does `loss: mse`. Other
+losses: `reverse_kl`, KL(student || teacher), which stays within one of several modes; `nll` of
+actions drawn from the teacher; `huber`, which outliers pull less.
 
 The critic is distilled too: PPO's values by regression on the teacher's at the same states, the
 Q functions of SAC and TD3 at the states and actions that were played. The student may be
@@ -47,12 +49,24 @@ from sim2real.policies.recipe import AnyRecipe, Layers
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
-from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
+from sim2real.transfer.gaussians import (
+    actor_gaussian,
+    huber,
+    kl_divergence,
+    negative_log_likelihood,
+    squared_error,
+)
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.rma import adapted_recipe, adopt, encoding_error, require_present
 from sim2real.transfer.schedule import KeepFrozen
 
+DENSITIES: dict[str, Callable[..., Tensor]] = {
+    "kl": kl_divergence,
+    "reverse_kl": lambda label, own: kl_divergence(own, label),
+    "nll": negative_log_likelihood,
+}
+"""Losses of two densities, of the teacher's label and the student's own."""
 SMALL = (32, 32)
 NUM_ENVS = 16
 
@@ -69,8 +83,8 @@ class Distill(LearnerMethod):
     history: History | None = None
     """Control steps that the student observes, at least the teacher's; by default as many, for rma
     20."""
-    loss: Literal["auto", "kl", "mse"] = "auto"
-    """`auto`: kl, and mse for TD3."""
+    loss: Literal["auto", "kl", "reverse_kl", "nll", "mse", "huber"] = "auto"
+    """`auto`: kl, and mse for TD3, whose actor has no density; allowed for it: mse, huber."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     rollout: Count = 64
     """Control steps of each world between two rounds of learning."""
@@ -258,12 +272,14 @@ def _error(options: Distill, student: BasePolicy) -> Callable[..., Tensor]:
 def _divergence(loss: str, policy: BasePolicy) -> Callable[..., Tensor]:
     """The loss function of two Gaussians, (m,), for the kind of the student's actor."""
     deterministic = hasattr(policy, "actor_target")
-    if loss == "kl" and deterministic:
-        raise UserError("loss 'kl': TD3's actor is deterministic; allowed: mse, auto")
-    if loss != "mse" and not deterministic:
-        return kl_divergence
+    named = loss if loss != "auto" else "mse" if deterministic else "kl"
+    if deterministic and named in DENSITIES:
+        raise UserError(f"loss {loss!r}: TD3's actor is deterministic; allowed: mse, huber, auto")
+    if named in DENSITIES:
+        return DENSITIES[named]
+    distance = huber if named == "huber" else squared_error
     squash = not deterministic and not isinstance(policy, ActorCriticPolicy)
-    return lambda label, own: squared_error(label, own, squash)
+    return lambda label, own: distance(label, own, squash)
 
 
 def _refresh_targets(policy: Any) -> None:
