@@ -115,6 +115,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("identify.GENERATIONS", 2),
         ("design.GENERATIONS", 1),
+        ("design.CANDIDATES", 3),
+        ("design.WINDOWS", 8),
         ("refine.STEPS", 2),
         ("refine.RESTARTS", 1),
         ("residual.STEPS", 1),

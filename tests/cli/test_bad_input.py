@@ -141,7 +141,7 @@ def test_target_of_a_pretraining(refused: Refused, tmp_path: Path) -> None:
 def test_student(run: Path, refused: Refused, tmp_path: Path) -> None:
     words = ["distill", run, "--budget", 64, "--out", tmp_path / "student", "--student"]
     assert refused(*words, "tiny").endswith(
-        "student: must be 'small' or 'same', or layers are sizes such as 64x64; got 'tiny'"
+        "student: must be 'small', 'same' or 'rma', or layers are sizes such as 64x64; got 'tiny'"
     )
     assert "student" in refused(*words, "0x0")
 

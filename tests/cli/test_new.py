@@ -47,7 +47,7 @@ def test_the_commands_of_its_readme(
             assert cli.main(words) == 0, line
 
 
-ROBOT = ("leg", [], "Task", 14)
+ROBOT = ("leg", [], "Task", 15)
 METHOD = ("nudge", ["--method"], "Method", 1)
 KIND = ("sticky", ["--kind"], "Remembering", 2)
 
