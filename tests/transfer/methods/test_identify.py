@@ -135,8 +135,8 @@ def test_designed_noise_is_recorded_with(trials: dict[str, Trial]) -> None:
     assert [one.name for one in (design, record)] == ["01-excitation-1", "02-record-1"]
     found = decode(read_json(design / VALUE), {})
     assert len(found["std"]) == 1
-    assert found["std"][0] >= 0.05
-    assert found["time"] > 0.0
+    assert 0.05 <= found["std"][0] <= 0.5
+    assert 0.0 <= found["time"] <= 0.5
 
 
 def test_a_fresh_attempt_starts_without_the_weights_of_the_source(
