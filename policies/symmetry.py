@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from torch import Tensor
 from sim2real.config import Config
 from sim2real.errors import UserError
 from sim2real.mirror import Mirror, Reflection
+from sim2real.policies.added_loss import add_loss, remove_loss
 from sim2real.policies.rollouts import Expand, Rollouts
 from sim2real.simulation.history import LAST_ACTION, newest_of
 from sim2real.simulation.observations import CONTEXT, TRUTH
@@ -83,18 +84,18 @@ class Mirroring:
         what it adds to the Kullback-Leibler divergence from the policy before the update.
         """
         found: list[float] = []
-        optimizer: Any = learner.policy.optimizer
+        optimizer = learner.policy.optimizer
         target = learner.target_kl
         if self._weight is None:
             rollouts.expand = self._doubling(learner, rollouts, found)
         else:
-            penalty = self._penalty(learner.policy, self._weight, found)
-            rollouts.expand, optimizer.zero_grad = penalty
+            rollouts.expand, begin = self._penalty(learner.policy, self._weight, found)
+            add_loss(optimizer, begin)
         try:
             yield found
         finally:
             rollouts.expand, learner.target_kl = None, target
-            vars(optimizer).pop("zero_grad", None)
+            remove_loss(optimizer)
 
     def asymmetry(self, policy: ActorCriticPolicy, observations: Tensor) -> Tensor:
         """Mean square distance of the mean actions to the mirrored ones of the mirror image."""
@@ -134,20 +135,14 @@ class Mirroring:
     def _penalty(
         self, policy: ActorCriticPolicy, weight: float, found: list[float]
     ) -> tuple[Expand, Callable[[], None]]:
-        """What notes the samples of a minibatch, and what puts the loss in place of no gradient.
-
-        An update empties the gradients, adds those of its loss, cuts them and makes a step: with
-        this in place of emptying them it makes a step of both losses.
-        """
+        """What notes the samples of a minibatch, and what adds the gradient of the loss."""
         latest: list[Tensor] = []
-        empty = policy.optimizer.zero_grad
 
         def noted(samples: RolloutBufferSamples, _: IntArray) -> RolloutBufferSamples:
             latest[:] = [samples.observations]
             return samples
 
         def begin_gradient() -> None:
-            empty()
             loss = self.asymmetry(policy, *latest)
             found.append(float(loss.detach()))
             if loss.requires_grad:  # a frozen actor has no gradient

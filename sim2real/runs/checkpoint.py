@@ -201,11 +201,9 @@ def _read(run: Path, step: int) -> Checkpoint:
             raise UserError(f"{file} is missing")
         if entry != _entry(file):
             raise UserError(f"{file} is damaged: size or SHA-256 differ from the manifest")
-    try:
+    with refused_if_damaged(str(path)):
         policy = safetensors.torch.load((path / POLICY).read_bytes())
         training = safetensors.torch.load((path / TRAINING).read_bytes())
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
     state = files.read_json(path / STATE)
     if not isinstance(state, dict):
         raise UserError(f"{path / STATE} is damaged: it holds no keys and values")

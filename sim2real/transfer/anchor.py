@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sim2real.errors import UserError
 from sim2real.learning.callbacks import AtRollouts
+from sim2real.policies.added_loss import add_loss, remove_loss
 from sim2real.policies.anatomy import actor_parameters
 from sim2real.transfer.gaussians import actor_gaussian, kl_divergence, squared_error
 
@@ -30,8 +31,7 @@ Of = Literal["actions", "weights"]
 class Anchor(AtRollouts):
     """Add the loss to every update of the actor of an algorithm, with a weight that falls to 0.
 
-    `policy` is the policy at the start. An update empties the gradients, adds those of its own
-    loss and makes a step: here the gradient of the anchor takes the place of an empty one.
+    `policy` is the policy at the start.
     """
 
     def __init__(self, policy: BasePolicy, weight: float, of: Of, steps: int) -> None:
@@ -70,10 +70,8 @@ class Anchor(AtRollouts):
         self._note_observations()
         owner = policy if isinstance(policy, ActorCriticPolicy) else policy.actor
         self._optimizer = owner.optimizer
-        empty = self._optimizer.zero_grad
 
         def begin_gradient() -> None:
-            empty()
             weight = self.weight_at(self.model.num_timesteps)
             if self._observations is None or not weight:
                 return
@@ -82,10 +80,10 @@ class Anchor(AtRollouts):
                 (weight * loss).backward()  # type: ignore[no-untyped-call]
                 self.logger.record("train/anchor", float(loss.detach()))
 
-        vars(self._optimizer)["zero_grad"] = begin_gradient
+        add_loss(self._optimizer, begin_gradient)
 
     def _on_training_end(self) -> None:
-        vars(self._optimizer).pop("zero_grad", None)
+        remove_loss(self._optimizer)
         vars(self._source_of_samples()).pop(self._sampled, None)
 
     def _note_observations(self) -> None:

@@ -190,7 +190,7 @@ def sources_tensors(prepared: Prepared, *roles: Role) -> list[str]:
 
 
 def frozen_after(prepared: Prepared, patterns: Sequence[str]) -> Prepared:
-    """The learner with the tensors that match `patterns` out of its optimizers and at rest.
+    """The learner with the tensors that match `patterns` frozen, out of its optimizers.
 
     Raises UserError for a tensor that is not the source's.
     """

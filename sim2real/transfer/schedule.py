@@ -22,8 +22,8 @@ class CriticWarmUp(AtRollouts):
     """Update the critic alone for the first `steps` control steps; then actor and critic.
 
     Where they end within a rollout, that part of the rounds of its update is the critic's alone,
-    rounded up: a round is an epoch of PPO, a gradient step of SAC and TD3. So it acts however small
-    the budget is beside a rollout. SAC's entropy coefficient rests with the actor: while the actor
+    rounded up: a round is an epoch of PPO, a gradient step of SAC and TD3. It works however small
+    the budget is beside a rollout. SAC's entropy coefficient is constant, too: while the actor
     cannot answer, the coefficient's loss has a constant sign and would drive it off.
     """
 
@@ -132,11 +132,11 @@ class GradualUnfreezing(AtRollouts):
     def _on_rollout_end(self) -> None:
         layers = actor_layers(self.model.policy)
         free = layers_free(len(layers), self.model.num_timesteps, self._steps)
-        resting = [one for layer in layers[free:] for one in layer if one.requires_grad]
-        for parameter in resting:
+        frozen = [one for layer in layers[free:] for one in layer if one.requires_grad]
+        for parameter in frozen:
             parameter.requires_grad_(False)
             parameter.grad = None  # an optimizer steps on gradients that are left over
-        self._held = resting
+        self._held = frozen
 
 
 def layers_free(layers: int, done: int, steps: float) -> int:

@@ -1,4 +1,4 @@
-"""Adapters: the source's weights rest to the last bit, a low-rank matrix beside each layer learns.
+"""Adapters: the source's weights are frozen, and a low-rank matrix beside each layer learns.
 
     y = (W + alpha / rank * B A) x + b,    A: (rank, inputs), B: (outputs, rank)
 
@@ -6,9 +6,9 @@ W and b are the source's for ever; A and B learn (Hu et al. 2021, "LoRA: Low-ran
 large language models", arXiv:2106.09685). B starts at zero, so the first action is the source's.
 The names `lora_A` and `lora_B` are those of the library PEFT.
 
-The actor has adapters; its biases and the observation statistics rest with its weights, PPO's
+The actor has adapters; its biases and the observation statistics are frozen, too; PPO's
 exploration noise learns. The critic learns in full, as it is not part of what acts; where `layers`
-names layers of it ("*": all of both), it rests as the actor does.
+names layers of it ("*": all of both), it is frozen as the actor is.
 `sim2real.policies.modifiers.merge` gives a policy without adapters that acts equally.
 
 It assumes, beside what fine-tuning assumes, that a change of low rank is enough.

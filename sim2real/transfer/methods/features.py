@@ -1,4 +1,4 @@
-"""Feature extraction: the actor's trunk rests, and a new layer at one end of it learns.
+"""Feature extraction: the actor's trunk is frozen, and a new layer at one end learns.
 
     head:   mean = W' h(o) + b',           W', b' new
     input:  mean = W h(V o + c) + b,       V = 1, c = 0 at the start
@@ -6,7 +6,7 @@
 h are the hidden layers of the source's actor, o the normalized observation. A new head reads old
 features (Yosinski et al. 2014, arXiv:1411.1792; Sharif Razavian et al. 2014, "CNN features
 off-the-shelf", arXiv:1403.6382); a new input layer gives an old policy what it expects to see. The
-trunk and the observation statistics rest to the last bit, with an input layer the head, too. The
+trunk and the observation statistics are frozen, with an input layer the head, too. The
 critic learns in full.
 
 With a new head the first action is not the source's: it explores as a policy from scratch does.

@@ -63,7 +63,7 @@ class Freeze(FineTune):
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
-        """The fine-tuner with the matching tensors out of its optimizers and at rest."""
+        """The fine-tuner with the matching tensors frozen, out of its optimizers."""
         prepared = super().prepare(source, recipe, env, budget, seed)
         policy = prepared.algorithm.policy
         names: Sequence[str] = match(

@@ -4,7 +4,7 @@
 
 (Silver et al. 2018, "Residual policy learning", arXiv:1812.06298; Johannink et al. 2019, "Residual
 reinforcement learning for robot control", arXiv:1812.03201.) The actor of the source and the
-observation statistics rest to the last bit; f, the critic and PPO's exploration noise learn. It is
+observation statistics are frozen; f, the critic and PPO's exploration noise learn. It is
 added before the squash of SAC and TD3, so actions stay within their bounds.
 
 With `lateral` each layer of f reads the source's layer beside it, too: f is the second column of a
