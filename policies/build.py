@@ -47,9 +47,7 @@ PLAIN: dict[str, type[BasePolicy]] = {
 def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
     check_spaces(env.observation_space, env.action_space)
-    rewarded = penalized(env, recipe)
-    if recipe.reward_scale != 1.0:
-        rewarded = ScaledReward(rewarded, recipe.reward_scale)
+    rewarded = with_reward_of(recipe, env)
     terms = observation_terms(env) if recipe.needs_terms else ()
     policy, options = _policy_and_options(recipe, env.action_space, terms)
     with warnings.catch_warnings():
@@ -66,6 +64,14 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
         algorithm.worst = None if recipe.worst_share == 1.0 else recipe
         algorithm.mirroring = mirroring_in(env, recipe)
     return algorithm
+
+
+def with_reward_of(recipe: AnyRecipe, env: VecEnv) -> VecEnv:
+    """`env` with the reward that the recipe learns from: its penalties, and its scale."""
+    rewarded = penalized(env, recipe)
+    if recipe.reward_scale == 1.0:
+        return rewarded
+    return ScaledReward(rewarded, recipe.reward_scale)
 
 
 def build_offline(

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -31,6 +31,16 @@ Tensors = dict[str, Tensor]
 State = dict[str, Any]
 
 
+class Companion(Protocol):
+    """What an algorithm learns with beside its policy: `algorithm.companion`, where it has one."""
+
+    def capture(self) -> tuple[Tensors, State]:
+        """Its state between two rollouts, as tensors and JSON."""
+
+    def restore(self, tensors: Tensors, state: State) -> None:
+        """Continue from a captured state."""
+
+
 def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
     """The training state of `algorithm` besides the policy's own tensors."""
     tensors: Tensors = {}
@@ -43,7 +53,7 @@ def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
         "optimizers": {},
     }
     for name, optimizer in optimizers(algorithm).items():
-        moments, groups = _optimizer_state(optimizer)
+        moments, groups = capture_optimizer(optimizer)
         tensors |= prefixed(f"optimizer/{name}", moments)
         state["optimizers"][name] = groups
     state["generators"], words = generators()
@@ -57,11 +67,14 @@ def capture(algorithm: BaseAlgorithm) -> tuple[Tensors, State]:
         tensors["log_ent_coef"] = log_ent_coef.detach().clone()
     replay = getattr(algorithm, "replay_buffer", None)
     if replay is not None:
-        filled, state["replay"] = _replay(replay)
+        filled, state["replay"] = capture_replay(replay)
         tensors |= prefixed("replay", filled)
     if algorithm.env is not None:
         arrays, state["worlds"] = capture_worlds(algorithm.env)
         tensors |= prefixed("worlds", arrays)
+    if (companion := companion_of(algorithm)) is not None:
+        beside, state["companion"] = companion.capture()
+        tensors |= prefixed("companion", beside)
     return tensors, state
 
 
@@ -77,7 +90,8 @@ def restore(
     """
     load_policy(algorithm, policy, state["spaces"])
     for name, optimizer in optimizers(algorithm).items():
-        _restore_optimizer(name, optimizer, without(f"optimizer/{name}", tensors), state)
+        moments = without(f"optimizer/{name}", tensors)
+        restore_optimizer(name, optimizer, moments, state["optimizers"].get(name, ()))
     if algorithm.env is not None:
         restore_worlds(algorithm.env, without("worlds", tensors), state["worlds"])
     for name, value in state["counters"].items():
@@ -94,9 +108,17 @@ def restore(
             cast(Any, algorithm).log_ent_coef.copy_(tensors["log_ent_coef"])
     replay = getattr(algorithm, "replay_buffer", None)
     if replay is not None:
-        _restore_replay(replay, without("replay", tensors), state["replay"])
+        restore_replay(replay, without("replay", tensors), state["replay"])
+    if (companion := companion_of(algorithm)) is not None:
+        companion.restore(without("companion", tensors), state["companion"])
     restore_generators(without("generator", tensors), state["generators"])
     _action_generator(algorithm).state = state["generators"]["action_space"]
+
+
+def companion_of(algorithm: BaseAlgorithm) -> Companion | None:
+    """What the algorithm learns with beside its policy."""
+    companion: Companion | None = vars(algorithm).get("companion")
+    return companion
 
 
 def load_policy(algorithm: BaseAlgorithm, tensors: Mapping[str, Tensor], spaces: Any) -> None:
@@ -182,7 +204,10 @@ def _plain(episode: Mapping[str, Any]) -> dict[str, Any]:
     return {name: np.asarray(value).item() for name, value in episode.items()}
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, list[dict[str, Any]]]:
+def capture_optimizer(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[Tensors, list[dict[str, Any]]]:
+    """The moments of an optimizer and the options of its groups."""
     state = optimizer.state_dict()
     moments = {
         f"{index}/{name}": torch.as_tensor(value)
@@ -192,19 +217,23 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, list[di
     return moments, state["param_groups"]
 
 
-def _restore_optimizer(
-    name: str, optimizer: torch.optim.Optimizer, moments: Tensors, state: State
+def restore_optimizer(
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    moments: Tensors,
+    groups: Sequence[Mapping[str, Any]],
 ) -> None:
+    """Make an optimizer continue from captured moments and options."""
     entries: dict[int, dict[str, Tensor]] = {}
     for key, tensor in moments.items():
         index, _, moment = key.partition("/")
         entries.setdefault(int(index), {})[moment] = tensor.clone()
-    groups = [
+    options = [
         {key: tuple(value) if key == "betas" else value for key, value in group.items()}
-        for group in state["optimizers"].get(name, ())
+        for group in groups
     ]
     try:
-        optimizer.load_state_dict({"state": entries, "param_groups": groups})
+        optimizer.load_state_dict({"state": entries, "param_groups": options})
     except ValueError as error:
         raise UserError(
             f"the checkpoint's {name} optimizer is of another network: {error}"
@@ -249,14 +278,15 @@ def _integers(state: Any) -> Any:
     return state if isinstance(state, str) else int(state)
 
 
-def _replay(buffer: ReplayBuffer) -> tuple[Tensors, State]:
+def capture_replay(buffer: ReplayBuffer) -> tuple[Tensors, State]:
     """The filled part of a replay buffer."""
     filled = buffer.buffer_size if buffer.full else buffer.pos
     tensors = {name: _tensor(getattr(buffer, name)[:filled]) for name in BUFFER}
     return tensors, {"pos": int(buffer.pos), "full": bool(buffer.full)}
 
 
-def _restore_replay(buffer: ReplayBuffer, tensors: Tensors, state: State) -> None:
+def restore_replay(buffer: ReplayBuffer, tensors: Tensors, state: State) -> None:
+    """Fill a replay buffer with what another one held."""
     filled = len(tensors["rewards"])
     if filled > buffer.buffer_size or tensors["rewards"].shape[1] != buffer.n_envs:
         raise UserError(

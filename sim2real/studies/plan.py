@@ -190,6 +190,7 @@ class StudyPlan(TablePlan):
     def _method(self, label: str) -> Method:
         """The method of a label, checked against the budget."""
         method = load_method(self.config.method(label))
+        method.require_algorithm(self._recipe.algorithm)
         budget = Budget(self.config.budget_of(label))
         budget.usable(method.target_recipe(self._recipe, budget).num_envs)
         return method

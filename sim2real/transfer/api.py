@@ -109,6 +109,7 @@ def transfer(
     source = _source(run, task, accept_changes)
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
+    chosen.require_algorithm(source.config.algorithm)
     loaded = source.task if task is None else load_task(task)
     target = load_domain(loaded, domain)
     allowance = Budget(budget)
@@ -293,7 +294,11 @@ class _Session:
             self.environments.close()
             if path.exists():
                 report, privileged = path / "report", self.recipe.needs_privileged
-                self.meter.write(report / "budget.json", privileged=privileged)
+                self.meter.write(
+                    report / "budget.json",
+                    privileged=privileged,
+                    source_steps=work.meter.usage.steps,
+                )
 
     def _learning(self, path: Path, progress: bool) -> dict[str, Any]:
         """The arguments of `learn` for a learner that is the run itself."""

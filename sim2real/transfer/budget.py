@@ -101,16 +101,18 @@ class Meter:
         """Continue from the counts of a checkpoint."""
         self.usage = Usage(**state)
 
-    def write(self, path: Path, *, privileged: bool) -> None:
+    def write(self, path: Path, *, privileged: bool, source_steps: int = 0) -> None:
         """Write budget, usage and what remains to `path` as JSON.
 
-        `privileged` is whether the method could read what only a simulator knows.
+        `privileged` is whether the method could read what only a simulator knows, `source_steps`
+        are the control steps of simulations on the side of the source, which are free.
         """
         report = {
             "budget": self.budget.steps,
             "used": self.state(),
             "remaining": self.remaining,
             "evaluations_charged": False,
+            "source_steps": source_steps,
             "privileged": privileged,
         }
         write_json(path, report)

@@ -19,12 +19,11 @@ from gymnasium import spaces
 from sim2real.checks import Check, require, run_checks
 from sim2real.files import read_json
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies import ALGORITHMS
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import SOURCE_STEPS, transfer
-from sim2real.transfer.find import describe_method, load_method
+from sim2real.transfer.find import describe_method, find_method, load_method
 from sim2real.transfer.resume import resume
 from sim2real.transfer.work import PHASES
 
@@ -91,7 +90,7 @@ class Trial:
 def check_method(
     reference: str, budget: int = BUDGET, options: Mapping[str, Any] | None = None
 ) -> Iterator[Check]:
-    """Run every check of a method with PPO, SAC and TD3; it takes seconds to a minute.
+    """Run every check of a method with each of its algorithms; it takes seconds to a minute.
 
     `reference` is a shipped name, a file or "module:Class"; `options` are the method's.
     """
@@ -106,7 +105,7 @@ def check_method(
     yield from described
     if not all(one.passed for one in described):
         return
-    for algorithm in ALGORITHMS:
+    for algorithm in find_method(reference).algorithms:
         with tempfile.TemporaryDirectory() as folder:
             trial = Trial(reference, algorithm, Path(folder), budget, given)
             for result in run_checks(METHOD_CHECKS, trial):

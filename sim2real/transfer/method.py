@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds
 from sim2real.errors import UserError
+from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import Role, anatomy, named_tensors
 from sim2real.policies.modifiers import Frozen, apply_modifiers
 from sim2real.policies.recipe import AnyRecipe, parse_recipe
@@ -72,6 +73,8 @@ class Method(Config):
     """A transfer method and its options."""
 
     name: ClassVar[str]
+    algorithms: ClassVar[tuple[str, ...]] = ALGORITHMS
+    """The algorithms that it can continue; a source of another one is refused."""
     may_remember_more: ClassVar[bool] = False
     """Whether its policy may observe more control steps than the source's (`history`)."""
 
@@ -86,6 +89,14 @@ class Method(Config):
         if "worst_share" in recipe:
             raise ValueError("worst_share is of a pretraining; a method learns from every world")
         return recipe
+
+    def require_algorithm(self, algorithm: str) -> None:
+        """Raise UserError for a source of an algorithm that the method cannot continue."""
+        if algorithm not in self.algorithms:
+            raise UserError(
+                f"method {self.name!r}: the source's algorithm is {algorithm}; "
+                f"allowed: {', '.join(self.algorithms)}"
+            )
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The recipe of the policy that `adapt` returns: the source's, resized for a target."""

@@ -34,8 +34,12 @@ FREEZES = ("freeze", "distill", "adapter", "residual", "features")
 """Methods that freeze tensors by default."""
 ANEW = ("scratch", "distill", "features")
 """Methods whose first actions are not the source's; the manifest says why."""
+BESIDE: dict[str, Any] = {"source_ratio": 2, "prefill": 40}
 OPTIONS: dict[str, dict[str, Any]] = {
     "distill": {"student": [4], "rollout": 8, "updates": 3},
+    "mixed_replay": {"importance": True, **BESIDE},
+    "darc": {"correct_after": 0.5, **BESIDE},
+    "par": BESIDE,
     "freeze": {"anchor": 1.0, "gradual": 0.5, "learning_rates": {"head": 2.0}},
 }
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over
@@ -82,7 +86,7 @@ def move(source: Run, method: str, out: Path, **others: Any) -> Run:
 def moved(
     sources: dict[str, Run], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Case], tuple[Run, int]]:
-    """The run of a case, made once, and how many control steps its simulation really made."""
+    """The run of a case, made once, and how many control steps its target really made."""
     made: dict[Case, tuple[Run, int]] = {}
     folder = tmp_path_factory.mktemp("moved")
 
@@ -94,7 +98,7 @@ def moved(
 
             def counted(env: SimVecEnv) -> Any:
                 nonlocal count
-                count += env.num_envs
+                count += env.num_envs if env.simulation.domain.name == "hard" else 0
                 return step_wait(env)
 
             with pytest.MonkeyPatch.context() as patch:
@@ -108,7 +112,7 @@ def moved(
 
 
 LEARNERS = [name for name in METHODS if issubclass(find_method(name), LearnerMethod)]
-CASES = [(method, algorithm) for method in LEARNERS for algorithm in ALGORITHMS]
+CASES = [(method, algorithm) for method in LEARNERS for algorithm in find_method(method).algorithms]
 pytestmark = pytest.mark.parametrize(
     "case",
     [slow_unless("ppo" in case or "fine_tune" in case, case) for case in CASES],

@@ -7,6 +7,9 @@ METHODS = {
     "residual": "sim2real.transfer.methods.residual:ResidualPolicy",
     "features": "sim2real.transfer.methods.features:Features",
     "distill": "sim2real.transfer.methods.distill:Distill",
+    "mixed_replay": "sim2real.transfer.methods.mixed_replay:MixedReplayMethod",
+    "darc": "sim2real.transfer.methods.darc:Darc",
+    "par": "sim2real.transfer.methods.par:Par",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
     "identify": "sim2real.transfer.methods.identify:Identify",
 }

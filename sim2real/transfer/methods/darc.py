@@ -1,0 +1,96 @@
+"""DARC: learn in the source from rewards that make up for what differs in the target.
+
+    r'(s, a, s') = r(s, a, s') + weight * d,    d = log p_target(s'|s, a) - log p_source(s'|s, a)
+
+for the samples of the source (Eysenbach et al. 2021, "Off-dynamics reinforcement learning: training
+for transfer with domain classifiers", arXiv:2006.13916). d is the difference of the logits of two
+classifiers (`transfer.classifiers`); where the target cannot do what the source can, it is
+negative. The expected sum of d is minus the divergence of the trajectories, so maximum entropy
+learning from r' looks for trajectories that are both good and possible in the target.
+
+The paper learns from the source alone (`target_share: 0`) and uses the target for the classifiers
+only; here half of each minibatch is from the target, with its rewards as they are. Rewards are
+corrected after the first part of the budget (`correct_after`), when the classifiers have seen some
+of the target, and by `most` at most.
+
+It assumes, beside what fine-tuning assumes, that a policy that is good in the target is also good
+in the source, by the same trajectories. Where the source cannot do what the target needs, no
+correction of rewards shows it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from sim2real.policies.recipe import AnyRecipe, Fraction, Layers, NotNegative, Positive
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.classifiers import ClassifierSampler, DomainClassifiers, classifiers_for
+from sim2real.transfer.mixed import MixedMethod, SourceSampler
+
+
+class CorrectedRewards(ClassifierSampler):
+    """Samples of the source with corrected rewards, after so many steps of the target."""
+
+    def __init__(
+        self,
+        classifiers: DomainClassifiers,
+        learning_rate: float,
+        *,
+        algorithm: OffPolicyAlgorithm,
+        weight: float,
+        most: float,
+        after: float,
+    ) -> None:
+        super().__init__(classifiers, learning_rate)
+        self._algorithm = algorithm
+        self._weight, self._most, self._after = weight, most, after
+
+    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+        """Samples with r + weight * d for r."""
+        samples = source.sample(size)
+        if self._algorithm.num_timesteps < self._after:
+            return samples
+        ratio = self.classifiers.log_ratio(samples).clamp(-self._most, self._most)
+        correction = self._weight * ratio.unsqueeze(1)
+        self._algorithm.logger.record("train/reward_correction", float(correction.mean()))
+        return samples._replace(rewards=samples.rewards + correction)
+
+
+class Darc(MixedMethod):
+    """Learn from the source with rewards corrected by domain classifiers."""
+
+    name: ClassVar[str] = "darc"
+
+    weight: NotNegative = 1.0
+    """Times the log ratio, added to the rewards as scaled by `reward_scale`."""
+    correct_after: Fraction = 0.1
+    """Part of the budget after which rewards are corrected."""
+    most: Positive = 10.0
+    """The log ratio is clipped to +- this."""
+    noise: NotNegative = 0.1
+    """Standard deviation of what is added to the classifiers' normalized inputs."""
+    classifier_layers: Layers = (64, 64)
+    """Hidden layers of the classifiers."""
+    classifier_learning_rate: Positive = 1e-3
+    """Learning rate of the classifiers."""
+
+    def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
+        """What fine-tuning plans, and the control steps without a correction."""
+        return super().scheduled(source, budget), self.correct_after * budget.steps
+
+    def sampler(
+        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
+    ) -> SourceSampler:
+        """Samples with corrected rewards."""
+        return CorrectedRewards(
+            classifiers_for(algorithm, self.classifier_layers, self.noise),
+            self.classifier_learning_rate,
+            algorithm=algorithm,
+            weight=self.weight,
+            most=self.most,
+            after=self.correct_after * budget.steps,
+        )

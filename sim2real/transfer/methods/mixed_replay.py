@@ -1,0 +1,90 @@
+"""Mixed replay: each minibatch is half from the target, half from the source.
+
+    L(theta) = 1/2 E_target l(theta; s, a, r, s') + 1/2 E_source w l(theta; s, a, r, s'),    w = 1
+
+with l the losses of SAC or TD3: symmetric sampling (Ball et al. 2023, "Efficient online
+reinforcement learning with offline data", RLPD, arXiv:2302.02948, section 4.1), where the data of
+the source are new steps of its simulation. Layer normalization and ensembles of RLPD are not
+included; its many updates for each step are `recipe: {gradient_steps: ...}`.
+
+With `importance` the samples of the source are weighted by how likely the target is to make them,
+
+    w = min(exp(d), most),    d = log p_target(s'|s, a) - log p_source(s'|s, a)
+
+with d from two classifiers (see `transfer.classifiers`). The weights act by resampling: of
+`candidates` times as many samples those that are learned from are drawn with probabilities
+proportional to w (Rubin 1988, sampling importance resampling).
+
+It assumes, beside what fine-tuning assumes, that a policy for the source is of use in the target:
+without weights it learns the best policy for a mixture of both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from torch import Tensor
+
+from sim2real.policies.recipe import AnyRecipe, Layers, NotNegative, Positive
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.classifiers import ClassifierSampler, classifiers_for
+from sim2real.transfer.mixed import MixedMethod, SourceSampler
+
+
+class ImportanceSampler(ClassifierSampler):
+    """Samples of the source, drawn in proportion to their weights."""
+
+    candidates: int
+    most: float
+
+    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+        """So many of `candidates` times as many."""
+        drawn = source.sample(self.candidates * size)
+        weights = importance(self.classifiers.log_ratio(drawn), self.most)
+        chosen = torch.multinomial(weights, size, replacement=True)
+        return ReplayBufferSamples(*(column[chosen] for column in drawn[:5]))
+
+
+def importance(log_ratio: Tensor, most: float) -> Tensor:
+    """The weights min(exp(log_ratio), most). Shape: (m,).
+
+    >>> importance(torch.tensor([0.0, 5.0]), 10.0)
+    tensor([ 1., 10.])
+    """
+    return log_ratio.clamp(max=math.log(most)).exp()
+
+
+class MixedReplayMethod(MixedMethod):
+    """Learn from minibatches that are half from the target, half from the source."""
+
+    name: ClassVar[str] = "mixed_replay"
+
+    importance: bool = False
+    """Whether samples of the source are weighted by how likely the target is to make them."""
+    candidates: Annotated[int, Field(ge=2, le=100)] = 4
+    """Samples of the source among which each one that is learned from is drawn."""
+    most: Annotated[float, Field(ge=1.0)] = 10.0
+    """The largest weight."""
+    noise: NotNegative = 0.1
+    """Standard deviation of what is added to the classifiers' normalized inputs."""
+    classifier_layers: Layers = (64, 64)
+    """Hidden layers of the classifiers."""
+    classifier_learning_rate: Positive = 1e-3
+    """Learning rate of the classifiers."""
+
+    def sampler(
+        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
+    ) -> SourceSampler:
+        """With importance weights or without."""
+        if not self.importance:
+            return SourceSampler()
+        classifiers = classifiers_for(algorithm, self.classifier_layers, self.noise)
+        made = ImportanceSampler(classifiers, self.classifier_learning_rate)
+        made.candidates, made.most = self.candidates, self.most
+        return made
