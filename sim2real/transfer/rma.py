@@ -56,13 +56,13 @@ def adapted_recipe(
     return {"history": steps, "encoder": "conv", "encoding": source.context_encoder[-1]}
 
 
-def require_present(source: Run) -> None:
-    """UserError for a teacher that observes more than one control step, as its task shows it."""
+def require_present(source: Run, asking: str) -> None:
+    """UserError for a teacher of what is `asking` that observes more than one control step."""
     for term in policy_terms(terms_of(source.task_info)):
         if len(newest_of(term)) < term.size:
             raise UserError(
-                f"student 'rma': the task shows the teacher several control steps of {term.name!r};"
-                " allowed: tasks without a history of their own"
+                f"{asking}: the teacher observes several control steps of {term.name!r}; "
+                "allowed: a teacher that observes the present alone"
             )
 
 
@@ -80,9 +80,14 @@ def adopt(source: Run, student: BasePolicy) -> tuple[dict[str, Action], tuple[st
     return action_of | dict.fromkeys(kept, "frozen"), tuple(kept)
 
 
-def encoding_error(teacher: BasePolicy, student: BasePolicy, observations: Tensor) -> Tensor:
-    """Squared distance of the two encodings. Shape: (m, all columns) -> (m,)."""
-    target = _encoder_of(teacher).encode(observations).detach()
+def encoding_error(
+    teacher: BasePolicy, student: BasePolicy, seen: Tensor, observations: Tensor
+) -> Tensor:
+    """Squared distance of the teacher's encoding of what it has `seen` and of the student's.
+
+    Shape: (m, all columns) twice -> (m,).
+    """
+    target = _encoder_of(teacher).encode(seen).detach()
     return (_encoder_of(student).encode(observations) - target).square().sum(dim=1)
 
 

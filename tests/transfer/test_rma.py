@@ -182,7 +182,7 @@ def test_the_error_is_that_of_the_encodings(teacher: Run, student: Run) -> None:
         for parameter in own.features_extractor.encoder[2].parameters():
             parameter.mul_(2.0)
         expected = mu.encode(seen).square().sum(dim=1)
-        torch.testing.assert_close(encoding_error(teacher.policy, own, seen), expected)
+        torch.testing.assert_close(encoding_error(teacher.policy, own, seen, seen), expected)
 
 
 def copy_of(run: Run) -> Any:
@@ -277,7 +277,7 @@ def test_teachers_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="of the teacher of an rma student is 2; allowed: 1"):
         adapt(remembers, tmp_path / "student")
     stacked = teach(tmp_path / "stacked", task="quadrotor")
-    with pytest.raises(UserError, match="shows the teacher several control steps of 'velocity'"):
+    with pytest.raises(UserError, match="teacher observes several control steps of 'velocity'"):
         adapt(stacked, tmp_path / "student", history=6)
     assert not (tmp_path / "student").exists()
 

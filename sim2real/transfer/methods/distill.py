@@ -15,7 +15,9 @@ Q functions of SAC and TD3 at the states and actions that were played. The stude
 smaller or larger; observation statistics are the teacher's and stay so. It may observe more
 control steps than its teacher (`history`); the statistics are then its own. A teacher whose actor
 sees what only a simulator knows (`privileged_actor`) is asked with it, and the student learns to
-do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294). The student `rma` estimates
+do without (Chen et al. 2019, "Learning by cheating", arXiv:1912.12294). Any other teacher may be
+asked with the true observation (`teacher_sees: truth`), without noise, bias and delay of the
+target's sensors; what the student learns is then also to filter. The student `rma` estimates
 the encoding of a teacher with a `context_encoder` (see `sim2real.transfer.rma`).
 
 It assumes of the target that it may be acted in, not that it gives rewards; and that the teacher
@@ -25,7 +27,8 @@ distill in the domains that it was trained in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -44,9 +47,13 @@ from sim2real.config import Count, History, Minibatch, Updates
 from sim2real.errors import UserError
 from sim2real.policies.allocation import memory_for
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.build import build_algorithm
+from sim2real.policies.build import build_algorithm, observation_terms
+from sim2real.policies.encoders import policy_terms
 from sim2real.policies.recipe import AnyRecipe, Layers
 from sim2real.runs.run import Run
+from sim2real.simulation.history import frames_of
+from sim2real.simulation.observations import TRUTH
+from sim2real.task import ObservationTerm
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
 from sim2real.transfer.gaussians import (
@@ -98,6 +105,8 @@ class Distill(LearnerMethod):
     """States in the replay buffer, the latest."""
     distill_critic: bool = True
     """Whether the critic learns from the teacher's, or stays fresh."""
+    teacher_sees: Literal["sensed", "truth"] = "sensed"
+    """`truth`: the teacher observes what is true where the student observes its sensors."""
 
     @model_validator(mode="after")
     def _has_one_loss(self) -> Distill:
@@ -110,6 +119,8 @@ class Distill(LearnerMethod):
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
         if self.history is not None:
             worlds["history"] = self.history
+        if self.teacher_sees == "truth":
+            worlds["privileged"] = True
         if source.privileged_actor:  # for the teacher; the student acts without
             worlds |= {"privileged": True, "privileged_actor": False}
         if self.student == "rma":
@@ -133,7 +144,9 @@ class Distill(LearnerMethod):
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
         if self.student == "rma":
-            require_present(source)
+            require_present(source, "student 'rma'")
+        if self.teacher_sees == "truth":
+            require_present(source, "teacher_sees 'truth'")
         student = build_algorithm(recipe, env, seed)
         if self.student == "rma":
             action_of, constant = adopt(source, student.policy)
@@ -143,6 +156,27 @@ class Distill(LearnerMethod):
             action_of["log_ent_coef"] = "copied"
         loop = Distillation(student, in_columns_of(source, env), self, seed)
         return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(constant),))
+
+
+def true_readings(terms: Sequence[ObservationTerm]) -> Callable[[Tensor], Tensor]:
+    """What replaces the present readings of sensors by true ones in observations of `terms`.
+
+    Shape: (m, all columns) -> (m, all columns).
+    """
+    sensed = torch.from_numpy(frames_of(policy_terms(terms), 1)[-1])
+    first = sum(term.size for term in itertools.takewhile(lambda term: term.name != TRUTH, terms))
+    size = next(term.size for term in terms if term.name == TRUTH)
+
+    def replaced(observations: Tensor) -> Tensor:
+        seen = observations.clone()
+        seen[:, sensed[:size]] = observations[:, first : first + size]  # a memory may add a term
+        return seen
+
+    return replaced
+
+
+def _unchanged(observations: Tensor) -> Tensor:
+    return observations
 
 
 def _with_statistics(
@@ -174,6 +208,8 @@ class Distillation(OffPolicyAlgorithm):
     ) -> None:
         assert student.env is not None
         self._student, self._teacher, self._options = student, teacher, options
+        sees_truth = options.teacher_sees == "truth"
+        self._shown = true_readings(observation_terms(student.env)) if sees_truth else _unchanged
         super().__init__(
             type(student.policy),
             student.env,
@@ -211,8 +247,11 @@ class Distillation(OffPolicyAlgorithm):
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[Any, Any]:
         """The teacher's action in the first rounds, then the student's; also scaled to [-1, 1]."""
-        acting = self._teacher if self.num_timesteps < self._teacher_steps else self.policy
-        action, _ = acting.predict(np.asarray(self._last_obs), deterministic=False)
+        seen = np.asarray(self._last_obs)
+        acting = self.policy
+        if self.num_timesteps < self._teacher_steps:
+            acting, seen = self._teacher, self._shown(torch.from_numpy(seen)).numpy()
+        action, _ = acting.predict(seen, deterministic=False)
         return action, self.policy.scale_action(action)
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
@@ -240,11 +279,12 @@ class Distillation(OffPolicyAlgorithm):
         self.logger.record("train/distillation_loss", float(np.mean(losses)))
 
     def _actor_loss(self, observations: Tensor) -> Tensor:
-        return self._error(self._teacher, self.policy, observations).mean()
+        seen = self._shown(observations)
+        return self._error(self._teacher, self.policy, seen, observations).mean()
 
     def _critic_loss(self, observations: Tensor, actions: Tensor) -> Tensor:
         with torch.no_grad():
-            label = _values(self._teacher, observations, actions)
+            label = _values(self._teacher, self._shown(observations), actions)
         return functional.mse_loss(_values(self.policy, observations, actions), label)
 
 
@@ -256,14 +296,16 @@ def _values(policy: Any, observations: Tensor, actions: Tensor) -> Tensor:
 
 
 def _error(options: Distill, student: BasePolicy) -> Callable[..., Tensor]:
-    """How far a teacher and its student are from each other at observations (m, k), (m,)."""
+    """How far a teacher that has `seen` (m, k) and its student are from each other, (m,)."""
     if options.student == "rma":
         return encoding_error
     divergence = _divergence(options.loss, student)
 
-    def error(teacher: BasePolicy, student: BasePolicy, observations: Tensor) -> Tensor:
+    def error(
+        teacher: BasePolicy, student: BasePolicy, seen: Tensor, observations: Tensor
+    ) -> Tensor:
         with torch.no_grad():
-            label = actor_gaussian(teacher, observations)
+            label = actor_gaussian(teacher, seen)
         return divergence(label, actor_gaussian(student, observations))
 
     return error
