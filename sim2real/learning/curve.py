@@ -15,7 +15,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import evaluate, returns
 from sim2real.evaluation.wrappers import GAP, SIDES, RepeatedEvaluation
-from sim2real.files import write_json
+from sim2real.files import read_json, write_json
 from sim2real.task import Task
 
 SEED = 1_000_003
@@ -118,6 +118,11 @@ class Curve(RepeatedEvaluation):
             self.logger.record(tag, mean)
         if len(means) == 2:
             self.logger.record(GAP, order * (means[0] - means[1]))
+
+    def resume(self, now: int) -> None:
+        """Take over what was written for fewer than `now` control steps."""
+        if self._path.is_file():
+            self.rows = [row for row in read_json(self._path)["rows"] if row["steps"] < now]
 
     def measure(self, policy: BasePolicy, now: int) -> None:
         """Evaluate `policy`, add the row of `now` control steps, and write all."""

@@ -123,6 +123,16 @@ class RunConfig(Config):
         found = (one.names for one in self.parsed_modifiers() if isinstance(one, Frozen))
         return tuple(name for names in found for name in names)
 
+    def with_modifiers(
+        self, modifiers: Sequence[Modifier], frozen: Sequence[str] = ()
+    ) -> RunConfig:
+        """With these modifiers, and one for the `frozen` tensors that they do not name."""
+        known = {name for one in modifiers if isinstance(one, Frozen) for name in one.names}
+        missing = tuple(name for name in frozen if name not in known)
+        every = [*modifiers, *([Frozen(names=missing)] if missing else [])]
+        plain = tuple(one.model_dump(mode="json") for one in every)
+        return self.model_copy(update={"modifiers": plain})
+
 
 @dataclass(frozen=True)
 class Loading:

@@ -42,11 +42,20 @@ def mean_return(traces: Sequence[Trace]) -> float:
     return float(np.mean([trace.within(np.inf) for trace in traces]))
 
 
+def return_at_home(work: Work, policy: BasePolicy, home: Domain, episodes: int) -> float:
+    """The mean return of the source's policy in its own domain."""
+
+    def measure() -> float:
+        return mean_return(simulate(policy, work.env(home, episodes)))
+
+    return work.once("home", measure)
+
+
 class Adaptation:
     """Training of one policy in an identified world; `best` is the best candidate so far.
 
-    `start` is the policy as it came. The return at `home`, the domain of the source, is what
-    the attempts try to reach; without one it is that of the start.
+    `start` is the policy as it came. The return at `home`, of the source's policy in its domain, is
+    what the attempts try to reach; without one it is that of the start.
     """
 
     def __init__(
@@ -55,7 +64,7 @@ class Adaptation:
         policy: BasePolicy,
         identified: Domain,
         world: Domain,
-        home: Domain | None,
+        home: float | None,
         episodes: int,
         number: int,
     ) -> None:
@@ -66,7 +75,7 @@ class Adaptation:
         self._learner = self._new_learner(0, policy)
         self.start = self.best = self._evaluated("start")
         self.returns: list[list[float]] = []
-        self.home = self.start.mean if home is None else self._at_home(home, episodes)
+        self.home = self.start.mean if home is None else home
 
     @property
     def closed(self) -> float:
@@ -74,35 +83,46 @@ class Adaptation:
         gap = self.home - self.start.mean
         return (self.best.mean - self.start.mean) / gap if gap > 0 else 1.0
 
-    def attempt(self, number: int, steps: int, evaluations: int, enough: float) -> None:
+    def attempt(
+        self, number: int, steps: int, evaluations: int, enough: float, patience: int
+    ) -> None:
         """Train the policy for `steps` control steps with a seed of its own, evaluated so often.
 
-        Ends before, when the part `enough` of the gap is closed and something was learned.
+        Ends before, when the part `enough` of the gap is closed and `patience` evaluations in a
+        row were no better than the best.
         """
-        self._train(self._new_learner(number, self._policy), number, steps, evaluations, enough)
+        learner = self._new_learner(number, self._policy)
+        self._train(learner, number, steps, evaluations, enough, patience)
 
     def attempt_afresh(self, number: int, steps: int, evaluations: int) -> None:
         """Train a policy of fresh weights in the same way, to the end."""
-        self._train(self._new_learner(number, None), number, steps, evaluations, np.inf)
+        learner = self._new_learner(number, None)
+        self._train(learner, number, steps, evaluations, np.inf, evaluations)
 
     def _train(
-        self, learner: Learner, number: int, steps: int, evaluations: int, enough: float
+        self,
+        learner: Learner,
+        number: int,
+        steps: int,
+        evaluations: int,
+        enough: float,
+        patience: int,
     ) -> None:
         self._learner = learner
         restart_exploration(self._learner.algorithm, self._work.recipe)
         ends, found = parts(self._work.recipe, steps, evaluations), list[float]()
         self.returns.append(found)
-        progress = self._work.parts
+        progress, improved = self._work.parts, 0
         for place, end in enumerate(ends, 1):
             progress.begin(TRAIN, f"training, attempt {number}, {place} of {len(ends)}")
             self._learner.learn(end, [Shown(found[-1:])], ends[-1], progress.update)
             candidate = self._evaluated(f"{number}-{end}")
             found.append(candidate.mean)
             if candidate.mean > self.best.mean:
-                self.best = candidate
-                if self.closed >= enough:
-                    progress.skip(TRAIN, len(ends) - place)
-                    break
+                self.best, improved = candidate, place
+            if self.closed >= enough and place - improved >= patience:
+                progress.skip(TRAIN, len(ends) - place)
+                break
 
     def policy(self, candidate: Candidate) -> BasePolicy:
         """The policy of the last learner with the weights of a candidate, loaded in place."""
@@ -134,13 +154,6 @@ class Adaptation:
 
         stored = self._work.once(f"evaluate-{self._number}-{name}", evaluate)
         return Candidate(stored["weights"], ended(stored["rewards"]))
-
-    def _at_home(self, home: Domain, episodes: int) -> float:
-        def evaluate() -> list[Any]:
-            env = self._work.env(home, episodes)
-            return [trace.rewards for trace in simulate(self._policy, env)]
-
-        return mean_return(ended(self._work.once(f"home-{self._number}", evaluate)))
 
 
 class Shown(AtRollouts):

@@ -25,7 +25,7 @@ from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
 from sim2real.policies.build import build_offline, observation_terms
-from sim2real.policies.modifiers import Frozen, Modifier, apply_modifiers, modifiers_of
+from sim2real.policies.modifiers import Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.registry import load_task
 from sim2real.runs import checkpoint as checkpoints
@@ -150,7 +150,7 @@ def transfer(
             keep_policy(source, new / SOURCE)
             write_json(new / "report" / "manifest.json", manifest.to_json())
 
-        modified = with_modifiers(config, modifiers, manifest.frozen)
+        modified = config.with_modifiers(modifiers, manifest.frozen)
         methods, actions = [type(chosen)], session.actions
         create_run(folder, modified, loaded, {target.name: target}, methods, actions, add)
 
@@ -242,6 +242,7 @@ class _Session:
             Budget(config.steps),
             self.environments,
             actions=self.actions,
+            rewarded=method.reward,
             **recipe.observed,
         )
         acts_on_all = source.config.parsed_recipe().privileged_actor
@@ -286,7 +287,7 @@ class _Session:
             with one_thread():
                 policy = self.method.adapt(self.source, self.target, work)
             begin(())
-            if not checkpoints.steps(path):
+            if not work.is_complete:
                 self._write(path, policy, work)
         except BudgetExceeded as error:
             raise UserError(f"method {self.method.name}: {error}") from None
@@ -344,16 +345,19 @@ class _Session:
         algorithm = self._with_weights_of(policy)
         if self.config.curve:
             curve = self._curve(path)
-            curve.measure(self.source.policy, 0)
+            curve.resume(steps)
+            if not curve.rows:
+                curve.measure(self.source.policy, 0)
             curve.measure(algorithm.policy, steps)
-        self.config = with_modifiers(self.config, modifiers_of(policy))
+        self.config = self.config.with_modifiers(modifiers_of(policy))
         rewrite_config(path, self.config)
         rows = result_rows(self.source.policy, algorithm.policy, self.config.frozen)
         manifest = Manifest(self.method.name, self.differences, rows)
         write_json(path / "report" / "manifest.json", manifest.to_json())
-        write_json(path / SOURCE_STEPS, work.meter.state())
         training, state = capture(algorithm)
+        checkpoints.discard_after(path, steps - 1)
         checkpoints.write_checkpoint(path, steps, algorithm.policy.state_dict(), training, state)
+        write_json(path / SOURCE_STEPS, work.meter.state())
 
     def _with_weights_of(self, policy: BasePolicy) -> BaseAlgorithm:
         """The algorithm of the run's recipe with the policy that the method has returned."""
@@ -377,17 +381,6 @@ class _Session:
         return algorithm
 
 
-def with_modifiers(
-    config: RunConfig, modifiers: Sequence[Modifier], frozen: Sequence[str] = ()
-) -> RunConfig:
-    """The configuration with the modifiers, and one for `frozen` tensors that they do not name."""
-    known = {name for one in modifiers if isinstance(one, Frozen) for name in one.names}
-    missing = tuple(name for name in frozen if name not in known)
-    every = [*modifiers, *([Frozen(names=missing)] if missing else [])]
-    plain = tuple(one.model_dump(mode="json") for one in every)
-    return config.model_copy(update={"modifiers": plain})
-
-
 def _is_finished(path: Path) -> bool:
-    """Whether a method with a loop of its own is done: its checkpoint is written last."""
+    """Whether a method with a loop of its own is done: this is written last."""
     return (path / SOURCE_STEPS).is_file() and bool(checkpoints.steps(path))

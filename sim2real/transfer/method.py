@@ -77,11 +77,22 @@ class Method(Config):
     """The algorithms that it can continue; a source of another one is refused."""
     may_remember_more: ClassVar[bool] = False
     """Whether its policy may observe more control steps than the source's (`history`)."""
+    needs_reward: ClassVar[bool] = True
+    """Whether it learns from the reward of the target."""
 
     num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Options of the algorithm's recipe to learn with in the target, by name."""
+    reward: bool = True
+    """Whether the target gives a reward; without, it is 0, and only some methods can do without."""
+
+    @field_validator("reward")
+    @classmethod
+    def _does_without(cls, reward: bool) -> bool:
+        if cls.needs_reward and not reward:
+            raise ValueError(f"{cls.name} learns from the target's reward; allowed: true")
+        return reward
 
     @field_validator("recipe")
     @classmethod
@@ -150,9 +161,13 @@ class LearnerMethod(Method):
 
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Prepare the learner and train it; its checkpoints are the run's."""
+        return self.learned(source, target, work, target.budget)
+
+    def learned(self, source: Run, target: Target, work: Work, budget: Budget) -> BasePolicy:
+        """The policy that the learner ends with after `budget`."""
         env = target.env(work.recipe.num_envs)
-        prepared = self.prepare(source, work.recipe, env, target.budget, work.seed)
-        return work.learn(prepared.algorithm, prepared.rows, prepared.callbacks)
+        prepared = self.prepare(source, work.recipe, env, budget, work.seed)
+        return work.learn(prepared.algorithm, prepared.rows, prepared.callbacks, budget)
 
 
 def recipe_in_target(source: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:

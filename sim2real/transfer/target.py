@@ -98,6 +98,7 @@ class Target:
         environments: Environments,
         *,
         actions: Choice,
+        rewarded: bool,
         observed: Mapping[str, Any],
     ) -> None:
         self.task = task
@@ -106,6 +107,10 @@ class Target:
         self.contract = contract
         """Observation terms, action space and control step."""
         self.budget = meter.budget
+        self.rewarded = rewarded
+        """Whether rewards are shown; they are 0 otherwise."""
+        self.episode_steps = max(1, round(task.episode_s / contract.control_dt))
+        """Control steps of the longest episode."""
         self.actions = actions
         """How policies give actions: "own", "normalized", or the map of the source."""
         self.__domain, self.__meter, self.__environments = domain, meter, environments
@@ -150,7 +155,8 @@ class Target:
         def make(seed: int) -> TargetVecEnv:
             options: Any = {"actions": self.actions, **observed}
             simulation = Simulation(self.task, self.__domain, num_envs, seed, **options)
-            return TargetVecEnv(MeteredVecEnv(SimVecEnv(simulation), self.__meter))
+            metered = MeteredVecEnv(SimVecEnv(simulation), self.__meter)
+            return TargetVecEnv(metered, self.rewarded)
 
         return self.__environments.add(make)
 
@@ -162,15 +168,17 @@ def open_target(
     environments: Environments,
     *,
     actions: Choice = "own",
+    rewarded: bool = True,
     **observed: Any,
 ) -> tuple[Target, Meter]:
     """The target for a method, and its meter for the run that writes the counts.
 
-    `observed` are the arguments of a simulation that shows what the method's policy observes.
+    Rewards are hidden unless it is `rewarded`. `observed` are the arguments of a simulation that
+    shows what the method's policy observes.
     """
     contract = contract_in(task, domain, actions, **observed)
     meter = Meter(budget, contract.control_dt)
-    given: Any = {"actions": actions, "observed": observed}
+    given: Any = {"actions": actions, "rewarded": rewarded, "observed": observed}
     return Target(task, domain, contract, meter, environments, **given), meter
 
 

@@ -29,6 +29,8 @@ INFOS = (
     *("failed", "unstable", "is_success"),
 )
 """What the infos contain; not the context."""
+OF_REWARD = ("episode", "reward_terms", "is_success")
+"""Those of them that tell about the reward."""
 
 
 class HiddenAttribute(UserError, AttributeError):
@@ -38,11 +40,14 @@ class HiddenAttribute(UserError, AttributeError):
 class TargetVecEnv(VecEnv):
     """A stable-baselines3 VecEnv around a metered one, which is private.
 
+    Where it is not `rewarded`, every reward is 0, and the infos do not tell of it.
     Raises BudgetExceeded before the step that would exceed the budget.
     """
 
-    def __init__(self, venv: MeteredVecEnv) -> None:
+    def __init__(self, venv: MeteredVecEnv, rewarded: bool = True) -> None:
         self.__venv = venv  # sim2real.runs.state reads it for the checkpoints
+        self._rewarded = rewarded
+        self._shown = [key for key in INFOS if rewarded or key not in OF_REWARD]
         super().__init__(venv.num_envs, venv.observation_space, venv.action_space)
 
     def reset(self) -> VecEnvObs:
@@ -54,10 +59,10 @@ class TargetVecEnv(VecEnv):
         self.__venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """The result of the step; the infos have the keys `INFOS` only."""
+        """The result of the step; the infos have keys of `INFOS` only."""
         observations, rewards, dones, infos = self.__venv.step_wait()
-        shown = [{key: info[key] for key in INFOS if key in info} for info in infos]
-        return observations, rewards, dones, shown
+        shown = [{key: info[key] for key in self._shown if key in info} for info in infos]
+        return observations, rewards if self._rewarded else np.zeros_like(rewards), dones, shown
 
     def close(self) -> None:
         """Close the worlds."""

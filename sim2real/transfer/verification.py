@@ -124,13 +124,13 @@ def compare(
     explained: bool,
 ) -> Verdict:
     """The verdict on episodes in the target; `simulated` are those of both in the simulation."""
-    steps = min((_longest(one) for one in (source, adapted) if one), default=np.inf)
+    steps = min((longest(one) for one in (source, adapted) if one), default=np.inf)
     predicted, whole = (_difference(*simulated, over) for over in (steps, np.inf))
     if not (source and adapted):
         return Verdict(steps, None, predicted, whole, whole * explained, abs(whole), explained)
     measured = _difference(source, adapted, steps)
-    longest = max(len(trace.rewards) for one in simulated for trace in one)
-    scale = max(longest / steps, 1.0)
+    whole_steps = max(len(trace.rewards) for one in simulated for trace in one)
+    scale = max(whole_steps / steps, 1.0)
     pairs = zip((source, adapted), simulated, strict=True)
     variance = scale**2 * max(sum(_variance(*pair, steps) for pair in pairs), TINY)
     prior = max(whole**2, TINY)
@@ -143,20 +143,21 @@ def compare(
 
 def _difference(source: Sequence[Trace], adapted: Sequence[Trace], steps: float) -> float:
     """The difference of the mean returns over `steps`, adapted minus source."""
-    return float(_returns(adapted, steps).mean() - _returns(source, steps).mean())
+    return float(returns_within(adapted, steps).mean() - returns_within(source, steps).mean())
 
 
-def _longest(traces: Sequence[Trace]) -> float:
+def longest(traces: Sequence[Trace]) -> float:
+    """The control steps up to which a return is known of one of the episodes at least."""
     return max(trace.covers for trace in traces)
 
 
-def _returns(traces: Sequence[Trace], steps: float) -> Array:
+def returns_within(traces: Sequence[Trace], steps: float) -> Array:
     """The returns of the first `steps` control steps of the episodes that cover them."""
     return np.array([trace.within(steps) for trace in traces if trace.covers >= steps])
 
 
 def _variance(measured: Sequence[Trace], simulated: Sequence[Trace], steps: float) -> float:
     """The variance of the mean of measured returns."""
-    each = [_returns(one, steps) for one in (measured, simulated)]
+    each = [returns_within(one, steps) for one in (measured, simulated)]
     several = [np.var(one, ddof=1) for one in each if len(one) > 1]
     return float(max(several, default=0.0)) / len(each[0])

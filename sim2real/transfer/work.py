@@ -105,6 +105,8 @@ class Work:
         self._target, self._meter, self._environments = target, meter, environments
         self.parts = MethodParts({}, None)
         """The progress of the method; see `plan`."""
+        self.is_complete = False
+        """Whether a learner of the whole budget has written all that the run has."""
         self._begin, self._learning, self._source = begin, learning, source
         self._learners: list[Learner] = []
         self._names: list[str] = []
@@ -201,14 +203,23 @@ class Work:
         return getattr(of[0], "log_ent_coef", None) if of else None
 
     def learn(
-        self, algorithm: BaseAlgorithm, rows: Sequence[TensorRow], callbacks: Sequence[BaseCallback]
+        self,
+        algorithm: BaseAlgorithm,
+        rows: Sequence[TensorRow],
+        callbacks: Sequence[BaseCallback],
+        budget: Budget,
     ) -> BasePolicy:
-        """Train for the whole budget with the checkpoints, curve and logs of the run itself."""
+        """Train for `budget` with the checkpoints, curve and logs of the run itself.
+
+        With less than the budget of the target, the policy that the method returns ends the run.
+        """
         self._begin(rows, modifiers_of(algorithm.policy))
+        checkpoints.discard_after(self.path, budget.steps)
         checkpoints.restore_last(self.path, algorithm)
+        self.is_complete = budget.steps == self._target.budget.steps
         options = dict(self._learning)
         watching = [*callbacks, *options.pop("callbacks")]
-        learn(algorithm, self.path, self._target.budget.steps, callbacks=watching, **options)
+        learn(algorithm, self.path, budget.steps, callbacks=watching, **options)
         return algorithm.policy
 
     def begin_learning(self) -> dict[str, Any]:

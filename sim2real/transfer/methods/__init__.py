@@ -10,6 +10,7 @@ METHODS = {
     "mixed_replay": "sim2real.transfer.methods.mixed_replay:MixedReplayMethod",
     "darc": "sim2real.transfer.methods.darc:Darc",
     "par": "sim2real.transfer.methods.par:Par",
+    "statistics": "sim2real.transfer.methods.statistics:Statistics",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
     "identify": "sim2real.transfer.methods.identify:Identify",
 }

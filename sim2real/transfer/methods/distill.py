@@ -83,6 +83,7 @@ class Distill(LearnerMethod):
 
     name: ClassVar[str] = "distill"
     may_remember_more: ClassVar[bool] = True
+    needs_reward: ClassVar[bool] = False
 
     student: Literal["small", "same", "rma"] | Layers = "small"
     """Hidden layers of the student: small (32x32), same (the teacher's), or sizes; rma: the teacher

@@ -17,6 +17,9 @@ A privileged critic of the source keeps the policy's columns; the others count a
 the source. In a simulated target whose values may be known, `recipe: {privileged: true}` gives it
 all columns, matched by name.
 
+With `verification` a part of the budget is kept for whole episodes of the source's policy and of
+the new one, and the better of them is the run's (see `sim2real.transfer.selection`).
+
 It assumes that the target has the source's observation and action spaces and a reward, and that
 the source's behaviour is good enough to collect with.
 """
@@ -30,9 +33,11 @@ import torch
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from sim2real.files import write_json
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import add_structure_of
@@ -44,6 +49,9 @@ from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
+from sim2real.transfer.selection import REPORT, SOURCE, select
+from sim2real.transfer.target import Target
+from sim2real.transfer.work import Work
 
 
 class FineTune(LearnerMethod):
@@ -68,6 +76,9 @@ class FineTune(LearnerMethod):
     seen: Annotated[int, Field(ge=0)] | None = None
     """Observations that the source's statistics count as, at most; None: as many as they are."""
 
+    verification: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Part of the budget kept to compare the policy with the source's; the better one is kept."""
+
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with a smaller learning rate and rollouts for a target."""
         rate = source.learning_rate * self.learning_rate_factor
@@ -79,6 +90,20 @@ class FineTune(LearnerMethod):
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
         """The control steps of the critic's warm-up, and of the anchor."""
         return self.warm_up * budget.steps, self.anchor and budget.steps
+
+    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+        """Train the learner; with `verification` the better of its policy and the source's."""
+        if not self.verification:
+            return super().adapt(source, target, work)
+        kept = max(int(self.verification * target.budget.steps), 1)
+        budget = Budget(target.budget.steps - kept)
+        budget.usable(work.recipe.num_envs)
+        learned = self.learned(source, target, work, budget)
+        untouched = work.learner("source", work.recipe, target.env(), source.policy)
+        policies = {SOURCE: untouched.algorithm.policy, self.name: learned}
+        found = work.once("verify", lambda: select(policies, target).plain())
+        write_json(work.path / REPORT, found)
+        return policies[found["chosen"]]
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int

@@ -16,7 +16,8 @@ A round has four phases:
    kept. Where an attempt has stalled, another one follows with another seed.
 4. verify: whole episodes of the adapted policy and of the former one in the target, until it is
    clear which is better or the budget ends. `sim2real.transfer.verification` states the rule. The
-   former policy is kept unless the adapted one is better, so chance alone makes it worse.
+   former policy is kept unless the adapted one is better, so chance alone makes it worse. Without a
+   reward (`reward: false`) the simulation is believed where it explains the log, and only there.
 
 Another round follows where the budget allows it and something remains: the family does not explain
 the log, the adapted policy was not kept, or it gets clearly less than the simulation predicts. It
@@ -55,7 +56,7 @@ from sim2real.identification.result import IDENTIFIED, POSTERIOR
 from sim2real.identification.stages import whole
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
-from sim2real.transfer.adaptation import TRAIN, Adaptation, parts
+from sim2real.transfer.adaptation import TRAIN, Adaptation, parts, return_at_home
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import AFTERWARDS, Method, recipe_in_target
 from sim2real.transfer.summaries import write_round
@@ -82,6 +83,7 @@ class Identify(Method):
     """Identify the target from a log, adapt in the identified simulation, verify in the target."""
 
     name: ClassVar[str] = "identify"
+    needs_reward: ClassVar[bool] = False
 
     record: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     """Part of what is left of the budget that a round records, at most."""
@@ -104,7 +106,9 @@ class Identify(Method):
     episodes: Count = 16
     """Episodes of an evaluation in simulation."""
     enough: Share = 0.9
-    """Part of the gap in simulation, to the source's return at home, that ends the training."""
+    """Part of the gap in simulation, to the source's return at home, that may end the training."""
+    patience: Count = 2
+    """Evaluations without a better policy that end the training then."""
     attempts: Count = 2
     """Attempts with other seeds, at most; another one follows where all before have stalled."""
     stalled: Share = 0.5
@@ -153,13 +157,16 @@ class Identify(Method):
 
     def _adapted(self, source: Run, target: Target, work: Work) -> BasePolicy:
         policy = work.learner("source", work.recipe, target.env(), source.policy).algorithm.policy
+        home = None
+        if not target.is_target(source.domain):
+            home = return_at_home(work, policy, source.domain, self.episodes)
         logs, rounds = list[Log](), list[dict[str, Any]]()
         for number in range(1, self.rounds + 1):
             logs += self._record(policy, target, work, number)
             found = self._identify(logs, target, work, number)
             rounds.append(found)
             if "problem" not in found:
-                adaptation = self._train(policy, source, target, work, number)
+                adaptation = self._train(policy, home, work, number)
                 former = traces_of(logs[-1], adaptation.episode_steps)
                 verdict = self._verify(
                     policy, former, adaptation, found["explained"], target, work, number
@@ -253,17 +260,14 @@ class Identify(Method):
     def _attempt_steps(self, algorithm: str) -> int:
         return self.simulated_steps or STEPS[algorithm]
 
-    def _train(
-        self, policy: BasePolicy, source: Run, target: Target, work: Work, number: int
-    ) -> Adaptation:
+    def _train(self, policy: BasePolicy, home: float | None, work: Work, number: int) -> Adaptation:
         """Train the policy in the identified world, in one or more attempts."""
         domains = load_domains(work.path / DOMAINS)
-        home = None if target.is_target(source.domain) else source.domain
         identified, world = domains[IDENTIFIED], domains[self.world]
         adaptation = Adaptation(work, policy, identified, world, home, self.episodes, number)
         steps = self._attempt_steps(work.recipe.algorithm)
         for attempt in range(1, self.attempts + 1):
-            adaptation.attempt(attempt, steps, self.evaluations, self.enough)
+            adaptation.attempt(attempt, steps, self.evaluations, self.enough, self.patience)
             if adaptation.closed > self.stalled:
                 ends = len(parts(work.recipe, steps, self.evaluations))
                 work.parts.skip(TRAIN, (self.attempts - attempt) * ends)
@@ -298,8 +302,9 @@ class Identify(Method):
                 traces += traces_of(log, adaptation.episode_steps)
 
         work.parts.begin(VERIFY, f"round {number}, verifying in the target")
-        if adaptation.best is adaptation.start:
-            return compare(recorded, [], simulated, explained=False).plain()
+        if adaptation.best is adaptation.start or not target.rewarded:
+            learned = adaptation.best is not adaptation.start
+            return compare(recorded, [], simulated, explained and learned).plain()
         return work.once(f"verify-{number}", lambda: play().plain())
 
 

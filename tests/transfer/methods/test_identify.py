@@ -132,7 +132,7 @@ def test_tensorboard_has_each_round(trials: dict[str, Trial]) -> None:
 def test_designed_noise_is_recorded_with(trials: dict[str, Trial]) -> None:
     path = trials["td3"].moved.path
     design, record = sorted((path / PHASES).glob("*-1"))[:2]
-    assert [one.name for one in (design, record)] == ["01-excitation-1", "02-record-1"]
+    assert [one.name for one in (design, record)] == ["02-excitation-1", "03-record-1"]
     found = decode(read_json(design / VALUE), {})
     assert len(found["std"]) == 1
     assert 0.05 <= found["std"][0] <= 0.5
