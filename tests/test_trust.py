@@ -26,7 +26,7 @@ VERBS = {
     "evaluate": "evaluate {run} --domains nominal --episodes 1",
     "view": "view {run} --out film.gif --seconds 0.1 --size 32 32",
     "publish": "publish {run} --out published --domains nominal --episodes 1",
-    "transfer": "transfer {run} --domain nominal --budget 64 --out moved",
+    "transfer": "transfer {run} --domain nominal --method fine_tune --budget 64 --out moved",
     "distill": "distill {run} --domain nominal --budget 64 --out student",
     "resume": "resume {run}",
 }
@@ -39,7 +39,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "net_arch": [4]}
     run = pretrain("cartpole", "nominal", steps=64, options=options, out=folder / "run", **SMALL)
     recipe = {"recipe": {"n_steps": 8, "batch_size": 16}}
-    transfer(run, "hard", budget=64, options=recipe, out=folder / "moved", **SMALL)
+    transfer(
+        run, "hard", budget=64, options=recipe, out=folder / "moved", **SMALL, method="fine_tune"
+    )
     return folder
 
 

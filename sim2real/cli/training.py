@@ -112,8 +112,9 @@ class Transfer(Training, PolicyCommand):
     """Run folder of the policy to transfer, or a shipped policy such as pretrained:hopper."""
     domain: str
     """Target domain."""
-    method: str = "fine_tune"
-    """Transfer method: a name (see `sim2real list`), my_method.py, or "module:Class"."""
+    method: str | None = None
+    """Transfer method: a name (see `sim2real list`), my_method.py, or "module:Class"; by default
+    chosen by what is known of the target."""
     budget: int = 100_000
     """Control steps of the target domain that the method may use."""
 
@@ -206,7 +207,9 @@ def trained(run: Run) -> Outcome:
 def moved(run: Run) -> Outcome:
     """The result of a transfer: returns before and after, and what was used of the target."""
     from sim2real.evaluation.numbers import duration, percent, whole
+    from sim2real.files import read_json
     from sim2real.studies.report.formats import without_seeds
+    from sim2real.transfer.choice import REPORT as CHOICE
     from sim2real.transfer.outcome import outcome
 
     made, found = trained(run), outcome(run)
@@ -225,6 +228,9 @@ def moved(run: Run) -> Outcome:
     rounds = _rounds(run)
     more = [one for number, found in enumerate(rounds, 1) for one in _round(number, found)]
     data = {"rounds": rounds} if rounds else {}
+    why = run.path / CHOICE
+    if why.is_file():
+        data |= {"choice": read_json(why)}
     return Outcome(made.data | found | data, [*made.tables, *more, shown], made.file)
 
 

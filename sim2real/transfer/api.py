@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,8 @@ from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
+from sim2real.transfer.choice import REPORT as CHOICE
+from sim2real.transfer.choice import choose
 from sim2real.transfer.find import describe_method, load_method, load_method_of_file
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.memory import compare_memory
@@ -76,7 +79,7 @@ def transfer(
     run: Run | Path | str,
     domain: str | Domain,
     *,
-    method: str | Mapping[str, Any] | Method = "fine_tune",
+    method: str | Mapping[str, Any] | Method | None = None,
     budget: int,
     seed: int = 0,
     out: Path | str | None = None,
@@ -93,9 +96,10 @@ def transfer(
     """Move a run's policy into `domain`, using at most `budget` control steps of it.
 
     `method` is a name of `METHODS`, "module:Class", or a mapping with "name"; `options` are the
-    method's. The new run is in `out`, by default beside the source. `curve` are target steps at
-    which the policy is evaluated in the target (0 and the end are added), or the number of equal
-    parts; the evaluations of `curve_episodes` episodes are not charged to the budget and stand in
+    method's. Without one it is chosen (see `choice`); report/choice.json gives the reason.
+    The new run is in `out`, by default beside the source. `curve` are target steps at which the
+    policy is evaluated in the target (0 and the end are added), or the number of equal parts; the
+    evaluations of `curve_episodes` episodes are not charged to the budget and stand in
     report/curve.json, what was used of the budget in report/budget.json, the action for every
     tensor in report/manifest.json. `pictures_every` are control steps between two animated
     pictures of the policy in the target (0 for none). `task` is the task of the target, by
@@ -108,6 +112,13 @@ def transfer(
     """
     source = _source(run, task, accept_changes)
     worlds = {} if num_envs is None else {"num_envs": num_envs}
+    choice = None
+    if method is None:
+        trained = source.config.kind in ("pretrain", "foreign")
+        choice = choose(budget, source.config.steps if trained else None, options or {})
+        method, options = choice.method, {**choice.options, **(options or {})}
+        if progress:
+            print(f"method {choice.method}: {choice.reason}", file=sys.stderr)
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     chosen.require_algorithm(source.config.algorithm)
     loaded = source.task if task is None else load_task(task)
@@ -149,6 +160,8 @@ def transfer(
             (new / SOURCE).mkdir()
             keep_policy(source, new / SOURCE)
             write_json(new / "report" / "manifest.json", manifest.to_json())
+            if choice is not None:
+                write_json(new / CHOICE, choice.plain())
 
         modified = config.with_modifiers(modifiers, manifest.frozen)
         methods, actions = [type(chosen)], session.actions

@@ -78,7 +78,9 @@ def test_the_map_stands_in_a_run_and_in_what_comes_of_it(algorithm: str, tmp_pat
     )
     small = {"recipe": {k: v for k, v in TINY[algorithm].items() if k != "net_arch"}}
     common: dict[str, Any] = {"budget": 64, "num_envs": 4, "progress": False}
-    tuned = transfer(run, HEAVY, out=tmp_path / "tuned", options=small, **common)
+    tuned = transfer(
+        run, HEAVY, out=tmp_path / "tuned", options=small, **common, method="fine_tune"
+    )
     student = distill(tuned, HEAVY, out=tmp_path / "student", student=(4,), **common)
     (tmp_path / "kept").mkdir()
     keep_policy(student, tmp_path / "kept")
@@ -140,7 +142,14 @@ def test_a_run_of_before_acts_in_the_range_that_it_learned_in(
         torch.testing.assert_close(100 * after.log_std.exp(), before.log_std.exp())
     small = {"recipe": {k: v for k, v in TINY[algorithm].items() if k != "net_arch"}}
     moved = transfer(
-        run, HEAVY, budget=64, num_envs=4, out=tmp_path / "moved", options=small, progress=False
+        run,
+        HEAVY,
+        budget=64,
+        num_envs=4,
+        out=tmp_path / "moved",
+        options=small,
+        progress=False,
+        method="fine_tune",
     )
     assert map_of(moved.task_info) == ONTO
     assert read_json(tmp_path / "moved" / "source" / "task.json") == info

@@ -158,7 +158,7 @@ def test_a_second_extension_names_what_differs_since_the_first(tmp_path: Path) -
     s2r.transfer(
         tmp_path / "source", "hard", budget=240, out=tmp_path / "moved", num_envs=4,
         options={"recipe": {"n_steps": 16, "batch_size": 16}}, progress=False,
-    )  # fmt: skip
+        method="fine_tune")  # fmt: skip
     for more in (512, 1024):
         with pytest.warns(UserWarning, match=f"of {more} steps") as found:
             resume(tmp_path / "moved", progress=False, steps=more)
@@ -206,7 +206,7 @@ def test_extended_transfer_charges_the_larger_budget(tmp_path: Path) -> None:
     s2r.transfer(
         tmp_path / "source", "hard", budget=256, out=tmp_path / "moved", curve=1,
         curve_episodes=2, num_envs=4, progress=False,
-    )  # fmt: skip
+        method="fine_tune")  # fmt: skip
     with pytest.warns(UserWarning, match="its method was prepared for a budget of 256 steps"):
         resume(tmp_path / "moved", progress=False, steps=512)
     used = read_json(tmp_path / "moved" / "report" / "budget.json")

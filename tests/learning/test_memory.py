@@ -149,6 +149,7 @@ def test_a_transfer_to_another_memory_is_refused(remembers: Run, tmp_path: Path)
                 budget=128,
                 options={"recipe": {"history": history}},
                 out=tmp_path / "moved",
+                method="fine_tune",
             )
     with pytest.raises(UserError, match=r"^history is 2, .* 'distill': 3 or more$"):
         distill(remembers, "hard", history=2, budget=128, out=tmp_path / "moved")

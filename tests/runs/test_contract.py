@@ -53,7 +53,8 @@ VERBS = {
     "evaluate": "evaluate {run} --domains nominal --episodes 1",
     "view": "view {run} --out {out}/film.gif --seconds 0.1 --size 32 32",
     "publish": "publish {run} --out {out}/published --domains nominal --episodes 1",
-    "transfer": "transfer {run} --domain nominal --budget 64 --num-envs 4 --out {out}/moved",
+    "transfer": "transfer {run} --domain nominal --method fine_tune --budget 64 --num-envs 4 "
+    "--out {out}/moved",
     "distill": "distill {run} --domain nominal --budget 64 --num-envs 4 --out {out}/student",
     "resume": "resume {run}",
 }
@@ -437,7 +438,9 @@ def test_every_shipped_policy_and_old_runs_load_without_a_word(
 
 def test_what_a_run_keeps_goes_with_a_transfer(cartpole: Path, tmp_path: Path) -> None:
     recipe = {"recipe": {"n_steps": 8, "batch_size": 16}}
-    moved = transfer(cartpole, "hard", budget=64, options=recipe, out=tmp_path / "m", **SMALL)
+    moved = transfer(
+        cartpole, "hard", budget=64, options=recipe, out=tmp_path / "m", **SMALL, method="fine_tune"
+    )
     source = load_run(moved.path / "source")
     assert source.checkpoint.state["answers"] == load_run(cartpole).checkpoint.state["answers"]
     assert (moved.path / "source" / "manifest.json").is_file()

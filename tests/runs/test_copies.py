@@ -210,13 +210,13 @@ def test_a_moved_transfer_with_a_method_of_ones_own_is_resumed(
 ) -> None:
     monkeypatch.chdir(own / "methods")
     asked: dict[str, Any] = {"method": form, "budget": 128, "options": RECIPE, **SMALL}
-    whole = transfer(run, "other", out=own.parent / "runs" / "whole", **asked)
+    whole = transfer(run, "other", out=own.parent / "runs" / "whole", **asked, method="fine_tune")
     with monkeypatch.context() as patch:
         reads = itertools.count()
         stop = property(lambda self: next(reads) > 1, lambda self, value: None)
         patch.setattr(Interrupt, "requested", stop, raising=False)
         with pytest.raises(Interrupted):
-            transfer(run, "other", out=own.parent / "runs" / "moved", **asked)
+            transfer(run, "other", out=own.parent / "runs" / "moved", **asked, method="fine_tune")
     moved = move(own, own.parent / "runs" / "moved", monkeypatch)
     shutil.rmtree(run.path)
     again = resume(moved, progress=False)
@@ -235,7 +235,13 @@ def test_a_transfer_keeps_the_model_of_its_target(
     run = pretrain("cartpole", "nominal", steps=64, options=OPTIONS, out=tmp_path / "a", **SMALL)
     domain = f"{own}/worlds.yaml:heavy"
     moved = transfer(
-        run, domain, budget=64, options=RECIPE, out=own.parent / "runs" / "moved", **SMALL
+        run,
+        domain,
+        budget=64,
+        options=RECIPE,
+        out=own.parent / "runs" / "moved",
+        **SMALL,
+        method="fine_tune",
     )
     before = float(returns(evaluate(moved.policy, moved.task, moved.domain, episodes=2)).sum())
     again = load_run(move(own, moved.path, monkeypatch))

@@ -77,6 +77,7 @@ def test_a_transfer_starts_from_the_checkpoint_that_is_named(
 ) -> None:
     out = tmp_path / "moved"
     asked = ["transfer", f"{rated}@best", "--domain", "mild", "--budget", "64", "--out", str(out)]
+    asked += ["--method", "fine_tune"]
     assert cli.main([*asked, "--curve", "1", "--set", "warm_up=0"]) == 0
     source, best = load_run(out / "source").checkpoint, load_run(rated, 128).checkpoint
     assert all(source.policy[name].equal(best.policy[name]) for name in best.policy)

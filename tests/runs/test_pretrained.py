@@ -26,7 +26,7 @@ def test_where_no_run_can_be_written(
     with pytest.raises(UserError, match=message):
         s2r.pretrain("cartpole", steps=64, out=out)
     with pytest.raises(UserError, match=message):
-        s2r.transfer(SHIPPED, "hard", budget=64, out=out)
+        s2r.transfer(SHIPPED, "hard", budget=64, out=out, method="fine_tune")
     with pytest.raises(UserError, match=message):
         s2r.publish(SHIPPED, out)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

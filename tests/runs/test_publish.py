@@ -77,7 +77,9 @@ def test_it_acts_as_the_run_does(run: Run, shelf: Path) -> None:
 
 @pytest.mark.usefixtures("shelf")
 def test_it_can_be_transferred_and_that_resumed(tmp_path: Path) -> None:
-    moved = transfer("pretrained:cartpole", "hard", budget=64, num_envs=4, progress=False)
+    moved = transfer(
+        "pretrained:cartpole", "hard", budget=64, num_envs=4, progress=False, method="fine_tune"
+    )
     assert moved.path == Path("runs/pretrained-cartpole-fine_tune-hard-0")
     assert moved.config.source == "pretrained:cartpole"
     assert resume(moved.path, progress=False).step == moved.step

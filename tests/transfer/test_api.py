@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def go(source: Run, out: Path, **changes: Any) -> Run:
     asked: dict[str, Any] = {"budget": 128, "options": RECIPE, **QUICK, **changes}
-    return transfer(source, asked.pop("domain", "hard"), out=out, **asked)
+    return transfer(source, asked.pop("domain", "hard"), out=out, **asked, method="fine_tune")
 
 
 @pytest.mark.parametrize(
@@ -172,4 +172,5 @@ def test_changed_code_of_a_task_that_is_given_is_reported(tmp_path: Path) -> Non
             out=tmp_path / "moved",
             options=RECIPE,
             **QUICK,
+            method="fine_tune",
         )

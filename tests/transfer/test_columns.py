@@ -94,7 +94,7 @@ def move(source: Run, domain: Domain, out: Path, **others: Any) -> Run:
     recipe |= {"privileged": source.config.recipe["privileged"]}
     options = {"recipe": recipe | others.pop("recipe", {}), **others.pop("options", {})}
     asked: Json = {"budget": 150, "num_envs": 4, "progress": False, **others}
-    return transfer(source, domain, options=options, out=out, **asked)
+    return transfer(source, domain, options=options, out=out, **asked, method="fine_tune")
 
 
 def fates(run: Run) -> dict[str, str]:

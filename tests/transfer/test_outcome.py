@@ -28,6 +28,7 @@ def source(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 def move(source: Run, out: Path, *more: str) -> int:
     command = ["transfer", str(source.path), "--domain", "hard", "--budget", "64", "--seed", "3"]
+    command += ["--method", "fine_tune"]
     recipe = "recipe={n_steps: 8, batch_size: 16}"
     return main([*command, "--out", str(out), "--num-envs", "4", "--set", recipe, *more])
 

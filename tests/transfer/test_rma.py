@@ -201,6 +201,7 @@ def test_a_student_acts_in_any_domain_and_is_moved_on(student: Run, tmp_path: Pa
         options={"recipe": {"n_steps": 16, "batch_size": 32}, "log_std": None},
         out=tmp_path / "moved",
         progress=False,
+        method="fine_tune",
     )
     moved.policy.load_state_dict(read_checkpoint(moved.path, 0).policy)
     size = moved.policy.observation_space.shape[0]  # type: ignore[index]

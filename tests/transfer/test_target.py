@@ -153,3 +153,22 @@ def test_the_state_of_a_closed_environment_is_restored(target: Target) -> None:
     assert np.array_equal(fresh.step(np.ones((2, 1)))[0], following[0])
     assert np.array_equal(fresh.reset(), following[1])  # the next episodes, not the first ones
     again.close()
+
+
+def test_a_target_without_reward_shows_none(target: Target) -> None:
+    environments = Environments(0)
+    hidden, _ = open_target(*asked("hard"), Budget(BUDGET), environments, rewarded=False)
+    found = []
+    for one in (target, hidden):
+        env = one.env(2)
+        env.reset()
+        steps = [env.step(np.ones((2, 1))) for _ in range(300)]
+        rewards = np.array([step[1] for step in steps])
+        infos = {key for step in steps for info in step[3] for key in info}
+        found.append((rewards, infos, steps[-1][0]))
+    environments.close()
+    (shown, known, last), (zero, rest, same) = found
+    assert shown.all()
+    assert not zero.any()
+    assert known - rest == {"episode", "reward_terms"}
+    np.testing.assert_array_equal(last, same)

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.learning.pretrain import pretrain
 from sim2real.policies import ALGORITHMS
 from sim2real.transfer.api import transfer
 from sim2real.transfer.conformance import SOURCE, TARGET, WORLDS
+from sim2real.transfer.resume import resume
+from sim2real.transfer.selection import REPORT
 
 
 @pytest.mark.usefixtures("short_cartpole")
@@ -34,6 +38,7 @@ def test_statistics_count_as_few_observations_as_asked_for(algorithm: str, tmp_p
         options={"seen": 7, "recipe": TARGET[algorithm]},
         out=tmp_path / "run",
         **given,
+        method="fine_tune",
     )
     before, after = source.checkpoint.policy, run.checkpoint.policy
     counts = {name for name in before if name.endswith("normalizer.count")}
@@ -43,3 +48,43 @@ def test_statistics_count_as_few_observations_as_asked_for(algorithm: str, tmp_p
         assert after[name] == 7 + 40
     rows = read_json(run.path / "report/manifest.json")["tensors"]
     assert {row["action"] for row in rows if row["tensor"] in counts} == {"adapted"}
+
+
+@pytest.mark.usefixtures("short_cartpole")
+def test_a_policy_that_is_worse_in_the_target_is_not_kept(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"num_envs": WORLDS, "progress": False}
+    options = {"net_arch": [4], **SOURCE["ppo"]}
+    source = pretrain("cartpole", steps=160, options=options, out=tmp_path / "source", **given)
+    kept = {}
+    for name, factor in (("ruined", 10.0), ("still", 1e-9)):
+        run = transfer(
+            source,
+            "hard",
+            budget=400,
+            method="fine_tune",
+            options={
+                "verification": 0.5,
+                "learning_rate_factor": factor,
+                "seen": 0 if name == "ruined" else None,
+                "recipe": TARGET["ppo"] | {"learning_rate": factor},
+            },
+            curve=2,
+            curve_episodes=2,
+            out=tmp_path / name,
+            **given,
+        )
+        found = read_json(run.path / REPORT)
+        means = {one["name"]: one["mean"] for one in found["standings"]}
+        assert found["chosen"] == max(("source", "fine_tune"), key=lambda one: means[one])
+        kept[name] = found["chosen"]
+        used = read_json(run.path / "report/budget.json")["used"]["steps"]
+        assert 200 < used <= 400
+        assert run.step == used
+        steps = [row["steps"] for row in read_json(run.path / "report/curve.json")["rows"]]
+        assert (steps[0], steps[-1]) == (0, used)
+        before, after = source.checkpoint.policy, run.checkpoint.policy
+        same = all(torch.equal(before[one], after[one]) for one in before)
+        assert same == (found["chosen"] == "source")
+        with pytest.raises(UserError, match="another transfer with a larger budget"):
+            resume(run.path, steps=800, progress=False)
+    assert "source" in kept.values()

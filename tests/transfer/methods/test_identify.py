@@ -183,6 +183,19 @@ def test_a_log_in_which_nothing_can_be_identified_leaves_the_policy(
     assert results(found[0])["policy"] == "as it was"
 
 
+def test_without_a_reward_the_simulation_decides(trials: dict[str, Trial], tmp_path: Path) -> None:
+    trial = trials["td3"]
+    options = trial.options | {"reward": False}
+    given: dict[str, Any] = {"budget": BUDGET, "options": options, "progress": False}
+    run = transfer(trial.source, "hard", method="identify", out=tmp_path / "run", **given)
+    found = read_json(run.path / REPORT)["rounds"][0]
+    assert found["verdict"]["measured"] is None
+    learned = found["adaptation"]["best"] > found["adaptation"]["start"]
+    assert found["verdict"]["keep"] == (found["explained"] and learned)
+    recorded = read_json(run.path / "report/budget.json")["used"]["steps"]
+    assert recorded <= BUDGET * 3 // 4  # nothing is spent on verification
+
+
 def test_a_family_without_ranges_is_refused_before_a_step(
     trials: dict[str, Trial], tmp_path: Path
 ) -> None:
