@@ -118,11 +118,10 @@ def test_domain_of_another_task(run: Path, refused: Refused) -> None:
 
 
 def test_method(run: Path, refused: Refused, tmp_path: Path) -> None:
-    words = ["transfer", run, "--domain", "hard", "--method", "fine_tune"]
-    words += ["--out", tmp_path / "moved"]
+    words = ["transfer", run, "--domain", "hard", "--out", tmp_path / "moved"]
     error = refused(*words, "--method", "fine_tun")
     assert "unknown method 'fine_tun'; did you mean 'fine_tune'?" in error
-    assert "warmup" in refused(*words, "--set", "warmup=-1")
+    assert "warmup" in refused(*words, "--method", "fine_tune", "--set", "warmup=-1")
     assert list(tmp_path.iterdir()) == []
 
 
