@@ -219,6 +219,7 @@ def moved(run: Run) -> Outcome:
         "return after": without_seeds(found["after"], "whole"),
         "difference": without_seeds(found["difference"], "whole"),
         "gap closed": percent(closed) if closed is not None else "no references of both domains",
+        **_at_home(found["source"]),
         "control steps used": whole(used["steps"]),
         "episodes, resets, falls": f"{used['episodes']:,}, {used['resets']:,}, {used['falls']:,}",
         "robot time": duration(used["seconds"]),
@@ -232,6 +233,19 @@ def moved(run: Run) -> Outcome:
     if why.is_file():
         data |= {"choice": read_json(why)}
     return Outcome(made.data | found | data, [*made.tables, *more, shown], made.file)
+
+
+def _at_home(found: dict[str, Any] | None) -> dict[str, Any]:
+    """The returns in the source, where they were measured."""
+    from sim2real.studies.report.formats import without_seeds
+
+    if found is None:
+        return {}
+    home = f"in the source, {found['domain']}"
+    return {
+        f"return {home}, before": without_seeds(found["before"], "whole"),
+        f"return {home}, after": without_seeds(found["after"], "whole"),
+    }
 
 
 def _rounds(run: Run) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""What a transfer was worth: the policy before and after, the gap closed, what it used."""
+"""What a transfer was worth: the policy before and after, the gap closed, what it used.
+
+The return in the source after the transfer tells what was forgotten.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     Both are measured on the same episodes, which were not learned from and are not charged to the
     budget; their intervals are those of these two policies. `gap_closed` is None unless a study has
     left references of both domains in the cache (see `known_references`), and where the gap before
-    the transfer may be 0.
+    the transfer may be 0. `source` has the returns in the domain of the source, where both tasks
+    are one; None otherwise.
     """
     accepted = run.config.accept_changes or run.loading.accept_changes
     source = load_run(run.path / SOURCE, accept_changes=accepted)
@@ -36,13 +40,17 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
         _measured(policy, run, run.domain, episodes) for policy in (source.policy, run.policy)
     )
     difference = compare(after[None], before[None])
+    at_home = _at_home(run, source, episodes)
     return {
         "domain": run.config.domain,
         "episodes": episodes,
         "zero_shot": interval(before[None]).plain(),
         "after": interval(after[None]).plain(),
         "difference": difference.plain(),
-        "gap_closed": _gap_closed(run, source, before, after),
+        "gap_closed": None
+        if at_home is None
+        else _gap_closed(run, source, at_home[0], before, after),
+        "source": None if at_home is None else _in_source(source, *at_home),
         "used": read_json(run.path / "report" / "budget.json")["used"],
     }
 
@@ -55,13 +63,36 @@ def _measured(policy: Any, run: Run, domain: Domain, episodes: int) -> Floats:
     return returns(rows)
 
 
-def _gap_closed(run: Run, source: Run, before: Floats, after: Floats) -> float | None:
+def _at_home(run: Run, source: Run, episodes: int) -> tuple[Floats, Floats] | None:
+    """The returns of both policies in the source, on the same episodes."""
+    if (source.config.task, source.config.task_options) != (
+        run.config.task,
+        run.config.task_options,
+    ):
+        return None
+    before, after = (
+        _measured(policy, run, source.domain, episodes) for policy in (source.policy, run.policy)
+    )
+    return before, after
+
+
+def _in_source(source: Run, before: Floats, after: Floats) -> dict[str, Any]:
+    return {
+        "domain": source.domain.name,
+        "before": interval(before[None]).plain(),
+        "after": interval(after[None]).plain(),
+        "difference": compare(after[None], before[None]).plain(),
+    }
+
+
+def _gap_closed(
+    run: Run, source: Run, in_source: Floats, before: Floats, after: Floats
+) -> float | None:
     """The share of the zero-shot gap that was closed; None without references or without a gap."""
     target_references = known_references(run.task, run.domain)
     source_references = known_references(run.task, source.domain)
     if target_references is None or source_references is None:
         return None
-    in_source = _measured(source.policy, run, source.domain, len(before))
     source_score = source_references.score(of_seeds("episodes in the source", in_source[None]))
     scores = (target_references.score(of_seeds("seeds", one[None])) for one in (before, after))
     closed = gap_closed(source_score, *scores).value

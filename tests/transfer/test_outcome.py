@@ -44,6 +44,9 @@ def test_a_transfer_ends_with_what_it_was_worth(
         mean = sum(row.total for row in rows) / len(rows)
         assert found[name]["value"] == pytest.approx(mean)
         assert found[name]["about"] == "this policy"
+        rows = evaluate(policy, "cartpole", "randomized", episodes=CURVE_EPISODES, seed=SEED + 3)
+        mean = sum(row.total for row in rows) / len(rows)
+        assert found["source"][name.replace("zero_shot", "before")]["value"] == pytest.approx(mean)
     change = found["after"]["value"] - found["zero_shot"]["value"]
     assert found["difference"]["value"] == pytest.approx(change)
     assert found["gap_closed"] is None
@@ -73,7 +76,13 @@ def test_the_table_is_printed(
 ) -> None:
     move(source, tmp_path / "moved")
     shown = capsys.readouterr().out
-    for words in ("return before (zero-shot)", "return after", "gap closed", "robot time"):
+    for words in (
+        "return before (zero-shot)",
+        "return after",
+        "gap closed",
+        "in the source, randomized, after",
+        "robot time",
+    ):
         assert words in shown
 
 
