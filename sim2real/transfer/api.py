@@ -117,8 +117,6 @@ def transfer(
         trained = source.config.kind in ("pretrain", "foreign")
         choice = choose(budget, source.config.steps if trained else None, options or {})
         method, options = choice.method, {**choice.options, **(options or {})}
-        if progress:
-            print(f"method {choice.method}: {choice.reason}", file=sys.stderr)
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     chosen.require_algorithm(source.config.algorithm)
     loaded = source.task if task is None else load_task(task)
@@ -153,6 +151,8 @@ def transfer(
 
     def create(rows: Sequence[TensorRow], modifiers: Sequence[Modifier]) -> None:
         manifest = Manifest(chosen.name, session.differences, tuple(rows))
+        if progress and choice is not None:
+            print(f"method {choice.method}: {choice.reason}", file=sys.stderr)
         if progress:
             manifest.print(Console(stderr=True, markup=False, emoji=False))
 

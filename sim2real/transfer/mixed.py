@@ -276,7 +276,7 @@ class MixedMethod(FineTune):
         """How the samples of the source are drawn."""
         return SourceSampler()
 
-    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+    def learned(self, source: Run, target: Target, work: Work, budget: Budget) -> BasePolicy:
         """Train in the target and in the source; the checkpoints are the run's."""
         if target.is_target(source.domain):
             raise UserError(
@@ -285,9 +285,10 @@ class MixedMethod(FineTune):
             )
         env = target.env(work.recipe.num_envs)
         beside = work.env(source.domain, self.source_ratio * work.recipe.num_envs)
-        prepared = self.prepare(source, work.recipe, env, target.budget, work.seed)
-        mixing = self.mix(prepared.algorithm, beside, work.recipe, target.budget)
-        return work.learn(prepared.algorithm, prepared.rows, (*prepared.callbacks, mixing))
+        prepared = self.prepare(source, work.recipe, env, budget, work.seed)
+        mixing = self.mix(prepared.algorithm, beside, work.recipe, budget)
+        callbacks = (*prepared.callbacks, mixing)
+        return work.learn(prepared.algorithm, prepared.rows, callbacks, budget)
 
     def mix(
         self, algorithm: BaseAlgorithm, env: VecEnv, recipe: AnyRecipe, budget: Budget

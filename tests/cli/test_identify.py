@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,6 @@ def test_a_transfer_with_identify_shows_its_rounds(
     shown = " ".join(captured.out.split())
     for word in ("strength:drive", "round 1", "simulated return after", "adapted policy"):
         assert word in shown
-    assert "simulated return at home: 4," in captured.err
+    assert re.search(r"simulated return at home: \d+, simulated return before", captured.err)
     written = json.loads((tmp_path / "run" / "report" / "transfer.json").read_text())
     assert written["rounds"][0]["steps"] == 100

@@ -162,18 +162,19 @@ def test_python_shows_the_table_too(
         assert move(run, "nominal", accept_changes=True, **asked).step == 64
 
 
-@pytest.mark.parametrize("move", [transfer, distill], ids=["transfer", "distill"])
+@pytest.mark.parametrize("method", ["fine_tune", "distill"])
 @pytest.mark.parametrize("loaded", [False, True])
 @pytest.mark.filterwarnings("ignore:.*the code of the task changed")
 def test_an_accepted_change_is_remembered_when_it_is_resumed(
-    move: Any, loaded: bool, robot: Path, run: Path, tmp_path: Path
+    method: str, loaded: bool, robot: Path, run: Path, tmp_path: Path
 ) -> None:
     """Accepted in the call or when the source was loaded; the weights are those of one go."""
     old, new, _ = CHANGES["order"]
     robot.write_text(ROBOT.replace(old, new))
     source = load_run(run, accept_changes=True) if loaded else run
-    asked = {"task": str(robot), "budget": 256, "checkpoint_every": 128, "out": tmp_path / "m"}
-    whole = move(source, "nominal", accept_changes=not loaded, **asked, **SMALL)
+    asked: Any = {"task": str(robot), "budget": 256, "checkpoint_every": 128, "method": method}
+    asked["out"] = tmp_path / "m"
+    whole = transfer(source, "nominal", accept_changes=not loaded, **asked, **SMALL)
     weights = (whole.checkpoint.path / "policy.safetensors").read_bytes()
     shutil.rmtree(whole.checkpoint.path)
     assert load_run(tmp_path / "m").step < whole.step

@@ -210,13 +210,13 @@ def test_a_moved_transfer_with_a_method_of_ones_own_is_resumed(
 ) -> None:
     monkeypatch.chdir(own / "methods")
     asked: dict[str, Any] = {"method": form, "budget": 128, "options": RECIPE, **SMALL}
-    whole = transfer(run, "other", out=own.parent / "runs" / "whole", **asked, method="fine_tune")
+    whole = transfer(run, "other", out=own.parent / "runs" / "whole", **asked)
     with monkeypatch.context() as patch:
         reads = itertools.count()
         stop = property(lambda self: next(reads) > 1, lambda self, value: None)
         patch.setattr(Interrupt, "requested", stop, raising=False)
         with pytest.raises(Interrupted):
-            transfer(run, "other", out=own.parent / "runs" / "moved", **asked, method="fine_tune")
+            transfer(run, "other", out=own.parent / "runs" / "moved", **asked)
     moved = move(own, own.parent / "runs" / "moved", monkeypatch)
     shutil.rmtree(run.path)
     again = resume(moved, progress=False)

@@ -39,8 +39,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def go(source: Run, out: Path, **changes: Any) -> Run:
-    asked: dict[str, Any] = {"budget": 128, "options": RECIPE, **QUICK, **changes}
-    return transfer(source, asked.pop("domain", "hard"), out=out, **asked, method="fine_tune")
+    asked: dict[str, Any] = {
+        "budget": 128,
+        "options": RECIPE,
+        "method": "fine_tune",
+        **QUICK,
+        **changes,
+    }
+    return transfer(source, asked.pop("domain", "hard"), out=out, **asked)
 
 
 @pytest.mark.parametrize(

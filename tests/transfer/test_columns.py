@@ -93,8 +93,8 @@ def move(source: Run, domain: Domain, out: Path, **others: Any) -> Run:
     recipe = {k: v for k, v in SMALL[source.config.algorithm].items() if k != "learning_starts"}
     recipe |= {"privileged": source.config.recipe["privileged"]}
     options = {"recipe": recipe | others.pop("recipe", {}), **others.pop("options", {})}
-    asked: Json = {"budget": 150, "num_envs": 4, "progress": False, **others}
-    return transfer(source, domain, options=options, out=out, **asked, method="fine_tune")
+    asked: Json = {"budget": 150, "num_envs": 4, "progress": False, "method": "fine_tune", **others}
+    return transfer(source, domain, options=options, out=out, **asked)
 
 
 def fates(run: Run) -> dict[str, str]:

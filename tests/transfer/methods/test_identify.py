@@ -184,10 +184,13 @@ def test_a_log_in_which_nothing_can_be_identified_leaves_the_policy(
 
 
 def test_without_a_reward_the_simulation_decides(trials: dict[str, Trial], tmp_path: Path) -> None:
-    trial = trials["td3"]
-    options = trial.options | {"reward": False}
-    given: dict[str, Any] = {"budget": BUDGET, "options": options, "progress": False}
-    run = transfer(trial.source, "hard", method="identify", out=tmp_path / "run", **given)
+    source = trials["td3"].source
+    options = {
+        key: value for key, value in trials["td3"].moved.config.method.items() if key != "name"
+    }  # type: ignore[union-attr]
+    given: dict[str, Any] = {"budget": BUDGET, "options": options | {"reward": False}}
+    given |= {"out": tmp_path / "run", "progress": False}
+    run = transfer(source, "hard", method="identify", **given)
     found = read_json(run.path / REPORT)["rounds"][0]
     assert found["verdict"]["measured"] is None
     learned = found["adaptation"]["best"] > found["adaptation"]["start"]

@@ -14,7 +14,7 @@ from sim2real.learning.pretrain import pretrain
 from sim2real.policies import ALGORITHMS
 from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
-from sim2real.transfer.conformance import SOURCE, WORLDS
+from sim2real.transfer.conformance import SOURCE, WORLDS, check_method
 from sim2real.transfer.selection import REPORT
 from sim2real.transfer.target import Target
 from sim2real.transfer.target_env import TargetVecEnv
@@ -120,3 +120,7 @@ def test_a_policy_without_statistics_is_refused(
     monkeypatch.setattr(Target, "record", None)  # not a step
     with pytest.raises(UserError, match="no observation statistics"):
         move(plain, tmp_path / "run")
+
+
+def test_the_checks_of_a_method_pass() -> None:
+    assert all(found.passed for found in check_method("statistics", 200))
