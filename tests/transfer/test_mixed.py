@@ -12,6 +12,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
@@ -23,6 +24,7 @@ from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.find import load_method
+from sim2real.transfer.methods.darc import CorrectedRewards
 from sim2real.transfer.methods.mixed_replay import ImportanceSampler
 from sim2real.transfer.methods.par import Representation
 from sim2real.transfer.mixed import MixedMethod, MixedReplay, Mixing, SourceSampler, SourceWorlds
@@ -141,6 +143,31 @@ def test_the_representation_predicts_the_target_and_not_the_source() -> None:
     assert 10.0 * here < there
 
 
+@pytest.mark.parametrize(("weight", "factor"), [(None, 0.25), (2.0, 2.0)])
+def test_darc_adds_the_clipped_ratio_to_the_rewards_after_a_time(
+    weight: float | None, factor: float, build: Callable[..., Any], toy: Any
+) -> None:
+    """Times SAC's entropy coefficient, here 1/4, unless a weight is given."""
+
+    class Exact(torch.nn.Linear):
+        def log_ratio(self, samples: Any) -> torch.Tensor:
+            return 0.5 * samples.observations[:, 0]
+
+    algorithm = build("sac", toy.ToyVecEnv(2))
+    algorithm.set_logger(Logger(None, []))
+    algorithm.log_ent_coef.data.fill_(np.log(0.25))
+    given: Any = {"algorithm": algorithm, "weight": weight, "most": 1.0, "after": 10}
+    sampler = CorrectedRewards(Exact(1, 1), 1e-3, **given)  # type: ignore[arg-type]
+    source = filled(ReplayBuffer, 0.0)  # observations from 0 to 3, rewards of 0
+    assert float(sampler.sample(source, 64).rewards.abs().max()) == 0.0
+    algorithm.num_timesteps = 10
+    samples = sampler.sample(source, 64)
+    seen = samples.observations[:, 0]
+    assert set(seen.tolist()) == {0.0, 1.0, 2.0, 3.0}
+    expected = factor * (0.5 * seen).clamp(max=1.0)
+    assert torch.allclose(samples.rewards[:, 0], expected)
+
+
 class OneStep(VecEnv):
     """An episode is a step: from 0 to sign * action + spread * N(0, 1), for a reward `action`."""
 
@@ -227,7 +254,7 @@ def test_mixed_replay_learns_the_best_of_the_mixture(toy: Any) -> None:
 @pytest.mark.slow
 def test_darc_learns_the_best_of_reward_and_divergence() -> None:
     """In the source alone, from a + E d = a - KL(N(a, 1), N(-a, 1)) = a - 2 a^2: best at 0.25."""
-    options = {"target_share": 0.0, "correct_after": 0.25, "noise": 0.0}
+    options = {"target_share": 0.0, "correct_after": 0.25, "noise": 0.0, "weight": 1.0}
     source, target = OneStep(16, 1.0, 1.0, 0), OneStep(8, -1.0, 1.0, 1)
     policy = learned("darc", options, source, target, 6_000)
     assert action_at_0(policy) == pytest.approx(0.25, abs=0.15)
@@ -268,7 +295,7 @@ def source(short_cartpole: None, tmp_path_factory: pytest.TempPathFactory) -> Ca
 def test_a_source_of_ppo_is_refused(
     name: str, source: Callable[[str], Run], tmp_path: Path
 ) -> None:
-    message = f"method '{name}': the source's algorithm is ppo; allowed: sac, td3"
+    message = f"method '{name}': the source's algorithm is ppo; allowed: sac"
     with pytest.raises(UserError, match=message):
         transfer(source("ppo"), "hard", method=name, budget=100, out=tmp_path / "a", progress=False)
     assert not (tmp_path / "a").exists()

@@ -1,12 +1,14 @@
 """DARC: learn in the source from rewards that make up for what differs in the target.
 
-    r'(s, a, s') = r(s, a, s') + weight * d,    d = log p_target(s'|s, a) - log p_source(s'|s, a)
+    r'(s, a, s') = r(s, a, s') + alpha d,    d = log p_target(s'|s, a) - log p_source(s'|s, a)
 
 for the samples of the source (Eysenbach et al. 2021, "Off-dynamics reinforcement learning: training
 for transfer with domain classifiers", arXiv:2006.13916). d is the difference of the logits of two
 classifiers (`transfer.classifiers`); where the target cannot do what the source can, it is
 negative. The expected sum of d is minus the divergence of the trajectories, so maximum entropy
-learning from r' looks for trajectories that are both good and possible in the target.
+learning from r' looks for trajectories that are both good and possible in the target. alpha is the
+entropy coefficient of SAC: the paper's is 1, and d adds to what the entropy adds to. `weight`
+is another factor of d.
 
 The paper learns from the source alone (`target_share: 0`) and uses the target for the classifiers
 only; here half of each minibatch is from the target, with its rewards as they are. Rewards are
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
@@ -41,7 +44,7 @@ class CorrectedRewards(ClassifierSampler):
         learning_rate: float,
         *,
         algorithm: OffPolicyAlgorithm,
-        weight: float,
+        weight: float | None,
         most: float,
         after: float,
     ) -> None:
@@ -50,23 +53,34 @@ class CorrectedRewards(ClassifierSampler):
         self._weight, self._most, self._after = weight, most, after
 
     def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
-        """Samples with r + weight * d for r."""
+        """Samples with corrected rewards."""
         samples = source.sample(size)
         if self._algorithm.num_timesteps < self._after:
             return samples
         ratio = self.classifiers.log_ratio(samples).clamp(-self._most, self._most)
-        correction = self._weight * ratio.unsqueeze(1)
+        weight = entropy_coefficient(self._algorithm) if self._weight is None else self._weight
+        correction = weight * ratio.unsqueeze(1)
         self._algorithm.logger.record("train/reward_correction", float(correction.mean()))
         return samples._replace(rewards=samples.rewards + correction)
+
+
+def entropy_coefficient(algorithm: OffPolicyAlgorithm) -> float:
+    """That of SAC at present, learned or not."""
+    assert isinstance(algorithm, SAC)
+    if algorithm.log_ent_coef is None:
+        return float(algorithm.ent_coef_tensor)
+    return float(algorithm.log_ent_coef.detach().exp())
 
 
 class Darc(MixedMethod):
     """Learn from the source with rewards corrected by domain classifiers."""
 
     name: ClassVar[str] = "darc"
+    algorithms: ClassVar[tuple[str, ...]] = ("sac",)
 
-    weight: NotNegative = 1.0
-    """Times the log ratio, added to the rewards as scaled by `reward_scale`."""
+    weight: NotNegative | None = None
+    """Times the log ratio, added to the rewards as scaled by `reward_scale`; None: SAC's entropy
+    coefficient."""
     correct_after: Fraction = 0.1
     """Part of the budget after which rewards are corrected."""
     most: Positive = 10.0
