@@ -8,6 +8,7 @@ because a change would move the probability ratio of PPO without any learning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -30,7 +31,8 @@ class RunningNormalizer(nn.Module):
     `running_var` (size,), `count` (). The names begin with `running_` because that is what
     stable-baselines3 copies to target networks besides the parameters.
 
-    `columns` are those of the observation that it learns from, by default the first.
+    `columns` are those of the observation that it learns from, by default the first. Where some
+    were added later, `count` is (size,): each column has its own (`count_each`).
     """
 
     running_mean: Tensor
@@ -43,6 +45,19 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("running_mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("running_var", torch.ones(size, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def count_each(self) -> None:
+        """Count the observations of each column on its own from now on."""
+        self.count = self.count.expand(self.running_mean.shape).clone()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        """As PyTorch's; one count or several, whatever was saved."""
+        saved = state_dict.get(f"{prefix}count")
+        if saved is not None and saved.shape in ((), self.running_mean.shape):
+            self.count = torch.zeros_like(saved)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     @torch.no_grad()
     def update(self, observations: Tensor) -> None:

@@ -117,19 +117,28 @@ class Transfer(Training, PolicyCommand):
     chosen by what is known of the target."""
     budget: int = 100_000
     """Control steps of the target domain that the method may use."""
+    target_task: str | None = None
+    """Task of the target, by default that of the run. For other observations or actions add --set
+    match=by_name, which matches them with the run's."""
+    target_task_options: Pairs = ()
+    """Options of that task."""
 
     def run(self) -> Outcome:
         """Call `sim2real.transfer`."""
         from sim2real.transfer.api import transfer
 
         source = self.load(self.source)
-        accept_domains(source.task, [self.domain], self.trust_code)
+        task = source.task
+        if self.target_task is not None:
+            task = named_task(self.target_task, self.target_task_options)
+        accept_domains(task, [self.domain], self.trust_code)
         run = transfer(
             source,
             self.domain,
             method=self.method,
             budget=self.budget,
             out=self.out,
+            task=None if self.target_task is None else task,
             **self.common(),
         )
         return moved(run)

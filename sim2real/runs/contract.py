@@ -301,7 +301,10 @@ def require_fit(source: Contract, target: Contract, accept: bool = False) -> Non
     if same_sizes and accept:
         return
     words = _in_words(wrong, "in the source", "in the target")
-    what = f"the run does not fit the target: {words}; allowed: the same spaces"
+    what = (
+        f"the run does not fit the target: {words}; allowed: the same spaces, or the method's "
+        "option match=by_name"
+    )
     raise ChangedError(what) if same_sizes else UserError(what)
 
 

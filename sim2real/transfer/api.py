@@ -52,14 +52,14 @@ from sim2real.runs.run import (
 from sim2real.runs.seal import rewrite_config
 from sim2real.runs.state import capture, describe_spaces, load_policy
 from sim2real.simulation import Simulation
-from sim2real.simulation.actions import Choice
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
 from sim2real.task import Task
 from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.choice import REPORT as CHOICE
 from sim2real.transfer.choice import choose
-from sim2real.transfer.find import describe_method, load_method, load_method_of_file
+from sim2real.transfer.find import describe_method, load_method, method_of
+from sim2real.transfer.fitting import actions_in, fitted_for
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
 from sim2real.transfer.memory import compare_memory
 from sim2real.transfer.method import Method
@@ -103,7 +103,8 @@ def transfer(
     report/curve.json, what was used of the budget in report/budget.json, the action for every
     tensor in report/manifest.json. `pictures_every` are control steps between two animated
     pictures of the policy in the target (0 for none). `task` is the task of the target, by
-    default the run's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
+    default the run's; for another one with other observations or actions the option `match` says
+    which are the source's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
     `accept_changes` as in `load_run`.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
@@ -150,7 +151,7 @@ def transfer(
         warn_of_changes(source.path, source.task_info, loaded)
 
     def create(rows: Sequence[TensorRow], modifiers: Sequence[Modifier]) -> None:
-        manifest = Manifest(chosen.name, session.differences, tuple(rows))
+        manifest = Manifest(chosen.name, session.differences, tuple(rows), session.matching)
         if progress and choice is not None:
             print(f"method {choice.method}: {choice.reason}", file=sys.stderr)
         if progress:
@@ -210,7 +211,8 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
         raise UserError(f"{path / 'config.yaml'}: a {config.kind} needs a method")
     check_policy(folder)
     accepted = config.accept_changes or folder.loading.accept_changes
-    source = load_run(path / SOURCE, accept_changes=accepted)
+    trusted = folder.loading.trust_code
+    source = load_run(path / SOURCE, accept_changes=accepted, trust_code=trusted)
     files.remove_unfinished(path)
     session = _Session(
         config,
@@ -222,15 +224,6 @@ def resume_transfer(folder: RunFolder, progress: bool) -> Run:
     )
     session.adapt(path, lambda rows, modifiers: None, progress)
     return at_checkpoint(replace(folder, config=session.config))
-
-
-def method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
-    """The method of a run: a shipped one, the run's copy, or code elsewhere that is trusted."""
-    where, trust_code = str(folder.path / "config.yaml"), folder.loading.trust_code
-    copied = folder.method_source()
-    if copied is None:
-        return load_method_of_file(described, where, trust_code)
-    return load_method(copied, {key: value for key, value in described.items() if key != "name"})
 
 
 class _Session:
@@ -246,8 +239,10 @@ class _Session:
         domain: Domain,
     ) -> None:
         self.config, self.method, self.recipe = config, method, recipe
-        self.source, self.task, self.domain = source, task, domain
-        self.actions: Choice = map_of(source.task_info) or "own"
+        self.task, self.domain, self.origin = task, domain, source
+        self.source, self.matching = fitted_for(method, source, task, domain)
+        source = self.source
+        self.actions = actions_in(task, source)
         self.environments = Environments(config.seed)
         self.target, self.meter = open_target(
             task,
@@ -264,13 +259,14 @@ class _Session:
                 "the source's actor reads privileged columns, which the target does not show; "
                 "distill it, or show them with the option recipe: {privileged_actor: true}"
             )
-        source_contract = Contract.of(source.task_info, acts_on_all)
         before = source.config.parsed_recipe().history
         steps = compare_memory(before, recipe.history, method)
         seen = recipe.observed | {"history": before}
         shown = contract_in(task, domain, self.actions, **seen) if steps else self.target.contract
-        require_fit(source_contract, shown, source.loading.accept_changes)
-        self.differences = (*compare(source_contract, shown), *steps)
+        own = Contract.of(self.origin.task_info, acts_on_all)
+        if self.matching is None:
+            require_fit(own, shown, source.loading.accept_changes)
+        self.differences = (*compare(own, shown), *steps)
 
     def adapt(self, path: Path, create: Create, progress: bool) -> None:
         """Run the method to its end, or until Ctrl-C; writes what was used either way.
@@ -326,13 +322,13 @@ class _Session:
             "progress": progress,
             "title": f"{self.method.name} {self.task.name} in {self.domain.name}",
             "hyperparameters": hyperparameters(
-                config, self.task.name, self.method.name, self.source.config.domain
+                config, self.task.name, self.method.name, self.origin.config.domain
             ),
             "max_unstable": config.recipe.get("max_unstable", MAX_UNSTABLE),
         }
 
     def _curve(self, path: Path) -> Curve:
-        config, source = self.config, self.source
+        config, source = self.config, self.origin
         how = {"seed": config.seed, "episodes": config.curve_episodes}
 
         @functools.cache
@@ -365,7 +361,7 @@ class _Session:
         self.config = self.config.with_modifiers(modifiers_of(policy))
         rewrite_config(path, self.config)
         rows = result_rows(self.source.policy, algorithm.policy, self.config.frozen)
-        manifest = Manifest(self.method.name, self.differences, rows)
+        manifest = Manifest(self.method.name, self.differences, rows, self.matching)
         write_json(path / "report" / "manifest.json", manifest.to_json())
         training, state = capture(algorithm)
         checkpoints.discard_after(path, steps - 1)

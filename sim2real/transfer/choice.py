@@ -31,9 +31,10 @@ class Choice:
 
 
 def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> Choice:
-    """The method for a target with the source's spaces.
+    """The method for a target.
 
-    `given` are the user's options; `reward: false` among them says that the target has no reward.
+    `given` are the user's options; `reward: false` among them says that the target has no reward,
+    `match` that the source is of another task.
     `source_steps` are the control steps that the source's policy was trained for, None if unknown.
     """
     if not given.get("reward", True):
@@ -42,6 +43,12 @@ def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> C
             "its own reward is learned from"
         )
         return Choice("identify", reason)
+    if given.get("match") is not None:
+        reason = (
+            "the source is of another task, whose worlds cannot be identified in the target's: its "
+            "policy learns in the target"
+        )
+        return Choice("fine_tune", reason, {"verification": VERIFICATION})
     if source_steps is not None and budget >= REPLACES_IDENTIFICATION * source_steps:
         reason = (
             f"{budget:,} steps of the target are enough to learn in it, beside the "

@@ -9,6 +9,7 @@ from typing import Any
 from sim2real.config import parse
 from sim2real.errors import UserError
 from sim2real.registry import Registry
+from sim2real.runs.run import RunFolder
 from sim2real.sources import Source, source_of
 from sim2real.transfer.method import Method
 from sim2real.transfer.methods import METHODS
@@ -56,6 +57,15 @@ def load_method_of_file(
     options = {key: value for key, value in described.items() if key != "name"}
     name = METHOD_CLASSES.trusted(str(described.get("name", "")), where, trust_code)
     return load_method(name, options)
+
+
+def method_of(folder: RunFolder, described: Mapping[str, Any]) -> Method:
+    """The method of a run: a shipped one, the run's copy, or code elsewhere that is trusted."""
+    where, trust_code = str(folder.path / "config.yaml"), folder.loading.trust_code
+    copied = folder.method_source()
+    if copied is None:
+        return load_method_of_file(described, where, trust_code)
+    return load_method(copied, {key: value for key, value in described.items() if key != "name"})
 
 
 def describe_method(method: Method) -> dict[str, Any]:

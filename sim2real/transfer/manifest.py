@@ -17,6 +17,7 @@ from torch import Tensor
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.modifiers import merge
 from sim2real.runs.contract import Difference, contract_table
+from sim2real.transfer.matching import Matching
 
 Action = Literal["copied", "adapted", "fresh", "frozen"]
 
@@ -43,6 +44,8 @@ class Manifest:
     method: str
     differences: tuple[Difference, ...]
     rows: tuple[TensorRow, ...]
+    matching: Matching | None = None
+    """What of another task is the source's."""
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -54,6 +57,7 @@ class Manifest:
         return {
             "method": self.method,
             "contract": [asdict(line) for line in self.differences],
+            **({} if self.matching is None else {"matching": self.matching.to_json()}),
             "tensors": [
                 {"tensor": row.tensor, "shape": list(row.shape), "action": row.action}
                 for row in self.rows
@@ -69,6 +73,8 @@ class Manifest:
             console.print(title, f"no difference: {lines}", highlight=False)
         else:
             console.print(contract_table(self.differences))
+        for line in () if self.matching is None else self.matching.lines():
+            console.print(line, highlight=False)
         if self.rows:  # not known before the end for a method with a loop of its own
             console.print(_tensor_table(self.method, self.rows))
 

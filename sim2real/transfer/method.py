@@ -30,6 +30,7 @@ from sim2real.policies.tensors import match
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, TensorRow
+from sim2real.transfer.matching import Match
 from sim2real.transfer.schedule import KeepFrozen
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
@@ -80,10 +81,16 @@ class Method(Config):
     needs_reward: ClassVar[bool] = True
     """Whether it learns from the reward of the target."""
 
+    fits_other_tasks: ClassVar[bool] = True
+    """Whether its source may be one of another task, made to fit (`match`)."""
+
     num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Options of the algorithm's recipe to learn with in the target, by name."""
+    match: Match | None = None
+    """Which observations and actions of another task are the source's: `by_name`, or what has
+    other names; None: they are the same."""
     reward: bool = True
     """Whether the target gives a reward; without, it is 0, and only some methods can do without."""
 

@@ -252,6 +252,7 @@ class MixedMethod(FineTune):
     """Fine-tune in the target with samples of the source in each minibatch."""
 
     algorithms: ClassVar[tuple[str, ...]] = ("sac", "td3")
+    fits_other_tasks: ClassVar[bool] = False  # it learns in the worlds of both at once
 
     source_ratio: Annotated[int, Field(ge=1, le=1_000)] = 10
     """Control steps of the source for each of the target; they are free and counted."""

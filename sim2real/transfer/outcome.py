@@ -21,6 +21,7 @@ from sim2real.learning.curve import CURVE_EPISODES, SEED
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import SOURCE
+from sim2real.transfer.fitting import fitted, match_of
 
 Floats = NDArray[np.float64]
 
@@ -29,15 +30,18 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     """Returns of the source's policy and of a transfer's in the target, and the ledger, as JSON.
 
     Both are measured on the same episodes, which were not learned from and are not charged to the
-    budget; their intervals are those of these two policies. `gap_closed` is None unless a study has
-    left references of both domains in the cache (see `known_references`), and where the gap before
-    the transfer may be 0. `source` has the returns in the domain of the source, where both tasks
+    budget; their intervals are those of these two policies. A source of another task acts with what
+    both tasks have. `gap_closed` is None for such a source, and unless a study has left references
+    of both domains in the cache (see `known_references`), and where the gap before the transfer may
+    be 0. `source` has the returns in the domain of the source, where both tasks
     are one; None otherwise.
     """
     accepted = run.config.accept_changes or run.loading.accept_changes
     source = load_run(run.path / SOURCE, accept_changes=accepted)
+    match = match_of(run.config.method)
+    here = source if match is None else fitted(source, run.task, run.domain, match)[0]
     before, after = (
-        _measured(policy, run, run.domain, episodes) for policy in (source.policy, run.policy)
+        _measured(policy, run, run.domain, episodes) for policy in (here.policy, run.policy)
     )
     difference = compare(after[None], before[None])
     at_home = _at_home(run, source, episodes)

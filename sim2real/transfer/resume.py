@@ -16,8 +16,9 @@ from sim2real.learning.pretrain import resume_pretraining
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.pretrained import find_run, is_published
 from sim2real.runs.run import Run, RunFolder, read_folder, versions
-from sim2real.transfer.api import SOURCE, SOURCE_STEPS, method_of, resume_transfer
+from sim2real.transfer.api import SOURCE, SOURCE_STEPS, resume_transfer
 from sim2real.transfer.budget import Budget
+from sim2real.transfer.find import method_of
 from sim2real.transfer.work import PHASES
 
 

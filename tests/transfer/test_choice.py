@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,11 @@ from sim2real.transfer.find import load_method
         (2_500_000, 5_000_000, {}, "fine_tune"),
         (2_500_000, 5_000_000, {"reward": False}, "identify"),
         (2_500_000, None, {}, "identify"),
+        (2_000, 5_000_000, {"match": "by_name"}, "fine_tune"),
     ],
 )
 def test_the_choice_follows_budget_and_reward(
-    budget: int, source_steps: int | None, given: dict[str, bool], method: str
+    budget: int, source_steps: int | None, given: dict[str, Any], method: str
 ) -> None:
     found = choose(budget, source_steps, given)
     assert found.method == method

@@ -20,8 +20,9 @@ all columns, matched by name.
 With `verification` a part of the budget is kept for whole episodes of the source's policy and of
 the new one, and the better of them is the run's (see `sim2real.transfer.selection`).
 
-It assumes that the target has the source's observation and action spaces and a reward, and that
-the source's behaviour is good enough to collect with.
+It assumes that the target has the source's observation and action spaces, or another task's that
+are matched by name (`match`), and a reward, and that the source's behaviour is good enough to
+collect with.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from sim2real.runs.run import Run
 from sim2real.transfer.anchor import Anchor, Of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
+from sim2real.transfer.fitting import ADAPTED
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
@@ -121,15 +123,17 @@ class FineTune(LearnerMethod):
         """Copy what is to be copied; return the action for each tensor that is not fresh."""
         policy = algorithm.policy
         add_structure_of(source.policy, policy)
-        tensors = named_tensors(policy)
         names = [name for name, part in anatomy(policy).items() if not self._is_fresh(part)]
         action_of = take_along(source.policy, policy, names)
+        fitted = set(names).intersection(source.checkpoint.state.get(ADAPTED, ()))
+        action_of |= dict.fromkeys(fitted, "adapted")
         if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), algorithm):
             action_of["log_ent_coef"] = "copied"
+        tensors = named_tensors(policy)
         most = math.inf if self.seen is None else self.seen
         for name in names:
-            if name.endswith("normalizer.count") and tensors[name] > most:
-                tensors[name].fill_(most)
+            if name.endswith("normalizer.count") and (tensors[name] > most).any():
+                tensors[name].clamp_(max=most)
                 action_of[name] = "adapted"
         if "log_std" in action_of and self._bound_noise(tensors["log_std"]):
             action_of["log_std"] = "adapted"

@@ -70,8 +70,13 @@ class Freeze(FineTune):
             policy, ("first_layers",) if self.frozen is None else self.frozen
         )
         if self.frozen is None:  # what was made to fit the target's columns learns on
-            made = {row.tensor for row in prepared.rows if row.action == "adapted"}
-            names = [name for name in names if name not in made]
+            made = {_layer(row.tensor) for row in prepared.rows if row.action == "adapted"}
+            names = [name for name in names if _layer(name) not in made]
+            if not names:
+                raise UserError(
+                    "the first layers and the statistics were made to fit the target, so nothing "
+                    "would be frozen; allowed: `frozen` with tensors that are copied"
+                )
         _require_an_actor(policy, names)
         done = frozen_after(prepared, names)
         if self.learning_rates:
@@ -80,6 +85,10 @@ class Freeze(FineTune):
             unfreezing = GradualUnfreezing(self.gradual * budget.steps)
             return replace(done, callbacks=(unfreezing, *done.callbacks))
         return done
+
+
+def _layer(tensor: str) -> str:
+    return tensor.rpartition(".")[0]
 
 
 def _require_an_actor(policy: BasePolicy, frozen: Sequence[str]) -> None:

@@ -84,6 +84,7 @@ class Identify(Method):
 
     name: ClassVar[str] = "identify"
     needs_reward: ClassVar[bool] = False
+    fits_other_tasks: ClassVar[bool] = False  # the worlds of both tasks have other parameters
 
     record: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     """Part of what is left of the budget that a round records, at most."""

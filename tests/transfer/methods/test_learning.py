@@ -77,7 +77,7 @@ def test_reversed_actions_are_learned(name: str, algorithm: str, toy: Any) -> No
     policy = taught(recipe, toy.ToyVecEnv(8))
     assert return_of(policy, 1.0) > 9.9
     assert return_of(policy, -1.0) < 0.0
-    source: Any = SimpleNamespace(policy=policy, checkpoint=SimpleNamespace(training={}))
+    source: Any = SimpleNamespace(policy=policy, checkpoint=SimpleNamespace(training={}, state={}))
     method = load_method(
         name.partition("-")[0], {"recipe": RECIPES[algorithm], **OPTIONS.get(name, {})}
     )
