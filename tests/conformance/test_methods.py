@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mixed_replay": {"importance": True, **BESIDE},
     "darc": {"correct_after": 0.5, **BESIDE},
     "par": BESIDE,
+    "vgdf": {"select_after": 0.5, "members": 2, **BESIDE},
     "freeze": {"anchor": 1.0, "gradual": 0.5, "learning_rates": {"head": 2.0}},
 }
 BUDGET = 150  # covers 37 steps of 4 worlds, and 2 are left over

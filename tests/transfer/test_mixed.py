@@ -29,7 +29,7 @@ from sim2real.transfer.methods.mixed_replay import ImportanceSampler
 from sim2real.transfer.methods.par import Representation
 from sim2real.transfer.mixed import MixedMethod, MixedReplay, Mixing, SourceSampler, SourceWorlds
 
-MIXED = ("mixed_replay", "darc", "par")
+MIXED = ("mixed_replay", "darc", "par", "vgdf")
 
 
 def filled(kind: type[ReplayBuffer], action: float, rows: int = 4) -> Any:
@@ -224,7 +224,7 @@ def learned(
     assert isinstance(method, MixedMethod)
     recipe = load_recipe("sac", None, LEARNING)
     policy = build_algorithm(recipe, source, 0).policy
-    run: Any = SimpleNamespace(policy=policy, checkpoint=SimpleNamespace(training={}))
+    run: Any = SimpleNamespace(policy=policy, checkpoint=SimpleNamespace(training={}, state={}))
     budget = Budget(steps)
     resized = method.target_recipe(recipe, budget)
     prepared = method.prepare(run, resized, target, budget, 0)
@@ -237,14 +237,18 @@ def action_at_0(policy: Any) -> float:
     return float(policy.predict(np.zeros((1, 1), np.float32), deterministic=True)[0][0, 0])
 
 
-def test_mixed_replay_learns_the_best_of_the_mixture(toy: Any) -> None:
-    """p (1 - (a + x)^2) + (1 - p) (1 - (a - x)^2) is largest at a = (1 - 2 p) x."""
+@pytest.mark.parametrize("name", ["mixed_replay", pytest.param("vgdf", marks=pytest.mark.slow)])
+def test_the_best_of_the_mixture_is_learned(name: str, toy: Any) -> None:
+    """The next state tells nothing of the action: selecting by its value does not change that.
+
+    p (1 - (a + x)^2) + (1 - p) (1 - (a - x)^2) is largest at a = (1 - 2 p) x.
+    """
 
     class Reversed(toy.ToyVecEnv):  # type: ignore[misc, name-defined]
         def step_async(self, actions: np.ndarray) -> None:
             super().step_async(-actions)
 
-    policy = learned("mixed_replay", {"target_share": 0.75}, toy.ToyVecEnv(16), Reversed(8))
+    policy = learned(name, {"target_share": 0.75}, toy.ToyVecEnv(16), Reversed(8))
     x = np.linspace(-0.8, 0.8, 17)
     seen = np.stack([x, 3.0 * x + 5.0], axis=1)
     actions = policy.predict(seen, deterministic=True)[0][:, 0]

@@ -11,6 +11,7 @@ METHODS = {
     "darc": "sim2real.transfer.methods.darc:Darc",
     "par": "sim2real.transfer.methods.par:Par",
     "statistics": "sim2real.transfer.methods.statistics:Statistics",
+    "vgdf": "sim2real.transfer.methods.vgdf:Vgdf",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
     "identify": "sim2real.transfer.methods.identify:Identify",
 }
