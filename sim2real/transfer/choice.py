@@ -7,23 +7,20 @@ target, of which the better policy of the old and the new one is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 REPORT = "report/choice.json"
-VERIFICATION = 0.1
-"""Part of the budget of a fine-tuning with which its policy is compared with the source's."""
 REPLACES_IDENTIFICATION = 0.5
 """From this part of the source's steps on, a budget pays for learning in the target itself."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method by name, its options, and the reason in one sentence."""
+    """A method by name, and the reason in one sentence."""
 
     method: str
     reason: str
-    options: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -51,10 +48,10 @@ def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> C
         return Choice("fine_tune", reason, {"verification": VERIFICATION})
     if source_steps is not None and budget >= REPLACES_IDENTIFICATION * source_steps:
         reason = (
-            f"{budget:,} steps of the target are enough to learn in it, beside the "
-            f"{source_steps:,} of the source"
+            f"{budget:,} steps of the target are enough to learn in it as in pretraining, which "
+            f"had {source_steps:,}"
         )
-        return Choice("fine_tune", reason, {"verification": VERIFICATION})
+        return Choice("retrain", reason)
     reason = (
         f"{budget:,} steps of the target are few to learn from: a simulation is identified from "
         "them, and the policy learns there"

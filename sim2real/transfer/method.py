@@ -156,6 +156,16 @@ class Method(Config):
         sizes = SIZES[source.algorithm]
         return recipe_in_target(source, {**sizes, **changes, **self.recipe, **worlds})
 
+    def as_in_pretraining(self, source: AnyRecipe, **changes: Any) -> AnyRecipe:
+        """The recipe of the source's pretraining with `changes`, then the user's.
+
+        The learning rate of PPO falls linearly to 0; SAC and TD3 begin with the policy's actions.
+        """
+        ppo: dict[str, Any] = {"lr_schedule": "linear", **AFTERWARDS}
+        start = ppo if source.algorithm == "ppo" else {"learning_starts": 0}
+        worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
+        return recipe_in_target(source, {**start, **changes, **self.recipe, **worlds})
+
 
 class LearnerMethod(Method):
     """A method that is one learner in the target, for the whole budget."""

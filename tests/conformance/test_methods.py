@@ -36,6 +36,7 @@ ANEW = ("scratch", "distill", "features")
 """Methods whose first actions are not the source's; the manifest says why."""
 BESIDE: dict[str, Any] = {"source_ratio": 2, "prefill": 40}
 OPTIONS: dict[str, dict[str, Any]] = {
+    "retrain": {"verification": 0.0},
     "distill": {"student": [4], "rollout": 8, "updates": 3},
     "mixed_replay": {"importance": True, **BESIDE},
     "darc": {"correct_after": 0.5, **BESIDE},

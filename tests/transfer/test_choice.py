@@ -19,7 +19,7 @@ from sim2real.transfer.find import load_method
     ("budget", "source_steps", "given", "method"),
     [
         (2_000, 5_000_000, {}, "identify"),
-        (2_500_000, 5_000_000, {}, "fine_tune"),
+        (2_500_000, 5_000_000, {}, "retrain"),
         (2_500_000, 5_000_000, {"reward": False}, "identify"),
         (2_500_000, None, {}, "identify"),
         (2_000, 5_000_000, {"match": "by_name"}, "fine_tune"),
@@ -30,7 +30,7 @@ def test_the_choice_follows_budget_and_reward(
 ) -> None:
     found = choose(budget, source_steps, given)
     assert found.method == method
-    assert load_method(found.method, found.options | given).name == method
+    assert load_method(found.method, given).name == method
 
 
 @pytest.mark.usefixtures("short_cartpole")
@@ -55,6 +55,5 @@ def test_a_transfer_without_a_method_writes_why_it_chose_one(
         out=tmp_path / "run",
     )
     found = read_json(run.path / choice.REPORT)
-    assert found["method"] == run.config.method["name"] == "fine_tune"  # type: ignore[index]
-    assert run.config.method["verification"] == choice.VERIFICATION  # type: ignore[index]
-    assert f"method fine_tune: {found['reason']}" in capsys.readouterr().err
+    assert found["method"] == run.config.method["name"] == "retrain"  # type: ignore[index]
+    assert f"method retrain: {found['reason']}" in capsys.readouterr().err

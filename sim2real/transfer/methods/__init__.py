@@ -2,6 +2,7 @@
 
 METHODS = {
     "fine_tune": "sim2real.transfer.methods.fine_tune:FineTune",
+    "retrain": "sim2real.transfer.methods.retrain:Retrain",
     "freeze": "sim2real.transfer.methods.freeze:Freeze",
     "adapter": "sim2real.transfer.methods.adapter:Adapter",
     "residual": "sim2real.transfer.methods.residual:ResidualPolicy",
