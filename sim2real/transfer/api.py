@@ -117,7 +117,7 @@ def transfer(
     if method is None:
         trained = source.config.kind in ("pretrain", "foreign")
         choice = choose(budget, source.config.steps if trained else None, options or {})
-        method = choice.method
+        method, options = choice.method, {**choice.options, **(options or {})}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     chosen.require_algorithm(source.config.algorithm)
     loaded = source.task if task is None else load_task(task)

@@ -1,26 +1,29 @@
 """Choose a method by what is known before a step is made: the spaces, the budget, the reward.
 
-The rules follow what was measured (docs/methods/which.md). Both methods end with episodes in the
+The rules follow what was measured (docs/methods/which.md). All of the methods end with episodes in the
 target, of which the better policy of the old and the new one is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 REPORT = "report/choice.json"
+VERIFICATION = 0.1
+"""Part of the budget of a fine-tuning with which its policy is compared with the source's."""
 REPLACES_IDENTIFICATION = 0.5
 """From this part of the source's steps on, a budget pays for learning in the target itself."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method by name, and the reason in one sentence."""
+    """A method by name, its options, and the reason in one sentence."""
 
     method: str
     reason: str
+    options: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
