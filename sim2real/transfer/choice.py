@@ -1,6 +1,6 @@
 """Choose a method by what is known before a step is made: the spaces, the budget, the reward.
 
-The rules follow what was measured (docs/methods/which.md). All of the methods end with episodes in the
+The rules follow what was measured (docs/methods/which.md). All methods end with episodes in the
 target, of which the better policy of the old and the new one is kept.
 """
 
