@@ -118,6 +118,8 @@ class SourceWorlds:
         self.env = env
         self._algorithm = algorithm
         self._last: np.ndarray | None = None
+        self.steps = 0
+        """Control steps so far, of all worlds."""
         self.replay = ReplayBuffer(
             algorithm.buffer_size,
             algorithm.observation_space,
@@ -137,6 +139,7 @@ class SourceWorlds:
             final[world] = infos[world].get("terminal_observation", final[world])
         self.replay.add(before, final, scaled, rewards, dones, infos)
         self._last = after
+        self.steps += self.env.num_envs
 
     def _observed(self) -> np.ndarray:
         if self._last is None:
@@ -163,12 +166,13 @@ class SourceWorlds:
         tensors = prefixed("replay", replay) | prefixed("worlds", worlds)
         if self._last is not None:
             tensors["last"] = torch.from_numpy(self._last.copy())
-        return tensors, {"replay": state, "worlds": counts}
+        return tensors, {"replay": state, "worlds": counts, "steps": self.steps}
 
     def restore(self, tensors: Tensors, state: State) -> None:
         """Continue from a captured state."""
         restore_replay(self.replay, without("replay", tensors), state["replay"])
         restore_worlds(self.env, without("worlds", tensors), state["worlds"])
+        self.steps = state["steps"]
         if "last" in tensors:
             self._last = tensors["last"].numpy().copy()
 
@@ -206,7 +210,7 @@ class Mixing(BaseCallback):
         algorithm.companion = self  # type: ignore[attr-defined]
 
     def _on_training_start(self) -> None:
-        while self._filled < self._prefill and not self.source.replay.full:
+        while self.source.steps < self._prefill:
             self.source.step()
 
     def _on_step(self) -> bool:
@@ -220,12 +224,7 @@ class Mixing(BaseCallback):
             samples = self.source.replay.sample(size), self.replay.of_target(size)
             for name, value in self._sampler.learn(*samples).items():
                 self.logger.record(f"train/{name}", value)
-        self.logger.record("source/steps", self._filled)
-
-    @property
-    def _filled(self) -> int:
-        """Control steps of the source so far, as many as fit into the replay buffer."""
-        return self.source.replay.size() * self.source.env.num_envs
+        self.logger.record("source/steps", self.source.steps)
 
     def capture(self) -> tuple[Tensors, State]:
         """The state of the source's worlds and buffer, and of the sampler's networks."""

@@ -28,6 +28,7 @@ from sim2real.transfer.methods.darc import CorrectedRewards
 from sim2real.transfer.methods.mixed_replay import ImportanceSampler
 from sim2real.transfer.methods.par import Representation
 from sim2real.transfer.mixed import MixedMethod, MixedReplay, Mixing, SourceSampler, SourceWorlds
+from sim2real.transfer.resume import resume
 
 MIXED = ("mixed_replay", "darc", "par", "vgdf")
 
@@ -334,3 +335,22 @@ def test_steps_of_the_source_are_free_and_counted(
     assert report["used"]["steps"] == 40
     assert report["source_steps"] == 56 + 80  # 7 steps of 8 worlds, then 10
     assert run.checkpoint.training["companion/replay/rewards"].shape == (17, 8)
+
+
+def test_an_extended_run_equals_one_of_the_whole_budget(
+    source: Callable[[str], Run], tmp_path: Path
+) -> None:
+    """The source's worlds, replay buffer and classifiers go on where they were."""
+    small = {"source_ratio": 2, "prefill": 24, "recipe": {"batch_size": 8}}
+    options = {"warm_up": 0.0, "correct_after": 0.0, **small}
+    given: Any = {"method": "darc", "num_envs": 4, "options": options, "progress": False}
+    run = source("sac")
+    transfer(run, "hard", budget=48, out=tmp_path / "short", **given)
+    extended = resume(tmp_path / "short", progress=False, steps=96)
+    whole = transfer(run, "hard", budget=96, out=tmp_path / "long", **given)
+    left, right = extended.checkpoint, whole.checkpoint
+    assert left.step == right.step == 96
+    assert left.state["companion"] == right.state["companion"]
+    for one, other in ((left.policy, right.policy), (left.training, right.training)):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
