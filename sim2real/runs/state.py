@@ -173,10 +173,14 @@ def layers(env: VecEnv) -> Iterator[VecEnv]:
 
 
 def _all_layers(env: VecEnv) -> Iterator[VecEnv]:
-    """The `layers`, with the hidden `__venv` of a closed environment in its place."""
+    """The `layers`, with the hidden `__venv` of a closed one, or its parts, in its place."""
     for layer in layers(env):
         hidden = [value for name, value in vars(layer).items() if name.endswith("__venv")]
-        yield from layers(hidden[0]) if hidden else [layer]
+        inside = hidden or vars(layer).get("parts", ())
+        for one in inside:
+            yield from _all_layers(one)
+        if not inside:
+            yield layer
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -259,6 +259,13 @@ class MixedMethod(FineTune):
     """Control steps of the source before the first of the target."""
     target_share: Fraction = 0.5
     """Part of each minibatch that is from the target."""
+
+    @field_validator("source_worlds")
+    @classmethod
+    def _has_its_own(cls, worlds: int) -> int:
+        if worlds:
+            raise ValueError(f"{cls.name} has source_ratio for that; allowed: 0")
+        return worlds
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """That of fine-tuning; UserError if it shows privileged columns."""

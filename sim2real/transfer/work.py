@@ -196,6 +196,18 @@ class Work:
         self._learners.append(learner)
         return learner
 
+    def prepared_learner(
+        self,
+        name: str,
+        algorithm: BaseAlgorithm,
+        rows: Sequence[TensorRow],
+    ) -> Learner:
+        """A learner that is prepared already, whose checkpoints are in a phase; `rows` are told."""
+        self._begin(rows, modifiers_of(algorithm.policy))
+        learner = Learner(algorithm, self._folder(name), self, self.recipe)
+        self._learners.append(learner)
+        return learner
+
     def _coefficient_of(self, policy: BasePolicy) -> Tensor | None:
         if policy is self._source.policy:
             return self._source.checkpoint.training.get("log_ent_coef")

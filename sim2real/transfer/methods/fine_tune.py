@@ -20,6 +20,9 @@ all columns, matched by name.
 With `verification` a part of the budget is kept for whole episodes of the source's policy and of
 the new one, and the better of them is the run's (see `sim2real.transfer.selection`).
 
+With `source_worlds` so many worlds of the source are stepped beside those of the target, and the
+policy learns from both, so that it keeps what it could do there. Their steps are free.
+
 It assumes that the target has the source's observation and action spaces, or another task's that
 are matched by name (`match`), and a reward, and that the source's behaviour is good enough to
 collect with.
@@ -38,6 +41,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from sim2real.config import MOST_WORLDS
+from sim2real.errors import UserError
 from sim2real.files import write_json
 from sim2real.policies.anatomy import Part, anatomy, named_tensors
 from sim2real.policies.build import build_algorithm
@@ -52,6 +57,7 @@ from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
 from sim2real.transfer.selection import REPORT, SOURCE, select
+from sim2real.transfer.side_by_side import SideBySide
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
@@ -77,7 +83,8 @@ class FineTune(LearnerMethod):
     """What is pulled: the distribution of actions, or the weights."""
     seen: Annotated[int, Field(ge=0)] | None = None
     """Observations that the source's statistics count as, at most; None: as many as they are."""
-
+    source_worlds: Annotated[int, Field(ge=0, le=MOST_WORLDS)] = 0
+    """Worlds of the source stepped beside those of the target; they are free and counted."""
     verification: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Part of the budget kept to compare the policy with the source's; the better one is kept."""
 
@@ -106,6 +113,23 @@ class FineTune(LearnerMethod):
         found = work.once("verify", lambda: select(policies, target).plain())
         write_json(work.path / REPORT, found)
         return policies[found["chosen"]]
+
+    def learned(self, source: Run, target: Target, work: Work, budget: Budget) -> BasePolicy:
+        """The policy that the learner ends with; with `source_worlds` it learns from both."""
+        if not self.source_worlds:
+            return super().learned(source, target, work, budget)
+        if self.match is not None:
+            raise UserError(
+                "source_worlds: the source is of another task, whose worlds show other "
+                "observations; allowed: 0"
+            )
+        worlds = work.recipe.num_envs
+        beside = work.env(source.domain, self.source_worlds)
+        env = SideBySide(target.env(worlds), beside)
+        steps = budget.usable(worlds) // worlds * env.num_envs
+        prepared = self.prepare(source, work.recipe, env, Budget(steps), work.seed)
+        learner = work.prepared_learner("train", prepared.algorithm, prepared.rows)
+        return learner.learn(steps, prepared.callbacks)
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
