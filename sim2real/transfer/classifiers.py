@@ -23,7 +23,9 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sim2real.config import Config
 from sim2real.policies.normalizer import RunningNormalizer
+from sim2real.policies.recipe import Layers, NotNegative, Positive
 from sim2real.transfer.mixed import LearnedSampler
 
 
@@ -76,13 +78,21 @@ class ClassifierSampler(LearnedSampler):
         return self.classifiers.loss(source, target)
 
 
-def classifiers_for(
-    algorithm: OffPolicyAlgorithm, layers: Sequence[int], noise: float
-) -> DomainClassifiers:
-    """Fresh classifiers for the spaces of an algorithm."""
-    observation, action = algorithm.observation_space, algorithm.action_space
-    sizes = get_flattened_obs_dim(observation), get_flattened_obs_dim(action)
-    return DomainClassifiers(*sizes, layers, noise)
+class ClassifierOptions(Config):
+    """The options of a method that has classifiers."""
+
+    noise: NotNegative = 0.1
+    """Standard deviation of what is added to the classifiers' normalized inputs."""
+    classifier_layers: Layers = (64, 64)
+    """Hidden layers of the classifiers."""
+    classifier_learning_rate: Positive = 1e-3
+    """Learning rate of the classifiers."""
+
+    def classifiers_for(self, algorithm: OffPolicyAlgorithm) -> DomainClassifiers:
+        """Fresh classifiers for the spaces of an algorithm."""
+        observation = get_flattened_obs_dim(algorithm.observation_space)
+        action = get_flattened_obs_dim(algorithm.action_space)
+        return DomainClassifiers(observation, action, self.classifier_layers, self.noise)
 
 
 def step_of(samples: ReplayBufferSamples) -> Tensor:

@@ -10,7 +10,7 @@ selects some, or corrects their rewards.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -68,7 +68,7 @@ class SourceSampler:
         return {}
 
 
-class LearnedSampler(SourceSampler):
+class LearnedSampler(SourceSampler, ABC):
     """A sampler with a network that learns from both domains by gradient descent."""
 
     def __init__(self, network: nn.Module, learning_rate: float) -> None:
@@ -277,9 +277,7 @@ class MixedMethod(FineTune):
             )
         return recipe
 
-    def sampler(
-        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
-    ) -> SourceSampler:
+    def sampler(self, algorithm: OffPolicyAlgorithm, budget: Budget) -> SourceSampler:
         """How the samples of the source are drawn."""
         return SourceSampler()
 
@@ -305,7 +303,7 @@ class MixedMethod(FineTune):
         return Mixing(
             algorithm,
             with_reward_of(recipe, env),
-            self.sampler(algorithm, recipe, budget),
+            self.sampler(algorithm, budget),
             target_share=self.target_share,
             prefill=self.prefill,
         )

@@ -29,9 +29,9 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from sim2real.policies.recipe import AnyRecipe, Fraction, Layers, NotNegative, Positive
+from sim2real.policies.recipe import AnyRecipe, Fraction, NotNegative, Positive
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.classifiers import ClassifierSampler, DomainClassifiers, classifiers_for
+from sim2real.transfer.classifiers import ClassifierOptions, ClassifierSampler, DomainClassifiers
 from sim2real.transfer.mixed import MixedMethod, SourceSampler
 
 
@@ -72,7 +72,7 @@ def entropy_coefficient(algorithm: OffPolicyAlgorithm) -> float:
     return float(algorithm.log_ent_coef.detach().exp())
 
 
-class Darc(MixedMethod):
+class Darc(ClassifierOptions, MixedMethod):
     """Learn from the source with rewards corrected by domain classifiers."""
 
     name: ClassVar[str] = "darc"
@@ -85,23 +85,15 @@ class Darc(MixedMethod):
     """Part of the budget after which rewards are corrected."""
     most: Positive = 10.0
     """The log ratio is clipped to +- this."""
-    noise: NotNegative = 0.1
-    """Standard deviation of what is added to the classifiers' normalized inputs."""
-    classifier_layers: Layers = (64, 64)
-    """Hidden layers of the classifiers."""
-    classifier_learning_rate: Positive = 1e-3
-    """Learning rate of the classifiers."""
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
         """What fine-tuning plans, and the control steps without a correction."""
         return super().scheduled(source, budget), self.correct_after * budget.steps
 
-    def sampler(
-        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
-    ) -> SourceSampler:
+    def sampler(self, algorithm: OffPolicyAlgorithm, budget: Budget) -> SourceSampler:
         """Samples with corrected rewards."""
         return CorrectedRewards(
-            classifiers_for(algorithm, self.classifier_layers, self.noise),
+            self.classifiers_for(algorithm),
             self.classifier_learning_rate,
             algorithm=algorithm,
             weight=self.weight,

@@ -31,22 +31,24 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
-from sim2real.policies.recipe import AnyRecipe, Layers, NotNegative, Positive
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.classifiers import ClassifierSampler, classifiers_for
+from sim2real.transfer.classifiers import ClassifierOptions, ClassifierSampler, DomainClassifiers
 from sim2real.transfer.mixed import MixedMethod, SourceSampler
 
 
 class ImportanceSampler(ClassifierSampler):
     """Samples of the source, drawn in proportion to their weights."""
 
-    candidates: int
-    most: float
+    def __init__(
+        self, classifiers: DomainClassifiers, learning_rate: float, *, candidates: int, most: float
+    ) -> None:
+        super().__init__(classifiers, learning_rate)
+        self._candidates, self._most = candidates, most
 
     def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
         """So many of `candidates` times as many."""
-        drawn = source.sample(self.candidates * size)
-        weights = importance(self.classifiers.log_ratio(drawn), self.most)
+        drawn = source.sample(self._candidates * size)
+        weights = importance(self.classifiers.log_ratio(drawn), self._most)
         chosen = torch.multinomial(weights, size, replacement=True)
         return ReplayBufferSamples(*(column[chosen] for column in drawn[:5]))
 
@@ -60,7 +62,7 @@ def importance(log_ratio: Tensor, most: float) -> Tensor:
     return log_ratio.clamp(max=math.log(most)).exp()
 
 
-class MixedReplayMethod(MixedMethod):
+class MixedReplayMethod(ClassifierOptions, MixedMethod):
     """Learn from minibatches that are half from the target, half from the source."""
 
     name: ClassVar[str] = "mixed_replay"
@@ -71,20 +73,14 @@ class MixedReplayMethod(MixedMethod):
     """Samples of the source among which each one that is learned from is drawn."""
     most: Annotated[float, Field(ge=1.0)] = 10.0
     """The largest weight."""
-    noise: NotNegative = 0.1
-    """Standard deviation of what is added to the classifiers' normalized inputs."""
-    classifier_layers: Layers = (64, 64)
-    """Hidden layers of the classifiers."""
-    classifier_learning_rate: Positive = 1e-3
-    """Learning rate of the classifiers."""
 
-    def sampler(
-        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
-    ) -> SourceSampler:
+    def sampler(self, algorithm: OffPolicyAlgorithm, budget: Budget) -> SourceSampler:
         """With importance weights or without."""
         if not self.importance:
             return SourceSampler()
-        classifiers = classifiers_for(algorithm, self.classifier_layers, self.noise)
-        made = ImportanceSampler(classifiers, self.classifier_learning_rate)
-        made.candidates, made.most = self.candidates, self.most
-        return made
+        return ImportanceSampler(
+            self.classifiers_for(algorithm),
+            self.classifier_learning_rate,
+            candidates=self.candidates,
+            most=self.most,
+        )

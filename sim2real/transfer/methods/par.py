@@ -30,7 +30,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
 from sim2real.policies.normalizer import RunningNormalizer
-from sim2real.policies.recipe import AnyRecipe, Layers, NotNegative, Positive, Width
+from sim2real.policies.recipe import Layers, NotNegative, Positive, Width
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.mixed import LearnedSampler, MixedMethod, SourceSampler
 
@@ -115,9 +115,7 @@ class Par(MixedMethod):
     encoder_learning_rate: Positive = 3e-4
     """Learning rate of encoder and predictor."""
 
-    def sampler(
-        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
-    ) -> SourceSampler:
+    def sampler(self, algorithm: OffPolicyAlgorithm, budget: Budget) -> SourceSampler:
         """Samples with penalized rewards."""
         observation = get_flattened_obs_dim(algorithm.observation_space)
         action = get_flattened_obs_dim(algorithm.action_space)

@@ -160,9 +160,7 @@ class Vgdf(MixedMethod):
         """What fine-tuning plans, and the control steps without a selection."""
         return super().scheduled(source, budget), self.select_after * budget.steps
 
-    def sampler(
-        self, algorithm: OffPolicyAlgorithm, recipe: AnyRecipe, budget: Budget
-    ) -> SourceSampler:
+    def sampler(self, algorithm: OffPolicyAlgorithm, budget: Budget) -> SourceSampler:
         """Selected samples."""
         observation = get_flattened_obs_dim(algorithm.observation_space)
         action = get_flattened_obs_dim(algorithm.action_space)
