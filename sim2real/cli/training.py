@@ -18,11 +18,13 @@ from sim2real.cli.command import (
     pairs,
 )
 from sim2real.cli.output import Outcome, table
+from sim2real.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sim2real.runs.run import Run
+    from sim2real.task import Task
 
 RESUME = "`sim2real resume RUN` goes on from the last checkpoint"
 
@@ -105,7 +107,27 @@ class Pretrain(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer(Training, PolicyCommand):
+class Moving(Training, PolicyCommand):
+    """The options of the verbs that take a policy into a target."""
+
+    target_task: str | None = None
+    """Task of the target, by default that of the run. For other observations or actions add --set
+    match=by_name, which matches them with the run's."""
+    target_task_options: Pairs = ()
+    """Options of that task."""
+
+    def tasks(self, source: Run) -> tuple[Task, dict[str, Any]]:
+        """The task of the target, and the argument `task` of the library, if it is given."""
+        if self.target_task is None:
+            if self.target_task_options:
+                raise UserError("--target-task-options needs --target-task")
+            return source.task, {}
+        task = named_task(self.target_task, self.target_task_options)
+        return task, {"task": task}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Moving):
     """Transfer a run's policy to a target domain, with a limited number of its control steps."""
 
     source: Positional[Path]
@@ -117,20 +139,13 @@ class Transfer(Training, PolicyCommand):
     chosen by what is known of the target."""
     budget: int = 100_000
     """Control steps of the target domain that the method may use."""
-    target_task: str | None = None
-    """Task of the target, by default that of the run. For other observations or actions add --set
-    match=by_name, which matches them with the run's."""
-    target_task_options: Pairs = ()
-    """Options of that task."""
 
     def run(self) -> Outcome:
         """Call `sim2real.transfer`."""
         from sim2real.transfer.api import transfer
 
         source = self.load(self.source)
-        task = source.task
-        if self.target_task is not None:
-            task = named_task(self.target_task, self.target_task_options)
+        task, other = self.tasks(source)
         accept_domains(task, [self.domain], self.trust_code)
         run = transfer(
             source,
@@ -138,14 +153,14 @@ class Transfer(Training, PolicyCommand):
             method=self.method,
             budget=self.budget,
             out=self.out,
-            task=None if self.target_task is None else task,
+            **other,
             **self.common(),
         )
         return moved(run)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(Training, PolicyCommand):
+class Distill(Moving):
     """Train a student network to imitate a run's policy, with a limited number of control steps."""
 
     teacher: Positional[Path]
@@ -165,14 +180,16 @@ class Distill(Training, PolicyCommand):
         from sim2real.transfer.api import distill
 
         teacher = self.load(self.teacher)
-        accept_domains(teacher.task, [self.domain], self.trust_code)
+        task, other = self.tasks(teacher)
+        accept_domains(task, [self.domain], self.trust_code)
         run = distill(
             teacher,
-            self.domain or default_domain(teacher.task),
+            self.domain or default_domain(task),
             student=self.student,
             history=self.history,
             budget=self.budget,
             out=self.out,
+            **other,
             **self.common(),
         )
         return moved(run)

@@ -140,42 +140,8 @@ def values(policy: Any, seen: torch.Tensor, actions: torch.Tensor) -> torch.Tens
     return torch.cat([value for critic in both for value in critic], dim=1)
 
 
-MEMORY = {"history": 3}
-CASES: list[tuple[str, str, Json, Json]] = [
-    ("hopper", "hopper_sensors.py", {}, {}),
-    ("ant", "three_legs.py", LEGS, {}),
-    ("three_legs.py", "ant", GROWN, {}),
-    ("quadruped", "with_height.py", {}, {}),
-    ("with_height.py", "quadruped", {}, {"privileged": True}),
-    ("cartpole", "driven.py", {}, {}),
-    ("cartpole", "driven.py", {}, {"privileged": True}),
-    ("cartpole", "driven.py", {}, MEMORY),
-    ("cartpole", "driven.py", {}, {**MEMORY, "encoder": "conv", "encoding": 4}),
-]
-"""Source and target task, mapping, options of the source's recipe."""
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "observations", "options", "algorithm"),
-    [
-        pytest.param(*case, algorithm, id="-".join((*case[:2], *case[3], algorithm)))
-        for case in CASES
-        for algorithm in ALGORITHMS
-        if case[0] == "cartpole" or algorithm != "td3"  # its tensors are those of SAC
-    ],
-)
-def test_outputs_are_equal_on_what_both_have(
-    source: Callable[..., Run],
-    tasks: Path,
-    before: str,
-    after: str,
-    observations: Json,
-    options: Json,
-    algorithm: str,
-) -> None:
-    run = source(before, algorithm, **options)
-    target = tasks / after if after.endswith(".py") else after
-    moved, matching = fit(run, target, observations=observations)
+def require_equal_outputs(run: Run, moved: Run, matching: Matching) -> None:
+    """Actors and critics agree on what both have; a new action has mean 0 and the mean noise."""
     rng = torch.Generator().manual_seed(0)
     sizes = [side.policy.action_space.shape[0] for side in (run, moved)]
     seen = torch.randn(16, moved.policy.observation_space.shape[0], generator=rng) * 0.3
@@ -207,6 +173,65 @@ def test_outputs_are_equal_on_what_both_have(
             torch.testing.assert_close(noise[1][:, at], noise[0].mean(dim=1), **close)
     assert len(shared) == min(sizes)
     assert left.std() > 0
+
+
+MEMORY = {"history": 3}
+CASES: list[tuple[str, str, Json, Json]] = [
+    ("hopper", "hopper_sensors.py", {}, {}),
+    ("ant", "three_legs.py", LEGS, {}),
+    ("three_legs.py", "ant", GROWN, {}),
+    ("quadruped", "with_height.py", {}, {}),
+    ("with_height.py", "quadruped", {}, {"privileged": True}),
+    ("cartpole", "driven.py", {}, {}),
+    ("cartpole", "driven.py", {}, {"privileged": True}),
+    ("cartpole", "driven.py", {}, {"privileged_actor": True, "context_encoder": [4]}),
+    ("cartpole", "driven.py", {}, MEMORY),
+    ("cartpole", "driven.py", {}, {**MEMORY, "encoder": "conv", "encoding": 4}),
+]
+"""Source and target task, mapping, options of the source's recipe."""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "observations", "options", "algorithm"),
+    [
+        pytest.param(*case, algorithm, id="-".join((*case[:2], *case[3], algorithm)))
+        for case in CASES
+        for algorithm in ALGORITHMS
+        if case[0] == "cartpole" or algorithm != "td3"  # its tensors are those of SAC
+    ],
+)
+def test_outputs_are_equal_on_what_both_have(
+    source: Callable[..., Run],
+    tasks: Path,
+    before: str,
+    after: str,
+    observations: Json,
+    options: Json,
+    algorithm: str,
+) -> None:
+    run = source(before, algorithm, **options)
+    target = tasks / after if after.endswith(".py") else after
+    moved, matching = fit(run, target, observations=observations)
+    require_equal_outputs(run, moved, matching)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("residual", {"lateral": True, "net_arch": [6, 5]}), ("adapter", {"rank": 2})],
+)
+def test_what_a_method_added_comes_along(
+    source: Callable[..., Run],
+    tasks: Path,
+    tmp_path: Path,
+    method: str,
+    options: Json,
+    algorithm: str,
+) -> None:
+    given = {"recipe": TARGET[algorithm], "num_envs": WORLDS, **options}
+    out = {"budget": BUDGET, "out": tmp_path / "run", "options": given, "progress": False}
+    run = transfer(source("cartpole", algorithm), "nominal", method=method, **out)  # type: ignore[arg-type]
+    require_equal_outputs(run, *fit(run, tasks / "driven.py"))
 
 
 def test_new_inputs_have_statistics_of_their_own(source: Callable[..., Run], tasks: Path) -> None:
@@ -378,7 +403,13 @@ def test_what_is_not_possible_is_refused_before_a_step(
     assert not list(tmp_path.iterdir())
 
 
-COMMANDS = re.findall(r"^sim2real transfer .*", PAGE.read_text(), re.MULTILINE)
+def test_options_of_no_task_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "transfer pretrained:hopper --domain nominal --target-task-options a=1"
+    assert cli.main(line.split()) == 2
+    assert "--target-task-options needs --target-task" in capsys.readouterr().err
+
+
+COMMANDS = re.findall(r"^sim2real .*", PAGE.read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", [slow_unless("hopper" in line, line) for line in COMMANDS])
