@@ -273,6 +273,7 @@ OPTIONS: dict[str, Json] = {
     "distill": {"student": [4], "rollout": 8, "updates": 3},
     "freeze": {"frozen": ["*.2.*"]},
     "adapter": {"rank": 2},
+    "retrain": {"verification": 0.0},
 }
 ANEW = ("scratch", "distill", "features")
 KINDS = {name: find_method(name) for name in METHODS}
