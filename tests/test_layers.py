@@ -39,6 +39,7 @@ FOUNDATION = {
         "compatibility",
         "config",
         "errors",
+        "extras",
         "files",
         "mirror",
         "model_check",

@@ -26,6 +26,7 @@ VERBS = {
     "evaluate": "evaluate {run} --domains nominal --episodes 1",
     "view": "view {run} --out film.gif --seconds 0.1 --size 32 32",
     "publish": "publish {run} --out published --domains nominal --episodes 1",
+    "export": "export {run} --out exported",
     "transfer": "transfer {run} --domain nominal --method fine_tune --budget 64 --out moved",
     "distill": "distill {run} --domain nominal --budget 64 --out student",
     "resume": "resume {run}",

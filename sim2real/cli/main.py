@@ -20,7 +20,18 @@ from typing import Any, cast
 import tyro
 
 from sim2real import __version__
-from sim2real.cli import audit, check, identify, information, log, new, policies, study, training
+from sim2real.cli import (
+    audit,
+    check,
+    export,
+    identify,
+    information,
+    log,
+    new,
+    policies,
+    study,
+    training,
+)
 from sim2real.cli.arguments import check_words, with_homes
 from sim2real.cli.command import Command
 from sim2real.cli.output import show
@@ -37,6 +48,7 @@ VERBS: dict[str, type[Command]] = {
     "study": study.Study,
     "resume": training.Resume,
     "publish": policies.Publish,
+    "export": export.Export,
     "view": policies.View,
     "audit": audit.Audit,
     "check": check.Check,

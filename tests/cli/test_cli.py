@@ -326,7 +326,7 @@ def test_a_misspelt_policy_has_a_suggestion(
     command = cli.VERBS[verb]
     fields = {field.name for field in dataclasses.fields(command)}
     needed = ["--domain", "nominal"] if verb == "transfer" else []
-    needed += ["--out", tmp_path / "out"] if verb in ("publish", "log record") else []
+    needed += ["--out", tmp_path / "out"] if verb in ("publish", "export", "log record") else []
     of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
     if fields & {"task", "source", "teacher", "policy", "path"}:
         assert sim2real(verb, *of_a_log, "pretrained:hoper", *needed) == 2

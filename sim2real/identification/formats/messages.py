@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim2real.errors import UserError, brief, unknown
+from sim2real.extras import needed
 from sim2real.identification.formats.mapping import LogMapping
-from sim2real.identification.formats.optional import needed
 from sim2real.identification.formats.rows import MOST_BYTES, Table, check_size, held_at
 from sim2real.plain import parse_json
 from sim2real.task import Array
@@ -65,7 +65,7 @@ def read_bag(path: Path, mapping: LogMapping) -> Table:
 
 
 def _mcap_messages(path: Path, topics: Collection[str]) -> Iterator[Message]:
-    mcap = needed("mcap.reader", "MCAP")
+    mcap = needed("mcap.reader", "MCAP", "logs")
     try:
         with path.open("rb") as file:
             reader = mcap.make_reader(file)
@@ -85,7 +85,7 @@ def _mcap_messages(path: Path, topics: Collection[str]) -> Iterator[Message]:
 
 
 def _bag_messages(path: Path, topics: Collection[str]) -> Iterator[Message]:
-    bags = needed("rosbags.rosbag2", "a ROS 2 bag")
+    bags = needed("rosbags.rosbag2", "a ROS 2 bag", "logs")
     try:
         with bags.Reader(path) as reader:
             _check_topics(topics, {one.topic for one in reader.connections})
@@ -109,7 +109,7 @@ def _decoded(encoding: str, kind: str, data: bytes) -> Any:
         return parse_json(bytes(data).decode())
     if encoding != "cdr":
         raise UserError(f"messages are encoded as {encoding!r}; allowed: json, cdr")
-    types = needed("rosbags.typesys", "a message of ROS 2")
+    types = needed("rosbags.typesys", "a message of ROS 2", "logs")
     store = _stores.setdefault("ros2", types.get_typestore(types.Stores.LATEST))
     if kind not in store.fielddefs:
         raise UserError(

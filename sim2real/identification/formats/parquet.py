@@ -10,8 +10,8 @@ import numpy as np
 
 from sim2real import files
 from sim2real.errors import UserError, brief
+from sim2real.extras import needed
 from sim2real.identification.formats.mapping import LogMapping
-from sim2real.identification.formats.optional import needed
 from sim2real.identification.formats.rows import MOST_BYTES, Table, check_size
 from sim2real.task import Array
 
@@ -29,7 +29,7 @@ def read_parquet(path: Path, mapping: LogMapping) -> Table:
 
 
 def _columns(path: Path, names: Sequence[str]) -> dict[str, Array]:
-    parquet, arrow = (needed(one, "Parquet") for one in ("pyarrow.parquet", "pyarrow"))
+    parquet, arrow = (needed(one, "Parquet", "logs") for one in ("pyarrow.parquet", "pyarrow"))
     try:
         with parquet.ParquetFile(path) as file:
             return _read(path, file, names)
@@ -69,7 +69,7 @@ def _check_size(path: Path, about: Any, wanted: Sequence[str]) -> None:
 
 
 def _numbers(path: Path, name: str, column: Any) -> dict[str, Array]:
-    arrow = needed("pyarrow", "Parquet")
+    arrow = needed("pyarrow", "Parquet", "logs")
     types, kind = arrow.types, column.type
     listed = types.is_list(kind) or types.is_fixed_size_list(kind) or types.is_large_list(kind)
     number = kind.value_type if listed else kind

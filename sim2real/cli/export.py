@@ -1,0 +1,50 @@
+"""The verb that gives a policy to a robot: `export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from sim2real.cli.command import PolicyCommand
+from sim2real.cli.output import Outcome, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(PolicyCommand):
+    """Write a policy as ONNX and TorchScript files, with the contract that a robot needs."""
+
+    source: Positional[Path]
+    """Run folder, a shipped policy such as pretrained:hopper, or the .zip of a Stable-Baselines3
+    model. No code in the .zip is executed."""
+    out: Path
+    """New folder of the files."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.deployment.export`."""
+        from sim2real.deployment.export import CONTRACT, export
+        from sim2real.deployment.graph import require_packages
+
+        require_packages()
+        contract = export(self.load(self.source), self.out)
+        shown = [table(f"{self.source}: observations", _terms(contract)), _files(contract)]
+        return Outcome(contract, shown, page=self.out / CONTRACT)
+
+
+def _terms(contract: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {name: term[name] for name in ("name", "size", "history", "unit", "commanded")}
+        for term in contract["observation"]["terms"]
+    ]
+
+
+def _files(contract: dict[str, Any]) -> Any:
+    measured = contract["measured"]
+    rows = [
+        {"file": name, "largest_difference_from_predict": f"{off:.1e}"}
+        for name, off in measured["difference"].items()
+    ]
+    latency, count = measured["latency_us"], measured["observations"]
+    return table(f"{count:,} recorded observations; one call of the ONNX: {latency} µs", rows)

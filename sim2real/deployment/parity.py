@@ -1,0 +1,67 @@
+"""Recorded observations, and how far the actions of an exported policy are from `predict`."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real.deployment.graph import Session
+from sim2real.errors import UserError
+from sim2real.evaluation.rollout import simulation_for
+from sim2real.runs.run import Run
+
+OBSERVED, ACTIONS = "obs", "actions"
+"""Names of the input and the output of an ONNX file."""
+Rows = NDArray[np.float32]
+OBSERVATIONS, WORLDS, SEED = 1000, 20, 1
+"""How many observations are recorded, in how many worlds, and the seed of their episodes."""
+TOLERANCE = 1e-6
+"""Largest difference of an action, as a share of half its range: of [-1, 1] the number itself."""
+
+
+def recorded(run: Run) -> Rows:
+    """What the policy of a run observes where it was trained, (m, k), as it acts there."""
+    simulation = simulation_for(run.policy, run.task, run.domain, WORLDS, SEED, threads=1)
+    seen, rows = simulation.reset(), []
+    for _ in range(OBSERVATIONS // WORLDS):
+        rows.append(seen)
+        seen = simulation.step(actions_of(run.policy, seen)).observation
+    simulation.close()
+    return np.concatenate(rows).astype(np.float32)
+
+
+def actions_of(policy: BasePolicy, observations: NDArray[np.floating]) -> Rows:
+    """What `predict` gives without exploration noise, (m, nu)."""
+    return np.asarray(policy.predict(observations, deterministic=True)[0], dtype=np.float32)
+
+
+def one_by_one(session: Session, observations: Rows) -> tuple[Rows, float]:
+    """The actions of an ONNX file, asked as on a robot, and the median time of a call in s."""
+    given, taken = [], []
+    for row in observations[:, None]:
+        start = time.perf_counter()
+        answer = session({OBSERVED: row})
+        taken.append(time.perf_counter() - start)
+        given.append(answer[ACTIONS])
+    return np.concatenate(given), float(np.median(taken))
+
+
+def difference(policy: BasePolicy, expected: Rows, given: Rows, what: str) -> float:
+    """The largest difference of actions, as a share of half their range.
+
+    Raises UserError where it is more than `TOLERANCE`: such a file is not written.
+    """
+    space = cast(spaces.Box, policy.action_space)
+    half = (space.high.astype(float) - space.low) / 2
+    off = float(np.max(np.abs(given.astype(float) - expected) / half))
+    if not off <= TOLERANCE:
+        raise UserError(
+            f"the {what} of the policy acts otherwise than the policy, by {off:.1e} of half the "
+            f"actions' range; allowed: {TOLERANCE:.0e}; nothing was written"
+        )
+    return off
