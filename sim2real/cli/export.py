@@ -14,7 +14,7 @@ from sim2real.cli.output import Outcome, table
 
 @dataclass(frozen=True, kw_only=True)
 class Export(PolicyCommand):
-    """Write a policy as ONNX and TorchScript files, with the contract that a robot needs."""
+    """Write a policy as ONNX and TorchScript, alone and as a controller, with its contract."""
 
     source: Positional[Path]
     """Run folder, a shipped policy such as pretrained:hopper, or the .zip of a Stable-Baselines3
@@ -42,9 +42,10 @@ def _terms(contract: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _files(contract: dict[str, Any]) -> Any:
     measured = contract["measured"]
+    found = measured["difference"] | {"controller.onnx": measured["controller"]["actions"]}
     rows = [
         {"file": name, "largest_difference_from_predict": f"{off:.1e}"}
-        for name, off in measured["difference"].items()
+        for name, off in found.items()
     ]
     latency, count = measured["latency_us"], measured["observations"]
     return table(f"{count:,} recorded observations; one call of the ONNX: {latency} µs", rows)

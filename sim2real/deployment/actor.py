@@ -41,7 +41,7 @@ class FixedNormalizer(nn.Module):
 
 
 class Actor(nn.Module):
-    """The actions of a policy without exploration noise; `inputs` numbers are observed."""
+    """The actions of a policy without exploration noise, of what its actor observes."""
 
     low: Tensor
     high: Tensor
@@ -50,7 +50,6 @@ class Actor(nn.Module):
         super().__init__()
         merged = merge(policy)
         space = cast(spaces.Box, policy.action_space)
-        self.inputs = observed_numbers(policy)
         self.features, self.layers = _parts(merged)
         self.squashes = bool(policy.squash_output)
         self.register_buffer("low", torch.as_tensor(space.low, dtype=torch.float32))
@@ -60,18 +59,11 @@ class Actor(nn.Module):
         self.eval()
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Actions in the policy's action space. Shape: (m, inputs) -> (m, nu)."""
+        """Actions in the policy's action space. Shape: (m, k) -> (m, nu)."""
         given: Tensor = self.layers(self.features(observations))
         if self.squashes:
             return self.low + 0.5 * (given + 1.0) * (self.high - self.low)
         return torch.maximum(torch.minimum(given, self.high), self.low)
-
-
-def observed_numbers(policy: BasePolicy) -> int:
-    """How many numbers the actor observes; what only a critic sees is left out."""
-    terms = getattr(policy, "acting_terms", None)
-    shape: Any = policy.observation_space.shape
-    return int(shape[0]) if terms is None else sum(term.size for term in terms)
 
 
 def _parts(policy: Any) -> tuple[nn.Module, nn.Module]:

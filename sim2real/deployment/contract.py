@@ -7,18 +7,20 @@ control step of an episode its whole history is the first reading.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sim2real.deployment.graph import PACKAGES
 from sim2real.deployment.probing import (
     TRIED,
-    Affine,
-    commands_of,
+    Command,
+    Reading,
+    command_of,
+    joint_readings,
     moved_joints,
+    to_task,
 )
 from sim2real.domains import Domain
 from sim2real.domains.entries.imperfection import Imperfection
@@ -88,9 +90,10 @@ def _training(run: Run) -> Plain:
 
 
 def _observation(simulation: Simulation, terms: Sequence[ObservationTerm]) -> Plain:
-    described, first = [], 0
+    described, first, joints = [], 0, joint_readings(simulation)
     for term in terms:
-        described.append({"first": first, **_term(term, simulation.domain)})
+        readings = joints.get(term.name) or [None] * len(newest_of(term))
+        described.append({"first": first, **_term(term, readings, simulation.domain)})
         first += term.size
     return {
         "size": first,
@@ -101,7 +104,7 @@ def _observation(simulation: Simulation, terms: Sequence[ObservationTerm]) -> Pl
     }
 
 
-def _term(term: ObservationTerm, domain: Domain) -> Plain:
+def _term(term: ObservationTerm, readings: list[Reading | None], domain: Domain) -> Plain:
     newest = newest_of(term)
     sensing = [entry for entry in domain.sensing if _names(entry.of, term)]
     return {
@@ -109,10 +112,10 @@ def _term(term: ObservationTerm, domain: Domain) -> Plain:
         "size": term.size,
         "history": term.size // len(newest),
         "columns": [term.labels[index] for index in newest],
+        "joints": [None if one is None else asdict(one) for one in readings],
         "unit": term.unit,
         "group": term.group,
         "commanded": term.commanded,
-        "scale": 1.0,
         "sensing": [_plain(entry) for entry in sensing],
         "longest_delay_s": _longest(sensing),
     }
@@ -137,7 +140,7 @@ def _names(of: tuple[str, ...], term: ObservationTerm) -> bool:
 
 def _action(simulation: Simulation) -> Plain:
     model, task_range, space = simulation.model, simulation.action_range, simulation.action_space
-    control = commands_of(simulation)
+    command = command_of(simulation)
     action_map = simulation.action_map
     joints = moved_joints(model)
     return {
@@ -149,7 +152,7 @@ def _action(simulation: Simulation) -> Plain:
         "task_low": task_range.low.tolist(),
         "task_high": task_range.high.tolist(),
         "map": None if action_map is None else action_map.plain(),
-        "command": None if control is None else _command(control, simulation),
+        "command": None if command is None else _command(command, simulation),
         "command_limits": model.actuator_ctrlrange.tolist(),
         "force_limits": [
             row.tolist() if limited else None
@@ -165,14 +168,13 @@ def _action(simulation: Simulation) -> Plain:
     }
 
 
-def _command(control: Affine, simulation: Simulation) -> Plain:
-    """command = offset + scale action, of an action as the policy gives it."""
-    middle, half = np.zeros_like(control.scale), np.ones_like(control.scale)
-    if simulation.action_map is not None:
-        low, high = np.array(simulation.action_map.low), np.array(simulation.action_map.high)
-        middle, half = (low + high) / 2, (high - low) / 2
-    rest = control.offset + control.scale * middle
-    return {"offset": rest.tolist(), "scale": (control.scale * half).tolist()}
+def _command(found: Command, simulation: Simulation) -> Plain:
+    """command = clip(base + scale action, low, high), of an action as the policy gives it."""
+    half, middle = to_task(simulation)
+    offset = found.offset + found.scale * middle
+    limits = {"low": found.low.tolist(), "high": found.high.tolist()}
+    scale = (found.scale * half).tolist()
+    return {"offset": offset.tolist(), "scale": scale, **limits, "steps_from": found.term}
 
 
 def _joint_limits(simulation: Simulation, name: str | None) -> list[float] | None:

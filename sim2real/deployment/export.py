@@ -1,4 +1,8 @@
-"""Export the policy of a run: ONNX and TorchScript files, and the contract beside them."""
+"""Export the policy of a run: ONNX and TorchScript files, and the contract beside them.
+
+The network alone, from observations to actions; and the controller around it, from readings to
+commands.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real import files
 from sim2real.deployment.actor import Actor
 from sim2real.deployment.contract import contract_of_run
+from sim2real.deployment.control import FILE, controller_of, controller_onnx, described, follow
 from sim2real.deployment.graph import (
     Session,
     from_torchscript,
@@ -30,6 +35,7 @@ from sim2real.deployment.parity import (
     difference,
     one_by_one,
     recorded,
+    training_worlds,
 )
 from sim2real.deployment.runner_keys import runner_keys
 from sim2real.runs.load import load_run
@@ -38,7 +44,7 @@ from sim2real.runs.run import Run
 
 ONNX, TORCHSCRIPT, CONTRACT = "policy.onnx", "policy.pt", "contract.json"
 KEY = "sim2real"
-"""The property of the ONNX file that holds the contract."""
+"""The property of an ONNX file that holds the contract."""
 VECTORS = 8
 """Observations with their actions that are stored as test vectors."""
 
@@ -53,11 +59,17 @@ def export(run: Run | Path | str, out: Path | str) -> dict[str, Any]:
     require_packages()
     source = run if isinstance(run, Run) else load_run(run)
     place = new_run_path(out)
-    policy, seen = source.policy, recorded(source)
-    expected = actions_of(policy, seen)
-    contract = contract_of_run(source) | {"test_vectors": _vectors(seen, expected)}
-    properties = runner_keys(contract, source.path.name) | {KEY: json.dumps(contract)}
-    contents, measured = exported(policy, seen, properties)
+    policy, task, domain = source.policy, source.task, source.domain
+    worlds = training_worlds(policy, task, domain)
+    seen = recorded(policy, worlds)
+    controller = controller_of(policy, task, domain)
+    contract = contract_of_run(source) | {"controller": described(controller)}
+    contract |= {"test_vectors": _vectors(seen, actions_of(policy, seen))}
+    own = {KEY: json.dumps(contract)}
+    contents, measured = exported(policy, seen, runner_keys(contract, source.path.name) | own)
+    contents[FILE] = controller_onnx(controller, own)
+    measured["controller"] = follow(policy, worlds, controller, Session(contents[FILE]))
+    worlds.close()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     written = contract | {"files": digests, "measured": measured}
     with files.new_folder(place) as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
@@ -31,9 +32,11 @@ def require_packages() -> None:
 def program(module: nn.Module, examples: Sequence[Tensor]) -> torch.export.ExportedProgram:
     """The graph of a module, for any number of rows; `examples` are its arguments, rows first."""
     rows = torch.export.Dim("rows")
+    shapes: Any = tuple({0: rows} for _ in examples)
+    several = "*inputs" in str(inspect.signature(module.forward))
     with _quiet():
         return torch.export.export(
-            module, tuple(examples), dynamic_shapes=tuple({0: rows} for _ in examples)
+            module, tuple(examples), dynamic_shapes=(shapes,) if several else shapes
         )
 
 

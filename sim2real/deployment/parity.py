@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.deployment.graph import Session
+from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
-from sim2real.runs.run import Run
+from sim2real.simulation import Simulation
+from sim2real.task import Task
 
 OBSERVED, ACTIONS = "obs", "actions"
 """Names of the input and the output of an ONNX file."""
@@ -24,14 +26,17 @@ TOLERANCE = 1e-6
 """Largest difference of an action, as a share of half its range: of [-1, 1] the number itself."""
 
 
-def recorded(run: Run) -> Rows:
-    """What the policy of a run observes where it was trained, (m, k), as it acts there."""
-    simulation = simulation_for(run.policy, run.task, run.domain, WORLDS, SEED, threads=1)
+def training_worlds(policy: BasePolicy, task: Task, domain: Domain) -> Simulation:
+    """The worlds in which the files are compared with the `policy`."""
+    return simulation_for(policy, task, domain, WORLDS, SEED, threads=1)
+
+
+def recorded(policy: BasePolicy, simulation: Simulation) -> Rows:
+    """What the `policy` observes as it acts in the `simulation`, (m, k)."""
     seen, rows = simulation.reset(), []
-    for _ in range(OBSERVATIONS // WORLDS):
+    for _ in range(OBSERVATIONS // simulation.num_envs):
         rows.append(seen)
-        seen = simulation.step(actions_of(run.policy, seen)).observation
-    simulation.close()
+        seen = simulation.step(actions_of(policy, seen)).observation
     return np.concatenate(rows).astype(np.float32)
 
 
@@ -59,9 +64,14 @@ def difference(policy: BasePolicy, expected: Rows, given: Rows, what: str) -> fl
     space = cast(spaces.Box, policy.action_space)
     half = (space.high.astype(float) - space.low) / 2
     off = float(np.max(np.abs(given.astype(float) - expected) / half))
-    if not off <= TOLERANCE:
-        raise UserError(
-            f"the {what} of the policy acts otherwise than the policy, by {off:.1e} of half the "
-            f"actions' range; allowed: {TOLERANCE:.0e}; nothing was written"
-        )
+    refuse_beyond(off, TOLERANCE, f"{what}: its actions")
     return off
+
+
+def refuse_beyond(off: float, tolerance: float, what: str) -> None:
+    """Raise UserError where `what` differs by more than the tolerance: it is not written."""
+    if not off <= tolerance:
+        raise UserError(
+            f"{what} differ from what the policy does in simulation, by {off:.1e} of their range; "
+            f"allowed: {tolerance:.0e}; nothing was written"
+        )

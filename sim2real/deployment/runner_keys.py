@@ -20,7 +20,7 @@ def runner_keys(contract: dict[str, Any], run: str) -> dict[str, str]:
     found = {
         "run_path": run,
         "observation_names": _row(term["name"] for term in terms),
-        "observation_terms_scale": _row(term["scale"] for term in terms),
+        "observation_terms_scale": _row(1.0 for _ in terms),
         "observation_terms_clip": _row(UNLIMITED for _ in terms),
         "observation_terms_history_length": _row(
             term["history"] if term["history"] > 1 else 0 for term in terms
@@ -31,7 +31,7 @@ def runner_keys(contract: dict[str, Any], run: str) -> dict[str, str]:
     servos = all(
         joint and kp for joint, kp in zip(action["joints"], action["stiffness"], strict=True)
     )
-    if not servos or action["command"] is None:
+    if not servos or action["command"] is None or action["command"]["steps_from"]:
         return found
     return found | {
         "joint_names": _row(action["joints"]),

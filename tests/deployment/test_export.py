@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from conformance_cases import slow_unless
-from stable_baselines3.common.policies import BasePolicy
+from policies_at_random import KINDS, MODIFIED, made
 
 from sim2real import cli
 from sim2real.deployment import export as exporting
@@ -22,58 +20,13 @@ from sim2real.deployment.actor import Actor
 from sim2real.deployment.export import export, exported
 from sim2real.deployment.graph import Session
 from sim2real.deployment.parity import actions_of
-from sim2real.deployment.probing import TRIED, commands_of
 from sim2real.envs.quadruped import ACTION_SCALE, POSE
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
-from sim2real.policies.build import build_algorithm
-from sim2real.policies.modifiers import InputLayer, LowRank, Modifier, Residual, apply_modifiers
-from sim2real.policies.normalizer import update_normalizers
-from sim2real.policies.recipe import load_recipe
 from sim2real.registry import task_names
 from sim2real.simulation import Simulation
-from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 ALGORITHMS = ("ppo", "sac", "td3")
-KINDS: dict[str, dict[str, Any]] = {
-    "flat": {},
-    "not_normalized": {"normalize_observations": False},
-    "history": {"history": 3},
-    "conv": {"history": 5, "encoder": "conv", "encoding": 3},
-    "privileged_critic": {"privileged": True, "history": 2},
-    "privileged_conv": {"privileged": True, "history": 4, "encoder": "conv", "encoding": 3},
-    "teacher": {"privileged_actor": True},
-    "context": {"privileged_actor": True, "context_encoder": [8, 2]},
-}
-MODIFIED: dict[str, Sequence[Modifier]] = {
-    "adapter": [LowRank(rank=1)],
-    "input_layer": [InputLayer()],
-    "residual": [Residual(net_arch=(4,))],
-    "lateral": [Residual(net_arch=(4, 3), lateral=True)],
-    "residual_and_adapter": [LowRank(rank=1, layers=("*0",)), Residual(net_arch=(4,))],
-}
-
-
-def made(task: str, algorithm: str, kind: str) -> tuple[BasePolicy, np.ndarray]:
-    """A policy with weights and statistics drawn at random, and observations of its scale."""
-    options = {"net_arch": [8, 3], "num_envs": 4, **KINDS.get(kind, {})}
-    recipe = load_recipe(algorithm, None, options)
-    env = make_vec_env(task, "randomized", num_envs=4, **recipe.observed)
-    policy = build_algorithm(recipe, env, 0).policy
-    apply_modifiers(policy, MODIFIED.get(kind, ()))
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for one in policy.parameters():
-            inputs = one[0].numel() if one.ndim > 1 else 9  # of a bias: a third
-            one.copy_(torch.from_numpy(rng.normal(0.0, inputs**-0.5, one.shape)))
-    (size,) = env.observation_space.shape or (0,)
-    center, spread = rng.normal(size=size), np.exp(rng.normal(size=size))
-    seen = (center + spread * rng.normal(size=(40, size))).astype(np.float32)
-    update_normalizers(policy, torch.from_numpy(seen))
-    policy.set_training_mode(False)
-    return policy, seen[:, : Actor(policy).inputs]
-
-
 EVERY_KIND = [*KINDS, *MODIFIED]
 
 
@@ -176,6 +129,10 @@ def test_the_contract_of_a_quadruped(folder: Path) -> None:
     np.testing.assert_allclose(action["command"]["offset"], POSE, rtol=1e-12)
     np.testing.assert_allclose(action["command"]["scale"], ACTION_SCALE, rtol=1e-12)
     positions = terms[2]
+    first = {"joint": "FR_hip_joint", "quantity": "position", "scale": 1.0, "offset": 0.0}
+    assert positions["joints"][0] == first
+    assert positions["joints"][1]["offset"] == -POSE[1]
+    assert terms[0]["joints"] == [None] * 3
     assert positions["unit"] == "rad"
     assert [next(iter({*entry} - {"of"})) for entry in positions["sensing"]] == ["noise", "bias"]
     assert not terms[5]["sensing"]
@@ -200,22 +157,6 @@ def test_the_keys_of_other_runners(folder: Path) -> None:
     assert gains == model.actuator_gainprm[:, 0].tolist()
 
 
-@pytest.mark.parametrize("actions", ["own", "normalized"])
-@pytest.mark.parametrize("task", ["furuta", "quadrotor", "pusher"])
-def test_commands_are_those_of_the_task(task: str, actions: Any) -> None:
-    simulation = Simulation(task, num_envs=TRIED, threads=1, actions=actions)
-    found = commands_of(simulation)
-    assert found is not None
-    space = simulation.action_range
-    given = np.random.default_rng(1).uniform(space.low, space.high, (TRIED, len(space.low)))
-    expected = simulation.task.control(simulation, given)
-    np.testing.assert_allclose(found.offset + found.scale * given, expected, rtol=1e-12)
-
-
-def test_servos_that_are_moved_in_steps_have_no_affine_command() -> None:
-    assert commands_of(Simulation("arm_reach", num_envs=TRIED, threads=1)) is None
-
-
 def test_a_file_that_acts_otherwise_is_refused(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,7 +165,7 @@ def test_a_file_that_acts_otherwise_is_refused(
             return super().forward(observations) + 3e-6
 
     monkeypatch.setattr(exporting, "Actor", Wrong)
-    with pytest.raises(UserError, match=r"policy\.onnx of the policy acts otherwise .* 3\.\de-06"):
+    with pytest.raises(UserError, match=r"policy\.onnx: its actions differ .* by 3\.\de-06"):
         export(run, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
