@@ -48,6 +48,8 @@ class Match(Config):
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, data: Any) -> Any:
+        if isinstance(data, str) and data != BY_NAME:
+            raise ValueError(f"must be {BY_NAME}, or observations and actions, got {data!r}")
         return {} if data == BY_NAME else data
 
 

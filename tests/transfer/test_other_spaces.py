@@ -381,7 +381,11 @@ def test_it_is_resumed_and_moved_on(
         ("freeze", {}, "nothing would be frozen; allowed: `frozen` with tensors that are copied"),
         ("freeze", {"frozen": ["statistics"]}, "cannot be frozen: it is adapted, not the source's"),
         ("fine_tune", {"match": {"actions": {"drive": None}}}, "no action of the target is one"),
-        ("fine_tune", {"match": "by_sight"}, "match: must be keys and values"),
+        (
+            "fine_tune",
+            {"match": "by_sight"},
+            "match: must be by_name, or observations and actions, got 'by_sight'",
+        ),
     ],
 )
 def test_what_is_not_possible_is_refused_before_a_step(
