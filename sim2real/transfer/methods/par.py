@@ -106,7 +106,7 @@ class Par(MixedMethod):
 
     name: ClassVar[str] = "par"
 
-    weight: NotNegative = 1.0
+    weight: NotNegative = 0.1
     """Times the deviation, subtracted from the rewards as scaled by `reward_scale`."""
     encoding: Width = 64
     """Numbers of the representation."""
