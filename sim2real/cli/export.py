@@ -1,14 +1,14 @@
-"""The verb that gives a policy to a robot: `export`."""
+"""The verbs that bring a policy to a robot: `export` and `preflight`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import PolicyCommand
+from sim2real.cli.command import Command, PolicyCommand
 from sim2real.cli.output import Outcome, table
 
 
@@ -31,6 +31,25 @@ class Export(PolicyCommand):
         contract = export(self.load(self.source), self.out)
         shown = [table(f"{self.source}: observations", _terms(contract)), _files(contract)]
         return Outcome(contract, shown, page=self.out / CONTRACT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight(Command):
+    """Check an exported policy on this computer: files, contract, test vectors, limits, speed."""
+
+    folder: Positional[Path]
+    """The folder that `sim2real export` wrote."""
+
+    def run(self) -> Outcome:
+        """Call `sim2real.deployment.preflight`."""
+        from sim2real.deployment.preflight import preflight
+
+        checks = preflight(self.folder)
+        failed = sum(not one.passed for one in checks)
+        title = f"{self.folder}: {failed} of {len(checks)} checks failed"
+        rows = [{"check": one.name, "result": one.message or "passed"} for one in checks]
+        data = {"passed": not failed, "checks": [asdict(one) for one in checks]}
+        return Outcome(data, [table(title, rows)], code=1 if failed else 0)
 
 
 def _terms(contract: dict[str, Any]) -> list[dict[str, Any]]:

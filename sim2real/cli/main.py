@@ -49,6 +49,7 @@ VERBS: dict[str, type[Command]] = {
     "resume": training.Resume,
     "publish": policies.Publish,
     "export": export.Export,
+    "preflight": export.Preflight,
     "view": policies.View,
     "audit": audit.Audit,
     "check": check.Check,

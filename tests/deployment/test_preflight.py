@@ -1,0 +1,144 @@
+"""Each check of an exported policy finds the fault that it is for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from sim2real import cli
+from sim2real.deployment import preflight as checking
+from sim2real.deployment.export import export
+from sim2real.deployment.preflight import CHECKS, preflight
+from sim2real.errors import UserError
+from sim2real.files import sha256
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("preflight") / "furuta"
+    export("pretrained:furuta", folder)
+    return folder
+
+
+@pytest.fixture
+def folder(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to spoil, on a computer that is never too slow."""
+    monkeypatch.setattr(checking, "times", lambda session, inputs: [1e-4])
+    return Path(shutil.copytree(good, tmp_path / "copy"))
+
+
+def failed(folder: Path) -> dict[str, str]:
+    return {one.name: one.message for one in preflight(folder) if not one.passed}
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    contract = json.loads((folder / "contract.json").read_text())
+    change(contract)
+    (folder / "contract.json").write_text(json.dumps(contract))
+
+
+def spoil(folder: Path, name: str, change: Callable[[Any], None]) -> None:
+    """Change the graph of an ONNX file; the contract has its new digest."""
+    model = onnx.load(folder / name)
+    change(model)
+    onnx.save(model, folder / name)
+    rewrite(folder, lambda contract: contract["files"].update({name: sha256(folder / name)}))
+
+
+def test_what_was_exported_passes(folder: Path) -> None:
+    assert [one.name for one in preflight(folder)] == list(CHECKS)
+    assert failed(folder) == {}
+
+
+def test_a_changed_file(folder: Path) -> None:
+    with (folder / "policy.pt").open("ab") as file:
+        file.write(b" ")
+    assert "policy.pt is not the file that was exported" in failed(folder)["files"]
+
+
+def test_a_missing_file(folder: Path) -> None:
+    (folder / "controller.onnx").unlink()
+    assert "controller.onnx is missing" in failed(folder)["files"]
+
+
+def test_a_changed_contract(folder: Path) -> None:
+    rewrite(folder, lambda contract: contract.update(control_dt=0.01))
+    assert failed(folder) == {
+        "contract": "policy.onnx and contract.json differ in control_dt; export again"
+    }
+
+
+def heavier(model: Any) -> None:
+    """The largest weights of the network are doubled."""
+    largest = max(model.graph.initializer, key=lambda one: np.prod(one.dims))
+    weights = 2.0 * onnx.numpy_helper.to_array(largest)
+    largest.CopyFrom(onnx.numpy_helper.from_array(weights, largest.name))
+
+
+def test_another_network(folder: Path) -> None:
+    spoil(folder, "policy.onnx", heavier)
+    assert set(failed(folder)) == {"test vectors"}
+
+
+def test_commands_beyond_their_limits(folder: Path) -> None:
+    def narrow(contract: dict[str, Any]) -> None:
+        contract["action"]["command_limits"] = [[-0.1, 0.1]]
+
+    rewrite(folder, narrow)
+    found = failed(folder)
+    assert found["limits"] == "controller.onnx gives commands beyond their limits"
+    assert set(found) == {"contract", "limits"}
+
+
+def test_a_state_that_is_read_at_the_first_call(folder: Path) -> None:
+    """The graph never learns that an episode begins."""
+
+    def swap(model: Any) -> None:
+        for node in model.graph.node:
+            if node.op_type == "Where":
+                node.input[1] = node.input[2]
+
+    spoil(folder, "controller.onnx", swap)
+    found = failed(folder)
+    assert found["first call"] == (
+        "controller.onnx reads its state at the first control step of an episode"
+    )
+
+
+def test_a_slow_computer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "times", lambda session, inputs: [1e-4] * 98 + [3e-3] * 2)
+    assert failed(folder) == {
+        "speed": "1 % of the calls of controller.onnx take more than 3.00 ms; allowed: 2.00 ms, a "
+        "tenth of the control step"
+    }
+
+
+def test_each_call_is_timed(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "CALLS", 7)
+    exported = checking.read_exported(good)
+    taken = checking.times(exported.controller, exported.readings(1))
+    assert len(taken) == 7
+    assert min(taken) > 0
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not an exported policy: it has no contract\.json"):
+        preflight(tmp_path)
+    (tmp_path / "contract.json").write_text("[]")
+    with pytest.raises(UserError, match="is not a contract; allowed: the format sim2real-policy/1"):
+        preflight(tmp_path)
+
+
+def test_the_verb(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["preflight", str(folder)]) == 0
+    assert "0 of 6 checks failed" in " ".join(capsys.readouterr().out.split())
+    (folder / "policy.pt").unlink()
+    assert cli.main(["preflight", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["passed"] is False
