@@ -107,6 +107,8 @@ def command_of(run: Run) -> str:
     elif config.kind == "transfer":
         words += ["--method", str((config.method or {}).get("name"))]
     words += [steps, str(config.steps), "--seed", str(config.seed)]
+    if config.kind in ("transfer", "distill"):
+        words += _method(config.method or {})
     if config.kind == "pretrain":
         words += _pairs("--task-options", config.task_options)
         words += _randomization(config.randomization)
@@ -115,6 +117,13 @@ def command_of(run: Run) -> str:
         words += ["--num-envs", str(own.pop("num_envs"))] if "num_envs" in own else []
         words += _pairs("--set", own)
     return shlex.join(words)
+
+
+def _method(described: dict[str, Any]) -> list[str]:
+    """The options of a method: all of them, as the defaults may change."""
+    options = {name: value for name, value in described.items() if name != "name" and value != {}}
+    worlds = options.pop("num_envs", None)
+    return [*([] if worlds is None else ["--num-envs", str(worlds)]), *_pairs("--set", options)]
 
 
 def _randomization(described: dict[str, Any] | None) -> list[str]:

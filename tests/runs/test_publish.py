@@ -85,7 +85,11 @@ def test_it_can_be_transferred_and_that_resumed(tmp_path: Path) -> None:
     assert resume(moved.path, progress=False).step == moved.step
     again = publish(moved, tmp_path / "moved", domains=["hard"], episodes=2)
     assert load_run(again).config.source == "pretrained:cartpole"
-    words = "--domain hard --method fine_tune --budget 64 --seed 0"
+    words = (
+        "--domain hard --method fine_tune --budget 64 --seed 0 --num-envs 4 --set "
+        "learning_rate_factor=0.7 warm_up=0.05 critic=copied log_std=-1.0 anchor=0.0 "
+        "anchor_of=actions"
+    )
     told = command_of(load_run(again))
     assert told == f"sim2real transfer pretrained:cartpole {words}"
 
@@ -136,14 +140,15 @@ SHIPPED = pretrained.pretrained_names()
 def test_a_shipped_policy_is_small_and_has_a_figure_for_every_domain(name: str) -> None:
     folder = pretrained.find_run(f"pretrained:{name}")
     found = [path for path in folder.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in found) < 300_000
+    assert sum(path.stat().st_size for path in found) < 500_000
     assert (folder / "picture.gif").is_file()
     run, card = load_run(folder), pretrained.read_card(folder)
-    assert run.task.name == card["task"] == name
+    assert run.task.name == card["task"]
+    assert name in (card["task"], f"{card['task']}_{card['domain']}")
     assert card["command"] == command_of(run)
     from sim2real.domains import domain_names
 
-    assert [told["domain"] for told in card["domains"]] == domain_names(load_task(name))
+    assert [told["domain"] for told in card["domains"]] == domain_names(load_task(card["task"]))
 
 
 LIKE_GYMNASIUM = ("ant", "half_cheetah", "walker2d")
