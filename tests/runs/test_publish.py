@@ -85,13 +85,11 @@ def test_it_can_be_transferred_and_that_resumed(tmp_path: Path) -> None:
     assert resume(moved.path, progress=False).step == moved.step
     again = publish(moved, tmp_path / "moved", domains=["hard"], episodes=2)
     assert load_run(again).config.source == "pretrained:cartpole"
-    words = (
-        "--domain hard --method fine_tune --budget 64 --seed 0 --num-envs 4 --set "
-        "learning_rate_factor=0.7 warm_up=0.05 critic=copied log_std=-1.0 anchor=0.0 "
-        "anchor_of=actions"
-    )
+    words = "--domain hard --method fine_tune --budget 64 --seed 0 --num-envs 4 --set "
     told = command_of(load_run(again))
-    assert told == f"sim2real transfer pretrained:cartpole {words}"
+    assert told.startswith(f"sim2real transfer pretrained:cartpole {words}")
+    assert "learning_rate_factor=0.7" in told
+    assert "num_envs=" not in told
 
 
 @pytest.mark.usefixtures("shelf")
