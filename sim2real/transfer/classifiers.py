@@ -8,7 +8,7 @@ arXiv:2006.13916). q are logits: each network gives one number, the loss is the 
 cross-entropy of it, and no softmax is involved.
 
 The networks see s, a and s' - s, which tells as much as s' and shows a small change of a large
-number. Noise on their normalized inputs keeps them from learning few samples by heart.
+number. Noise on their normalized inputs keeps them from overfitting to few samples.
 """
 
 from __future__ import annotations

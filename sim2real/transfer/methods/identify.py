@@ -316,9 +316,9 @@ def results(found: dict[str, Any]) -> dict[str, str]:
         "simulated return at home": f"{returns['home']:,.0f}",
         "simulated return before": f"{returns['start']:,.0f}",
         "simulated return after": f"{returns['best']:,.0f}",
-        "difference predicted": f"{verdict['predicted']:+,.0f} over {over}",
-        "difference in the target": "not measured" if measured is None else f"{measured:+,.0f}",
-        "expected over whole episodes": f"{verdict['mean']:+,.0f} ± {verdict['error']:,.0f}",
+        "difference predicted": f"{verdict['predicted']:+z,.0f} over {over}",
+        "difference in the target": "not measured" if measured is None else f"{measured:+z,.0f}",
+        "expected over whole episodes": f"{verdict['mean']:+z,.0f} ± {verdict['error']:,.0f}",
         "adapted policy": "kept" if verdict["keep"] else "not kept",
     }
 

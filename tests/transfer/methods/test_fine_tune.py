@@ -88,3 +88,30 @@ def test_a_policy_that_is_worse_in_the_target_is_not_kept(tmp_path: Path) -> Non
         with pytest.raises(UserError, match="another transfer with a larger budget"):
             resume(run.path, steps=800, progress=False)
     assert "source" in kept.values()
+
+
+@pytest.mark.usefixtures("short_cartpole")
+@pytest.mark.parametrize(("most", "begun"), [(None, -0.5), (-2.0, -2.0)])
+def test_retraining_explores_like_a_fresh_policy_unless_bounded(
+    most: float | None, begun: float, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"num_envs": WORLDS, "progress": False}
+    options = {"net_arch": [4], **SOURCE["ppo"], "log_std_init": -0.5, "learning_rate": 0.3}
+    source = pretrain("cartpole", steps=160, options=options, out=tmp_path / "source", **given)
+    run = transfer(
+        source,
+        "hard",
+        budget=40,
+        method="retrain",
+        options={
+            "log_std": most,
+            "learning_rate_factor": 1e-9,
+            "verification": 0.0,
+            "recipe": TARGET["ppo"],
+        },
+        out=tmp_path / "run",
+        **given,
+    )
+    trained, moved = (one.checkpoint.policy["log_std"] for one in (source, run))
+    assert not torch.allclose(trained, torch.tensor(begun), atol=1e-3)
+    torch.testing.assert_close(moved, torch.full_like(moved, begun), rtol=0.0, atol=1e-6)
