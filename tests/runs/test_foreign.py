@@ -391,7 +391,9 @@ def test_a_zip_is_evaluated_transferred_distilled_and_published(
     told = ["--task", "hopper", "--normalization", "vec.pkl"]
     verbs = {
         "evaluate plain.zip --domains nominal --episodes 2": "-sim2real/report",
-        "transfer plain.zip --domain hard --budget 64 --num-envs 4": "-sim2real-fine_tune-hard-0",
+        "transfer plain.zip --domain hard --method fine_tune --budget 64 --num-envs 4": (
+            "-sim2real-fine_tune-hard-0"
+        ),
         "distill plain.zip --domain hard --budget 64 --num-envs 4": "-sim2real-distill-hard-0",
         "publish plain.zip --out plain-shared --domains nominal --episodes 4": "-shared",
     }
