@@ -8,12 +8,19 @@ import runpy
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tyro
 import yaml
 
 from sim2real import cli
+from sim2real.cli.arguments import check_words
+from sim2real.cli.command import pairs
+from sim2real.cli.main import VERBS
+from sim2real.policies.recipe import load_recipe
 from sim2real.registry import task_names
+from sim2real.transfer.find import load_method
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {  # what takes minutes in a document takes a moment here
@@ -147,6 +154,25 @@ def test_page(page: Path) -> None:
 
 def test_commands_of_the_page_on_memory() -> None:
     run_commands((DOCS / "howto" / "memory.md").read_text().replace("hopper", "cartpole"))
+
+
+def test_the_long_commands_of_the_page_on_memory_have_valid_options() -> None:
+    """They train for millions of steps; here they are read, and their methods made."""
+    (block,) = [
+        one
+        for one in blocks((DOCS / "howto" / "memory.md").read_text(), "text")
+        if "sim2real" in one
+    ]
+    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    assert [words[:2] for words in commands] == [
+        ["sim2real", verb] for verb in ("distill", "transfer", "transfer")
+    ]
+    for _, verb, *words in commands:
+        check_words([verb, *words], VERBS)
+        read: Any = tyro.cli(VERBS[verb], args=words, config=(tyro.conf.FlagCreatePairsOff,))
+        options = pairs(read.set)
+        assert load_method(getattr(read, "method", verb), options).name in ("distill", "fine_tune")
+        assert load_recipe("ppo", "quadruped", options.get("recipe", {})).algorithm == "ppo"
 
 
 def test_documented_modules_exist() -> None:

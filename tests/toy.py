@@ -44,7 +44,26 @@ class ToySimulation:
         return np.stack([self.x, 3.0 * self.x + 5.0], axis=1)
 
 
-class ToyVecEnv(VecEnv):
+class PlainVecEnv(VecEnv):
+    """The methods of a VecEnv that a toy does not need."""
+
+    def close(self) -> None:
+        pass
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [None] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(attr_name)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kw: Any) -> list[Any]:
+        raise AttributeError(method_name)
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
+
+
+class ToyVecEnv(PlainVecEnv):
     def __init__(self, num_envs: int = 8, seed: int = 0) -> None:
         self.simulation = ToySimulation(num_envs, seed)
         observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
@@ -77,18 +96,3 @@ class ToyVecEnv(VecEnv):
             }
             world.steps[i], world.total[i] = 0, 0.0
         return observation, reward, dones, infos
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [None] * self.num_envs
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(attr_name)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kw: Any) -> list[Any]:
-        raise AttributeError(method_name)
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * self.num_envs

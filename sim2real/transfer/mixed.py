@@ -11,7 +11,7 @@ selects some, or corrects their rewards.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ from sim2real.transfer.budget import Budget
 from sim2real.transfer.methods.fine_tune import FineTune
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
+
+Replay = TypeVar("Replay", bound=ReplayBuffer)
 
 
 class SourceSampler:
@@ -111,6 +113,17 @@ class MixedReplay(ReplayBuffer):
         return super().sample(count)
 
 
+def empty_replay(kind: type[Replay], algorithm: OffPolicyAlgorithm, num_envs: int) -> Replay:
+    """An empty replay buffer of the algorithm's size and spaces, filled from `num_envs` worlds."""
+    return kind(
+        algorithm.buffer_size,
+        algorithm.observation_space,
+        algorithm.action_space,
+        algorithm.device,
+        n_envs=num_envs,
+    )
+
+
 class SourceWorlds:
     """Worlds of the source domain in which the learner acts, and the replay buffer of these."""
 
@@ -120,13 +133,7 @@ class SourceWorlds:
         self._last: np.ndarray | None = None
         self.steps = 0
         """Control steps so far, of all worlds."""
-        self.replay = ReplayBuffer(
-            algorithm.buffer_size,
-            algorithm.observation_space,
-            algorithm.action_space,
-            algorithm.device,
-            n_envs=env.num_envs,
-        )
+        self.replay = empty_replay(ReplayBuffer, algorithm, env.num_envs)
 
     def step(self) -> None:
         """One control step of every world, with the exploration of the algorithm."""
@@ -196,13 +203,7 @@ class Mixing(BaseCallback):
         super().__init__()
         with memory_for("the replay buffers"):
             self.source = SourceWorlds(env, algorithm)
-            self.replay = MixedReplay(
-                algorithm.buffer_size,
-                algorithm.observation_space,
-                algorithm.action_space,
-                algorithm.device,
-                n_envs=algorithm.n_envs,
-            )
+            self.replay = empty_replay(MixedReplay, algorithm, algorithm.n_envs)
         self.replay.source, self.replay.sampler = self.source.replay, sampler
         self.replay.target_share = target_share
         self._sampler, self._prefill = sampler, prefill

@@ -202,7 +202,10 @@ class Work:
         algorithm: BaseAlgorithm,
         rows: Sequence[TensorRow],
     ) -> Learner:
-        """A learner that is prepared already, whose checkpoints are in a phase; `rows` are told."""
+        """A learner that is built already, with its checkpoints in a phase.
+
+        `rows`, the action for each tensor, go into the manifest.
+        """
         self._begin(rows, modifiers_of(algorithm.policy))
         learner = Learner(algorithm, self._folder(name), self, self.recipe)
         self._learners.append(learner)

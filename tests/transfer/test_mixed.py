@@ -29,6 +29,7 @@ from sim2real.transfer.methods.mixed_replay import ImportanceSampler
 from sim2real.transfer.methods.par import Representation
 from sim2real.transfer.mixed import MixedMethod, MixedReplay, Mixing, SourceSampler, SourceWorlds
 from sim2real.transfer.resume import resume
+from tests.toy import PlainVecEnv
 
 MIXED = ("mixed_replay", "darc", "par", "vgdf")
 
@@ -170,7 +171,7 @@ def test_darc_adds_the_clipped_ratio_to_the_rewards_after_a_time(
     assert torch.allclose(samples.rewards[:, 0], expected)
 
 
-class OneStep(VecEnv):
+class OneStep(PlainVecEnv):
     """An episode is a step: from 0 to sign * action + spread * N(0, 1), for a reward `action`."""
 
     def __init__(self, num_envs: int, sign: float, spread: float, seed: int) -> None:
@@ -191,21 +192,6 @@ class OneStep(VecEnv):
         infos: list[dict[str, Any]] = [{"terminal_observation": one} for one in after]
         rewards, dones = self._actions[:, 0].astype(float), np.ones(self.num_envs, bool)
         return self.reset(), rewards, dones, infos
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [None] * self.num_envs
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(attr_name)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kw: Any) -> list[Any]:
-        raise AttributeError(method_name)
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * self.num_envs
 
 
 LEARNING: dict[str, Any] = {

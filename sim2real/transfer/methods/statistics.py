@@ -62,7 +62,7 @@ class Statistics(Method):
         """A policy for each share, of which the best in the target is chosen."""
         env = target.env(self.target_worlds(work.recipe))
         untouched = work.learner("source", work.recipe, env, source.policy).algorithm.policy
-        self._require_sense(untouched)
+        self._require_usable(untouched)
         kept = self.verification if self.reward else 0.0
         steps = int((1.0 - kept) * target.budget.steps / len(self.shares))
         policies = {SOURCE: untouched}
@@ -74,7 +74,8 @@ class Statistics(Method):
         write_json(work.path / REPORT, found)
         return policies[found["chosen"]]
 
-    def _require_sense(self, policy: BasePolicy) -> None:
+    def _require_usable(self, policy: BasePolicy) -> None:
+        """Raise UserError for a policy without statistics, and for shares without a reward."""
         if not normalizers(policy):
             raise UserError("method statistics: the policy has no observation statistics")
         if len(self.shares) > 1 and not self.reward:
