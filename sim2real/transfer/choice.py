@@ -37,13 +37,20 @@ def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> C
     `match` that the source is of another task.
     `source_steps` are the control steps that the source's policy was trained for, None if unknown.
     """
-    if not given.get("reward", True):
+    has_reward, other_task = given.get("reward", True), given.get("match") is not None
+    if other_task and not has_reward:
+        reason = (
+            "the source is of another task and the target gives no reward: the observation "
+            "statistics are estimated in the target"
+        )
+        return Choice("statistics", reason)
+    if not has_reward:
         reason = (
             "the target gives no reward: a simulation is identified from its observations, and "
             "its own reward is learned from"
         )
         return Choice("identify", reason)
-    if given.get("match") is not None:
+    if other_task:
         reason = (
             "the source is of another task, whose worlds cannot be identified in the target's: its "
             "policy learns in the target"

@@ -23,6 +23,7 @@ from sim2real.transfer.find import load_method
         (2_500_000, 5_000_000, {"reward": False}, "identify"),
         (2_500_000, None, {}, "identify"),
         (2_000, 5_000_000, {"match": "by_name"}, "fine_tune"),
+        (2_000, 5_000_000, {"match": "by_name", "reward": False}, "statistics"),
     ],
 )
 def test_the_choice_follows_budget_and_reward(
