@@ -24,7 +24,7 @@ from sim2real.deployment.controller import (
     Wiring,
     wiring_of,
 )
-from sim2real.deployment.graph import Session, program, to_onnx
+from sim2real.deployment.graph import program, to_onnx
 from sim2real.deployment.parity import (
     OBSERVATIONS,
     Rows,
@@ -35,6 +35,7 @@ from sim2real.deployment.parity import (
 from sim2real.deployment.probing import TRIED, command_of, joint_readings, to_task
 from sim2real.domains import Domain
 from sim2real.evaluation.rollout import simulation_for
+from sim2real.runs.onnx_file import Session
 from sim2real.simulation import Simulation
 from sim2real.simulation.history import newest_of
 from sim2real.task import ObservationTerm, Task

@@ -20,7 +20,6 @@ from sim2real.deployment.actor import Actor
 from sim2real.deployment.contract import contract_of_run
 from sim2real.deployment.control import FILE, controller_of, controller_onnx, described, follow
 from sim2real.deployment.graph import (
-    Session,
     from_torchscript,
     program,
     require_packages,
@@ -28,8 +27,6 @@ from sim2real.deployment.graph import (
     to_torchscript,
 )
 from sim2real.deployment.parity import (
-    ACTIONS,
-    OBSERVED,
     Rows,
     actions_of,
     difference,
@@ -39,12 +36,11 @@ from sim2real.deployment.parity import (
 )
 from sim2real.deployment.runner_keys import runner_keys
 from sim2real.runs.load import load_run
+from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Session
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.run import Run
 
-ONNX, TORCHSCRIPT, CONTRACT = "policy.onnx", "policy.pt", "contract.json"
-KEY = "sim2real"
-"""The property of an ONNX file that holds the contract."""
+TORCHSCRIPT, CONTRACT = "policy.pt", "contract.json"
 VECTORS = 8
 """Observations with their actions that are stored as test vectors."""
 

@@ -1,4 +1,4 @@
-"""A module as ONNX and as TorchScript, and the actions that the files give."""
+"""A module as ONNX and as TorchScript."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sim2real.extras import needed
+from sim2real.runs.onnx_file import EXTRA
 
+WHAT = "an export"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-WHAT, EXTRA = "an export", "export"
 OPSET = 20
-Arrays = Mapping[str, NDArray[np.float32]]
 
 
 def require_packages() -> None:
@@ -81,29 +79,6 @@ def from_torchscript(content: bytes, arguments: Sequence[Tensor]) -> Tensor:
         loaded = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
         given: Tensor = loaded(*arguments)
     return given
-
-
-class Session:
-    """An ONNX file in onnxruntime, on one thread."""
-
-    def __init__(self, content: bytes) -> None:
-        runtime = needed("onnxruntime", WHAT, EXTRA)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = runtime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The properties of the file."""
-        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return found
-
-    def __call__(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """The outputs by name."""
-        names = [one.name for one in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
 
 @contextlib.contextmanager

@@ -10,15 +10,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
-from sim2real.deployment.graph import Session
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
+from sim2real.runs.onnx_file import ACTIONS, OBSERVED, Session
 from sim2real.simulation import Simulation
 from sim2real.task import Task
 
-OBSERVED, ACTIONS = "obs", "actions"
-"""Names of the input and the output of an ONNX file."""
 Rows = NDArray[np.float32]
 OBSERVATIONS, WORLDS, SEED = 1000, 20, 1
 """How many observations are recorded, in how many worlds, and the seed of their episodes."""

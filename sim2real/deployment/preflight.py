@@ -17,10 +17,10 @@ from sim2real.checks import Check, require, run_checks
 from sim2real.deployment.contract import FORMAT
 from sim2real.deployment.control import FILE
 from sim2real.deployment.controller import COMMANDS, FIRST, STATE
-from sim2real.deployment.export import CONTRACT, KEY, ONNX, TORCHSCRIPT
-from sim2real.deployment.graph import Arrays, Session, require_packages
-from sim2real.deployment.parity import ACTIONS, OBSERVED
+from sim2real.deployment.export import CONTRACT, TORCHSCRIPT
+from sim2real.deployment.graph import require_packages
 from sim2real.errors import UserError
+from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Arrays, Session
 
 TOLERANCE = 1e-5
 """Largest difference of an action from that of the test vectors; processors round otherwise."""

@@ -300,7 +300,7 @@ def require_fit(source: Contract, target: Contract, accept: bool = False) -> Non
     same_sizes = source.sizes == target.sizes
     if same_sizes and accept:
         return
-    words = _in_words(wrong, "in the source", "in the target")
+    words = in_words(wrong, "in the source", "in the target")
     what = (
         f"the run does not fit the target: {words}; allowed: the same spaces, or the method's "
         "option match=by_name"
@@ -322,7 +322,7 @@ def require_unchanged(
         print_differences(lines, f"{path} and its task", ("in the run", "now"))
         if accept:
             return
-        words = _in_words(lines, "in the run", "now")
+        words = in_words(lines, "in the run", "now")
         raise ChangedError(f"{path}: the task has changed: {words}")
     if not accept:
         warn_of_changes(path, before, simulation.task)
@@ -361,7 +361,8 @@ def print_differences(
     Console(stderr=True, markup=False, emoji=False).print(contract_table(lines, title, sides))
 
 
-def _in_words(lines: Iterable[Difference], left: str, right: str) -> str:
+def in_words(lines: Iterable[Difference], left: str, right: str) -> str:
+    """Each difference as a clause."""
     return "; ".join(f"{one.item} is {one.source} {left}, {one.target} {right}" for one in lines)
 
 

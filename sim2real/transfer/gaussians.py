@@ -19,11 +19,18 @@ from sim2real.errors import UserError
 class DiagonalGaussian:
     """Independent normals: `mean` and `log_std`, each (m, num_actions).
 
-    `log_std` is None for a deterministic actor. Before the squash, for actors that end in tanh.
+    `log_std` is None for a deterministic actor. With `squashed` the actor ends in tanh, and these
+    are its normals before it.
     """
 
     mean: Tensor
     log_std: Tensor | None
+    squashed: bool = False
+
+    @property
+    def action(self) -> Tensor:
+        """The deterministic action. Shape: (m, num_actions)."""
+        return torch.tanh(self.mean) if self.squashed else self.mean
 
 
 def kl_divergence(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
@@ -44,26 +51,18 @@ def kl_divergence(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tenso
     return (log_ratio + 0.5 * (variance + distance) - 0.5).sum(dim=-1)
 
 
-def squared_error(teacher: DiagonalGaussian, student: DiagonalGaussian, squash: bool) -> Tensor:
-    """Squared distance of the deterministic actions, summed over them. Shape: (m,).
-
-    `squash` applies tanh first (SAC), so that actions are compared and not pre-activations.
-    """
-    left, right = teacher.mean, student.mean
-    if squash:
-        left, right = torch.tanh(left), torch.tanh(right)
-    return (left - right).square().sum(dim=-1)
+def squared_error(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
+    """Squared distance of the deterministic actions, summed over them. Shape: (m,)."""
+    return (teacher.action - student.action).square().sum(dim=-1)
 
 
-def huber(teacher: DiagonalGaussian, student: DiagonalGaussian, squash: bool) -> Tensor:
+def huber(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
     """Huber's loss of the deterministic actions, summed over them. Shape: (m,).
 
-    |d| - 1/2 beyond a distance d of 1, d^2 / 2 within. `squash` as in `squared_error`.
+    |d| - 1/2 beyond a distance d of 1, d^2 / 2 within.
     """
-    left, right = teacher.mean, student.mean
-    if squash:
-        left, right = torch.tanh(left), torch.tanh(right)
-    return torch.nn.functional.huber_loss(left, right, reduction="none").sum(dim=-1)
+    loss = torch.nn.functional.huber_loss(teacher.action, student.action, reduction="none")
+    return loss.sum(dim=-1)
 
 
 def negative_log_likelihood(teacher: DiagonalGaussian, student: DiagonalGaussian) -> Tensor:
@@ -93,7 +92,7 @@ def actor_gaussian(policy: BasePolicy, observations: Tensor) -> DiagonalGaussian
         return DiagonalGaussian(mean, policy.log_std.expand_as(mean))
     if isinstance(policy, SACPolicy):
         mean, log_std, _ = policy.actor.get_action_dist_params(observations)
-        return DiagonalGaussian(mean, log_std)
+        return DiagonalGaussian(mean, log_std, squashed=True)
     if isinstance(policy, TD3Policy):
         return DiagonalGaussian(policy.actor(observations), None)
     raise UserError(f"cannot read the actor of a {type(policy).__name__}; allowed: PPO, SAC, TD3")

@@ -9,7 +9,7 @@ your own is a file, given to `transfer` by its path.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ from sim2real.transfer.budget import Budget
 from sim2real.transfer.manifest import Action, TensorRow
 from sim2real.transfer.matching import Match
 from sim2real.transfer.schedule import KeepFrozen
+from sim2real.transfer.side_by_side import SideBySide
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
@@ -185,6 +186,25 @@ class LearnerMethod(Method):
         env = target.env(work.recipe.num_envs)
         prepared = self.prepare(source, work.recipe, env, budget, work.seed)
         return work.learn(prepared.algorithm, prepared.rows, prepared.callbacks, budget)
+
+
+def learn_beside(
+    target: Target,
+    work: Work,
+    budget: Budget,
+    beside: Sequence[VecEnv],
+    prepare: Callable[[VecEnv, Budget], Prepared],
+) -> BasePolicy:
+    """The policy of a learner in the target and in free worlds `beside` it, stepped together.
+
+    `prepare` gets all worlds, and a budget that counts the steps of all.
+    """
+    worlds = work.recipe.num_envs
+    env = SideBySide(target.env(worlds), *beside)
+    whole = Budget(budget.usable(worlds) // worlds * env.num_envs)
+    prepared = prepare(env, whole)
+    learner = work.prepared_learner("train", prepared.algorithm, prepared.rows)
+    return learner.learn(whole.steps, prepared.callbacks)
 
 
 def recipe_in_target(source: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:

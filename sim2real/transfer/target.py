@@ -182,7 +182,9 @@ def open_target(
     return Target(task, domain, contract, meter, environments, **given), meter
 
 
-def contract_in(task: Task, domain: Domain, actions: Choice, **observed: Any) -> Contract:
+def contract_in(
+    task: Task, domain: Domain, actions: Choice = "normalized", **observed: Any
+) -> Contract:
     """The contract of a policy that observes so in `domain`: arguments of a simulation."""
     with contextlib.closing(Simulation(task, domain, actions=actions, **observed)) as simulation:
         return contract_of(simulation)

@@ -12,12 +12,12 @@ from policies_at_random import KINDS, made
 
 from sim2real.deployment.control import controller_of, controller_onnx, described, follow
 from sim2real.deployment.controller import Controller
-from sim2real.deployment.graph import Session
 from sim2real.deployment.parity import actions_of, training_worlds
 from sim2real.domains import load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.registry import load_task, task_names
+from sim2real.runs.onnx_file import Session
 
 FAST = {("arm_reach", "history"), ("hopper", "conv"), ("quadruped", "flat")}
 CASES = [(task, kind) for task in task_names() for kind in KINDS]

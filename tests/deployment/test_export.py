@@ -18,12 +18,12 @@ from sim2real import cli
 from sim2real.deployment import export as exporting
 from sim2real.deployment.actor import Actor
 from sim2real.deployment.export import export, exported
-from sim2real.deployment.graph import Session
 from sim2real.deployment.parity import actions_of
 from sim2real.envs.quadruped import ACTION_SCALE, POSE
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import task_names
+from sim2real.runs.onnx_file import Session
 from sim2real.simulation import Simulation
 
 ALGORITHMS = ("ppo", "sac", "td3")

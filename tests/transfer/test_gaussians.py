@@ -68,9 +68,10 @@ def test_the_mean_likelihood_is_the_divergence_and_the_entropy() -> None:
 def test_hubers_loss_is_quadratic_near_0_and_linear_far_away() -> None:
     teacher = DiagonalGaussian(torch.tensor([[0.0, 0.0], [0.0, 0.5]]), None)
     student = DiagonalGaussian(torch.tensor([[0.4, -3.0], [0.0, 0.5]]), None)
-    assert huber(teacher, student, squash=False).tolist() == pytest.approx([0.08 + 2.5, 0.0])
+    assert huber(teacher, student).tolist() == pytest.approx([0.08 + 2.5, 0.0])
     squashed = 0.5 * math.tanh(0.4) ** 2 + 0.5 * math.tanh(3.0) ** 2
-    assert huber(teacher, student, squash=True)[0].item() == pytest.approx(squashed)
+    pair = (DiagonalGaussian(one.mean, None, squashed=True) for one in (teacher, student))
+    assert huber(*pair)[0].item() == pytest.approx(squashed)
 
 
 def test_kl_of_squashed_actions_is_that_before_the_squash() -> None:
@@ -103,9 +104,12 @@ def test_kl_of_equals_is_zero_and_has_no_gradient() -> None:
 def test_squared_error_compares_actions() -> None:
     left = DiagonalGaussian(torch.tensor([[0.5, 9.0]]), None)
     right = DiagonalGaussian(torch.tensor([[0.0, 8.0]]), None)
-    assert squared_error(left, right, squash=False).item() == pytest.approx(1.25)
+    assert squared_error(left, right).item() == pytest.approx(1.25)
     expected = np.tanh(0.5) ** 2 + (np.tanh(9.0) - np.tanh(8.0)) ** 2
-    assert squared_error(left, right, squash=True).item() == pytest.approx(expected)
+    squashed = (DiagonalGaussian(one.mean, None, squashed=True) for one in (left, right))
+    assert squared_error(*squashed).item() == pytest.approx(expected)
+    mixed = squared_error(left, DiagonalGaussian(right.mean, None, squashed=True)).item()
+    assert mixed == pytest.approx(0.5**2 + (9.0 - np.tanh(8.0)) ** 2)
 
 
 def test_a_deterministic_actor_has_no_kl() -> None:

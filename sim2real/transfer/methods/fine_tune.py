@@ -34,7 +34,7 @@ import math
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -49,20 +49,19 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import add_structure_of
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
-from sim2real.transfer.anchor import Anchor, Of
+from sim2real.transfer.anchor import Anchor, Anchored, Of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.fitting import ADAPTED
 from sim2real.transfer.manifest import Action
-from sim2real.transfer.method import LearnerMethod, Prepared, rows_of
+from sim2real.transfer.method import LearnerMethod, Prepared, learn_beside, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
 from sim2real.transfer.selection import REPORT, SOURCE, select
-from sim2real.transfer.side_by_side import SideBySide
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
 
-class FineTune(LearnerMethod):
+class FineTune(Anchored, LearnerMethod):
     """Fine-tune all tensors in the target."""
 
     name: ClassVar[str] = "fine_tune"
@@ -77,8 +76,6 @@ class FineTune(LearnerMethod):
     """PPO: explore with at most this log standard deviation at the start; None: the source's."""
     least_log_std: float | None = None
     """PPO: explore with at least this, for a target that costs nothing; None: the source's."""
-    anchor: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of a loss that pulls the actor to the source's; it falls to 0 with the budget."""
     anchor_of: Of = "actions"
     """What is pulled: the distribution of actions, or the weights."""
     seen: Annotated[int, Field(ge=0)] | None = None
@@ -87,6 +84,12 @@ class FineTune(LearnerMethod):
     """Worlds of the source stepped beside those of the target; they are free and counted."""
     verification: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Part of the budget kept to compare the policy with the source's; the better one is kept."""
+
+    @model_validator(mode="after")
+    def _has_a_teacher_of_actions(self) -> FineTune:
+        if self.anchor_to is not None and self.anchor_of == "weights":
+            raise ValueError("anchor_to: a teacher gives actions; allowed: anchor_of actions")
+        return self
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with a smaller learning rate and rollouts for a target."""
@@ -123,13 +126,12 @@ class FineTune(LearnerMethod):
                 "source_worlds: the source is of another task, whose worlds show other "
                 "observations; allowed: 0"
             )
-        worlds = work.recipe.num_envs
         beside = work.env(source.domain, self.source_worlds)
-        env = SideBySide(target.env(worlds), beside)
-        steps = budget.usable(worlds) // worlds * env.num_envs
-        prepared = self.prepare(source, work.recipe, env, Budget(steps), work.seed)
-        learner = work.prepared_learner("train", prepared.algorithm, prepared.rows)
-        return learner.learn(steps, prepared.callbacks)
+
+        def prepare(env: VecEnv, whole: Budget) -> Prepared:
+            return self.prepare(source, work.recipe, env, whole, work.seed)
+
+        return learn_beside(target, work, budget, [beside], prepare)
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
@@ -139,8 +141,9 @@ class FineTune(LearnerMethod):
         action_of = self._take_along(source, algorithm)
         callbacks: tuple[BaseCallback, ...] = (CriticWarmUp(self.warm_up * budget.steps),)
         if self.anchor:
-            anchor = Anchor(algorithm.policy, self.anchor, self.anchor_of, budget.steps)
-            callbacks = (*callbacks, anchor)
+            given = self.anchor, self.anchor_of, budget.steps
+            teacher = self.teacher(source, recipe.history, env)
+            callbacks = (*callbacks, Anchor(algorithm.policy, *given, teacher))
         return Prepared(algorithm, rows_of(algorithm, action_of), callbacks)
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:

@@ -7,7 +7,12 @@ baseline that shows what the source is worth: same algorithm, same rollouts, sam
 other methods, with the source recipe's own learning rate (Taylor & Stone 2009, "Transfer learning
 for reinforcement learning domains: a survey", section 2).
 
-It assumes nothing of the target but that it may be acted in.
+With `anchor` the policy is pulled to what the source does, with a weight that falls to 0:
+kickstarting (Schmitt et al. 2018, arXiv:1803.03835). So a policy of any size takes over what a
+teacher can do, and then goes beyond it.
+
+It assumes nothing of the target but that it may be acted in; with an anchor, that the teacher is of
+use there.
 """
 
 from __future__ import annotations
@@ -19,11 +24,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
+from sim2real.transfer.anchor import Anchor, Anchored
 from sim2real.transfer.budget import Budget
+from sim2real.transfer.columns import in_columns_of
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of, with_random_start
 
 
-class Scratch(LearnerMethod):
+class Scratch(Anchored, LearnerMethod):
     """Learn from scratch in the target."""
 
     name: ClassVar[str] = "scratch"
@@ -33,12 +40,17 @@ class Scratch(LearnerMethod):
         return self.resized(source, **with_random_start(source, budget))
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
-        """The control steps of random actions."""
-        return with_random_start(source, budget)
+        """The control steps of random actions, and of the anchor."""
+        return with_random_start(source, budget), self.anchor and budget.steps
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """A new learner."""
         algorithm = build_algorithm(recipe, env, seed)
-        return Prepared(algorithm, rows_of(algorithm, {}))
+        rows = rows_of(algorithm, {})
+        if not self.anchor:
+            return Prepared(algorithm, rows)
+        teacher = self.teacher(source, recipe.history, env) or in_columns_of(source, env)
+        anchor = Anchor(algorithm.policy, self.anchor, "actions", budget.steps, teacher)
+        return Prepared(algorithm, rows, (anchor,))

@@ -19,7 +19,8 @@ from sim2real.runs.load import load_run
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.simulation.history import frames_of
 from sim2real.transfer.api import distill
-from sim2real.transfer.methods.distill import Distill, Distillation, true_readings
+from sim2real.transfer.distillation import Distillation, true_readings
+from sim2real.transfer.methods.distill import Distill
 from tests.transfer.methods.test_learning import LEARNING, RECIPES, return_of, taught
 
 STEPS = 3_000
@@ -40,7 +41,7 @@ def distilled(algorithm: str, toy: Any, loss: Any) -> Any:
     assert return_of(teacher, 1.0) > 9.9
     student = build_algorithm(recipe.model_copy(update={"net_arch": (8,)}), toy.ToyVecEnv(8), 0)
     method = Distill(updates=100, batch_size=128, learning_rate=5e-3, loss=loss)
-    return Distillation(student, teacher, method, 0).learn(STEPS).policy
+    return Distillation(student, [teacher], method, 0).learn(STEPS).policy
 
 
 @pytest.mark.parametrize(("algorithm", "loss"), CASES)
