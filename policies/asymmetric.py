@@ -35,6 +35,8 @@ from sim2real.policies.described import Described
 from sim2real.policies.encoders import (
     ContextEncoder,
     ContextExtractor,
+    EstimatingExtractor,
+    Estimator,
     HistoryEncoder,
     HistoryExtractor,
     policy_terms,
@@ -42,6 +44,8 @@ from sim2real.policies.encoders import (
 from sim2real.policies.networks import SACPolicy, TD3Policy
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.task import ObservationTerm
+
+Extractor = tuple[type[BaseFeaturesExtractor], dict[str, Any]]
 
 
 class ColumnsExtractor(BaseFeaturesExtractor):
@@ -71,7 +75,8 @@ class Asymmetric(Described):
     `observation_terms` are those of the simulation, in its order. With `privileged_actor` the
     actor sees everything too: a teacher, that can only act where what is privileged is known. It
     sees the privileged columns through a `context_encoder`, if there is one; with a
-    `history_encoder` actor and critic see the past through one each.
+    `history_encoder` actor and critic see the past through one each. With an `estimator` the actor
+    also sees its estimate of privileged terms (see `sim2real.policies.estimation`).
     """
 
     observation_terms: tuple[ObservationTerm, ...]
@@ -88,6 +93,7 @@ class Asymmetric(Described):
         privileged_actor: bool = False,
         context_encoder: ContextEncoder | None = None,
         history_encoder: HistoryEncoder | None = None,
+        estimator: Estimator | None = None,
         normalize: bool = True,
         **options: Any,
     ) -> None:
@@ -98,9 +104,13 @@ class Asymmetric(Described):
         # Plain values may be set before torch's __init__, which makes the networks
         self.observation_terms, self.acting_terms = terms, acting
         self._acting_columns, self._all_columns = columns, observation_space.shape[0]
-        self._encoders = {"context_encoder": context_encoder, "history_encoder": history_encoder}
+        self._encoders: dict[str, Any] = {
+            "context_encoder": context_encoder,
+            "history_encoder": history_encoder,
+            "estimator": estimator,
+        }
         self._normalize = normalize
-        kind, given = self._extractor(acting, context_encoder)
+        kind, given = self._actors_extractor()
         super().__init__(
             observation_space,
             action_space,
@@ -116,13 +126,20 @@ class Asymmetric(Described):
         kind, given = self._extractor(self.observation_terms)
         return kind(self.observation_space, **given)
 
-    def _extractor(
-        self, terms: Sequence[ObservationTerm], context_encoder: ContextEncoder | None = None
-    ) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
+    def _actors_extractor(self) -> Extractor:
+        given: dict[str, Any] = {"normalize": self._normalize}
+        context_encoder, estimator = self._encoders["context_encoder"], self._encoders["estimator"]
+        if context_encoder is not None:
+            given |= {"terms": self.acting_terms, "encoder": context_encoder}
+            return ContextExtractor, given
+        if estimator is not None:
+            given |= {"terms": self.observation_terms, "estimator": estimator}
+            return EstimatingExtractor, given
+        return self._extractor(self.acting_terms)
+
+    def _extractor(self, terms: Sequence[ObservationTerm]) -> Extractor:
         """The extractor of the columns of `terms`, the first ones, and its arguments."""
         given: dict[str, Any] = {"normalize": self._normalize}
-        if context_encoder is not None:
-            return ContextExtractor, given | {"terms": terms, "encoder": context_encoder}
         history_encoder = self._encoders["history_encoder"]
         if history_encoder is not None:
             return HistoryExtractor, given | {"terms": terms, "encoder": history_encoder}

@@ -106,8 +106,8 @@ def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
         terms = None
     if terms is None:
         raise UserError(
-            "a recipe with privileged columns or encoder=conv needs a simulation with observation "
-            "terms"
+            "a recipe with privileged columns, estimates or encoder=conv needs a simulation with "
+            "observation terms"
         )
     return terms
 
@@ -118,7 +118,7 @@ def _policy_and_options(
     """The policy class and the other arguments of the SB3 algorithm."""
     options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
     networks, normalize = options["policy_kwargs"], {"normalize": recipe.normalize_observations}
-    if recipe.needs_privileged:
+    if recipe.is_asymmetric:
         del networks["features_extractor_class"]
         networks |= {"observation_terms": terms, **recipe.sees, **normalize}
         return ASYMMETRIC[recipe.algorithm], options

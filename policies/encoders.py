@@ -1,26 +1,31 @@
 """Encodings: of the control steps that a policy observes, and of what is privileged.
 
-    history:  [o_t | phi(o_t-n+1, ..., o_t)],    phi: 1-D convolutions over the time
-    context:  [o_t | mu(p_t)],                   p: the privileged columns, mu: a network
+    history:   [o_t | phi(o_t-n+1, ..., o_t)],   phi: 1-D convolutions over the time
+    context:   [o_t | mu(p_t)],                  p: the privileged columns, mu: a network
+    estimate:  [o_t | e(o_t)],                   e: a network that learns to give some of p
 
 Actor and critic read what is observed at present as it is, and the encoding beside it. The second
 is the first phase of rapid motor adaptation, the first the network of the second phase (Kumar et
 al. 2021, "RMA: rapid motor adaptation for legged robots", arXiv:2107.04034). An encoder learns
-with the network that reads it, actor and critic have one each.
+with the network that reads it, actor and critic have one each. The third, of the actor alone,
+learns by regression (see `policies.estimation`).
 
 Every number is normalized, those of the past by the statistics of the present.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
+from torch.nn import functional
 
+from sim2real.errors import UserError, unknown
 from sim2real.policies.normalizer import RunningNormalizer, finite
 from sim2real.simulation.history import frames_of
 from sim2real.task import ObservationTerm, labels
@@ -64,6 +69,20 @@ class ContextEncoder:
         for before, after in zip((inputs, *self.layers), self.layers, strict=False):
             layers += [nn.Linear(before, after), self.activation()]
         return nn.Sequential(*layers[:-1])
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A network that estimates privileged terms; `sizes` has their columns, by name."""
+
+    sizes: Mapping[str, int]
+    layers: tuple[int, ...]
+    activation: type[nn.Module]
+
+    def network(self, inputs: int) -> nn.Sequential:
+        """Hidden layers and a linear one, (m, inputs) -> (m, all columns of the terms)."""
+        layers = (*self.layers, sum(self.sizes.values()))
+        return ContextEncoder(layers, self.activation).network(inputs)
 
 
 class EncodingExtractor(BaseFeaturesExtractor):
@@ -153,6 +172,66 @@ class ContextExtractor(EncodingExtractor):
     def encoded_labels(self, observed: Sequence[str]) -> list[str]:
         """The names of the privileged columns."""
         return list(observed[len(self.shown) :])
+
+
+class EstimatingExtractor(EncodingExtractor):
+    """The policy's columns of `terms`, and an estimate of some of the privileged ones.
+
+    The estimate is of normalized columns, and a constant to the network that reads it. Where the
+    observation has no privileged columns, as on a robot, there is nothing to learn it from.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        terms: Sequence[ObservationTerm],
+        estimator: Estimator,
+        normalize: bool = True,
+    ) -> None:
+        count, sizes = len(labels(policy_terms(terms))), estimator.sizes
+        super().__init__(observation_space, range(count), sum(sizes.values()))
+        self.estimated = estimated_columns(terms, sizes)
+        columns = [*self.shown, *self.estimated]
+        self.normalizer = RunningNormalizer(len(columns), columns) if normalize else nn.Identity()
+        self.encoder = estimator.network(count)
+
+    def encode(self, observations: Tensor) -> Tensor:
+        """The estimate. Shape: (m, all columns) -> (m, size)."""
+        seen = self.normalizer(observations.flatten(start_dim=1)[:, self.shown])
+        return self._estimate(seen).detach()
+
+    def encoded_labels(self, observed: Sequence[str]) -> list[str]:
+        """The names of the policy's columns."""
+        return [observed[column] for column in self.shown]
+
+    def error(self, observations: Tensor) -> Tensor:
+        """Mean squared error of the estimate of normalized columns. Shape: (m, all columns)."""
+        seen = self.normalizer(observations[:, [*self.shown, *self.estimated]])
+        given, true = seen[:, : len(self.shown)], seen[:, len(self.shown) :]
+        return functional.mse_loss(self._estimate(given), true)
+
+    def _estimate(self, seen: Tensor) -> Tensor:
+        estimate: Tensor = self.encoder(seen)
+        return estimate
+
+
+def estimated_columns(terms: Sequence[ObservationTerm], sizes: Mapping[str, int]) -> list[int]:
+    """The columns of the terms that `sizes` names; none where nothing is privileged.
+
+    UserError for a term that is not there, or of another size.
+    """
+    first = np.cumsum([0, *(term.size for term in terms)])
+    places = {
+        term.name: range(start, start + term.size)
+        for term, start in zip(terms, first, strict=False)
+        if term.group == "privileged"
+    }
+    for name, size in sizes.items() if places else ():
+        if name not in places:
+            raise unknown("privileged term to estimate", name, places)
+        if len(places[name]) != size:
+            raise UserError(f"estimate: {name} is {size}; the term has {len(places[name])} columns")
+    return [column for name in sizes for column in places.get(name, ())]
 
 
 def policy_terms(terms: Sequence[ObservationTerm]) -> tuple[ObservationTerm, ...]:

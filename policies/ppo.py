@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import stable_baselines3
+from torch import Tensor
 
+from sim2real.policies.estimation import learn_estimates
 from sim2real.policies.rollouts import Rollouts
 from sim2real.policies.symmetry import Mirroring
 from sim2real.policies.worst_share import WorstShare
@@ -37,11 +39,20 @@ class PPO(stable_baselines3.PPO):
         """Update the policy from the rollout, and from its mirror image if there is one."""
         if self.mirroring is None:
             super().train()
-            return
-        with self.mirroring.applied(self, self.rollout_buffer) as found:
+        else:
+            self._train_mirrored(self.mirroring)
+        learn_estimates(self, self._observed())
+
+    def _observed(self) -> Iterator[Tensor]:
+        """The observations of as many minibatches as those of the update."""
+        for _ in range(self.n_epochs):
+            yield from (one.observations for one in self.rollout_buffer.get(self.batch_size))
+
+    def _train_mirrored(self, mirroring: Mirroring) -> None:
+        with mirroring.applied(self, self.rollout_buffer) as found:
             super().train()
         asymmetry = float(np.mean(found)) if found else 0.0
         self.logger.record("train/asymmetry", asymmetry)
-        if self.mirroring.doubles:  # the divergence of the update alone
+        if mirroring.doubles:  # the divergence of the update alone
             divergence = self.logger.name_to_value["train/approx_kl"] - asymmetry
             self.logger.record("train/approx_kl", max(divergence, 0.0))

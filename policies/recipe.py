@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from gymnasium import spaces
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from stable_baselines3 import TD3
+from pydantic import Field, model_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
@@ -20,13 +19,15 @@ from sim2real.errors import unknown
 from sim2real.files import read_yaml
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.adam import Adam
-from sim2real.policies.encoders import SHORTEST, ContextEncoder, HistoryEncoder
+from sim2real.policies.encoders import SHORTEST, ContextEncoder, Estimator, HistoryEncoder
+from sim2real.policies.estimation import Estimation
 from sim2real.policies.kl_adaptive import KLAdaptivePPO
+from sim2real.policies.layers import Layers, Width
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.penalties import Penalties
 from sim2real.policies.ppo import PPO
 from sim2real.policies.rollouts import Rollouts
-from sim2real.policies.sac import SAC
+from sim2real.policies.sac import SAC, TD3
 from sim2real.policies.symmetry import Symmetry
 from sim2real.policies.worst_share import WorstShare
 
@@ -35,35 +36,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "el
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Width = Annotated[int, Field(ge=1, le=100_000)]
-MOST_LAYERS = 100
 RISE = 0.5
 """Part of a training in which the discount rises from `initial_gamma` to `gamma`."""
 MAX_UNSTABLE = 0.2
 """The largest share of unstable episodes that a training goes on with, by default."""
 
 
-def _sizes(value: object) -> object:
-    """Layer sizes may be written "64x64", as on a command line."""
-    if not isinstance(value, str):
-        return value
-    sizes = value.split("x")
-    if not all(size.isascii() and size.isdecimal() for size in sizes):
-        raise ValueError("layers are sizes such as 64x64")
-    return sizes
-
-
-def _few(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of the layers; ValueError for more than a network should have."""
-    if len(sizes) > MOST_LAYERS:
-        raise ValueError(f"at most {MOST_LAYERS} layers, got {len(sizes):,}")
-    return sizes
-
-
-Layers = Annotated[tuple[Width, ...], BeforeValidator(_sizes), AfterValidator(_few)]
-
-
-class Recipe(Penalties):
+class Recipe(Estimation, Penalties):
     """What the three algorithms have in common."""
 
     algorithm: str
@@ -103,8 +82,16 @@ class Recipe(Penalties):
 
     @model_validator(mode="after")
     def _has_a_first_layer(self) -> Recipe:
-        if self.needs_privileged and not all(self.layers()):
+        if self.is_asymmetric and not all(self.layers()):
             raise ValueError("privileged networks need a hidden layer at least")
+        return self
+
+    @model_validator(mode="after")
+    def _estimates_what_the_actor_does_not_see(self) -> Recipe:
+        if self.estimate and self.privileged_actor:
+            raise ValueError("estimate is for an actor without privileged_actor")
+        if self.estimate and self.encoder != "stacked":
+            raise ValueError("estimate is for encoder stacked")
         return self
 
     @model_validator(mode="after")
@@ -125,9 +112,14 @@ class Recipe(Penalties):
         return self.privileged or self.privileged_actor
 
     @property
+    def is_asymmetric(self) -> bool:
+        """Whether actor and critic may observe different columns."""
+        return self.needs_privileged or bool(self.estimate)
+
+    @property
     def needs_terms(self) -> bool:
         """Whether the networks depend on what the columns of the observation are."""
-        return self.needs_privileged or self.encoder == "conv"
+        return self.is_asymmetric or self.encoder == "conv"
 
     @property
     def history_encoder(self) -> HistoryEncoder | None:
@@ -140,10 +132,12 @@ class Recipe(Penalties):
     def sees(self) -> dict[str, Any]:
         """The arguments of a privileged policy that say what its networks see."""
         layers, activation = self.context_encoder, ACTIVATIONS[self.activation]
+        estimator = Estimator(self.estimate, self.estimator_net_arch, activation)
         return {
             "privileged_actor": self.privileged_actor,
             "context_encoder": None if layers is None else ContextEncoder(layers, activation),
             "history_encoder": self.history_encoder,
+            "estimator": estimator if self.estimate else None,
         }
 
     @property

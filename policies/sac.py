@@ -1,12 +1,36 @@
-"""SAC that learns its entropy coefficient with the optimizer of its policy."""
+"""SAC and TD3 whose actors may estimate what is not sensed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import stable_baselines3
 import torch
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import Tensor
+
+from sim2real.policies.estimation import learn_estimates
 
 
-class SAC(stable_baselines3.SAC):
+class Estimating(OffPolicyAlgorithm):
+    """An algorithm that learns the estimates of its actor, if there are some, after each update."""
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Update actor and critics, then what the actor estimates by as many minibatches."""
+        super().train(gradient_steps, batch_size)
+        learn_estimates(self, self._observed(gradient_steps, batch_size))
+
+    def _observed(self, minibatches: int, batch_size: int) -> Iterator[Tensor]:
+        assert self.replay_buffer is not None
+        for _ in range(minibatches):
+            yield self.replay_buffer.sample(batch_size).observations
+
+
+class TD3(Estimating, stable_baselines3.TD3):
+    """stable-baselines3's TD3."""
+
+
+class SAC(Estimating, stable_baselines3.SAC):
     """stable-baselines3's SAC, whose entropy coefficient has the class of optimizer of its policy.
 
     That of stable-baselines3 is always torch's Adam; `policies.adam` says what that costs.

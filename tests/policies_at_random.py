@@ -13,6 +13,7 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import InputLayer, LowRank, Modifier, Residual, apply_modifiers
 from sim2real.policies.normalizer import update_normalizers
 from sim2real.policies.recipe import load_recipe
+from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -22,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "conv": {"history": 5, "encoder": "conv", "encoding": 3},
     "privileged_critic": {"privileged": True, "history": 2},
     "privileged_conv": {"privileged": True, "history": 4, "encoder": "conv", "encoding": 3},
+    "estimate": {"privileged": True, "estimator_net_arch": [5]},
     "teacher": {"privileged_actor": True},
     "context": {"privileged_actor": True, "context_encoder": [8, 2]},
 }
@@ -37,6 +39,8 @@ MODIFIED: dict[str, Sequence[Modifier]] = {
 def made(task: str, algorithm: str, kind: str) -> tuple[BasePolicy, np.ndarray]:
     """A policy with weights and statistics drawn at random, and observations of its scale."""
     options = {"net_arch": [8, 3], "num_envs": 4, **KINDS.get(kind, {})}
+    if kind == "estimate":
+        options["estimate"] = {"truth": sum(one.size for one in Simulation(task).policy_terms)}
     recipe = load_recipe(algorithm, None, options)
     env = make_vec_env(task, "randomized", num_envs=4, **recipe.observed)
     policy = build_algorithm(recipe, env, 0).policy

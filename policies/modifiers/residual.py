@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from sim2real.errors import UserError
 from sim2real.policies.anatomy import optimizer_owners
+from sim2real.policies.layers import Layers
 from sim2real.policies.modifiers.modifier import Modifier
-from sim2real.policies.recipe import Layers
 from sim2real.policies.tensors import renew_optimizer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim2real.domains import Domain
+from sim2real.errors import UserError
 from sim2real.learning.worst_share import check_contexts
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
 from sim2real.policies.symmetry import mirroring_of
@@ -10,8 +11,16 @@ from sim2real.simulation import Simulation
 from sim2real.task import Task
 
 
+def check_estimates(recipe: AnyRecipe) -> None:
+    """UserError where an estimator has nothing to learn from."""
+    if recipe.estimate and not recipe.needs_privileged:
+        raise UserError("estimate learns from privileged columns; show them with privileged=true")
+
+
 def check_recipe(recipe: AnyRecipe, task: Task, domain: Domain) -> None:
-    """UserError where the recipe learns from the worst of equal worlds, or has no mirror image."""
+    """UserError where the recipe learns from the worst of equal worlds, has no mirror image, or
+    estimates what is not shown."""
+    check_estimates(recipe)
     if not isinstance(recipe, PPORecipe) or (recipe.worst_share == 1.0 and not recipe.symmetry):
         return
     simulation = Simulation(task, domain, threads=1, **recipe.observed)

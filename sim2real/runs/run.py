@@ -367,6 +367,8 @@ def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
     layers = [size for part in recipe.layers() for size in part]
     layers += recipe.context_encoder or ()
     layers += [recipe.encoding] * (recipe.encoder == "conv")
+    if recipe.estimate:
+        layers += [*recipe.estimator_net_arch, sum(recipe.estimate.values())]
     if max(layers, default=0) > max(sizes, default=0) or len(layers) > len(checkpoint.policy):
         raise UserError(f"{checkpoint.path} is of another network than {layers}")
 

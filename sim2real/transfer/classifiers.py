@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sim2real.config import Config
+from sim2real.policies.layers import Layers
 from sim2real.policies.normalizer import RunningNormalizer
-from sim2real.policies.recipe import Layers, NotNegative, Positive
+from sim2real.policies.recipe import NotNegative, Positive
 from sim2real.transfer.mixed import LearnedSampler
 
 

@@ -25,7 +25,8 @@ from sim2real.policies.allocation import memory_for
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
 from sim2real.policies.build import observation_terms
 from sim2real.policies.encoders import policy_terms
-from sim2real.policies.recipe import Layers
+from sim2real.policies.estimation import learn_estimates
+from sim2real.policies.layers import Layers
 from sim2real.simulation.history import frames_of
 from sim2real.simulation.observations import TRUTH
 from sim2real.task import ObservationTerm
@@ -207,6 +208,8 @@ class Distillation(OffPolicyAlgorithm):
                 optimizer.step()
             losses.append(actor_loss.item())
         _refresh_targets(self.policy)
+        seen = (self.replay_buffer.sample(batch_size) for _ in range(gradient_steps))  # type: ignore[union-attr]
+        learn_estimates(self, (one.observations for one in seen))
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates)
         self.logger.record("train/distillation_loss", float(np.mean(losses)))

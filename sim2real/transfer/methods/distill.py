@@ -42,6 +42,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sim2real.config import History
 from sim2real.domains import load_domain
 from sim2real.errors import UserError
+from sim2real.learning.recipe_checks import check_estimates
 from sim2real.policies.anatomy import anatomy
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import AnyRecipe
@@ -86,7 +87,7 @@ class Distill(Teaching, LearnerMethod):
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
-        worlds: dict[str, Any] = {"num_envs": NUM_ENVS}
+        worlds: dict[str, Any] = {"num_envs": NUM_ENVS, "estimate": {}}
         if self.history is not None:
             worlds["history"] = self.history
         if self.teacher_sees == "truth":
@@ -143,6 +144,7 @@ class Distill(Teaching, LearnerMethod):
         self, source: Run, recipe: AnyRecipe, env: VecEnv, teachers: Sequence[Teacher], seed: int
     ) -> Prepared:
         """The student of `teachers`, each of which has as many of the worlds of `env`."""
+        check_estimates(recipe)
         if self.student == "rma":
             require_present(source, "student 'rma'")
         if self.teacher_sees == "truth":

@@ -29,8 +29,9 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
+from sim2real.policies.layers import Layers, Width
 from sim2real.policies.normalizer import RunningNormalizer
-from sim2real.policies.recipe import Layers, NotNegative, Positive, Width
+from sim2real.policies.recipe import NotNegative, Positive
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.mixed import LearnedSampler, MixedMethod, SourceSampler
 

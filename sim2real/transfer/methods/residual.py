@@ -21,8 +21,9 @@ from typing import ClassVar
 
 from stable_baselines3.common.vec_env import VecEnv
 
+from sim2real.policies.layers import Layers
 from sim2real.policies.modifiers import Residual, apply_modifiers
-from sim2real.policies.recipe import AnyRecipe, Layers
+from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.method import Prepared, frozen_after, sources_tensors

@@ -30,8 +30,9 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
+from sim2real.policies.layers import Layers
 from sim2real.policies.normalizer import RunningNormalizer
-from sim2real.policies.recipe import AnyRecipe, Fraction, Layers, Positive
+from sim2real.policies.recipe import AnyRecipe, Fraction, Positive
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.mixed import LearnedSampler, MixedMethod, SourceSampler
 
