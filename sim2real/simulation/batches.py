@@ -53,9 +53,14 @@ class Batch(mujoco.batch.Batch):  # type: ignore[misc]
     """
 
     def __init__(
-        self, model: mujoco.MjModel, nsim: int, nthread: int, fill: Callable[[str], None]
+        self,
+        model: mujoco.MjModel,
+        nsim: int,
+        nthread: int,
+        fill: Callable[[str], None],
+        persistent: bool = False,
     ) -> None:
-        super().__init__(model, nsim, nthread)
+        super().__init__(model, nsim, nthread, persistent)
         self._fill = fill
 
     def bind(self, name: str) -> NDArray[Any]:

@@ -74,7 +74,7 @@ class Simulation(Worlds):
         whole_number("threads", threads, 0, MOST_THREADS)
         self.task = load_task(task)
         self.domain = load_domain(self.task, domain)
-        super().__init__(prepare(self.task, self.domain), num_envs, threads)
+        super().__init__(prepare(self.task, self.domain), num_envs, threads, self.domain)
         period = control_period(self.task, self.domain, self.model.opt.timestep)
         self.substeps, self.dt, self.episode_steps = period.substeps, period.dt, period.steps
         self._control_steps = ControlSteps(period, self)

@@ -13,9 +13,11 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
+from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.simulation import forks
 from sim2real.simulation.batches import Batch
+from sim2real.simulation.engines.drake import drake_batch
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
 from sim2real.world import Element
@@ -47,10 +49,12 @@ class Worlds:
     step, `memory` what the task stores, `last_action` (n, nu) the action given last, `steps` (n,)
     the control steps of the episode, `step_s` (n,) the seconds of the last one; `difficulty`, in
     [0, 1], is for the task's start states and commands. If it `sets_constants`, models are written,
-    and what MuJoCo derives from them is computed anew.
+    and what MuJoCo derives from them is computed anew. A `domain` may have another engine.
     """
 
-    def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, num_envs: int, threads: int, domain: Domain | None = None
+    ) -> None:
         self.model = model
         self.num_envs = num_envs
         self.previous: dict[str, NDArray[Any]] = {}
@@ -59,7 +63,7 @@ class Worlds:
         self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
         self.step_s: Array = np.zeros(num_envs)
         self.difficulty = 1.0
-        self._batch: Any = Batch(model, num_envs, threads or default_threads(), self._fill)
+        self._batch: Any = self._new_batch(threads or default_threads(), domain)
         forks.guard(self._batch, self)
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
@@ -72,6 +76,12 @@ class Worlds:
         self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
         self.sets_constants = False
         self.before_substep: Callable[[Any], None] | None = None  # takes the worlds
+
+    def _new_batch(self, threads: int, domain: Domain | None) -> Batch:
+        """The worlds in the engine of the `domain`; only MuJoCo takes several threads."""
+        if domain is None or domain.engine is None:
+            return Batch(self.model, self.num_envs, threads, self._fill)
+        return drake_batch(self.model, self.num_envs, domain, self._fill)
 
     def close(self) -> None:
         """End the threads and give the memory back; afterwards the world cannot be used.

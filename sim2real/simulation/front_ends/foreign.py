@@ -139,6 +139,8 @@ def check_foreign(domain: Domain) -> None:
     """Raise UserError, by name, for what cannot be done to a model that is compiled already."""
     if domain.model is not None:
         raise _refused(domain, "model", "it is the environment that has one")
+    if domain.engine is not None:
+        raise _refused(domain, "engine", "its engine is the environment's own")
     if domain.keyframe is not None:
         raise _refused(domain, "keyframe", "its start states are the environment's own")
     if domain.control_period is not None:

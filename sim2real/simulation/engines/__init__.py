@@ -1,0 +1,1 @@
+"""Engines other than MuJoCo, behind the same worlds."""
