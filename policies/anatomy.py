@@ -71,7 +71,7 @@ def anatomy(policy: BasePolicy) -> dict[str, Part]:
         first = layer[3] == "0" if layer else place == "head" and role not in deep
         if added := _RESIDUAL.fullmatch(name):
             first = added[1] == "0"
-        first &= not name.endswith(".lora_B")
+        first &= not name.endswith((".lora_B", ".weight_hh_l0"))  # these read what is inside
         parts[name] = Part(role, place, first, follower_of(name))
     return parts
 

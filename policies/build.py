@@ -106,7 +106,7 @@ def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
         terms = None
     if terms is None:
         raise UserError(
-            "a recipe with privileged columns, estimates or encoder=conv needs a simulation with "
+            "a recipe with privileged columns, estimates or an encoder needs a simulation with "
             "observation terms"
         )
     return terms

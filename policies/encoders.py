@@ -1,6 +1,6 @@
 """Encodings: of the control steps that a policy observes, and of what is privileged.
 
-    history:   [o_t | phi(o_t-n+1, ..., o_t)],   phi: 1-D convolutions over the time
+    history:   [o_t | phi(o_t-n+1, ..., o_t)],   phi: 1-D convolutions over the time, or a GRU
     context:   [o_t | mu(p_t)],                  p: the privileged columns, mu: a network
     estimate:  [o_t | e(o_t)],                   e: a network that learns to give some of p
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,22 +32,54 @@ from sim2real.simulation.history import frames_of
 from sim2real.task import ObservationTerm, labels
 
 CHANNELS = 32
-"""Of each layer of a convolution over the time, as of Kumar et al. 2021."""
+"""Of each layer of a convolution over the time, as of Kumar et al. 2021; units of a GRU."""
 SHORTEST = 2
 """Each layer halves the number of time steps, down to this."""
 ENCODING = "encoding"
 """In the name of a feature, which no column of an observation has: those end in brackets."""
 
 
+class Recurrence(nn.GRU):
+    """A gated recurrent unit (Cho et al. 2014, arXiv:1406.1078) over a stretch of time.
+
+    It starts from a state of zeros, so it is a function of what it is given alone. The loop is of
+    plain operations, which every format of an export has.
+    """
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def forward(self, past: Tensor) -> Tensor:  # type: ignore[override]
+        """The last state. Shape: (m, k, steps) -> (m, units)."""
+        given = functional.linear(past.transpose(1, 2), self.weight_ih_l0, self.bias_ih_l0)
+        state = torch.zeros_like(given[:, 0, : self.hidden_size])
+        for now in given.unbind(dim=1):
+            before = functional.linear(state, self.weight_hh_l0, self.bias_hh_l0)
+            (reset, update, new), (reset_h, update_h, new_h) = now.chunk(3, 1), before.chunk(3, 1)
+            candidate = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
+            state = candidate + torch.sigmoid(update + update_h) * (state - candidate)
+        return state
+
+
 @dataclass(frozen=True)
 class HistoryEncoder:
-    """Convolutions over the last `steps` control steps, (m, k, steps) -> (m, size)."""
+    """A network of the last `steps` control steps, (m, k, steps) -> (m, size)."""
 
     steps: int
     size: int
     activation: type[nn.Module]
+    kind: Literal["conv", "gru"] = "conv"
 
     def network(self, inputs: int) -> nn.Sequential:
+        """The network for (m, inputs, steps)."""
+        return self._recurrent(inputs) if self.kind == "gru" else self._convolutions(inputs)
+
+    def _recurrent(self, inputs: int) -> nn.Sequential:
+        return nn.Sequential(Recurrence(inputs, CHANNELS), nn.Linear(CHANNELS, self.size))
+
+    def _convolutions(self, inputs: int) -> nn.Sequential:
         """One layer on each time step alone; then windows of 3, every other one; then a layer."""
         layers: list[nn.Module] = [nn.Conv1d(inputs, CHANNELS, 1), self.activation()]
         steps = self.steps

@@ -63,10 +63,11 @@ class Recipe(Estimation, Penalties):
     history: History = 1
     """Control steps, the present one among them, of what is sensed and commanded that actor and
     critic observe at once; of a term of which the task shows more, that many."""
-    encoder: Literal["stacked", "conv"] = "stacked"
-    """How they see the past: `stacked` as columns, `conv` through convolutions over time."""
+    encoder: Literal["stacked", "conv", "gru"] = "stacked"
+    """How they see the past: `stacked` as columns, `conv` through convolutions over time, `gru`
+    through a gated recurrent unit."""
     encoding: Width = 32
-    """Numbers that the convolutions give."""
+    """Numbers that the encoder gives."""
     privileged: bool = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
     observation, the context); the actor does not."""
@@ -96,13 +97,13 @@ class Recipe(Estimation, Penalties):
 
     @model_validator(mode="after")
     def _has_what_it_encodes(self) -> Recipe:
-        if self.encoder == "conv" and self.history < SHORTEST:
-            raise ValueError(f"encoder conv needs a history of at least {SHORTEST}")
+        if self.encoder != "stacked" and self.history < SHORTEST:
+            raise ValueError(f"encoder {self.encoder} needs a history of at least {SHORTEST}")
         if self.context_encoder is None:
             return self
         if not (self.privileged_actor and self.context_encoder):
             raise ValueError("context_encoder needs privileged_actor=true and at least one layer")
-        if self.encoder == "conv":
+        if self.encoder != "stacked":
             raise ValueError("context_encoder is for encoder stacked")
         return self
 
@@ -119,14 +120,15 @@ class Recipe(Estimation, Penalties):
     @property
     def needs_terms(self) -> bool:
         """Whether the networks depend on what the columns of the observation are."""
-        return self.is_asymmetric or self.encoder == "conv"
+        return self.is_asymmetric or self.encoder != "stacked"
 
     @property
     def history_encoder(self) -> HistoryEncoder | None:
         """What the networks see the past through."""
         if self.encoder == "stacked":
             return None
-        return HistoryEncoder(self.history, self.encoding, ACTIVATIONS[self.activation])
+        activation = ACTIVATIONS[self.activation]
+        return HistoryEncoder(self.history, self.encoding, activation, self.encoder)
 
     @property
     def sees(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "not_normalized": {"normalize_observations": False},
     "history": {"history": 3},
     "conv": {"history": 5, "encoder": "conv", "encoding": 3},
+    "gru": {"history": 5, "encoder": "gru", "encoding": 3},
     "privileged_critic": {"privileged": True, "history": 2},
     "privileged_conv": {"privileged": True, "history": 4, "encoder": "conv", "encoding": 3},
     "estimate": {"privileged": True, "estimator_net_arch": [5]},

@@ -366,7 +366,7 @@ def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
     sizes = [size for tensor in checkpoint.policy.values() for size in tensor.shape]
     layers = [size for part in recipe.layers() for size in part]
     layers += recipe.context_encoder or ()
-    layers += [recipe.encoding] * (recipe.encoder == "conv")
+    layers += [recipe.encoding] * (recipe.encoder != "stacked")
     if recipe.estimate:
         layers += [*recipe.estimator_net_arch, sum(recipe.estimate.values())]
     if max(layers, default=0) > max(sizes, default=0) or len(layers) > len(checkpoint.policy):

@@ -65,7 +65,7 @@ def equal(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("algorithm", ["ppo", slow("sac"), "td3"])
 @pytest.mark.parametrize("privileged", [False, slow(True)])
-@pytest.mark.parametrize("encoder", ["stacked", "conv"])
+@pytest.mark.parametrize("encoder", ["stacked", "conv", slow("gru")])
 def test_a_run_is_loaded_with_its_memory(
     algorithm: str, privileged: bool, encoder: str, tmp_path: Path
 ) -> None:
@@ -102,6 +102,7 @@ def test_the_policy_acts_on_what_it_would_be_given(remembers: Run) -> None:
     ("algorithm", "options"),
     [
         ("ppo", {"encoder": "conv"}),
+        ("ppo", {"encoder": "gru"}),
         ("ppo", TEACHER),
         slow("ppo", {}),
         slow("sac", {}),
@@ -195,6 +196,7 @@ def test_a_student_remembers_more_than_its_teacher(
         ("ppo", {"privileged_actor": True}),
         ("ppo", TEACHER),
         ("ppo", {"encoder": "conv"}),
+        ("ppo", {"encoder": "gru"}),
         ("sac", {}),
         pytest.param("td3", {"encoder": "conv", "privileged": True}, marks=pytest.mark.slow),
         pytest.param("sac", {"privileged_actor": True}, marks=pytest.mark.slow),

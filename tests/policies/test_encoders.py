@@ -14,6 +14,7 @@ from sim2real.policies.encoders import (
     ContextExtractor,
     HistoryEncoder,
     HistoryExtractor,
+    Recurrence,
 )
 from sim2real.policies.normalizer import update_normalizers
 from sim2real.policies.recipe import load_recipe
@@ -79,10 +80,22 @@ def test_the_convolutions_are_those_of_numpy() -> None:
     np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [2, 3, 4, 5, 6, 7, 30, 99, 100])
-def test_every_time_step_counts(steps: int) -> None:
+def test_the_recurrence_is_that_of_torch() -> None:
     torch.manual_seed(0)
-    network = HistoryEncoder(steps, 4, nn.Tanh).network(3)
+    own, reference = Recurrence(3, 8), nn.GRU(3, 8, batch_first=True)
+    reference.load_state_dict(own.state_dict())
+    past = torch.randn(6, 3, 7)
+    _, last = reference(past.transpose(1, 2))
+    torch.testing.assert_close(own(past), last[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [*(("conv", steps) for steps in (2, 3, 4, 5, 6, 7, 30, 99, 100)), ("gru", 2), ("gru", 12)],
+)
+def test_every_time_step_counts(kind: Any, steps: int) -> None:
+    torch.manual_seed(0)
+    network = HistoryEncoder(steps, 4, nn.Tanh, kind).network(3)
     past = torch.randn(8, 3, steps, requires_grad=True)
     given = network(past)
     assert given.shape == (8, 4)
@@ -135,9 +148,10 @@ def test_the_actor_sees_the_context_through_the_encoding_alone() -> None:
     [
         {"encoder": "conv", "history": 3},
         {"encoder": "conv", "history": 3, "privileged": True},
+        {"encoder": "gru", "history": 3},
         {"context_encoder": (4, 2), "privileged_actor": True},
     ],
-    ids=["memory", "privileged", "teacher"],
+    ids=["memory", "privileged", "recurrent", "teacher"],
 )
 def test_training_moves_every_encoder(algorithm: str, options: dict[str, Any]) -> None:
     small = {"n_steps": 16} if algorithm == "ppo" else {"learning_starts": 20}

@@ -46,8 +46,9 @@ def test_overrides_win() -> None:
         ({"net_arch": "x".join(["4"] * 101)}, "net_arch: at most 100 layers, got 101"),
         ({"net_arch": "６４x６４"}, "net_arch: layers are sizes such as 64x64"),
         ({"activation": "sin"}, "activation: .*'tanh', 'relu' or 'elu', got 'sin'"),
-        ({"encoder": "gru"}, "encoder: .*'stacked' or 'conv', got 'gru'"),
+        ({"encoder": "lstm"}, "encoder: .*'stacked', 'conv' or 'gru', got 'lstm'"),
         ({"encoder": "conv"}, "encoder conv needs a history of at least 2"),
+        ({"encoder": "gru"}, "encoder gru needs a history of at least 2"),
         ({"context_encoder": [8]}, "context_encoder needs privileged_actor=true and at least one"),
         (
             {"context_encoder": [], "privileged_actor": True},
@@ -104,7 +105,7 @@ def test_other_spaces_are_refused() -> None:
 
 def test_what_is_encoded_must_be_named(toy: Any) -> None:
     recipe = load_recipe("ppo", None, {"encoder": "conv", "history": 2, "num_envs": 8})
-    with pytest.raises(UserError, match="encoder=conv needs a simulation with observation terms"):
+    with pytest.raises(UserError, match="an encoder needs a simulation with observation terms"):
         build_algorithm(recipe, toy.ToyVecEnv(8, 0), 0)
 
 
