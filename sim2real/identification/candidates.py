@@ -21,8 +21,9 @@ DRY, INERTIA = 0.1, 1.0
 """Largest dry friction, as a share of the usual force of an actuator at its joint, and largest
 armature, as a share of the usual inertia there."""
 SHIFT = 0.03
-"""Shift of a logarithmic range that begins at 0, as a share of its largest value. Above it the
-scale is that of masses and strengths, so that one factor on all of them is a straight line."""
+"""Shift of a logarithmic range that begins at 0, as a share of its largest value, where the nominal
+value is 0. Above it the scale is that of masses and strengths, so that one factor on all of them is
+a straight line. Where the nominal value is larger, it is the shift: then the line is exact."""
 LATEST, SLOWEST = 4, 2
 """Control steps that a command is late, at most, and the largest time constant of an actuator."""
 DEAD, PLAY = 0.1, 0.1
@@ -128,7 +129,8 @@ def _of_joints(model: mujoco.MjModel) -> Iterator[tuple[str, Sections]]:
     for field, most in (("dof_frictionloss", force), ("dof_armature", inertia)):
         if most > 0:
             entry = {"field": field, "of": joints, "shared": True}
-            added = {"shifted_log_uniform": [0.0, most, SHIFT * most]}
+            nominal = float(np.median(getattr(model, field)[dofs]))
+            added = {"shifted_log_uniform": [0.0, most, max(SHIFT * most, nominal)]}
             yield field, {"dynamics": [{**entry, "add": added}]}
 
 

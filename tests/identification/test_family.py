@@ -19,6 +19,7 @@ from sim2real.identification.family import (
     family_of,
     replayable,
 )
+from sim2real.learning.adaptive.space import share_of
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 from tests.identification.conftest import FAMILY
@@ -122,6 +123,25 @@ def test_a_default_family_has_friction_armature_and_delay(name: str) -> None:
     assert nominal["delay"] == 0.0
     added = "dof_frictionloss" if name != "furuta" else "dof_armature"
     assert nominal[added] == 0.0
+
+
+def test_one_factor_on_masses_strengths_and_armature_is_a_straight_line() -> None:
+    family = family_of(load_task("hopper"))
+    own = [name.startswith(("body_mass", "strength", "dof_damping")) for name in family.names]
+    armature, scaled = family.names.index("dof_armature"), np.flatnonzero(own)
+    nominal = float(load_task("hopper").compile().dof_armature[-1])
+    values = family.nominal_values
+    rows = []
+    for factor in (1.1, 1.1**2, 1.1**3, 1.1**4):
+        row = values.copy()
+        row[scaled] *= factor
+        row[armature] = (nominal + row[armature]) * factor - nominal
+        rows.append(
+            [share_of(base, row[k : k + 1])[0] for k, base in enumerate(family.space.bases)]
+        )
+    steps = np.diff(np.array(rows), axis=0)
+    assert np.abs(steps[0, [*scaled, armature]]).min() > 0.01
+    np.testing.assert_allclose(steps, np.tile(steps[0], (3, 1)), atol=1e-9)
 
 
 def test_a_task_without_domains_has_a_family_of_what_has_an_effect(tmp_path: Path) -> None:
