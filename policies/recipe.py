@@ -68,9 +68,9 @@ class Recipe(Estimation, Penalties):
     through a gated recurrent unit."""
     encoding: Width = 32
     """Numbers that the encoder gives."""
-    privileged: bool = False
+    privileged: bool | Literal["context"] = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
-    observation, the context); the actor does not."""
+    observation, the context), or the context alone; the actor does not."""
     privileged_actor: bool = False
     """The actor sees it too: a teacher, which acts only where that is known."""
     context_encoder: Layers | None = None
@@ -110,7 +110,7 @@ class Recipe(Estimation, Penalties):
     @property
     def needs_privileged(self) -> bool:
         """Whether the observation must have its privileged columns."""
-        return self.privileged or self.privileged_actor
+        return bool(self.privileged or self.privileged_actor)
 
     @property
     def is_asymmetric(self) -> bool:
@@ -145,7 +145,7 @@ class Recipe(Estimation, Penalties):
     @property
     def observed(self) -> dict[str, Any]:
         """The arguments of a simulation that shows what the networks observe."""
-        return {"privileged": self.needs_privileged, "history": self.history}
+        return {"privileged": self.privileged or self.privileged_actor, "history": self.history}
 
     def learning_rate_at(self, remaining: float) -> float:
         """The learning rate when the part `remaining` (1 to 0) of the training is still to come."""

@@ -39,6 +39,7 @@ from sim2real.simulation.front_ends.foreign import (
     domain_for,
     task_or_foreign,
 )
+from sim2real.simulation.observations import shows
 from sim2real.task import Array, IntArray, ObservationTerm, Task
 from sim2real.torch_settings import one_thread, reproducible
 
@@ -317,7 +318,7 @@ def simulation_for(
     does not draw.
     """
     terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
-    privileged = any(term.group == "privileged" for term in terms)
+    privileged = shows(terms)
     actions = choice_of(policy)
     history = getattr(policy, "history", 1)
     simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions, history)

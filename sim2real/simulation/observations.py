@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Observations:
         task: Task,
         world: Worlds,
         sensed: tuple[ObservationTerm, ...],
-        privileged: bool,
+        privileged: Shows,
         history: int,
     ) -> None:
         self._task, self._world, self._sensed = task, world, sensed
@@ -39,7 +39,10 @@ class Observations:
         self._sizes = [(term.name, term.size) for term in sensed]
         self._history = History(task, sensed, world, history)
         shown = self._history.terms
-        self._privileged = Privileged(task, world, sensed, shown) if privileged else None
+        self._privileged = None
+        if privileged:
+            only_context = privileged == CONTEXT
+            self._privileged = Privileged(task, world, sensed, shown, only_context)
         self.policy_terms = self.terms = shown
         self._shown = np.zeros((world.num_envs, 0))
 
@@ -148,7 +151,10 @@ class Observations:
         check_columns(author, names[:count], sensed, self._world, sound, ids)
 
 
-TRUTH, CONTEXT = "truth", "context"
+TRUTH = "truth"
+CONTEXT: Literal["context"] = "context"
+Shows: TypeAlias = bool | Literal["context"]
+"""Whether observations have privileged columns: none, all, or the context alone."""
 
 
 class Privileged:
@@ -161,7 +167,8 @@ class Privileged:
     that an actor takes the first columns and a critic all of them (Pinto et al. 2018, "Asymmetric
     actor critic for image-based robot learning", arXiv:1710.06542). `truth` is the observation
     without the domain's imperfections; `context` the draws of the episode, one column each; it
-    comes last because its size is all that depends on the domain.
+    comes last because its size is all that depends on the domain. With `only_context` it is all
+    that there is: what a universal policy acts on.
     """
 
     def __init__(
@@ -170,13 +177,14 @@ class Privileged:
         world: Worlds,
         sensed: Sequence[ObservationTerm],
         policy_terms: Sequence[ObservationTerm],
+        only_context: bool = False,
     ) -> None:
-        self._task, self._world = task, world
+        self._task, self._world, self._only_context = task, world, only_context
         own = privileged_terms(task, world, policy_terms, reserved=(TRUTH, CONTEXT))
         self._reads = bool(own)
         columns = tuple(label for term in sensed for label in term.labels)
         truth = ObservationTerm(TRUTH, len(columns), group="privileged", columns=columns)
-        self._fixed = (*own, truth)
+        self._fixed = () if only_context else (*own, truth)
 
     def terms(self, context_names: Sequence[str]) -> tuple[ObservationTerm, ...]:
         """The terms of the columns; a domain that draws nothing has no context."""
@@ -191,7 +199,15 @@ class Privileged:
 
         Between the first two are the task's own terms.
         """
+        if self._only_context:
+            return np.concatenate([observation, context], axis=1)
         own = self._task.privileged(self._world).values() if self._reads else ()
         return np.concatenate(
             [observation, *(values[ids] for values in own), truth, context], axis=1
         )
+
+
+def shows(terms: Sequence[ObservationTerm]) -> Shows:
+    """Which privileged columns a policy of `terms` needs."""
+    names = {term.name for term in terms if term.group == "privileged"}
+    return CONTEXT if names == {CONTEXT} else bool(names)

@@ -33,7 +33,7 @@ from sim2real.simulation.contract import (
 )
 from sim2real.simulation.disturbances.disturbances import Disturbances
 from sim2real.simulation.episode import Boundaries, Episode, Sums, Transition
-from sim2real.simulation.observations import Observations
+from sim2real.simulation.observations import Observations, Shows
 from sim2real.simulation.periods import ControlSteps
 from sim2real.simulation.quaternions import find_quaternions
 from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowRng
@@ -49,8 +49,9 @@ class Simulation(Worlds):
     To a task this is the world: MjData fields are attributes with the worlds first (`qpos` is
     (n, nq)), state fields may be written, `joint(name)`, `body(name)`, ... are named views.
     With `privileged` an observation goes on, behind the policy's columns, with what only a
-    simulator knows (see `Privileged`); `observation_terms` names the columns. The policy's are of
-    the last `history` control steps, the present one among them (see `History`).
+    simulator knows (see `Privileged`), or with the draws of the episode alone ("context");
+    `observation_terms` names the columns. The policy's are of the last `history` control steps,
+    the present one among them (see `History`).
     `actions` are given in the task's "own" range or "normalized" to [-1, 1]; the task gets its own.
     Results equal a plain `mj_step` loop, bit for bit, at any number of threads. The k-th episode
     of world i has the index i + k * num_envs; its draws depend on `seed` and that index alone
@@ -65,7 +66,7 @@ class Simulation(Worlds):
         num_envs: int = 1,
         seed: int = 0,
         threads: int = 0,
-        privileged: bool = False,
+        privileged: Shows = False,
         actions: Choice = "own",
         history: int = 1,
     ) -> None:

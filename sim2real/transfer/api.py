@@ -58,6 +58,7 @@ from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.choice import REPORT as CHOICE
 from sim2real.transfer.choice import choose
+from sim2real.transfer.conditioned import in_mean_context
 from sim2real.transfer.find import describe_method, load_method, method_of
 from sim2real.transfer.fitting import actions_in, fitted_for
 from sim2real.transfer.manifest import Manifest, TensorRow, result_rows
@@ -253,7 +254,7 @@ class _Session:
             rewarded=method.reward,
             **recipe.observed,
         )
-        acts_on_all = source.config.parsed_recipe().privileged_actor
+        acts_on_all = source.config.parsed_recipe().privileged_actor and not method.fixes_context
         if acts_on_all and not recipe.needs_privileged:
             raise UserError(
                 "the source's actor reads privileged columns, which the target does not show; "
@@ -356,7 +357,8 @@ class _Session:
             curve = self._curve(path)
             curve.resume(steps)
             if not curve.rows:
-                curve.measure(self.source.policy, 0)
+                fixes = self.method.fixes_context
+                curve.measure(in_mean_context(self.source) if fixes else self.source.policy, 0)
             curve.measure(algorithm.policy, steps)
         self.config = self.config.with_modifiers(modifiers_of(policy))
         rewrite_config(path, self.config)

@@ -85,6 +85,9 @@ class Method(Config):
     fits_other_tasks: ClassVar[bool] = True
     """Whether its source may be one of another task, made to fit (`match`)."""
 
+    fixes_context: ClassVar[bool] = False
+    """Whether it makes a policy that acts on the context one that does not."""
+
     num_envs: Worlds | None = None
     """Worlds of the target stepped together; by default those of SIZES."""
     recipe: dict[str, Any] = Field(default_factory=dict)

@@ -21,6 +21,7 @@ from sim2real.learning.curve import CURVE_EPISODES, SEED
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import SOURCE
+from sim2real.transfer.conditioned import in_mean_context
 from sim2real.transfer.fitting import fitted, match_of
 
 Floats = NDArray[np.float64]
@@ -40,9 +41,10 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     source = load_run(run.path / SOURCE, accept_changes=accepted)
     match = match_of(run.config.method)
     here = source if match is None else fitted(source, run.task, run.domain, match)[0]
-    before, after = (
-        _measured(policy, run, run.domain, episodes) for policy in (here.policy, run.policy)
-    )
+    recipes = [one.config.parsed_recipe() for one in (source, run)]
+    fixed = recipes[0].privileged_actor and not recipes[1].needs_privileged
+    start = in_mean_context(here) if fixed and run.config.kind == "transfer" else here.policy
+    before, after = (_measured(one, run, run.domain, episodes) for one in (start, run.policy))
     difference = compare(after[None], before[None])
     at_home = _at_home(run, source, episodes)
     return {

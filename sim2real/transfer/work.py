@@ -49,6 +49,7 @@ from sim2real.runs.run import Run
 from sim2real.runs.state import generators, prefixed, restore_generators, without
 from sim2real.simulation import Simulation, Transition
 from sim2real.simulation.front_ends.vec_env import SimVecEnv
+from sim2real.simulation.observations import Shows
 from sim2real.task import BoolArray
 from sim2real.transfer.budget import Budget, Meter, MeteredVecEnv
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
@@ -128,7 +129,7 @@ class Work:
         return self._read(folder)  # type: ignore[no-any-return]
 
     def env(
-        self, domain: str | Domain | None, num_envs: int = 1, privileged: bool = False
+        self, domain: str | Domain | None, num_envs: int = 1, privileged: Shows = False
     ) -> MeteredVecEnv:
         """Open `num_envs` worlds of a simulation, whose steps are counted and free.
 
@@ -141,7 +142,7 @@ class Work:
         )
 
     def simulation(
-        self, domain: str | Domain | None, num_envs: int = 1, privileged: bool = False
+        self, domain: str | Domain | None, num_envs: int = 1, privileged: Shows = False
     ) -> Simulation:
         """A simulation on the side of the source, whose control steps are counted and free.
 
@@ -161,7 +162,7 @@ class Work:
         domain: str | Domain | None,
         num_envs: int,
         seed: int,
-        privileged: bool,
+        privileged: Shows,
     ) -> AnySimulation:
         """A simulation in which policies give actions, and remember, as in the target."""
         loaded = load_domain(self._target.task, domain)

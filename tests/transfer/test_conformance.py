@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("short_cartpole")
 SEARCH = Path(__file__).parent / "methods" / "context_search.py"
 SHIPPED = [name for name in METHODS if not issubclass(find_method(name), LearnerMethod)]
 """Methods that are no single learner, as tests/conformance runs those."""
-OWN_TESTS = ["identify"]
+OWN_TESTS = ["identify", "universal"]
 """Their options need more than a name: see tests/transfer/methods."""
 
 

@@ -22,6 +22,7 @@ from sim2real.simulation.front_ends.reset_options import (
     episodes_of,
     one_seed,
 )
+from sim2real.simulation.observations import Shows
 from sim2real.simulation.rendering import lit_model
 from sim2real.task import Task
 
@@ -49,7 +50,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         width: int = 480,
         height: int = 480,
-        privileged: bool = False,
+        privileged: Shows = False,
         actions: Actions = "own",
         max_episode_steps: int | None = None,
         history: int = 1,

@@ -29,6 +29,7 @@ from sim2real.simulation.front_ends.reset_options import (
     options_of_worlds,
 )
 from sim2real.simulation.front_ends.workers import WorkerVecEnv
+from sim2real.simulation.observations import Shows
 from sim2real.task import IntArray, Task
 
 RENDER_MODES = ("rgb_array",)
@@ -157,7 +158,7 @@ def make_vec_env(
     num_envs: int = 64,
     seed: int = 0,
     threads: int = 0,
-    privileged: bool = False,
+    privileged: Shows = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
     history: int = 1,
@@ -171,7 +172,7 @@ def make_vec_env(
     num_envs: int = 64,
     seed: int = 0,
     threads: int = 0,
-    privileged: bool = False,
+    privileged: Shows = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
     history: int = 1,
@@ -184,7 +185,7 @@ def make_vec_env(
     num_envs: int = 64,
     seed: int = 0,
     threads: int = 0,
-    privileged: bool = False,
+    privileged: Shows = False,
     actions: Choice | None = None,
     render_mode: str | None = None,
     history: int = 1,

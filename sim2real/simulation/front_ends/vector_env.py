@@ -23,6 +23,7 @@ from sim2real.simulation.front_ends.reset_options import (
     mask_of,
     one_seed,
 )
+from sim2real.simulation.observations import Shows
 from sim2real.task import BoolArray, Task
 
 Observations = NDArray[np.float64]
@@ -56,7 +57,7 @@ class Sim2RealVectorEnv(
         threads: int = 0,
         width: int = 480,
         height: int = 480,
-        privileged: bool = False,
+        privileged: Shows = False,
         actions: Actions = "own",
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,

@@ -14,6 +14,7 @@ METHODS = {
     "statistics": "sim2real.transfer.methods.statistics:Statistics",
     "vgdf": "sim2real.transfer.methods.vgdf:Vgdf",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
+    "universal": "sim2real.transfer.methods.universal:Universal",
     "identify": "sim2real.transfer.methods.identify:Identify",
 }
 """The methods by name: the class that is imported when the method is used."""

@@ -93,7 +93,8 @@ class Distill(Teaching, LearnerMethod):
         if self.teacher_sees == "truth":
             worlds["privileged"] = True
         if source.privileged_actor:  # for the teacher; the student acts without
-            worlds |= {"privileged": True, "privileged_actor": False}
+            shown = self.teacher_sees == "truth" or source.privileged or True
+            worlds |= {"privileged": shown, "privileged_actor": False}
         if self.student == "rma":
             worlds |= adapted_recipe(source, self.history, self.recipe)
         if self.student in ("same", "rma"):

@@ -1,0 +1,211 @@
+"""A universal policy, with the context that does best in the target.
+
+    source:  pi(a | o, c),  c: what was drawn for the episode (masses, friction, delay, ...)
+    target:  c* = argmax_c E[return of pi(. | o, c) in the target]    by CMA-ES, an episode a point
+
+Strategy optimization (Yu, Liu & Turk 2019, "Policy transfer with strategy optimization",
+arXiv:1810.05751): no weight is learned in the target, the search has as many dimensions as the
+context has numbers. It is searched in units of the standard deviations of the source's statistics,
+from their mean, within the values that the source's domain draws. With `context: identified` the
+context is that of the world that a log of the target identifies (Yu et al. 2017, "Preparing for the
+unknown: learning a universal policy with online system identification", arXiv:1702.02453, with
+`identify` in place of their network), and the target need not give a reward.
+
+A context that is constant is a change of the first layer's bias, W c; so what comes out is a policy
+of the robot's own observations:
+
+    W_o o + W_c c + b  =  W_o o + b',    b' = b + W_c c
+
+At the end episodes of the policy with the mean context and of the new one are compared, and the
+better one is kept (see `sim2real.transfer.selection`).
+
+It assumes a source that was pretrained with `privileged: context, privileged_actor: true`, in a
+domain whose contexts make a difference to the best action; and that some context makes it act well
+in the target. The target's own differences need not be those that the source's domain draws.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+from stable_baselines3.common.policies import BasePolicy
+
+from sim2real.config import LAST_SEED
+from sim2real.domains.domain import dump_domains
+from sim2real.errors import UserError
+from sim2real.files import write_json, write_text
+from sim2real.identification.identify import identify
+from sim2real.identification.log import join
+from sim2real.identification.result import IDENTIFIED
+from sim2real.policies.build import observation_terms
+from sim2real.policies.recipe import AnyRecipe
+from sim2real.runs.run import Run
+from sim2real.task import Array, labels
+from sim2real.transfer.budget import Budget
+from sim2real.transfer.conditioned import Conditioned
+from sim2real.transfer.evolution import Evolution
+from sim2real.transfer.method import Method
+from sim2real.transfer.selection import REPORT, SOURCE, select
+from sim2real.transfer.target import Target
+from sim2real.transfer.verification import traces_of
+from sim2real.transfer.work import Work
+
+DRAWS = 256
+"""Contexts that are drawn in the source's domain, to know their range."""
+RECORDED = 2_000
+"""Control steps of the log that identifies, at most; more tell little more."""
+STEP = 0.7
+"""Standard deviation of the first generation, in those of the contexts."""
+FOUND, DOMAINS = "report/context.json", "report/identified.yaml"
+
+
+class Universal(Method):
+    """Find the context with which a universal policy does best in the target."""
+
+    name: ClassVar[str] = "universal"
+    fits_other_tasks: ClassVar[bool] = False
+    fixes_context: ClassVar[bool] = True
+    needs_reward: ClassVar[bool] = False
+
+    context: Literal["searched", "identified"] = "searched"
+    """How the context is found: by the returns of episodes, or by a log of the target."""
+    population: Annotated[int, Field(ge=4, le=1_000)] | None = None
+    """Contexts of a generation, an episode each; by default 4 + 3 ln(numbers of the context)."""
+    verification: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    """Part of the budget kept to compare the found context with the mean one."""
+    family: str | None = None
+    """identified: a domain with ranges, what may differ; by default that of the source."""
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
+    """identified: standard deviation of the noise on the recorded actions, in halves of range."""
+
+    @model_validator(mode="after")
+    def _has_returns_to_search_by(self) -> Universal:
+        if self.context == "searched" and not self.reward:
+            raise ValueError("context searched needs the target's reward; allowed: identified")
+        return self
+
+    def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
+        """The source's, of a policy that observes what a robot does; UserError for another."""
+        given = source.privileged == "context" and source.privileged_actor
+        if not given or source.context_encoder is not None or not source.normalize_observations:
+            raise UserError(
+                "method 'universal' needs a policy that acts on the context alone; pretrain the "
+                "source with privileged=context privileged_actor=true, normalized and without a "
+                "context_encoder"
+            )
+        return self.resized(source)
+
+    def target_worlds(self, recipe: AnyRecipe) -> int:
+        """One, as of a robot."""
+        return 1
+
+    def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
+        """The policy with the mean context or with the found one, whichever is better."""
+        env = target.env()
+        usual, found = (
+            Conditioned(
+                source.policy,
+                work.learner(name, work.recipe, env, source.policy).algorithm.policy,
+            )
+            for name in (SOURCE, self.name)
+        )
+        box = work.once("range", lambda: drawn_range(source, usual, work))
+        find = self._searched if self.context == "searched" else self._identified
+        place, described = find(source, target, work, found, np.stack([box["low"], box["high"]]))
+        found.set(place)
+        values = dict(zip(found.names, found.values(place).tolist(), strict=True))
+        write_json(work.path / FOUND, {"context": values, **described})
+        if not target.rewarded:
+            return found.policy
+        policies = {SOURCE: usual.policy, self.name: found.policy}
+        selection = work.once("verify", lambda: select(policies, target).plain())
+        write_json(work.path / REPORT, selection)
+        return policies[selection["chosen"]]
+
+    def _steps(self, target: Target) -> int:
+        """Control steps for finding the context."""
+        return target.budget.steps - max(int(self.verification * target.budget.steps), 1)
+
+    def _searched(
+        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Array
+    ) -> tuple[Array, dict[str, Any]]:
+        """The mean of the last generation whose episodes the budget covers."""
+        search = Evolution(np.zeros(len(universal.names)), STEP, box[0], box[1], self.population)
+        returns: list[list[float]] = []
+
+        def play() -> dict[str, Any]:
+            points = search.ask(work.generator)
+            return {"points": points, "returns": self._played(points, target, universal)}
+
+        while True:
+            played = work.once(f"generation-{len(returns) + 1}", play)
+            if len(played["returns"]) < len(played["points"]):
+                return search.mean, {"step": search.step, "generations": returns}
+            search.tell(played["points"], np.array(played["returns"]))
+            returns.append(played["returns"])
+
+    def _played(self, points: Array, target: Target, universal: Conditioned) -> list[float]:
+        """The return of an episode at each point, of as many as the budget covers."""
+        returns = list[float]()
+        for point in points:
+            left = self._steps(target) - target.usage.steps
+            if left < 1:
+                break
+            universal.set(point)
+            log = target.record(universal.policy, left, episodes=1)
+            (trace,) = traces_of(log, target.episode_steps)
+            if not trace.ended:
+                break
+            returns.append(float(trace.within(np.inf)))
+        return returns
+
+    def _identified(
+        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Array
+    ) -> tuple[Array, dict[str, Any]]:
+        """The context of the world that moves as a log of the target does, within the box."""
+        steps = min(self._steps(target), RECORDED)
+        halves = [(steps - steps // 2, self.noise), (steps // 2, 0.0)]
+
+        def find() -> dict[str, Any]:
+            seed = int(work.generator.integers(LAST_SEED))
+            logs = [
+                target.record(universal.policy, count, noise=noise, seed=seed)
+                for count, noise in halves
+                if count
+            ]
+            family = source.domain if self.family is None else self.family
+            found = identify(join(logs), target.task, family, work.seed)
+            work.meter.add(steps=found.simulated_steps)
+            env = work.env(found.domain, privileged="context")
+            return {
+                "columns": labels(observation_terms(env)),
+                "values": np.asarray(env.reset())[0],
+                "domain": dump_domains({IDENTIFIED: found.domain}),
+                "explained": found.explained,
+                "table": [vars(row) for row in found.table],
+            }
+
+        found = work.once("identify", find)
+        write_text(work.path / DOMAINS, found["domain"])
+        known = dict(zip(found["columns"], found["values"].tolist(), strict=True))
+        missing = [name for name in universal.names if name not in known]
+        if len(missing) == len(universal.names):
+            raise UserError(
+                f"the family has none of the context's {', '.join(missing)}; allowed: a domain "
+                "with the source's parameters"
+            )
+        values = universal.values(np.zeros(len(universal.names)))
+        given = np.array(
+            [known.get(name, value) for name, value in zip(universal.names, values, strict=True)]
+        )
+        place = np.clip(universal.place(given), *box)
+        return place, {"explained": found["explained"], "table": found["table"], "mean": missing}
+
+
+def drawn_range(source: Run, universal: Conditioned, work: Work) -> dict[str, Array]:
+    """The smallest and the largest of each number of the contexts that the source draws."""
+    shown = np.asarray(work.env(source.domain, DRAWS, privileged="context").reset())
+    places = universal.place(shown[:, -len(universal.names) :])
+    return {"low": places.min(axis=0), "high": places.max(axis=0)}
