@@ -128,7 +128,7 @@ def _misfits(model: mujoco.MjModel) -> Iterator[tuple[str, list[str]]]:
         if not planes[list(pair)].any() and np.ptp(model.geom_friction[list(pair), 0]) > 0
         for geom in pair
     }
-    meshes = np.isin(model.geom_type[colliding], [_GEOM.mjGEOM_MESH, _GEOM.mjGEOM_ELLIPSOID])
+    meshes = model.geom_type[colliding] == _GEOM.mjGEOM_MESH
     rolls, wide = model.geom_condim[colliding] > 3, model.geom_margin[colliding] > 0
     yield (
         "no dry friction of joints",

@@ -10,6 +10,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
+from drake_bench import bench, in_drake, steps
 from gymnasium.utils.env_checker import check_env
 from scipy.special import ellipk
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
@@ -18,7 +19,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.domains.entries.engine import Engine
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
-from sim2real.task import Array, Task, World
+from sim2real.task import Array
 
 pytest.importorskip("pydrake")
 
@@ -27,48 +28,6 @@ from sim2real.simulation.engines.plant import Plant, _matrix
 ROOT = Path(__file__).resolve().parents[3]
 TOLD = "ignore:domain .*the engine drake has"
 G = 9.81
-
-
-class Bench(Task):
-    """A task of any model with one motor or none."""
-
-    control_dt, episode_s = 0.01, 10.0
-
-    def __init__(self, xml: str) -> None:
-        super().__init__()
-        self._xml = xml
-
-    def spec(self, file: Any = None) -> mujoco.MjSpec:
-        return mujoco.MjSpec.from_string(f"<mujoco>{self._xml}</mujoco>")
-
-    def observe(self, world: World) -> dict[str, Array]:
-        return {"position": world.qpos, "velocity": world.qvel}
-
-    def reward(self, world: World, action: Any) -> dict[str, Array]:
-        return {"none": np.zeros(world.num_envs)}
-
-
-def bench(body: str, actuator: str = "", options: str = 'timestep="0.001"') -> Bench:
-    motor = actuator or '<motor name="m" joint="idle" ctrlrange="-1 1"/>'
-    idle = (
-        ""
-        if actuator
-        else '<body pos="9 9 9"><joint name="idle" type="slide" axis="1 0 0"/>'
-        '<geom size="0.1" mass="1" contype="0" conaffinity="0"/></body>'
-    )
-    return Bench(
-        f"<option {options}/><worldbody>{body}{idle}</worldbody><actuator>{motor}</actuator>"
-    )
-
-
-def in_drake(task: str | Task, num_envs: int = 1, seed: int = 0, **domain: Any) -> Simulation:
-    return Simulation(task, Domain(**{"engine": "drake", **domain}), num_envs, seed)
-
-
-def steps(simulation: Simulation, count: int, action: float = 0.0) -> None:
-    shape = (simulation.num_envs, simulation.model.nu)
-    for _ in range(count):
-        simulation.advance(np.full(shape, action, dtype=np.float32))
 
 
 # -- closed forms ------------------------------------------------------------------------------
@@ -168,43 +127,6 @@ def test_a_start_beyond_a_limit_is_moved_onto_it() -> None:
     steps(simulation, 5)
     assert simulation.qpos[0, 0] == pytest.approx(1.0, abs=1e-6)
     assert simulation.qvel[0, 0] == pytest.approx(0.0, abs=1e-6)
-
-
-FLOOR = '<geom name="floor" type="plane" size="9 9 1" friction="{floor}"/>'
-CUBE = (
-    '<body pos="0 0 {z}"><freejoint/><geom name="cube" type="box" size="0.1 0.1 0.1" mass="{mass}"'
-    ' friction="{cube}"/></body>'
-)
-
-
-def test_contacts_carry_the_weight_at_the_depth_that_is_set() -> None:
-    """Four corners share the weight, so that each sinks by a quarter of the depth."""
-    body = FLOOR.format(floor=1) + CUBE.format(z=0.1, mass=3, cube=1)
-    idle = 1.0  # kg that the idle body adds to the weight of all
-    simulation = in_drake(bench(body), engine={"name": "drake", "penetration": 0.004})
-    steps(simulation, 100)
-    depth = 0.004 * 3 / (3 + idle) / 4
-    assert 0.1 - simulation.qpos[0, 2] == pytest.approx(depth, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("floor", "cube", "priority", "expected"),
-    [(0.3, 0.3, 0, 0.3), (0.2, 0.4, 0, 0.4), (0.4, 0.2, 0, 0.4), (0.9, 0.3, 1, 0.3)],
-)
-def test_a_cube_slides_down_a_slope(
-    floor: float, cube: float, priority: int, expected: float
-) -> None:
-    """a = g (sin s - mu cos s), with the larger coefficient, or that of the higher priority."""
-    angle = 0.6
-    made = CUBE.replace('name="cube"', f'name="cube" priority="{priority}"')
-    body = FLOOR.format(floor=floor) + made.format(z=0.1, mass=2, cube=cube)
-    tilted = f'timestep="0.001" gravity="{G * np.sin(angle)} 0 {-G * np.cos(angle)}"'
-    simulation = in_drake(bench(body, options=tilted))
-    steps(simulation, 20)
-    before = simulation.qvel[0, 0]
-    steps(simulation, 20)
-    slope = np.sin(angle) - expected * np.cos(angle)
-    assert (simulation.qvel[0, 0] - before) / 0.2 == pytest.approx(G * slope, rel=0.02)
 
 
 # -- against MuJoCo ----------------------------------------------------------------------------
