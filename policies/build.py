@@ -24,7 +24,8 @@ from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpT
 from sim2real.policies.encoders import HistoryExtractor
 from sim2real.policies.penalties import penalized
 from sim2real.policies.ppo import PPO
-from sim2real.policies.recipe import AnyRecipe, PPORecipe
+from sim2real.policies.recipe import AnyRecipe, PPORecipe, SACRecipe
+from sim2real.policies.sac import SAC
 from sim2real.policies.scaled_reward import ScaledReward
 from sim2real.policies.symmetry import mirroring_in
 from sim2real.task import ObservationTerm
@@ -59,6 +60,8 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     if env.has_attr("action_map"):  # a foreign environment has none
         algorithm.policy.action_map = env.get_attr("action_map")[0]
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
+    if isinstance(algorithm, SAC) and isinstance(recipe, SACRecipe):
+        algorithm.policy_delay = recipe.policy_delay
     if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
         algorithm.gamma_at = None if recipe.initial_gamma is None else recipe.gamma_at
         algorithm.worst = None if recipe.worst_share == 1.0 else recipe

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from stable_baselines3.common.policies import ContinuousCritic
@@ -41,8 +41,23 @@ class SquashedActor(Actor):
         return actions, -(0.5 * noise.square() + HALF_LOG_2PI + log_std + slope).sum(dim=1)
 
 
+Norm = Literal["layer", "batch"]
+MOMENTUM = 0.01
+"""Weight of a batch in the running statistics (Bhatt et al. 2024, arXiv:1902.05605)."""
+
+
 class Critic(ContinuousCritic):
-    """That of SAC and TD3; an actor that learns from it gets gradients, and its weights none."""
+    """That of SAC and TD3; an actor that learns from it gets gradients, and its weights none.
+
+    With a `norm` each hidden layer is normalized before its activation.
+    """
+
+    def __init__(self, *args: Any, norm: Norm | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if norm is not None:
+            self.q_networks = [_normalized(one, norm) for one in self.q_networks]
+            for index, network in enumerate(self.q_networks):
+                self.add_module(f"qf{index}", network)
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """The values of all Q functions, (m, 1) each."""
@@ -53,6 +68,19 @@ class Critic(ContinuousCritic):
         """The values of the first, (m, 1)."""
         with constant(self, actions.requires_grad):
             return super().q1_forward(obs, actions)
+
+
+def _normalized(network: nn.Module, norm: Norm) -> nn.Sequential:
+    """The layers of `network` with a normalization after each linear one but the last."""
+    *hidden, last = network.children()
+    layers: list[nn.Module] = []
+    for layer in hidden:
+        layers.append(layer)
+        if isinstance(layer, nn.Linear):
+            size = layer.out_features
+            batch = nn.BatchNorm1d(size, momentum=MOMENTUM)
+            layers.append(batch if norm == "batch" else nn.LayerNorm(size))
+    return nn.Sequential(*layers, last)
 
 
 @contextlib.contextmanager
@@ -69,7 +97,11 @@ def constant(network: nn.Module, condition: bool) -> Iterator[None]:
 
 
 class SACPolicy(SB3SACPolicy):
-    """That of SAC."""
+    """That of SAC, whose critics may be normalized."""
+
+    def __init__(self, *args: Any, critic_norm: Norm | None = None, **options: Any) -> None:
+        self.critic_norm = critic_norm
+        super().__init__(*args, **options)
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """An actor on its own device."""
@@ -81,7 +113,10 @@ class SACPolicy(SB3SACPolicy):
     ) -> ContinuousCritic:
         """Q functions on their own device."""
         options: Any = self._update_features_extractor(self.critic_kwargs, features_extractor)
-        return Critic(**options).to(self.device)
+        return Critic(**options, norm=self.critic_norm).to(self.device)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"critic_norm": self.critic_norm}
 
 
 class TD3Policy(SB3TD3Policy):

@@ -254,6 +254,8 @@ class OffPolicyRecipe(Recipe):
     """Control steps of each world between updates."""
     gradient_steps: Updates = 8
     """Updates after each `train_freq` steps."""
+    n_step: Annotated[int, Field(ge=1, le=100)] = 1
+    """Control steps whose rewards a value is learned from, before the next value."""
 
     def policy_options(self) -> dict[str, Any]:
         """`policy_kwargs` of SAC and TD3: actor and critics with a normalizer each."""
@@ -264,7 +266,7 @@ class OffPolicyRecipe(Recipe):
         """Arguments of both algorithms."""
         names = ("buffer_size", "learning_starts", "tau", "train_freq", "gradient_steps")
         own = {name: getattr(self, name) for name in names}
-        return super().algorithm_options(action_space) | own
+        return super().algorithm_options(action_space) | own | {"n_steps": self.n_step}
 
 
 class SACRecipe(OffPolicyRecipe):
@@ -274,15 +276,26 @@ class SACRecipe(OffPolicyRecipe):
 
     algorithm: Literal["sac"] = "sac"
     ent_coef: Positive | Literal["auto"] = "auto"
-    """Temperature; `auto` learns it from 1.0 towards the target entropy."""
+    """Temperature; `auto` learns it from `initial_ent_coef` towards the target entropy."""
+    initial_ent_coef: Positive = 1.0
     target_entropy: float | Literal["auto"] = "auto"
     """`auto`: minus the number of actions."""
+    policy_delay: Updates = 1
+    """Updates of the critics for one of the actor."""
+    critic_norm: Literal["layer", "batch"] | None = None
+    """Normalizes the hidden layers of the critics; with `batch` there are no target networks."""
+
+    def policy_options(self) -> dict[str, Any]:
+        """`policy_kwargs` of SAC."""
+        return super().policy_options() | {"critic_norm": self.critic_norm}
 
     def algorithm_options(self, action_space: spaces.Box) -> dict[str, Any]:
         """Arguments of `stable_baselines3.SAC`."""
         actions = int(np.prod(action_space.shape))
         entropy = -float(actions) if self.target_entropy == "auto" else self.target_entropy
-        own = {"ent_coef": self.ent_coef, "target_entropy": entropy}
+        learned = self.ent_coef == "auto"
+        temperature = f"auto_{self.initial_ent_coef}" if learned else self.ent_coef
+        own = {"ent_coef": temperature, "target_entropy": entropy}
         return super().algorithm_options(action_space) | own
 
 
@@ -319,14 +332,34 @@ def load_recipe(
     """The tuned recipe of `algorithm` for a task, with `overrides` by name.
 
     Later wins: the defaults of the class, `default` in policies/recipes/<algorithm>.yaml, the
-    task's entry there, `overrides`. Raises UserError for an algorithm, an option or a value that
-    is not allowed.
+    task's entry there, the `variant` of policies/recipes/variants.yaml that `overrides` names, the
+    other `overrides`. Raises UserError for an algorithm, an option or a value that is not allowed.
     """
     if algorithm not in RECIPES:
         raise unknown("algorithm", algorithm, ALGORITHMS)
-    recipes = read_yaml(Path(sim2real.policies.__file__).parent / "recipes" / f"{algorithm}.yaml")
-    tuned = {**recipes["default"], **recipes.get(task_name, {})}
-    return parse_recipe(algorithm, {**tuned, **(overrides or {})})
+    recipes = _shipped(algorithm)
+    tuned = {**recipes["default"], **recipes.get(task_name or "", {})}
+    own = dict(overrides or {})
+    return parse_recipe(
+        algorithm, {**tuned, **_variant(algorithm, own.pop("variant", None)), **own}
+    )
+
+
+def _variant(algorithm: str, name: str | None) -> dict[str, Any]:
+    """The options of a variant of an algorithm's recipe; those of None are none."""
+    variants: dict[str, Any] = _shipped("variants").get(algorithm, {})
+    if name is None:
+        return {}
+    if name not in variants:
+        raise unknown(f"{algorithm} variant", name, variants)
+    return dict(variants[name])
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_yaml(
+        Path(sim2real.policies.__file__).parent / "recipes" / f"{name}.yaml"
+    )
+    return found
 
 
 def parse_recipe(algorithm: str, options: Mapping[str, Any]) -> AnyRecipe:

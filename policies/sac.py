@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
+from sim2real.policies.delayed_sac import DelayedSAC
 from sim2real.policies.estimation import learn_estimates
 
 
@@ -30,18 +31,21 @@ class TD3(Estimating, stable_baselines3.TD3):
     """stable-baselines3's TD3."""
 
 
-class SAC(Estimating, stable_baselines3.SAC):
-    """stable-baselines3's SAC, whose entropy coefficient has the class of optimizer of its policy.
+class SAC(Estimating, DelayedSAC):
+    """SAC, whose entropy coefficient has the class of optimizer of its policy.
 
     That of stable-baselines3 is always torch's Adam; `policies.adam` says what that costs.
     """
 
     def _setup_model(self) -> None:
-        learned = self.ent_coef == "auto"
-        self.ent_coef = 1.0 if learned else self.ent_coef
+        learned, initial = isinstance(self.ent_coef, str), 1.0
+        if learned:
+            initial = float(str(self.ent_coef).partition("_")[2] or 1.0)
+            self.ent_coef = initial
         super()._setup_model()
         if learned:
             self.ent_coef = "auto"
-            self.log_ent_coef = torch.zeros(1, device=self.device, requires_grad=True)
+            start = torch.full((1,), initial, device=self.device).log()
+            self.log_ent_coef = start.requires_grad_(True)
             make = self.policy.optimizer_class
             self.ent_coef_optimizer = make([self.log_ent_coef], lr=self.lr_schedule(1))  # type: ignore[call-arg,assignment]
