@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
+from sim2real.registration import register_tasks
 
 if TYPE_CHECKING:
     from sim2real.domains import Domain, load_domain
@@ -120,20 +120,6 @@ def _prefer_egl() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
-def _register() -> None:
-    """Make `gym.make("sim2real/Hopper-v0", domain=...)` and `gym.make_vec` know every task."""
-    from sim2real.registry import gymnasium_ids  # imports mujoco, hence after _prefer_egl
-
-    for gymnasium_id, task in gymnasium_ids().items():
-        if gymnasium_id not in gymnasium.registry:
-            gymnasium.register(
-                gymnasium_id,
-                entry_point="sim2real.simulation.front_ends.env:Sim2RealEnv",
-                vector_entry_point="sim2real.simulation.front_ends.vector_env:Sim2RealVectorEnv",
-                kwargs={"task": task},
-            )
-
-
 def _fix_other_libraries() -> None:
     """Fix gymnasium-robotics, where it was imported before this."""
     if "gymnasium_robotics" in sys.modules:
@@ -143,5 +129,5 @@ def _fix_other_libraries() -> None:
 
 
 _prefer_egl()
-_register()
+register_tasks()
 _fix_other_libraries()

@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from sim2real.errors import UserError, brief, unknown
+from sim2real.registration import gymnasium_ids as gymnasium_ids
+from sim2real.registration import task_names as task_names
 from sim2real.sources import Source, find_source, import_source, is_shipped
 from sim2real.task import Task
 from sim2real.trust import trusted_source
 
-ENVS = Path(__file__).resolve().parent / "envs"
 POLICY = "pretrained:"
 """The prefix of the names of the shipped policies."""
 
@@ -115,20 +116,6 @@ def _is_importable(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError, AttributeError):
         return False
-
-
-def task_names() -> list[str]:
-    """The names of the tasks that are shipped."""
-    return sorted(path.stem for path in ENVS.glob("*.py") if not path.stem.startswith("_"))
-
-
-def gymnasium_ids() -> dict[str, str]:
-    """Gymnasium id -> task name, without importing the tasks: hopper is "sim2real/Hopper-v0"."""
-    return {f"sim2real/{_camel(name)}-v0": name for name in task_names()}
-
-
-def _camel(name: str) -> str:
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
 def _is_task(found: Any) -> bool:

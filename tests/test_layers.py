@@ -44,6 +44,7 @@ FOUNDATION = {
         "mirror",
         "model_check",
         "plain",
+        "registration",
         "registry",
         "torch_settings",
     ),

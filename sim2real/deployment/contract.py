@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.deployment.graph import PACKAGES
+from sim2real.deployment.names import FORMAT as FORMAT
 from sim2real.deployment.probing import (
     TRIED,
     Command,
@@ -34,7 +35,6 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.history import AGE, newest_of
 from sim2real.task import ObservationTerm
 
-FORMAT = "sim2real-policy/1"
 Plain = dict[str, Any]
 
 

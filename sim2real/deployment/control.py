@@ -25,6 +25,7 @@ from sim2real.deployment.controller import (
     wiring_of,
 )
 from sim2real.deployment.graph import program, to_onnx
+from sim2real.deployment.names import CONTROLLER
 from sim2real.deployment.parity import (
     OBSERVATIONS,
     Rows,
@@ -40,7 +41,7 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.history import newest_of
 from sim2real.task import ObservationTerm, Task
 
-FILE = "controller.onnx"
+FILE = CONTROLLER
 ROUNDING = 1e-5
 """Largest difference of an observation, as a share of its size and 1: readings are float32."""
 

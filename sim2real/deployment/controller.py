@@ -20,13 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from sim2real.deployment.actor import Actor
+from sim2real.deployment.names import ACTIONS as ACTIONS
+from sim2real.deployment.names import COMMANDS as COMMANDS
+from sim2real.deployment.names import FIRST as FIRST
+from sim2real.deployment.names import NEXT_STATE as NEXT_STATE
+from sim2real.deployment.names import OBSERVATION as OBSERVATION
+from sim2real.deployment.names import POSITIONS as POSITIONS
+from sim2real.deployment.names import STATE as STATE
+from sim2real.deployment.names import VELOCITIES as VELOCITIES
 from sim2real.deployment.probing import Command, Reading
 from sim2real.simulation.history import OBSERVED, newest_of
 from sim2real.task import Array, IntArray, ObservationTerm
 
-STATE, FIRST, NEXT_STATE = "state", "first", "next_state"
-OBSERVATION, ACTIONS, COMMANDS = "observation", "actions", "commands"
-POSITIONS, VELOCITIES = "joints.position", "joints.velocity"
 _QUANTITY = {"position": POSITIONS, "velocity": VELOCITIES}
 
 

@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real import files
 from sim2real.deployment.actor import Actor
 from sim2real.deployment.contract import contract_of_run
-from sim2real.deployment.control import FILE, controller_of, controller_onnx, described, follow
+from sim2real.deployment.control import controller_of, controller_onnx, described, follow
 from sim2real.deployment.graph import (
     from_torchscript,
     program,
@@ -26,6 +26,8 @@ from sim2real.deployment.graph import (
     to_onnx,
     to_torchscript,
 )
+from sim2real.deployment.names import CONTRACT as CONTRACT
+from sim2real.deployment.names import CONTROLLER as FILE
 from sim2real.deployment.parity import (
     Rows,
     actions_of,
@@ -40,7 +42,7 @@ from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Session
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.run import Run
 
-TORCHSCRIPT, CONTRACT = "policy.pt", "contract.json"
+TORCHSCRIPT = "policy.pt"
 VECTORS = 8
 """Observations with their actions that are stored as test vectors."""
 

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike
 
 from sim2real import files
 from sim2real.errors import UserError, brief
+from sim2real.identification.formats.appended import SUFFIX
 from sim2real.identification.formats.csv import DELIMITERS, write_csv
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.read import KNOWN, check_name, is_foreign, read_parts
-from sim2real.identification.formats.records import SUFFIX
 from sim2real.identification.formats.rows import Parts
 from sim2real.task import Array, BoolArray, IntArray
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from sim2real import files
 from sim2real.errors import UserError, brief, unknown, whole_number
+from sim2real.identification.formats.appended import Header, RowFile
 from sim2real.identification.formats.read import check_name
-from sim2real.identification.formats.records import SUFFIX, Header, read_records, unusable
+from sim2real.identification.formats.records import read_records, unusable
 from sim2real.identification.log import Log
 
 MOST_NUMBERS = 100_000
@@ -50,23 +50,9 @@ class LogWriter:
     ) -> None:
         self.path = files.user_path(path)
         check_name(self.path)
-        self._unfinished = self.path.with_name(self.path.name + SUFFIX)
         self._header = _header(actuators, terms, control_dt, units or {}, extras or {})
         self._row = np.zeros(self._header.width)
-        self._file = self._opened()
-        os.write(self._file, self._header.line())
-
-    def _opened(self) -> int:
-        if self.path.exists():
-            raise UserError(f"{self.path} exists already; choose another name or remove it")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:
-            raise UserError(
-                f"{self._unfinished} is left from a process that was killed; `sim2real log "
-                f"convert {self._unfinished}` makes a log of it; then remove it"
-            ) from None
+        self._file = RowFile(self.path, self._header)
 
     def add(
         self,
@@ -82,19 +68,14 @@ class LogWriter:
         is left out of the log, and `close` warns. Raises UserError for a missing term or another
         size, and after `close`.
         """
-        if self._file < 0:
+        if self._file.closed:
             raise UserError(f"{self.path} is closed; allowed: rows before `close`")
         values = [("command", command, len(self._header.actuators))]
         values += _given("observation", observation, self._header.terms)
         values += _given("extras", extras or {}, self._header.extras)
         self._row[1:3] = 0.0, time
         self._row[3:] = np.concatenate([_sized(*one) for one in values])
-        self._write()
-
-    def _write(self) -> None:
-        data = self._row.astype("<f8").tobytes()
-        while data:
-            data = data[os.write(self._file, data) :]
+        self._file.add(self._row)
 
     def begin_episode(self, terminated: bool = False) -> None:
         """Let the next row begin an episode; `terminated`: the last one ended by itself (a fall).
@@ -107,29 +88,22 @@ class LogWriter:
 
     def terminate(self) -> None:
         """Mark the present episode as one that ended by itself, at the last row that was added."""
-        size, end = 8 * self._header.width, os.fstat(self._file).st_size
-        if end >= len(self._header.line()) + size:
-            os.pwrite(self._file, np.array([1.0], dtype="<f8").tobytes(), end - size + 8)
+        self._file.terminate()
 
     def close(self) -> None:
         """Write the log as one whole file, and remove the unfinished one.
 
         Raises UserError, and keeps the unfinished file, if there is no episode of two rows.
         """
-        if self._file < 0:
+        if self._file.closed:
             return
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = -1
-        Log(**vars(read_records(self._unfinished))).save(self.path)
+        self._file.close()
+        Log(**vars(read_records(self._file.path))).save(self.path)
         self._warn()
-        self._unfinished.unlink()
+        self._file.path.unlink()
 
     def _warn(self) -> None:
-        width = self._header.width
-        with self._unfinished.open("rb") as file:
-            file.readline()
-            lost = unusable(np.fromfile(file, dtype="<f8").reshape(-1, width))
+        lost = unusable(self._file.rows())
         if len(lost):
             warnings.warn(
                 f"{self.path}: {len(lost)} rows were left out, the first is row {lost[0] + 1}: a "

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim2real import files
 from sim2real.errors import UserError
-from sim2real.extras import needed
 from sim2real.runs.contract import Contract
+from sim2real.runs.session import EXTRA as EXTRA
+from sim2real.runs.session import Arrays as Arrays
+from sim2real.runs.session import Session as Session
 from sim2real.task import ObservationTerm
 
 ONNX = "policy.onnx"
@@ -21,31 +23,6 @@ KEY = "sim2real"
 """The property of an ONNX file that holds the contract."""
 OBSERVED, ACTIONS = "obs", "actions"
 """Names of the input and the output of an ONNX file."""
-EXTRA = "export"
-Arrays = Mapping[str, NDArray[np.float32]]
-
-
-class Session:
-    """An ONNX file in onnxruntime, on one thread."""
-
-    def __init__(self, content: bytes) -> None:
-        runtime = needed("onnxruntime", "an ONNX file", EXTRA)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = runtime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The properties of the file."""
-        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return found
-
-    def __call__(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """The outputs by name."""
-        names = [one.name for one in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
 
 class OnnxPolicy:

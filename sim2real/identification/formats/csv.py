@@ -90,7 +90,7 @@ def _number(cell: str) -> float:
         raise ValueError(f"{brief(cell)} is no number") from None
 
 
-def csv_mapping(path: Path) -> LogMapping:
+def mapping_beside(path: Path) -> LogMapping:
     """The mapping that lies beside a file; UserError if there is none."""
     beside = path.with_suffix(MAPPING)
     if not beside.is_file():

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.errors import UserError
-from sim2real.identification.formats.csv import DELIMITERS, csv_mapping, read_csv
+from sim2real.identification.formats.appended import SUFFIX
+from sim2real.identification.formats.csv import DELIMITERS, mapping_beside, read_csv
 from sim2real.identification.formats.mapping import LogMapping, load_mapping
 from sim2real.identification.formats.messages import is_bag, read_bag, read_mcap
 from sim2real.identification.formats.parquet import (
@@ -17,7 +18,7 @@ from sim2real.identification.formats.parquet import (
     read_lerobot,
     read_parquet,
 )
-from sim2real.identification.formats.records import SUFFIX, read_records
+from sim2real.identification.formats.records import read_records
 from sim2real.identification.formats.rows import Parts, Table, parts_of
 from sim2real.identification.formats.toolbox import read_toolbox, toolbox_mapping
 
@@ -31,11 +32,11 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    ".csv": Format(read_csv, csv_mapping),
-    ".tsv": Format(read_csv, csv_mapping),
-    ".parquet": Format(read_parquet),
+    ".csv": Format(read_csv, mapping_beside),
+    ".tsv": Format(read_csv, mapping_beside),
+    ".parquet": Format(read_parquet, mapping_beside),
     ".npz": Format(read_toolbox, toolbox_mapping),
-    ".mcap": Format(read_mcap),
+    ".mcap": Format(read_mcap, mapping_beside),
     ".db3": Format(read_bag),
 }
 """By suffix. What a LogWriter left is `.unfinished`."""

@@ -1,55 +1,20 @@
-"""Rows that are appended to a file one by one, so that a killed process loses none of them.
-
-The file begins with a line of JSON. A row is float64 numbers: the episode, whether the episode has
-ended by itself there, the time, the commands, the observations, the extras. A row that was not
-written to its end is left out.
-"""
+"""The log in a file of appended rows."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sim2real.errors import UserError, brief
+from sim2real.identification.formats.appended import FIRST, FORMAT, Header
 from sim2real.identification.formats.rows import SHORTEST, Parts, check_size
 from sim2real.plain import parse_json
 from sim2real.task import Array, IntArray
 
-SUFFIX = ".unfinished"
-"""Of the file of a writer that was not closed."""
-FORMAT = "sim2real.rows"
 LONGEST_HEADER = 2**20
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a row has: names of actuators, sizes of terms and of extras, units, the control step."""
-
-    actuators: tuple[str, ...]
-    terms: Mapping[str, int]
-    control_dt: float
-    units: Mapping[str, str] = field(default_factory=dict)
-    extras: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Numbers of the commands, of each term and of each extra, in the order of a row."""
-        return (len(self.actuators), *self.terms.values(), *self.extras.values())
-
-    @property
-    def width(self) -> int:
-        """Numbers of a row."""
-        return 3 + sum(self.sizes)
-
-    def line(self) -> bytes:
-        """The first line of a file."""
-        return json.dumps({FORMAT: asdict(self)}).encode() + b"\n"
 
 
 def read_records(path: Path) -> Parts:
@@ -90,7 +55,7 @@ def parts_of_records(header: Header, data: Array) -> Parts:
         raise UserError(f"{len(data)} rows were added; allowed: an episode of at least {SHORTEST}")
     kept = np.concatenate([data[low:high] for low, high in bounds])
     names = ["commands", *header.terms, *header.extras]
-    pieces = np.split(kept[:, 3:], np.cumsum(header.sizes)[:-1], axis=1)
+    pieces = np.split(kept[:, FIRST:], np.cumsum(header.sizes)[:-1], axis=1)
     columns: dict[str, Any] = dict(zip(names[1:], pieces[1:], strict=True))
     lengths = [high - low for low, high in bounds]
     return Parts(
