@@ -129,5 +129,8 @@ def _fix_other_libraries() -> None:
 
 
 _prefer_egl()
-register_tasks()
+register_tasks(
+    "sim2real.simulation.front_ends.env:Sim2RealEnv",
+    "sim2real.simulation.front_ends.vector_env:Sim2RealVectorEnv",
+)
 _fix_other_libraries()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -31,27 +31,33 @@ def _camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
-def register_tasks() -> None:
-    """Make `gym.make("sim2real/Hopper-v0", domain=...)` and `gym.make_vec` know every task."""
+def register_tasks(entry_point: str, vector_entry_point: str) -> None:
+    """Make `gym.make("sim2real/Hopper-v0", domain=...)` and `gym.make_vec` know every task.
+
+    The entry points are "module:Class", of one environment and of several.
+    """
+
+    def register(gymnasium: ModuleType) -> None:
+        for gymnasium_id, task in gymnasium_ids().items():
+            if gymnasium_id not in gymnasium.registry:
+                gymnasium.register(
+                    gymnasium_id,
+                    entry_point=entry_point,
+                    vector_entry_point=vector_entry_point,
+                    kwargs={"task": task},
+                )
+
     if GYMNASIUM in sys.modules:
-        _register(sys.modules[GYMNASIUM])
+        register(sys.modules[GYMNASIUM])
     else:
-        sys.meta_path.insert(0, _WhenImported())
-
-
-def _register(gymnasium: ModuleType) -> None:
-    for gymnasium_id, task in gymnasium_ids().items():
-        if gymnasium_id not in gymnasium.registry:
-            gymnasium.register(
-                gymnasium_id,
-                entry_point="sim2real.simulation.front_ends.env:Sim2RealEnv",
-                vector_entry_point="sim2real.simulation.front_ends.vector_env:Sim2RealVectorEnv",
-                kwargs={"task": task},
-            )
+        sys.meta_path.insert(0, _WhenImported(register))
 
 
 class _WhenImported(MetaPathFinder):
-    """Registers the tasks behind the first import of Gymnasium."""
+    """Calls `register` with Gymnasium behind its first import."""
+
+    def __init__(self, register: Callable[[ModuleType], None]) -> None:
+        self._register = register
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -66,7 +72,7 @@ class _WhenImported(MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                _register(module)
+                self._register(module)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

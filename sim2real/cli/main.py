@@ -29,6 +29,7 @@ from sim2real.cli import (
     log,
     new,
     policies,
+    robot,
     study,
     training,
 )
@@ -50,6 +51,8 @@ VERBS: dict[str, type[Command]] = {
     "publish": policies.Publish,
     "export": export.Export,
     "preflight": export.Preflight,
+    "run": robot.Run,
+    "robot": robot.Robot,
     "view": policies.View,
     "audit": audit.Audit,
     "check": check.Check,

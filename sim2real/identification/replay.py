@@ -21,15 +21,19 @@ from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, Wor
 _PLAIN = ("control", "start", "redraw", "failed", "succeeded")
 
 
-def open_loop(task: Task) -> Task:
-    """The task without its own commands, start states, rewards and ends: an action is a command."""
+def open_loop(task: Task, plain: Sequence[str] = _PLAIN) -> Task:
+    """The task without its own commands, start states, rewards and ends: an action is a command.
+
+    What is in `plain` is that of a task that defines nothing; the commands must be among it.
+    """
     kind = type(task)
 
     def reward(self: Task, world: World, action: Array) -> dict[str, Array]:
         return {"none": np.zeros(world.num_envs)}
 
-    own: dict[str, Any] = {name: getattr(Task, name) for name in _PLAIN}
-    own |= {"reward": reward, "action_limits": None, "redraw_s": None}
+    own: dict[str, Any] = {name: getattr(Task, name) for name in plain}
+    own |= {"reward": reward, "action_limits": None}
+    own |= {"redraw_s": None} if "redraw" in plain else {}
     replayed = copy.copy(task)
     replayed.__class__ = type(kind.__name__, (kind,), {**own, "__module__": kind.__module__})
     return replayed

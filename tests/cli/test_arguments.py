@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toy_robot import MY_ROBOT, write_exported
 
 from sim2real import __version__, cli
 from sim2real.identification.record import record
@@ -50,6 +51,8 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "resume": ["RUN"],
     "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
     "export": ["RUN", "--out", "OUT"],
+    "run": ["EXPORTED", "--interface", "ROBOT", "--seconds", "0.1"],
+    "robot": ["cartpole", "--seconds", "0.1", "--port", "0"],
     "view": ["RUN", "--seconds", "0.1"],
     "audit": ["cartpole"],
     "check": ["cartpole"],
@@ -135,7 +138,10 @@ def refused(
     study.write_text("{task: cartpole, source: {steps: 64}, targets: [hard], methods: [freeze], ")
     with study.open("a") as file:
         file.write(f"budget: 64, oracle: {{steps: 64}}, out: {tmp_path / 'study'}}}")
+    exported = write_exported(tmp_path / "exported")
+    (tmp_path / "my_robot.py").write_text(MY_ROBOT)
     places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study), "LOG": str(log)}
+    places |= {"EXPORTED": str(exported), "ROBOT": str(tmp_path / "my_robot.py")}
 
     def call(*words: str) -> str:
         before = sorted(tmp_path.rglob("*"))

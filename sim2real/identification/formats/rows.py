@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -127,8 +128,8 @@ def _bounds(table: Table, mapping: LogMapping, chosen: IntArray) -> list[tuple[i
     if mapping.episode:
         new |= np.diff(column(table, mapping.episode)[chosen, 0], prepend=np.nan) != 0
     starts = np.flatnonzero(new).tolist()
-    ends = [*starts[1:], len(chosen)]
-    bounds = [(a, b) for a, b in zip(starts, ends, strict=True) if b - a >= SHORTEST]
+    pairs = itertools.pairwise([*starts, len(chosen)])
+    bounds = [(a, b) for a, b in pairs if b - a >= SHORTEST]
     if not bounds:
         raise UserError(
             f"{len(chosen)} rows can be used; allowed: an episode of at least {SHORTEST} rows"

@@ -1,0 +1,1 @@
+"""Run an exported policy on a robot; needs NumPy and onnxruntime, no torch, MuJoCo or Gymnasium."""
