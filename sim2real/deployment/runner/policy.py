@@ -22,8 +22,8 @@ from sim2real.deployment.names import (
     STATE,
 )
 from sim2real.deployment.runner.interface import Array, Reading
-from sim2real.deployment.session import Session
 from sim2real.errors import UserError
+from sim2real.runs.session import Session
 
 Inputs = dict[str, NDArray[np.float32]]
 
