@@ -20,6 +20,9 @@ all columns, matched by name.
 With `verification` a part of the budget is kept for whole episodes of the source's policy and of
 the new one, and the better of them is the run's (see `sim2real.transfer.selection`).
 
+With `guide` the source's policy acts in the first control steps of each episode, in fewer and fewer
+of them (see `sim2real.transfer.guide`).
+
 With `source_worlds` so many worlds of the source are stepped beside those of the target, and the
 policy learns from both, so that it keeps what it could do there. Their steps are free.
 
@@ -53,6 +56,7 @@ from sim2real.transfer.anchor import Anchor, Anchored, Of
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.fitting import ADAPTED
+from sim2real.transfer.guide import Guided
 from sim2real.transfer.manifest import Action
 from sim2real.transfer.method import LearnerMethod, Prepared, learn_beside, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
@@ -61,7 +65,7 @@ from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
 
-class FineTune(Anchored, LearnerMethod):
+class FineTune(Anchored, Guided, LearnerMethod):
     """Fine-tune all tensors in the target."""
 
     name: ClassVar[str] = "fine_tune"
@@ -100,8 +104,9 @@ class FineTune(Anchored, LearnerMethod):
         return self.resized(source, **changes)
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
-        """The control steps of the critic's warm-up, and of the anchor."""
-        return self.warm_up * budget.steps, self.anchor and budget.steps
+        """The control steps of the critic's warm-up, of the anchor and of the guide."""
+        falls = (self.anchor or self.guide) and budget.steps
+        return self.warm_up * budget.steps, falls
 
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Train the learner; with `verification` the better of its policy and the source's."""
@@ -144,6 +149,7 @@ class FineTune(Anchored, LearnerMethod):
             given = self.anchor, self.anchor_of, budget.steps
             teacher = self.teacher(source, recipe.history, env)
             callbacks = (*callbacks, Anchor(algorithm.policy, *given, teacher))
+        callbacks = (*callbacks, *self.guides(source, algorithm, env, budget.steps))
         return Prepared(algorithm, rows_of(algorithm, action_of), callbacks)
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:

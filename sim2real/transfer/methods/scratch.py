@@ -11,6 +11,9 @@ With `anchor` the policy is pulled to what the source does, with a weight that f
 kickstarting (Schmitt et al. 2018, arXiv:1803.03835). So a policy of any size takes over what a
 teacher can do, and then goes beyond it.
 
+With `guide` the source acts in the first control steps of each episode, in fewer and fewer of them
+(jump-start, see `sim2real.transfer.guide`).
+
 It assumes nothing of the target but that it may be acted in; with an anchor, that the teacher is of
 use there.
 """
@@ -27,10 +30,11 @@ from sim2real.runs.run import Run
 from sim2real.transfer.anchor import Anchor, Anchored
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import in_columns_of
+from sim2real.transfer.guide import Guided
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of, with_random_start
 
 
-class Scratch(Anchored, LearnerMethod):
+class Scratch(Anchored, Guided, LearnerMethod):
     """Learn from scratch in the target."""
 
     name: ClassVar[str] = "scratch"
@@ -40,8 +44,9 @@ class Scratch(Anchored, LearnerMethod):
         return self.resized(source, **with_random_start(source, budget))
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
-        """The control steps of random actions, and of the anchor."""
-        return with_random_start(source, budget), self.anchor and budget.steps
+        """The control steps of random actions, of the anchor and of the guide."""
+        falls = (self.anchor or self.guide) and budget.steps
+        return with_random_start(source, budget), falls
 
     def prepare(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
@@ -49,8 +54,9 @@ class Scratch(Anchored, LearnerMethod):
         """A new learner."""
         algorithm = build_algorithm(recipe, env, seed)
         rows = rows_of(algorithm, {})
+        callbacks = self.guides(source, algorithm, env, budget.steps)
         if not self.anchor:
-            return Prepared(algorithm, rows)
+            return Prepared(algorithm, rows, callbacks)
         teacher = self.teacher(source, recipe.history, env) or in_columns_of(source, env)
         anchor = Anchor(algorithm.policy, self.anchor, "actions", budget.steps, teacher)
-        return Prepared(algorithm, rows, (anchor,))
+        return Prepared(algorithm, rows, (anchor, *callbacks))
