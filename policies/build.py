@@ -63,7 +63,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     if isinstance(algorithm, SAC) and isinstance(recipe, SACRecipe):
         algorithm.policy_delay = recipe.policy_delay
     if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
-        algorithm.gamma_at = None if recipe.initial_gamma is None else recipe.gamma_at
+        algorithm.schedule = recipe if recipe.is_scheduled else None
         algorithm.worst = None if recipe.worst_share == 1.0 else recipe
         algorithm.mirroring = mirroring_in(env, recipe)
     return algorithm

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol, cast
 
 import numpy as np
 import stable_baselines3
+import torch
 from torch import Tensor
 
 from sim2real.policies.estimation import learn_estimates
@@ -15,25 +16,48 @@ from sim2real.policies.symmetry import Mirroring
 from sim2real.policies.worst_share import WorstShare
 
 
-class PPO(stable_baselines3.PPO):
-    """PPO whose discount is that of `gamma_at`, if given, at the part of the training that is done.
+class Schedule(Protocol):
+    """What an option of PPO is when the part `done` (0 to 1) of the training is done."""
 
-    It changes before a rollout, for its advantages and for the bootstrapped ends of its episodes.
+    def gamma_at(self, done: float) -> float:
+        """The discount."""
+
+    def ent_coef_at(self, done: float) -> float:
+        """The weight of the entropy."""
+
+    def most_log_std_at(self, done: float) -> float | None:
+        """An upper limit of the log standard deviations, if there is one."""
+
+
+class PPO(stable_baselines3.PPO):
+    """PPO whose discount, entropy bonus and largest noise are those of a `schedule`, if given.
+
+    They change before a rollout: the discount is that of its advantages and of the bootstrapped
+    ends of its episodes, and the noise that with which its actions are drawn.
     """
 
-    gamma_at: Callable[[float], float] | None = None
+    schedule: Schedule | None = None
     worst: WorstShare | None = None
     """What share of the worlds is learned from; `sim2real.learning.worst_share` selects it."""
     mirroring: Mirroring | None = None
     rollout_buffer: Rollouts
 
     def collect_rollouts(self, *args: Any, **options: Any) -> bool:
-        """Set the discount, then collect a rollout."""
-        if self.gamma_at is not None:
-            done = self.num_timesteps / max(self._total_timesteps, 1)
-            self.gamma = self.rollout_buffer.gamma = self.gamma_at(done)
-            self.logger.record("train/gamma", self.gamma)
+        """Follow the schedule, then collect a rollout."""
+        if self.schedule is not None:
+            self._follow(self.schedule)
         return super().collect_rollouts(*args, **options)
+
+    def _follow(self, schedule: Schedule) -> None:
+        done = self.num_timesteps / max(self._total_timesteps, 1)
+        self.gamma = self.rollout_buffer.gamma = schedule.gamma_at(done)
+        self.ent_coef = schedule.ent_coef_at(done)
+        self.logger.record("train/gamma", self.gamma)
+        self.logger.record("train/ent_coef", self.ent_coef)
+        most = schedule.most_log_std_at(done)
+        if most is not None:
+            with torch.no_grad():
+                cast(Tensor, self.policy.log_std).clamp_(max=most)
 
     def train(self) -> None:
         """Update the policy from the rollout, and from its mirror image if there is one."""

@@ -51,6 +51,10 @@ def differences(config: RunConfig, recipe: AnyRecipe, steps: int, done: int) -> 
         reasons.append(f"its learning rate was to fall to 0 at {config.steps} steps")
     if isinstance(recipe, PPORecipe) and recipe.initial_gamma is not None:
         reasons.append(f"its discount was to rise until half of {config.steps} steps")
+    if isinstance(recipe, PPORecipe):
+        limits = {"entropy bonus": recipe.initial_ent_coef, "noise": recipe.final_log_std}
+        named = [name for name, one in limits.items() if one is not None]
+        reasons += [f"its {name} was to end its course at {config.steps} steps" for name in named]
     if isinstance(recipe, PPORecipe) and _selected_for(config, recipe, done):
         start = recipe.worst_share_start
         reasons.append(f"its worst share was to begin at {start} of {config.steps} steps")

@@ -139,11 +139,8 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
         **recipe.observed,
     )
     algorithm = build_algorithm(recipe, env, config.seed)
-    easier = (
-        [Difficulty(env.simulation, steps=recipe.difficulty_steps)]
-        if recipe.difficulty_steps
-        else []
-    )
+    rise = {"steps": recipe.difficulty_steps, "success": recipe.difficulty_success}
+    easier = [Difficulty(env.simulation, **rise)] if any(rise.values()) else []  # type: ignore[arg-type]
     checkpoints.restore_last(path, algorithm)
     adaptive = build_randomization(config.randomization)
     if adaptive is not None:

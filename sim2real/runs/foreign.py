@@ -138,7 +138,9 @@ def read_foreign(
         "history": 1,
         "privileged": False,
         "privileged_actor": False,
+        "estimate": {},
         "difficulty_steps": None,
+        "difficulty_success": None,
     }
     recipe = load_recipe(name, task.name, options)
     return Foreign(zip_, recipe, simulation.observation_space, action_space, action_map, statistics)

@@ -36,9 +36,15 @@ from sim2real.transfer.side_by_side import SideBySide
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
-AFTERWARDS: dict[str, Any] = {"initial_gamma": None, "worst_share": 1.0, "symmetry": None}
-"""Options of PPO that are of a pretraining alone, as they are after it: the discount is that of its
-end, every world is learned from, and a target need not be symmetric."""
+AFTERWARDS: dict[str, Any] = {
+    "initial_gamma": None,
+    "initial_ent_coef": None,
+    "final_log_std": None,
+    "worst_share": 1.0,
+    "symmetry": None,
+}
+"""Options of PPO that are of a pretraining alone, as they are after it: discount, entropy bonus and
+noise are those of its end, every world is learned from, and a target need not be symmetric."""
 
 REWARD = {"action_rate_penalty": 0.0, "torque_penalty": 0.0}
 OF_SOURCE = {"worst_share", "symmetry", *REWARD}

@@ -113,6 +113,19 @@ def test_a_pretraining_raises_it_where_its_recipe_says_so(tmp_path):
     assert last == pytest.approx((1024 - 256) / 2048)
 
 
+def test_a_recipe_may_raise_it_by_success(tmp_path):
+    options = {"num_envs": 64, "n_steps": 32, "batch_size": 64, "difficulty_success": 0.01}
+    run = pretrain(
+        FOLLOWER, "nominal", steps=12_288, options=options, out=tmp_path / "run", progress=False
+    )
+    values = np.array(curve(run.path, "worlds/curriculum/difficulty"))
+    assert values[0] == 0.0
+    assert 0.0 < values[-1] < 0.3  # 0.05 for 100 of its 250 episodes at most
+    np.testing.assert_allclose(values / 0.05, np.rint(values / 0.05), atol=1e-5)
+    with pytest.raises(UserError, match="difficulty_steps or difficulty_success, not both"):
+        load_recipe("ppo", None, {"difficulty_steps": 1, "difficulty_success": 0.5})
+
+
 def test_success_reaches_the_curves_and_stable_baselines3(tmp_path):
     algorithm = made()
     learn(algorithm, tmp_path, 2000, progress=False)

@@ -116,13 +116,16 @@ def test_a_method_that_plans_by_its_budget_says_so(tmp_path: Path) -> None:
 
 
 def test_differences_are_named(tmp_path: Path) -> None:
-    pretrain(tmp_path / "run", 256, lr_schedule="linear", initial_gamma=0.9)
+    course = {"initial_gamma": 0.9, "final_log_std": -1.0, "initial_ent_coef": 0.1}
+    pretrain(tmp_path / "run", 256, lr_schedule="linear", **course)
     with pytest.warns(UserWarning, match="differs from a run of 400 steps from the start") as found:
         extended = resume(tmp_path / "run", progress=False, steps=400)
     assert extended.step == 400
     words = " ".join(str(one.message) for one in found)
     assert "its learning rate was to fall to 0 at 256 steps" in words
     assert "its discount was to rise until half of 256 steps" in words
+    assert "its entropy bonus was to end its course at 256 steps" in words
+    assert "its noise was to end its course at 256 steps" in words
     assert "its rollouts were cut to end at 256 steps" in words  # 7 of about 57 instead of 4 of 64
 
 

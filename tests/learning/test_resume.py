@@ -72,7 +72,8 @@ def assert_equal(one: BaseAlgorithm, other: BaseAlgorithm) -> None:
 def test_interrupted_equals_uninterrupted(
     name: str, schedule: str, build: Any, curves: Any, tmp_path: Path
 ) -> None:
-    rising = {"initial_gamma": 0.9} if name == "ppo" else {}
+    course = {"initial_gamma": 0.9, "initial_ent_coef": 0.1, "final_log_std": -1.0}
+    rising = course if name == "ppo" else {}
     whole = build(name, lr_schedule=schedule, **rising)
     train(whole, tmp_path / "whole")
 

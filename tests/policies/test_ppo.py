@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -52,6 +54,38 @@ def test_without_an_initial_one_the_discount_is_constant() -> None:
     advantages = Advantages()
     algorithm.learn(64 * 2, callback=advantages)
     assert advantages.found == pytest.approx([0.99, 0.99], rel=1e-4)
+
+
+class Course(BaseCallback):
+    """The entropy bonus and the largest noise of each rollout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[float, float]] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        model: Any = self.model
+        self.found.append((model.ent_coef, model.policy.log_std.max().item()))
+
+
+def test_entropy_bonus_and_noise_take_their_course() -> None:
+    env = DummyVecEnv([lambda: gym.make("Pendulum-v1")])
+    options = {
+        "initial_ent_coef": 0.4,
+        "ent_coef": 0.0,
+        "log_std_init": -1.0,
+        "final_log_std": -3.0,
+    }
+    recipe = parse_recipe("ppo", RISING | options)
+    algorithm, course = build_algorithm(recipe, env, seed=0), Course()
+    algorithm.learn(64 * 4, callback=course)
+    bonuses, noises = zip(*course.found, strict=True)
+    assert bonuses == pytest.approx((0.4, 0.3, 0.2, 0.1))
+    # the policy may want less noise than the limit; a bonus of 0.4 lets it want more
+    assert noises == pytest.approx((-1.0, -1.5, -2.0, -2.5))
 
 
 @pytest.mark.parametrize("options", [{"initial_gamma": 0.995}, {"gamma": 1.0}])
