@@ -15,8 +15,10 @@ from gymnasium.utils.env_checker import check_env
 from scipy.special import ellipk
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
+import sim2real as s2r
 from sim2real.domains import Domain, load_domain
 from sim2real.domains.entries.engine import Engine
+from sim2real.identification.record import record
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 from sim2real.task import Array
@@ -270,6 +272,19 @@ def test_the_environment_passes_both_checkers() -> None:
     env = gym.make("sim2real/Cartpole-v0", domain=load_domain("cartpole", "drake:nominal"))
     check_env(env.unwrapped, skip_render_check=True)
     check_sb3_env(env)
+
+
+def test_a_policy_is_evaluated_and_recorded_there_as_anywhere() -> None:
+    """The pole of a trained policy does in Drake what it does in MuJoCo; a log of it replays."""
+    policy = s2r.load_run("pretrained:cartpole").policy
+    rows = s2r.evaluate(policy, "cartpole", ["nominal", "drake:nominal"], episodes=2, threads=1)
+    returns = {row.domain: row.total for row in rows}
+    assert returns["drake:nominal"] == pytest.approx(returns["nominal"], rel=0.005)
+    worlds = Simulation("cartpole", "drake:nominal", 1, seed=0)
+    log = record(worlds, policy, 20)
+    again = record(Simulation("cartpole", "drake:nominal", 1, seed=0), log.commands[:20], 20)
+    for name, values in log.observations.items():
+        assert again.observations[name] == pytest.approx(values, abs=1e-6)
 
 
 def test_a_world_without_a_solution_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
