@@ -27,7 +27,7 @@ from sim2real.config import Config
 from sim2real.policies.layers import Layers
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.policies.recipe import NotNegative, Positive
-from sim2real.transfer.mixed import LearnedSampler
+from sim2real.transfer.mixing import LearnedSampler
 
 
 class DomainClassifiers(nn.Module):

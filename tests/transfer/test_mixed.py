@@ -27,7 +27,8 @@ from sim2real.transfer.find import load_method
 from sim2real.transfer.methods.darc import CorrectedRewards
 from sim2real.transfer.methods.mixed_replay import ImportanceSampler
 from sim2real.transfer.methods.par import Representation
-from sim2real.transfer.mixed import MixedMethod, MixedReplay, Mixing, SourceSampler, SourceWorlds
+from sim2real.transfer.mixed import MixedMethod
+from sim2real.transfer.mixing import MixedReplay, Mixing, SourceSampler, SourceWorlds
 from sim2real.transfer.resume import resume
 from tests.toy import PlainVecEnv
 

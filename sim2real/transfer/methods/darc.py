@@ -25,14 +25,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from stable_baselines3 import SAC
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sim2real.policies.recipe import AnyRecipe, Fraction, NotNegative, Positive
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.classifiers import ClassifierOptions, ClassifierSampler, DomainClassifiers
-from sim2real.transfer.mixed import MixedMethod, SourceSampler
+from sim2real.transfer.mixed import MixedMethod
+from sim2real.transfer.mixing import Samples, SourceSampler
 
 
 class CorrectedRewards(ClassifierSampler):
@@ -52,7 +52,7 @@ class CorrectedRewards(ClassifierSampler):
         self._algorithm = algorithm
         self._weight, self._most, self._after = weight, most, after
 
-    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+    def sample(self, source: Samples, size: int) -> ReplayBufferSamples:
         """Samples with corrected rewards."""
         samples = source.sample(size)
         if self._algorithm.num_timesteps < self._after:

@@ -26,14 +26,14 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.classifiers import ClassifierOptions, ClassifierSampler, DomainClassifiers
-from sim2real.transfer.mixed import MixedMethod, SourceSampler
+from sim2real.transfer.mixed import MixedMethod
+from sim2real.transfer.mixing import Samples, SourceSampler
 
 
 class ImportanceSampler(ClassifierSampler):
@@ -45,7 +45,7 @@ class ImportanceSampler(ClassifierSampler):
         super().__init__(classifiers, learning_rate)
         self._candidates, self._most = candidates, most
 
-    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+    def sample(self, source: Samples, size: int) -> ReplayBufferSamples:
         """So many of `candidates` times as many."""
         drawn = source.sample(self._candidates * size)
         weights = importance(self.classifiers.log_ratio(drawn), self._most)

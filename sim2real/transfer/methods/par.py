@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 from stable_baselines3.common.torch_layers import create_mlp
@@ -33,7 +32,8 @@ from sim2real.policies.layers import Layers, Width
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.policies.recipe import NotNegative, Positive
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.mixed import LearnedSampler, MixedMethod, SourceSampler
+from sim2real.transfer.mixed import MixedMethod
+from sim2real.transfer.mixing import LearnedSampler, Samples, SourceSampler
 
 SMALLEST = 1e-8
 """The least mean absolute value by which an encoding is divided."""
@@ -93,7 +93,7 @@ class PenalizedRewards(LearnedSampler):
         self._representation.normalizer.update(target.observations)
         return self._representation.deviation(target).mean()
 
-    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+    def sample(self, source: Samples, size: int) -> ReplayBufferSamples:
         """Samples with r - weight * D for r."""
         samples = source.sample(size)
         with torch.no_grad():

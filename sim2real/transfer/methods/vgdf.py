@@ -23,7 +23,6 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 from stable_baselines3.common.torch_layers import create_mlp
@@ -34,7 +33,8 @@ from sim2real.policies.layers import Layers
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.policies.recipe import AnyRecipe, Fraction, Positive
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.mixed import LearnedSampler, MixedMethod, SourceSampler
+from sim2real.transfer.mixed import MixedMethod
+from sim2real.transfer.mixing import LearnedSampler, Samples, SourceSampler
 
 LOG_STD = (-5.0, 1.0)
 """Range of the log standard deviations of changes, which are normalized to about 1."""
@@ -129,7 +129,7 @@ class SelectedSamples(LearnedSampler):
         """That of the models, of the target alone."""
         return self._models.loss(target)
 
-    def sample(self, source: ReplayBuffer, size: int) -> ReplayBufferSamples:
+    def sample(self, source: Samples, size: int) -> ReplayBufferSamples:
         """The best of `candidates` times as many."""
         if self._algorithm.num_timesteps < self._after:
             return source.sample(size)
