@@ -65,6 +65,7 @@ class ArmPush(ArmTask):
         "puck_velocity": "m/s, rad/s",
         "torque": "N m",
     }
+    frames: ClassVar = {"tip": "world", "puck": "world", "to_puck": "world", "to_goal": "world"}
     camera: ClassVar = {
         "distance": 0.9,
         "elevation": -35.0,

@@ -51,6 +51,7 @@ class ArmReach(ArmTask):
         "tip": "m",
         "torque": "N m",
     }
+    frames: ClassVar = {"goal": "world", "to_goal": "world", "tip": "world"}
     camera: ClassVar = {
         "distance": 0.9,
         "elevation": -25.0,

@@ -72,6 +72,7 @@ class Quadrotor(Task):
     )
     history: ClassVar = {"velocity": 5, "up": 5, "gyro": 5, "action": 5}
     units: ClassVar = {"goal": "m", "velocity": "m/s", "gyro": "rad/s"}
+    frames: ClassVar = {"goal": "body", "velocity": "body", "up": "body", "gyro": "body"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 0.8, "elevation": -20.0, "azimuth": 120.0}
 
     def control(self, world: World, action: NDArray[Any]) -> NDArray[Any]:

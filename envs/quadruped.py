@@ -109,6 +109,7 @@ class Quadruped(Task):
         "velocity": "m/s",
         "foot_heights": "m",
     }
+    frames: ClassVar = {"gyro": "body", "gravity": "body", "command": "body", "velocity": "body"}
     camera: ClassVar = {"trackbodyid": 1, "distance": 1.6, "elevation": -15.0, "azimuth": 120.0}
 
     def __init__(self, command: Sequence[float] | None = None) -> None:

@@ -97,6 +97,8 @@ class Task:
     """Time limit in s, a multiple of the control step."""
     units: ClassVar[dict[str, str]] = {}
     """Unit of each observation or privileged term that has one."""
+    frames: ClassVar[dict[str, str]] = {}
+    """Frame of each observation or privileged term that has one: "body", "world"."""
     remembers: ClassVar[tuple[str, ...]] = ()
     """MjData fields whose values before the control step the reward needs."""
     commanded: ClassVar[tuple[str, ...]] = ()

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from sim2real.cli.command import Command, PolicyCommand
 from sim2real.cli.output import Outcome, table
+from sim2real.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +36,34 @@ class Export(PolicyCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight(Command):
-    """Check an exported policy on this computer: files, contract, test vectors, limits, speed."""
+    """Check an exported policy on this computer, against a log or what the robot's side says.
+
+    Ends with go or no-go: the exit code is 1 if a check fails.
+    """
 
     folder: Positional[Path]
     """The folder that `sim2real export` wrote."""
+    log: Path | None = None
+    """A log of the robot, in any format that `identify` reads."""
+    mapping: Path | None = None
+    """YAML file: which column of the log is what, in which unit."""
+    contract: Path | None = None
+    """YAML file in which the robot's side says its joints, units, rate, latency and limits."""
 
     def run(self) -> Outcome:
         """Call `sim2real.deployment.preflight`."""
         from sim2real.deployment.preflight import preflight
+        from sim2real.identification.log import Log
 
-        checks = preflight(self.folder)
+        if self.mapping is not None and self.log is None:
+            raise UserError("--mapping belongs to --log; there is none")
+        log = None if self.log is None else Log.load(self.log, self.mapping)
+        checks = preflight(self.folder, log, self.contract)
         failed = sum(not one.passed for one in checks)
-        title = f"{self.folder}: {failed} of {len(checks)} checks failed"
+        result = f"no-go: {failed} of {len(checks)} checks failed" if failed else "go"
         rows = [{"check": one.name, "result": one.message or "passed"} for one in checks]
         data = {"passed": not failed, "checks": [asdict(one) for one in checks]}
-        return Outcome(data, [table(title, rows)], code=1 if failed else 0)
+        return Outcome(data, [table(f"{self.folder}: {result}", rows)], code=1 if failed else 0)
 
 
 def _terms(contract: dict[str, Any]) -> list[dict[str, Any]]:

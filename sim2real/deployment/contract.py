@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from sim2real.deployment.control import terms_of
 from sim2real.deployment.graph import PACKAGES
 from sim2real.deployment.names import FORMAT as FORMAT
 from sim2real.deployment.probing import (
@@ -23,7 +24,7 @@ from sim2real.deployment.probing import (
     moved_joints,
     to_task,
 )
-from sim2real.domains import Domain
+from sim2real.domains.distributions.distribution import Distribution
 from sim2real.domains.entries.imperfection import Imperfection
 from sim2real.domains.models.matching import actuator_names
 from sim2real.evaluation.provenance import version_of
@@ -49,12 +50,13 @@ def contract_of_run(run: Run) -> Plain:
         actions=run.policy.action_map or "own",  # type: ignore[arg-type]
         **run.config.parsed_recipe().observed,
     )
-    terms = getattr(run.policy, "acting_terms", None) or simulation.policy_terms
+    terms = terms_of(run.policy, simulation)
     described = {
         "format": FORMAT,
         "task": _task(run),
         "training": _training(run),
         "control_dt": simulation.dt,
+        "control_dt_range": _periods(domain.control_period, simulation.dt),
         "observation": _observation(simulation, terms),
         "action": _action(simulation),
         "normalizer": _normalizer(run),
@@ -77,6 +79,12 @@ def _versions(run: Run) -> Plain | None:
     return found
 
 
+def _periods(drawn: Distribution | None, dt: float) -> list[float]:
+    """The shortest and the longest control step of the training in s."""
+    low, high = (dt, dt) if drawn is None else drawn.support
+    return [float(low), float(high)]
+
+
 def _task(run: Run) -> Plain:
     lines = (run.task.__doc__ or run.task.name).strip().splitlines()
     return {"name": run.task.name, "about": lines[0], "options": dict(run.task.options)}
@@ -93,7 +101,7 @@ def _observation(simulation: Simulation, terms: Sequence[ObservationTerm]) -> Pl
     described, first, joints = [], 0, joint_readings(simulation)
     for term in terms:
         readings = joints.get(term.name) or [None] * len(newest_of(term))
-        described.append({"first": first, **_term(term, readings, simulation.domain)})
+        described.append({"first": first, **_term(term, readings, simulation)})
         first += term.size
     return {
         "size": first,
@@ -104,9 +112,13 @@ def _observation(simulation: Simulation, terms: Sequence[ObservationTerm]) -> Pl
     }
 
 
-def _term(term: ObservationTerm, readings: list[Reading | None], domain: Domain) -> Plain:
+def _term(term: ObservationTerm, readings: list[Reading | None], simulation: Simulation) -> Plain:
     newest = newest_of(term)
-    sensing = [entry for entry in domain.sensing if _names(entry.of, term)]
+    sensing = [
+        entry
+        for entry in simulation.domain.sensing
+        if entry.kind.name != "reward_delay" and _names(entry.of, term)
+    ]
     return {
         "name": term.name,
         "size": term.size,
@@ -114,9 +126,11 @@ def _term(term: ObservationTerm, readings: list[Reading | None], domain: Domain)
         "columns": [term.labels[index] for index in newest],
         "joints": [None if one is None else asdict(one) for one in readings],
         "unit": term.unit,
+        "frame": simulation.task.frames.get(term.name, ""),
         "group": term.group,
         "commanded": term.commanded,
         "sensing": [_plain(entry) for entry in sensing],
+        "shortest_delay_s": _shortest(sensing),
         "longest_delay_s": _longest(sensing),
     }
 
@@ -128,6 +142,11 @@ def _plain(entry: Imperfection) -> Plain:
 def _longest(entries: Iterable[Imperfection]) -> float:
     """The longest delay in s, all of them in a row."""
     return float(sum(entry.longest for entry in entries))
+
+
+def _shortest(entries: Iterable[Imperfection]) -> float:
+    """The shortest delay in s, all of them in a row."""
+    return float(sum(entry.shortest for entry in entries))
 
 
 def _names(of: tuple[str, ...], term: ObservationTerm) -> bool:
@@ -164,6 +183,7 @@ def _action(simulation: Simulation) -> Plain:
         "damping": (0.0 - model.actuator_biasprm[:, 2]).tolist(),
         "joint_limits": [_joint_limits(simulation, name) for name in joints],
         "actuation": [_plain(entry) for entry in simulation.domain.actuation],
+        "shortest_delay_s": _shortest(simulation.domain.actuation),
         "longest_delay_s": _longest(simulation.domain.actuation),
     }
 

@@ -37,6 +37,7 @@ from sim2real.deployment.parity import (
     training_worlds,
 )
 from sim2real.deployment.runner_keys import runner_keys
+from sim2real.deployment.statistics import recorded_in_training, statistics
 from sim2real.runs.load import load_run
 from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Session
 from sim2real.runs.pretrained import new_run_path
@@ -62,6 +63,8 @@ def export(run: Run | Path | str, out: Path | str) -> dict[str, Any]:
     seen = recorded(policy, worlds)
     controller = controller_of(policy, task, domain)
     contract = contract_of_run(source) | {"controller": described(controller)}
+    trained = recorded_in_training(policy, task, domain)
+    contract |= {"statistics": statistics(trained, contract)}
     contract |= {"test_vectors": _vectors(seen, actions_of(policy, seen))}
     own = {KEY: json.dumps(contract)}
     contents, measured = exported(policy, seen, runner_keys(contract, source.path.name) | own)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim2real import files
 from sim2real.checks import Check, require, run_checks
@@ -19,7 +20,11 @@ from sim2real.deployment.control import FILE
 from sim2real.deployment.controller import COMMANDS, FIRST, STATE
 from sim2real.deployment.export import CONTRACT, TORCHSCRIPT
 from sim2real.deployment.graph import require_packages
+from sim2real.deployment.log_checks import LOG_CHECKS, Compared
+from sim2real.deployment.robot_checks import ROBOT_CHECKS, Agreed
+from sim2real.deployment.robot_contract import RobotContract, read_robot
 from sim2real.errors import UserError
+from sim2real.identification.log import Log
 from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Arrays, Session
 
 TOLERANCE = 1e-5
@@ -73,13 +78,30 @@ def read_exported(path: Path | str) -> Exported:
     return Exported(folder, contract)
 
 
-def preflight(path: Path | str) -> tuple[Check, ...]:
-    """Check an exported policy on this computer; one result a check.
+def preflight(
+    path: Path | str,
+    log: Log | Path | str | None = None,
+    robot: RobotContract | Path | str | None = None,
+) -> tuple[Check, ...]:
+    """Check an exported policy on this computer, against a log and what a robot says of itself.
 
-    Raises UserError if `path` is none, or if a package of the extra [export] is missing.
+    One result a check. Raises UserError if `path` is none, if a file cannot be read, or if a
+    package of the extra [export] is missing.
     """
     require_packages()
-    return tuple(run_checks(CHECKS, read_exported(path)))
+    exported = read_exported(path)
+    side = robot if robot is None or isinstance(robot, RobotContract) else read_robot(robot)
+    seen = log if log is None or isinstance(log, Log) else Log.load(log)
+
+    def controller(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        return exported.controller(inputs)
+
+    found = [*run_checks(CHECKS, exported)]
+    if side is not None:
+        found += run_checks(ROBOT_CHECKS, Agreed(side, exported.contract, controller))
+    if seen is not None:
+        found += run_checks(LOG_CHECKS, Compared(seen, exported.contract, controller))
+    return tuple(found)
 
 
 def _files(exported: Exported) -> None:

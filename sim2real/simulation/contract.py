@@ -192,9 +192,10 @@ def privileged_terms(
 
 
 def _check_units(task: Task, terms: Collection[str]) -> None:
-    for name in task.units:
-        if name not in terms:
-            raise unknown(f"unit of task {task.name!r}", name, terms)
+    for what, given in (("unit", task.units), ("frame", task.frames)):
+        for name in given:
+            if name not in terms:
+                raise unknown(f"{what} of task {task.name!r}", name, terms)
 
 
 def _check_terms(

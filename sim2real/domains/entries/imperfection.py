@@ -92,6 +92,14 @@ class Imperfection(Entry):
         return max(float(self.distribution.support[1]) + float(jitter), 0.0)
 
     @property
+    def shortest(self) -> float:
+        """The shortest that the signal is late in any case, in s."""
+        if self.kind.name not in LATE:
+            return 0.0
+        jitter = 0.0 if self.jitter is None else self.jitter.support[0]
+        return max(float(self.distribution.support[0]) + float(jitter), 0.0)
+
+    @property
     def label(self) -> str:
         """The name in the context, without the element."""
         return self.name or f"{self.prefix}{self.kind.name}"
@@ -164,6 +172,14 @@ class Sensing(Imperfection):
         if not 0 <= low <= high <= 1:
             raise ValueError(f"a phase must lie within 0 to 1, got {self.phase.describe()}")
         return self
+
+    @property
+    def shortest(self) -> float:
+        """The shortest that the signal is late in any case, in s."""
+        if self.kind.name not in LATE:
+            return 0.0
+        jitter = 0.0 if self.jitter is None else self.jitter.support[0]
+        return max(float(self.distribution.support[0]) + float(jitter), 0.0)
 
     @property
     def label(self) -> str:
