@@ -119,9 +119,8 @@ def follow(
     for _ in range(OBSERVATIONS // len(worlds)):
         kept = {STATE: state, FIRST: first} if controller.state_size else {}
         answer = session(robot.readings(seen) | kept)
-        expected = actions_of(policy, answer[OBSERVATION])
         found = {
-            ACTIONS: difference(policy, expected, answer[ACTIONS], FILE),
+            ACTIONS: difference(policy, answer[OBSERVATION], answer[ACTIONS], FILE),
             OBSERVATION: float(np.max(np.abs(answer[OBSERVATION] - seen) / (1 + np.abs(seen)))),
         }
         transition = simulation.step(actions_of(policy, seen))

@@ -87,15 +87,14 @@ def exported(
 
     Raises UserError if a file acts otherwise than the policy.
     """
-    actor, expected = Actor(policy), actions_of(policy, seen)
     examples = [torch.from_numpy(seen[:2])]
-    graph = program(actor, examples)
+    graph = program(Actor(policy), examples)
     onnx = to_onnx(graph, [OBSERVED], [ACTIONS], properties)
     script = to_torchscript(graph, examples)
     answers, latency = one_by_one(Session(onnx), seen)
     scripted = from_torchscript(script, [torch.from_numpy(seen)]).numpy()
     given = {ONNX: answers, TORCHSCRIPT: scripted}
-    off = {name: difference(policy, expected, found, name) for name, found in given.items()}
+    off = {name: difference(policy, seen, found, name) for name, found in given.items()}
     measured = {
         "observations": len(seen),
         "difference": off,

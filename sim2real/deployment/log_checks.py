@@ -65,12 +65,10 @@ class Compared:
     def _is_absent(self, term: dict[str, Any]) -> bool:
         return term["name"] not in self.log.observations
 
-    @cached_property
+    @property
     def statistics(self) -> dict[str, Any]:
         """Those of the training."""
-        found: dict[str, Any] | None = self.contract.get("statistics")
-        require(found, "the contract has no statistics of the training; export again")
-        assert found is not None
+        found: dict[str, Any] = self.contract["statistics"]
         return found
 
     def is_sensed(self, number: str) -> bool:

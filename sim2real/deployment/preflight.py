@@ -90,6 +90,8 @@ def preflight(
     """
     require_packages()
     exported = read_exported(path)
+    if not (log is None and robot is None) and "statistics" not in exported.contract:
+        raise UserError(f"{exported.path} has no statistics of the training; export again")
     side = robot if robot is None or isinstance(robot, RobotContract) else read_robot(robot)
     seen = log if log is None or isinstance(log, Log) else Log.load(log)
 

@@ -171,7 +171,7 @@ def _lags(contract: dict[str, Any]) -> int:
     """Control steps before, whose commands may still act."""
     sensing = max(float(term["longest_delay_s"]) for term in contract["observation"]["terms"])
     steps = (contract["action"]["longest_delay_s"] + sensing) / float(contract["control_dt"])
-    return min(1 + math.ceil(steps - 1e-9), MOST_LAGS)
+    return int(min(1 + math.ceil(steps - 1e-9), MOST_LAGS))
 
 
 def _range(names: Sequence[str], values: Array) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def test_the_files_act_as_the_policy(task: str, algorithm: str, kind: str) -> No
     policy, seen = made(task, algorithm, kind)
     contents, measured = exported(policy, seen, {})
     assert set(contents) == set(measured["difference"])
-    assert max(measured["difference"].values()) <= 1e-6
+    wide = task == "humanoid"  # sums of 1,000 numbers: `predict` itself is rounded by 2e-6
+    assert max(measured["difference"].values()) <= (4e-6 if wide else 1e-6)
 
 
 FAST_MODIFIED = (("sac", "lateral"), ("ppo", "residual_and_adapter"))

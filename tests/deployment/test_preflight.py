@@ -15,9 +15,14 @@ import pytest
 from sim2real import cli
 from sim2real.deployment import preflight as checking
 from sim2real.deployment.export import export
+from sim2real.deployment.log_checks import LOG_CHECKS
 from sim2real.deployment.preflight import CHECKS, preflight
+from sim2real.deployment.robot_checks import ROBOT_CHECKS
 from sim2real.errors import UserError
+from sim2real.evaluation.rollout import simulation_for
 from sim2real.files import sha256
+from sim2real.identification.record import record
+from sim2real.runs.load import load_run
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +143,32 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 
 def test_the_verb(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["preflight", str(folder)]) == 0
-    assert "0 of 6 checks failed" in " ".join(capsys.readouterr().out.split())
+    assert ": go " in " ".join(capsys.readouterr().out.split())
     (folder / "policy.pt").unlink()
     assert cli.main(["preflight", str(folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["passed"] is False
+
+
+def test_the_verb_with_a_log_and_a_robot(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "times", lambda session, inputs: [1e-4])
+    run = load_run("pretrained:furuta")
+    worlds = simulation_for(run.policy, run.task, run.domain, seed=9, threads=1)
+    record(worlds, run.policy, 200).save(tmp_path / "log.safetensors")
+    (tmp_path / "robot.yaml").write_text("{control_dt: 0.01, joints: [{name: shoulder}]}")
+    words = ["preflight", str(good), "--log", str(tmp_path / "log.safetensors")]
+    assert cli.main([*words, "--contract", str(tmp_path / "robot.yaml"), "--json"]) == 1
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    failed = {one["name"]: one["message"] for one in checks if not one["passed"]}
+    assert set(failed) == {"robot: rate", "robot: order", "robot: observations"}
+    assert failed["robot: rate"] == "the robot's control step is 10 ms; the policy's 20 ms"
+    assert [*CHECKS, *ROBOT_CHECKS, *LOG_CHECKS] == [one["name"] for one in checks]
+    assert cli.main(["preflight", str(good), "--mapping", "m.yaml"]) == 2
+    assert "--mapping belongs to --log" in capsys.readouterr().err
+
+
+def test_an_export_without_statistics_is_named(folder: Path) -> None:
+    rewrite(folder, lambda contract: contract.pop("statistics"))
+    with pytest.raises(UserError, match="has no statistics of the training; export again"):
+        preflight(folder, log=folder / "any")
