@@ -29,21 +29,30 @@ from sim2real.simulation.engines.mapping import misfits, unsupported
 from sim2real.simulation.engines.plant import Plant, drake
 from sim2real.task import IntArray
 
-BUILT_IN = {
-    *("opt.gravity", "geom_size", "geom_pos", "geom_quat", "geom_friction"),
-    *("actuator_armature", "actuator_gear"),
-}
-"""The fields of a world that its plant is built from, besides those of bodies, joints and degrees
-of freedom."""
+BUILT_IN = (
+    "body_",
+    "jnt_",
+    "dof_",
+    "geom_",
+    "qpos",
+    "opt.gravity",
+    "actuator_armature",
+    "actuator_gear",
+)
+"""Beginnings of the names of the fields of a world that its plant is built from."""
+_CONTACTS, _LIMITS = "MuJoCo's contacts", "MuJoCo's limits"
 NO_EFFECT = {
     "dof_frictionloss": "dry friction",
-    "geom_solref": "MuJoCo's contacts",
-    "geom_solimp": "MuJoCo's contacts",
-    "geom_margin": "MuJoCo's contacts",
-    "geom_gap": "MuJoCo's contacts",
-    "jnt_solref": "MuJoCo's limits",
-    "jnt_solimp": "MuJoCo's limits",
-    "opt.impratio": "MuJoCo's contacts",
+    "tendon_frictionloss": "dry friction",
+    "tendon_armature": "reflected inertia of tendons",
+    "geom_solref": _CONTACTS,
+    "geom_solimp": _CONTACTS,
+    "geom_margin": _CONTACTS,
+    "opt.impratio": _CONTACTS,
+    "jnt_solref": _LIMITS,
+    "jnt_solimp": _LIMITS,
+    "opt.iterations": "MuJoCo's solver",
+    "opt.tolerance": "MuJoCo's solver",
 }
 """Fields of a domain that change nothing in Drake, and what they belong to."""
 
@@ -127,8 +136,7 @@ class DrakeBatch(Batch):
 
 
 def _is_built_in(name: str) -> bool:
-    by_kind = name.startswith(("body_", "jnt_", "dof_", "qpos"))
-    return (by_kind or name in BUILT_IN) and name not in NO_EFFECT
+    return name.startswith(BUILT_IN) and name not in NO_EFFECT
 
 
 def drake_batch(

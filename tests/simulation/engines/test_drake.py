@@ -25,6 +25,7 @@ from sim2real.task import Array
 
 pytest.importorskip("pydrake")
 
+from sim2real.simulation.engines.drake import NO_EFFECT
 from sim2real.simulation.engines.plant import Plant, _matrix
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -228,6 +229,44 @@ def test_every_world_has_the_plant_of_its_context() -> None:
         assert total == pytest.approx(model.body_mass.sum(), rel=1e-12)
         assert plant._damping == pytest.approx(model.dof_damping, rel=1e-12)
     assert len(np.unique(simulation.context[:, 0])) == 3
+
+
+CHANGES = {  # field -> the task in which, and how, it changes what Drake does
+    "body_mass": ("hopper", {"scale": 1.5}),
+    "body_inertia": ("hopper", {"scale": 1.5}),
+    "geom_friction": ("quadruped", {"scale": 0.01, "component": "sliding"}),
+    "geom_size": ("hopper", {"scale": 1.2, "of": "foot_geom", "component": "radius"}),
+    "dof_armature": ("hopper", {"scale": 1.5}),
+    "dof_damping": ("hopper", {"scale": 1.5}),
+    "jnt_stiffness": ("half_cheetah", {"scale": 1.5}),
+    "jnt_range": ("hopper", {"scale": 0.02, "of": "foot_joint", "component": "lower"}),
+    "opt.gravity": ("hopper", {"scale": 1.5, "component": "z"}),
+    "actuator_gear": ("hopper", {"scale": 1.5}),
+    "actuator_forcerange": ("quadruped", {"scale": 0.1}),
+    "kp": ("quadruped", {"scale": 0.5}),
+    "opt.density": ("swimmer", {"scale": 0.5}),
+    "dof_frictionloss": ("furuta", {"scale": 3.0}),
+    "geom_solref": ("hopper", {"scale": 2.0, "component": "timeconst"}),
+    "geom_solimp": ("hopper", {"set": 0.5, "component": "dmin"}),
+    "geom_margin": ("hopper", {"set": 0.01}),
+    "opt.impratio": ("hopper", {"set": 10.0}),
+    "jnt_solref": ("hopper", {"scale": 2.0, "component": "timeconst"}),
+    "jnt_solimp": ("hopper", {"set": 0.5, "component": "dmin"}),
+}
+
+
+@pytest.mark.filterwarnings(TOLD)
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_field_changes_the_physics_or_is_told_to_have_no_effect(field: str) -> None:
+    name, change = CHANGES[field]
+    ends = []
+    for dynamics in ([], [{"field": field, **change}]):
+        simulation = in_drake(name, dynamics=dynamics)
+        rng, space = np.random.default_rng(0), simulation.action_space
+        for _ in range(12):
+            simulation.advance(rng.uniform(space.low, space.high, (1, *space.shape)))
+        ends.append(simulation.qpos.copy())
+    assert np.array_equal(*ends) == (field in NO_EFFECT)
 
 
 def test_equal_models_share_a_plant_and_a_new_episode_gets_its_own() -> None:
