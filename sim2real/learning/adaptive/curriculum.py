@@ -2,7 +2,7 @@
 
 At the level l, from 0 to 1, a parameter with the nominal share m of its domain is drawn from the
 shares m (1 - l) to m + (1 - m) l. The level rises in equal stages: with the control steps, or
-whenever the mean return of the last episodes reaches a threshold.
+whenever the mean return of the last episodes reaches a threshold. It begins at `start`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from sim2real.task import Array
 class CurriculumOptions(Options):
     """Options of the curriculum."""
 
+    start: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """The level at the first step."""
     stages: Annotated[int, Field(ge=1)] = 20
     """In how many equal stages the ranges grow."""
     until: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
@@ -51,7 +53,8 @@ class Curriculum(AdaptiveRandomization):
     @property
     def level(self) -> float:
         """0: nominal; 1: the whole domain."""
-        return self.stage / self.options.stages
+        own = self.options
+        return own.start + (1.0 - own.start) * self.stage / own.stages
 
     def _begin(self) -> None:
         self.stage = 0

@@ -119,6 +119,15 @@ def test_curriculum_grows_with_the_steps(train: Any) -> None:
     assert logged(callback)["low/body_mass:left"] == 0.5
 
 
+def test_curriculum_begins_where_it_is_told(train: Any) -> None:
+    callback = Curriculum(stages=2, until=1.0, start=0.5)
+    levels: list[float] = []
+    callback._on_rollout_start = lambda: levels.append(callback.level)  # type: ignore[method-assign]
+    train(callback, 1024)
+    assert levels == [0.5, 0.5, 0.75, 0.75]
+    assert logged(callback)["low/body_mass:left"] == pytest.approx(0.5)
+
+
 def test_curriculum_grows_while_the_return_is_high(train: Any) -> None:
     # at the level l a part (0.5 l - 0.3) / l fails: none at 0.6, 0.125 at 0.8, 0.2 at 1
     callback, easy = (Curriculum(stages=5, threshold=t, episodes=150) for t in (0.95, 0.7))
