@@ -53,6 +53,7 @@ from sim2real.policies.modifiers import add_structure_of
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.anchor import Anchor, Anchored, Of
+from sim2real.transfer.augmentation import Augmented
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.fitting import ADAPTED
@@ -65,7 +66,7 @@ from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
 
 
-class FineTune(Anchored, Guided, LearnerMethod):
+class FineTune(Anchored, Guided, Augmented, LearnerMethod):
     """Fine-tune all tensors in the target."""
 
     name: ClassVar[str] = "fine_tune"
@@ -150,6 +151,7 @@ class FineTune(Anchored, Guided, LearnerMethod):
             teacher = self.teacher(source, recipe.history, env)
             callbacks = (*callbacks, Anchor(algorithm.policy, *given, teacher))
         callbacks = (*callbacks, *self.guides(source, algorithm, env, budget.steps))
+        callbacks = (*callbacks, *self.augments(algorithm))
         return Prepared(algorithm, rows_of(algorithm, action_of), callbacks)
 
     def _take_along(self, source: Run, algorithm: BaseAlgorithm) -> dict[str, Action]:

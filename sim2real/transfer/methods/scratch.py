@@ -28,13 +28,14 @@ from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.anchor import Anchor, Anchored
+from sim2real.transfer.augmentation import Augmented
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import in_columns_of
 from sim2real.transfer.guide import Guided
 from sim2real.transfer.method import LearnerMethod, Prepared, rows_of, with_random_start
 
 
-class Scratch(Anchored, Guided, LearnerMethod):
+class Scratch(Anchored, Guided, Augmented, LearnerMethod):
     """Learn from scratch in the target."""
 
     name: ClassVar[str] = "scratch"
@@ -54,7 +55,8 @@ class Scratch(Anchored, Guided, LearnerMethod):
         """A new learner."""
         algorithm = build_algorithm(recipe, env, seed)
         rows = rows_of(algorithm, {})
-        callbacks = self.guides(source, algorithm, env, budget.steps)
+        guides = self.guides(source, algorithm, env, budget.steps)
+        callbacks = (*guides, *self.augments(algorithm))
         if not self.anchor:
             return Prepared(algorithm, rows, callbacks)
         teacher = self.teacher(source, recipe.history, env) or in_columns_of(source, env)
