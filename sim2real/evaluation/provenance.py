@@ -52,6 +52,8 @@ class Contents:
         }
         if domain.model is not None:  # its content counts, too, not its place
             found["model"] = model_digest(prepare(self._task, domain))
+        if domain.engine is not None:
+            found["engine"] = version_of(domain.engine.name) or "none"
         return found
 
 

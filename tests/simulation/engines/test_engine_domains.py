@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import mujoco
@@ -13,6 +14,7 @@ from sim2real.domains import Domain, load_domain
 from sim2real.domains.domain import load_domains
 from sim2real.domains.entries.engine import Engine
 from sim2real.errors import UserError
+from sim2real.evaluation.provenance import content
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
 from sim2real.simulation.engines.mapping import misfits, unsupported
@@ -101,6 +103,14 @@ def test_any_domain_is_there_in_drake() -> None:
     assert domain.dynamics == own.dynamics
     with pytest.raises(UserError, match="'hart'"):
         load_domain("hopper", "drake:hart")
+
+
+def test_results_depend_on_the_version_of_the_engine() -> None:
+    pytest.importorskip("pydrake")
+    task = load_task("hopper")
+    found = content(task, load_domain(task, "drake:nominal"))
+    assert found["engine"] == version("drake")
+    assert "engine" not in content(task, load_domain(task))
 
 
 def test_a_foreign_environment_keeps_its_engine() -> None:
