@@ -130,6 +130,13 @@ class Quadruped(Task):
             "command": world.memory["command"],
         }
 
+    def slip(self, world: World) -> Array:
+        motion = world.sensordata[:, MOTION].reshape(-1, 4, 3)[:, :, :2]
+        touches = world.sensordata[:, TOUCH] > 0
+        speeds = np.linalg.norm(motion, axis=2) * touches
+        mean: Array = speeds.sum(axis=1) / np.maximum(touches.sum(axis=1), 1)
+        return mean
+
     def privileged(self, world: World) -> dict[str, Array]:
         sensed = world.sensordata
         return {

@@ -185,6 +185,13 @@ class Task:
         """
         return None
 
+    def slip(self, world: World) -> Array | None:
+        """(n,) m/s: mean speed over the floor of the feet that touch it, 0 where none does.
+
+        By default None: the robot has no feet.
+        """
+        return None
+
     def edit(self, spec: mujoco.MjSpec) -> None:
         """Change the model before it is compiled. By default nothing."""
 

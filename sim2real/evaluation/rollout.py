@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sim2real.config import LAST_SIMULATION_SEED, MOST_EPISODES, MOST_WORLDS
 from sim2real.domains import Domain, named_apart
 from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.action_quality import ActionQuality
 from sim2real.evaluation.policy_checks import (
     check_columns,
     check_spaces,
@@ -78,7 +79,8 @@ class Row:
     `total` is the return (in means an unstable episode counts for less, see `returns`), `terms` the
     reward terms summed over the episode, `context` what the domain drew. `length` is in control
     steps. Several of `failed`, `unstable` (both end an episode) and `truncated` (out of time) may
-    hold at once, but not the first two. `success` is None where the task does not define it.
+    hold at once, but not the first two. `success` is None where the task does not define it. `quality` has the measures of
+    `evaluation.action_quality`; empty in a foreign environment.
     """
 
     domain: str
@@ -92,6 +94,7 @@ class Row:
     terms: dict[str, float]
     context: dict[str, float]
     success: bool | None = None
+    quality: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         end = "failed" if self.failed else "unstable" if self.unstable else "truncated"
@@ -141,9 +144,10 @@ def evaluate(
             if isinstance(worlds, Simulation):
                 found = _run(policy, worlds, episodes, deterministic)
             else:
-                found = _run_in_workers(policy, worlds, episodes, deterministic)
-            ended = sorted(found, key=lambda episode: episode.index)
-        rows.extend(_row(domain.name, seed, episode) for episode in ended)
+                of_workers = _run_in_workers(policy, worlds, episodes, deterministic)
+                found = ((episode, {}) for episode in of_workers)
+            ended = sorted(found, key=lambda pair: pair[0].index)
+        rows.extend(_row(domain.name, seed, *pair) for pair in ended)
     return tuple(rows)
 
 
@@ -222,20 +226,23 @@ def _worlds(
 
 def _run(
     policy: Policy, simulation: Simulation, episodes: int, deterministic: bool
-) -> Iterator[Episode]:
-    """The episodes 0 to `episodes - 1`, as they end."""
+) -> Iterator[tuple[Episode, dict[str, float]]]:
+    """The episodes 0 to `episodes - 1`, as they end, and the quality of their actions."""
     observation = simulation.reset(episodes=np.arange(simulation.num_envs))
     started = np.ones(simulation.num_envs, dtype=bool)
     active, following, state = started.copy(), simulation.num_envs, None
+    quality = ActionQuality(simulation)
     while active.any():
         action, state = act(policy, observation, state, started, active, deterministic)
         transition = simulation.advance(action, active)
-        yield from transition.episodes
+        quality.add(action, active)
+        yield from ((episode, quality.of(episode.world)) for episode in transition.episodes)
         observation, started = transition.observation, np.zeros_like(active)
         again, rest = np.split(transition.ended, [episodes - following])
         active[rest] = False
         if len(again):
             started[again] = True
+            quality.begin(again)
             observation = observation.copy()
             observation[again] = simulation.reset(again, following + np.arange(len(again)))
             following += len(again)
@@ -336,7 +343,7 @@ def _rows_of(observation: Any, rows: IntArray) -> Any:
     return observation[rows]
 
 
-def _row(domain: str, seed: int, episode: Episode) -> Row:
+def _row(domain: str, seed: int, episode: Episode, quality: dict[str, float]) -> Row:
     return Row(
         domain=domain,
         seed=seed,
@@ -349,4 +356,5 @@ def _row(domain: str, seed: int, episode: Episode) -> Row:
         terms=dict(episode.terms),
         context=dict(episode.context),
         success=episode.success,
+        quality=quality,
     )

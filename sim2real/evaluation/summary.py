@@ -13,7 +13,7 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
     """Mean return, mean length in control steps, how many failed, how many became unstable.
 
     An unstable episode counts in the mean as `evaluation.unstable` defines; `mean_return` is None
-    where all of them are. And the success rate, where the task defines it. All 95 % intervals are
+    where all of them are. And the quality of the actions, and the success rate, where the task defines it. All 95 % intervals are
     those of this policy over episodes, exact binomial for rates: another training may
     differ. `low` and `high` are None below 3 episodes.
     """
@@ -25,6 +25,7 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
         "failure_rate": sum(row.failed for row in rows) / len(rows),
         "failure_interval": _exact([row.failed for row in rows]),
         "unstable": sum(row.unstable for row in rows),
+        "quality": _quality([row.quality for row in rows]),
         **_success([row.success for row in rows if row.success is not None]),
     }
 
@@ -60,6 +61,11 @@ def _gap(first: Sequence[Row], own: Sequence[Row]) -> dict[str, Any] | None:
 
 def _all_unstable(rows: Sequence[Row]) -> bool:
     return all(row.unstable for row in rows)
+
+
+def _quality(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each measure of the actions."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def _success(succeeded: Sequence[bool]) -> dict[str, Any]:
