@@ -66,6 +66,8 @@ class Evaluate(PolicyCommand):
             "parameters": by_parameter(rows),
         }
         shown = [evaluated(f"{self.policy} on {run.task.name}", data["domains"])]
+        if rows[0].quality:
+            shown.append(table("how it acts", _qualities(data["domains"])))
         if data["parameters"]:
             shown.append(table("return against the drawn parameters", data["parameters"]))
         if not kept:
@@ -159,6 +161,14 @@ class Publish(PolicyCommand):
         )
         card = read_card(folder)
         return Outcome(card, [evaluated(str(folder), card["domains"])], page=folder / "card.md")
+
+
+def _qualities(domains: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The means of `evaluation.action_quality` in each domain."""
+    return [
+        {"domain": one["domain"], **{name: f"{mean:.3g}" for name, mean in one["quality"].items()}}
+        for one in domains
+    ]
 
 
 def evaluated(title: str, domains: Sequence[Mapping[str, Any]]) -> Table:

@@ -22,6 +22,7 @@ from sim2real.task import Array, BoolArray, IntArray
 
 END = 1e-3
 """How close to an end of its range an action counts as there, in halves of the range."""
+MOST = 1e100
 SUMS = ("change", "jitter", "saturation", "force", "energy", "slip")
 
 
@@ -30,6 +31,7 @@ class ActionQuality:
 
     def __init__(self, simulation: Simulation) -> None:
         self._world = simulation
+        _ = simulation.actuator_force, simulation.actuator_velocity  # computed from now on
         low, high = simulation.action_space.low, simulation.action_space.high
         self._middle, self._half = (high + low) / 2.0, (high - low) / 2.0
         shape = (simulation.num_envs, simulation.model.nu)
@@ -46,6 +48,14 @@ class ActionQuality:
 
     def add(self, action: NDArray[Any], active: BoolArray) -> None:
         """Add the control step that the `active` worlds took with an `action`, (n, nu)."""
+        with np.errstate(over="ignore", invalid="ignore"):  # of a world that became unstable
+            for name, values in self._step(action).items():
+                finite = np.where(np.isfinite(values), np.minimum(values, MOST), 0.0)
+                self._sums[name][active] += finite[active]
+        self._steps[active] += 1
+
+    def _step(self, action: NDArray[Any]) -> dict[str, Array]:
+        """What a control step adds to the sums, (n,) each."""
         world, now = self._world, (action - self._middle) / self._half
         change = now - self._before
         bend = change - (self._before - self._earlier)
@@ -61,10 +71,8 @@ class ActionQuality:
         slip = world.task.slip(world) if self._has_feet else None
         if slip is not None:
             steps["slip"] = slip
-        for name, values in steps.items():
-            self._sums[name][active] += np.nan_to_num(values)[active]
-        self._steps[active] += 1
-        self._earlier[active], self._before[active] = self._before[active], now[active]
+        self._earlier, self._before = self._before, now
+        return steps
 
     def of(self, world: int) -> dict[str, float]:
         """The measures of the present episode of a world."""

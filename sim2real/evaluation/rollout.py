@@ -79,8 +79,8 @@ class Row:
     `total` is the return (in means an unstable episode counts for less, see `returns`), `terms` the
     reward terms summed over the episode, `context` what the domain drew. `length` is in control
     steps. Several of `failed`, `unstable` (both end an episode) and `truncated` (out of time) may
-    hold at once, but not the first two. `success` is None where the task does not define it. `quality` has the measures of
-    `evaluation.action_quality`; empty in a foreign environment.
+    hold at once, but not the first two. `success` is None where the task does not define it.
+    `quality` has the measures of `evaluation.action_quality`; empty in a foreign environment.
     """
 
     domain: str

@@ -13,9 +13,9 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
     """Mean return, mean length in control steps, how many failed, how many became unstable.
 
     An unstable episode counts in the mean as `evaluation.unstable` defines; `mean_return` is None
-    where all of them are. And the quality of the actions, and the success rate, where the task defines it. All 95 % intervals are
-    those of this policy over episodes, exact binomial for rates: another training may
-    differ. `low` and `high` are None below 3 episodes.
+    where all of them are. And the quality of the actions, and the success rate, where the task
+    defines it. All 95 % intervals are those of this policy over episodes, exact binomial for rates:
+    another training may differ. `low` and `high` are None below 3 episodes.
     """
     return {
         "domain": domain,
