@@ -16,6 +16,7 @@ from sim2real.deployment.response import Response
 from sim2real.deployment.statistics import (
     at_ends,
     episodes,
+    jitter,
     joint_pairs,
     observed,
     slopes_of,
@@ -34,6 +35,8 @@ BEYOND, OUTSIDE = 0.5, 0.05
 """How far a number may be outside of what is usual, in widths of that, and in how many rows."""
 OFTENER, MORE_AT_ENDS = 1.5, 0.1
 """Share of the rows at an end: in that of the training, and beyond it."""
+ROUGHER, SMALL = 2.0, 0.01
+"""How much commands may jitter: in the most of the training, and beyond it in their range."""
 LATER = 0.6
 """Control steps by which commands may act later or earlier than in any world of the training."""
 SHIFTED = 3.0
@@ -222,6 +225,22 @@ def _saturation(given: Compared) -> None:
     require(not found, "; ".join(found[:MOST]))
 
 
+def _smoothness(given: Compared) -> None:
+    given.require_named()
+    log, usual = given.log, np.array(given.statistics["commands"]["jitter"])
+    long = [rows for rows in log.episodes if rows.stop - rows.start > 2]
+    if not long:
+        raise CheckSkipped("the log has no episode that is long enough")
+    found = jitter(log.commands, long)
+    room = SMALL * np.ptp(np.array(given.contract["action"]["command_limits"]), axis=1)
+    wrong = [
+        f"the command of {name} jitters by {size:.2g}, in training by {most:.2g}"
+        for name, size, most, slack in zip(log.actuators, found, usual, room, strict=True)
+        if size > ROUGHER * most + slack
+    ]
+    require(not wrong, "; ".join(wrong[:MOST]))
+
+
 def _limits(given: Compared) -> None:
     given.require_named()
     low, high = np.array(given.contract["action"]["command_limits"]).T
@@ -339,6 +358,7 @@ LOG_CHECKS: dict[str, Callable[[Compared], None]] = {
     "log: jitter": _jitter,
     "log: dead channels": _dead,
     "log: saturation": _saturation,
+    "log: smoothness": _smoothness,
     "log: command limits": _limits,
     "log: distribution": _distribution,
     "log: first commands": _first,

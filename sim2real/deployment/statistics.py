@@ -68,7 +68,9 @@ def statistics(recording: tuple[Log, Log], contract: dict[str, Any]) -> dict[str
     return {
         "rows": len(log),
         "observations": _range(names, seen) | _habits(seen, each),
-        "commands": _range(log.actuators, log.commands) | _habits(log.commands, each),
+        "commands": _range(log.actuators, log.commands)
+        | _habits(log.commands, each)
+        | {"jitter": _largest(jitter(log.commands, one) for one in each)},
         "first": {
             "observations": rounded(np.median(observed(starts)[1][starts.starts], axis=0)),
             "commands": _range(log.actuators, starts.commands[starts.starts]),
@@ -159,6 +161,13 @@ def at_ends(values: Array) -> Array:
     ends = [values.max(axis=0), values.min(axis=0)]
     shares: Array = np.max([(values == end).mean(axis=0) for end in ends], axis=0)
     return shares
+
+
+def jitter(values: Array, episodes: Sequence[slice]) -> Array:
+    """The root mean square of the second differences of each column, (k,)."""
+    bends = [np.diff(values[rows], n=2, axis=0) for rows in episodes]
+    sizes: Array = np.sqrt(np.mean(np.concatenate(bends) ** 2, axis=0))
+    return sizes
 
 
 def still(values: Array) -> BoolArray:

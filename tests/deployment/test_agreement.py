@@ -237,6 +237,11 @@ PLANTED: dict[str, tuple[Callable[[Log], Log], str, str]] = {
         "saturation",
         "is at its largest or smallest value in",
     ),
+    "rough commands": (
+        lambda g: commanded(g, lambda u: u + 0.3 * (-1.0) ** np.arange(len(u))[:, None]),
+        "smoothness",
+        "the command of shoulder_pan jitters by",
+    ),
     "another place": (
         lambda g: changed(g, "to_goal", lambda v: v + np.array([0.0, 0.0, 1.0])),
         "distribution",
