@@ -183,3 +183,55 @@ class MyRobot:
         self.time += 0.02
 """
 """The file of a robot that is where it was commanded."""
+
+
+def write_linear(folder: Path, gains: Array) -> Path:
+    """The folder of a controller of the cartpole: its command is `gains` times the readings."""
+    inputs = {
+        "joints.position": ["slider"],
+        "joints.velocity": ["slider", "hinge"],
+        "pole": ["pole[0]", "pole[1]"],
+    }
+    terms = [("cart", 0, 1, "m"), ("pole", 3, 2, ""), ("velocity", 1, 2, "")]
+    about = contract()
+    about["observation"]["terms"] = [
+        {"name": name, "first": at, "size": size, "history": 1, "unit": unit, "commanded": False}
+        for name, at, size, unit in terms
+    ]
+    about["action"] |= {
+        "size": 1,
+        "names": ["drive"],
+        "joints": ["slider"],
+        "low": [-1.0],
+        "high": [1.0],
+        "command": {"offset": [0.0], "scale": [1.0], "low": [-1.0], "high": [1.0]},
+        "command_limits": [[-1.0, 1.0]],
+        "stiffness": [0.0],
+        "damping": [0.0],
+        "joint_limits": [None],
+    }
+    about["action"]["command"]["steps_from"] = None
+    about["controller"] = {
+        "inputs": [{"name": name, "numbers": numbers} for name, numbers in inputs.items()],
+        "outputs": ["commands", "observation"],
+    }
+    constants = [
+        numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in (("gains", gains[:, None]), ("low", -1.0), ("high", 1.0))
+    ]
+    nodes = [
+        helper.make_node("Concat", [*inputs], ["observation"], axis=1),
+        helper.make_node("MatMul", ["observation", "gains"], ["wanted"]),
+        helper.make_node("Clip", ["wanted", "low", "high"], ["commands"]),
+    ]
+    given, found = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n]) for name, n in one.items()]
+        for one in ({k: len(v) for k, v in inputs.items()}, {"commands": 1, "observation": 5})
+    )
+    graph = helper.make_graph(nodes, "linear", given, found, constants)
+    opset = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    folder.mkdir()
+    (folder / "contract.json").write_text(json.dumps(about))
+    (folder / "controller.onnx").write_bytes(model.SerializeToString())
+    return folder

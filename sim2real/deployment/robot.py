@@ -125,8 +125,16 @@ class Server:
                 self.take_period(now)
                 due = due + period if now - due < BEHIND_S else now + period
         finally:
-            self._socket.close()
+            self.close()
         return self.state()
+
+    def quit(self) -> None:
+        """End `serve`, from another thread."""
+        self._quit = True
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
 
     def state(self) -> dict[str, Any]:
         """The mode of the robot, its time, and what came."""
@@ -150,8 +158,7 @@ class Server:
         asked, count = packet.get("do"), packet.get("n", 0)
         if asked == HELLO:
             self._last = 0
-            self._outbox.put(self._now(), packed(inputs=self.robot.inputs))
-            self._report()
+            self._report(inputs=self.robot.inputs)
         elif asked == KILL:
             self.robot.kill()
         elif asked == QUIT:
@@ -179,10 +186,10 @@ class Server:
         self.counts["periods"] += 1
         self._report()
 
-    def _report(self) -> None:
+    def _report(self, **more: Any) -> None:
         reading = self.robot.read()
         values = {"time": reading.time, "values": reading.values, "fault": reading.fault}
-        self._outbox.put(self._now(), packed(mode=self.robot.mode, **values))
+        self._outbox.put(self._now(), packed(mode=self.robot.mode, **values, **more))
 
     def _send(self, data: bytes) -> None:
         if self._client is not None:

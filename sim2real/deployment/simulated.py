@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import mujoco
 import numpy as np
 
 from sim2real.deployment.control import Robot
@@ -93,9 +94,20 @@ class SimulatedRobot:
         """
         model = self.simulation.model
         gain, bias = model.actuator_gainprm[:, 0], model.actuator_biasprm
-        length = np.array(self.simulation.actuator_length[0])
+        length = self._lengths()
         still = -(bias[:, 0] + bias[:, 1] * length)
         return np.asarray(np.divide(still, gain, out=np.zeros_like(gain), where=gain != 0))
+
+    def _lengths(self) -> Array:
+        """The lengths of the actuators at the present positions, (nu,).
+
+        Derived fields of a task may be one physics step old.
+        """
+        model, found = self.simulation.model, np.array(self.simulation.actuator_length[0])
+        rows = model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
+        places = model.jnt_qposadr[model.actuator_trnid[rows, 0]]
+        found[rows] = model.actuator_gear[rows, 0] * self.simulation.qpos[0, places]
+        return found
 
 
 def _commanded(task: Task, period_s: float | None) -> Task:

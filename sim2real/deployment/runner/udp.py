@@ -31,7 +31,9 @@ class UdpRobot:
         self._newest = Reading(-1.0, {})
         try:
             self._connect(address)
-            self._order = _order(contract, self._hello(address))
+            first = self._hello(address)
+            self._order = _order(contract, first["inputs"])
+            self._take(first)
         except BaseException:
             self.close()
             raise
@@ -48,8 +50,8 @@ class UdpRobot:
         """Give the socket back."""
         self._socket.close()
 
-    def _hello(self, address: str) -> dict[str, list[str]]:
-        """The names of the numbers that the robot gives, by input."""
+    def _hello(self, address: str) -> dict[str, Any]:
+        """The first answer: a reading, with the names of its numbers."""
         until = time.monotonic() + ANSWER_S
         while time.monotonic() < until:
             try:
@@ -59,7 +61,7 @@ class UdpRobot:
                 continue
             for packet in self._packets(0.1):
                 if "inputs" in packet:
-                    return dict(packet["inputs"])
+                    return packet
         raise UserError(f"no robot answers at {address}; start it with `sim2real robot`")
 
     def _packets(self, wait_s: float) -> list[dict[str, Any]]:
@@ -75,11 +77,14 @@ class UdpRobot:
     def read(self) -> Reading:
         """The newest reading."""
         for packet in self._packets(self._wait_s):
-            if packet.get("time", -1.0) > self._newest.time:
-                values = packet["values"]
-                chosen = {name: [values[name][k] for k in at] for name, at in self._order.items()}
-                self._newest = Reading(packet["time"], chosen, packet["fault"])
+            self._take(packet)
         return self._newest
+
+    def _take(self, packet: dict[str, Any]) -> None:
+        if packet.get("time", -1.0) > self._newest.time:
+            values = packet["values"]
+            chosen = {name: [values[name][k] for k in at] for name, at in self._order.items()}
+            self._newest = Reading(packet["time"], chosen, packet["fault"])
 
     def write(self, commands: Array) -> None:
         """Send commands."""
