@@ -1,4 +1,4 @@
-"""The verb `new`: a working skeleton of a robot, a transfer method or a kind of entry."""
+"""The verb `new`: a skeleton of a robot, a transfer method, a kind of entry or an interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ SKELETON = Path(__file__).parent / "skeleton"
 class New(Command):
     """Write a skeleton of a robot: task, model, domains, study, test and README.
 
-    With --method or --kind, of a transfer method, or of a kind of imperfection.
+    With --method, --kind or --interface, of a transfer method, of a kind of imperfection, or of
+    what connects a robot to `sim2real run`.
     """
 
     name: Positional[str]
@@ -29,6 +30,8 @@ class New(Command):
     """Write a transfer method."""
     kind: bool = False
     """Write a kind of imperfection or disturbance."""
+    interface: bool = False
+    """Write the interface of a robot, for `sim2real run`."""
     out: Path | None = None
     """New folder; by default the name, here."""
 
@@ -41,9 +44,10 @@ class New(Command):
                 f"name is {brief(self.name)}; allowed: a lower case letter, then letters, digits "
                 "and _, at most 40, no word of Python"
             )
-        if self.method and self.kind:
-            raise UserError("got --method and --kind; allowed: one of them")
-        what = "method" if self.method else "kind" if self.kind else "robot"
+        asked = [name for name in ("method", "kind", "interface") if getattr(self, name)]
+        if len(asked) > 1:
+            raise UserError(f"got --{' and --'.join(asked)}; allowed: one of them")
+        what = asked[0] if asked else "robot"
         folder = self.out or Path(self.name)
         require_writable(folder.parent)
         with new_folder(folder) as new:

@@ -50,16 +50,22 @@ def test_the_commands_of_its_readme(
 ROBOT = ("leg", [], "Task", 15)
 METHOD = ("nudge", ["--method"], "Method", 1)
 KIND = ("sticky", ["--kind"], "Remembering", 2)
+INTERFACE = ("walker", ["--interface"], "", 3)
 
 
 @pytest.mark.parametrize(
-    "made", [[ROBOT, KIND], pytest.param([METHOD], marks=pytest.mark.slow)], ids=["fast", "method"]
+    "made",
+    [[ROBOT, KIND, INTERFACE], pytest.param([METHOD], marks=pytest.mark.slow)],
+    ids=["fast", "method"],
 )
 def test_its_own_tests_pass(made: list[tuple[str, list[str], str, int]], tmp_path: Path) -> None:
     for name, flags, base, _ in made:
         folder = tmp_path / name
         assert cli.main(["new", name, *flags, "--out", str(folder)]) == 0
-        assert f"class {name.title()}({base})" in (folder / f"{name}.py").read_text()
+        assert (
+            f"class {name.title()}{f'({base})' if base else ''}:"
+            in (folder / f"{name}.py").read_text()
+        )
         assert not [path for path in folder.iterdir() if "my_" in path.read_text()]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
