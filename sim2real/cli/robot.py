@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,5 +137,7 @@ class Robot(Command):
         robot = SimulatedRobot(task, self.domain, self.seed, period)
         server = Server(robot, self.port, self.host, link, self.timeout, self.lockstep)
         print(f"{task.name} listens at udp:{self.host}:{server.port}", flush=True)
-        state = server.serve(self.seconds)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve(self.seconds)
+        state = server.state()
         return Outcome(state, [table("the robot at the end", [state])])

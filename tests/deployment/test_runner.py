@@ -146,7 +146,21 @@ def test_a_stale_reading(folder: Path) -> None:
     assert result.reason == "stale: no new reading for 0.12 s"
     assert robot.passive
     assert result.steps["policy"] == 16
-    assert len(log) == STAND + SOFT + 16  # by the runner's clock, as stamps are there twice
+    assert len(result.sent) == STAND + SOFT + 16
+    assert len(log) == STAND + SOFT + 11  # without the rows of old readings
+    np.testing.assert_allclose(np.diff(log.times), DT)
+
+
+def test_a_log_of_many_old_readings_has_the_runners_time(folder: Path) -> None:
+    """Every second reading is old: each row counts, with the time at which it was commanded."""
+
+    def halve(robot: ToyRobot, count: int) -> None:
+        robot.time = DT * 2 * (count // 2)
+
+    result, log = go(folder, ToyRobot(before=halve))
+    assert not result.fault
+    np.testing.assert_array_equal(log.commands, result.sent)
+    np.testing.assert_allclose(np.diff(log.times), DT)
 
 
 @pytest.mark.parametrize("method", ["read", "write"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim2real.deployment.runner.interface import Array
 from sim2real.deployment.runner.policy import Controller
@@ -23,6 +24,8 @@ from sim2real.identification.formats.appended import ENDED, EPISODE, FIRST, TIME
 
 TOPIC = "/robot"
 DRIVEN, STAMP = "driven", "stamp"
+MOST_OLD = 0.05
+"""Share of rows without a new reading, from which the time is the runner's own."""
 MAPPING = ".mapping.yaml"
 """Written as JSON, which YAML contains."""
 
@@ -103,29 +106,40 @@ def _columns(rows: Array, header: Header) -> Columns:
         "episode": rows[:, EPISODE],
         "terminated": rows[:, ENDED],
     }
-    driven = np.isfinite(rows[:, FIRST:]).all(axis=1)
+    driven: NDArray[np.bool_] = np.asarray(np.isfinite(rows[:, FIRST:]).all(axis=1))
     found[DRIVEN] = np.asarray(driven, dtype=np.float64)
     found |= {f"commands[{name}]": parts[0][:, k] for k, name in enumerate(header.actuators)}
     for name, values in zip([*header.terms, *header.extras], parts[1:], strict=True):
         whole = name if values.shape[1] == 1 else f"{name}[{{}}]"
         found |= {whole.format(k): values[:, k] for k in range(values.shape[1])}
+    found[STAMP] = np.where(driven & ~_new(found[STAMP], driven), np.nan, found[STAMP])
+    return found
+
+
+def _new(stamps: Array, driven: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The driven rows whose stamp is after that of every driven row before, (n,)."""
+    found = np.zeros(len(stamps), dtype=np.bool_)
+    given = stamps[driven]
+    latest = np.maximum.accumulate(np.concatenate([[-np.inf], given]))[:-1]
+    found[driven] = given > latest
     return found
 
 
 def _mapping(columns: Columns, header: Header, place: Callable[[str], str]) -> dict[str, Any]:
     """The mapping that makes a log of the columns; `place` is how a file names one of them.
 
-    The time is the stamp of the robot's readings, where each row has one of its own.
+    The time is the stamp of the robot's readings, unless more than `MOST_OLD` of them are old. A
+    row with an old reading is left out: its stamp is no number.
     """
     driven = columns[DRIVEN] > 0
-    stamps, episodes = columns[STAMP][driven], columns["episode"][driven]
-    own = bool(((np.diff(stamps) > 0) | (np.diff(episodes) > 0)).all())
+    old = np.mean(np.isnan(columns[STAMP][driven])) if driven.any() else 0.0
 
     def of(name: str, size: int) -> list[str]:
         return [place(name)] if size == 1 else [place(f"{name}[{k}]") for k in range(size)]
 
     return {
-        "time": place(STAMP if own else "time"),
+        "time": place(STAMP if old <= MOST_OLD else "time"),
+        "missing": "drop",
         "episode": place("episode"),
         "terminated": place("terminated"),
         "only_where": place(DRIVEN),
@@ -175,8 +189,10 @@ def _write_mcap(path: Path, columns: Columns, header: Header) -> None:
             channel = writer.register_channel(
                 schema_id=schema, topic=TOPIC, message_encoding="json"
             )
-            for k, row in enumerate(np.nan_to_num(np.stack(list(columns.values()), axis=1))):
-                ns = round(1e9 * float(times[k])) if np.isfinite(times[k]) else 0
+            timed = np.isfinite(times)
+            rows = np.nan_to_num(np.stack(list(columns.values()), axis=1))[timed]
+            for time, row in zip(times[timed].tolist(), rows, strict=True):
+                ns = round(1e9 * time)
                 data = json.dumps(dict(zip(fields, row.tolist(), strict=True))).encode()
                 writer.add_message(channel, log_time=ns, data=data, publish_time=ns)
             writer.finish()

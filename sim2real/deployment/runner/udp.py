@@ -12,7 +12,7 @@ from sim2real.deployment.runner.interface import Array, Contract, Reading
 from sim2real.deployment.runner.packets import HELLO, MOST_BYTES, STOP, WRITE, packed, unpacked
 from sim2real.errors import UserError
 
-ANSWER_S = 5.0
+ANSWER_S = 10.0
 """How long a robot may take to answer the first time."""
 WAIT = 0.25
 """Share of the control step that is waited for a new reading."""
