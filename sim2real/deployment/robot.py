@@ -128,10 +128,6 @@ class Server:
             self.close()
         return self.state()
 
-    def quit(self) -> None:
-        """End `serve`, from another thread."""
-        self._quit = True
-
     def close(self) -> None:
         """Give the socket back."""
         self._socket.close()

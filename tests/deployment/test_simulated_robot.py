@@ -138,7 +138,7 @@ def served(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     yield server
-    server.quit()
+    server._quit = True
     thread.join(timeout=10)
 
 
