@@ -25,8 +25,9 @@ OBSERVATIONS, WORLDS, SEED = 1000, 20, 1
 TOLERANCE = 1e-6
 """Largest difference of an action, as a share of half its range: of [-1, 1] the number itself."""
 
-ROUNDED = 2.0
-"""And in the rounding of `predict` itself: two sums in float32 differ by as much as both."""
+ROUNDED = 5.0
+"""And in the rounding of `predict` itself, of the same rows: up to 3.6 for 20 rows of a humanoid's
+350 numbers, whose sums in float32 another runtime rounds otherwise."""
 
 
 def training_worlds(policy: BasePolicy, task: Task, domain: Domain) -> Simulation:
@@ -62,8 +63,8 @@ def one_by_one(session: Session, observations: Rows) -> tuple[Rows, float]:
 def difference(policy: BasePolicy, seen: Rows, given: Rows, what: str) -> float:
     """The largest difference of actions from `predict` of what is `seen`, in halves of their range.
 
-    Raises UserError where it is more than `TOLERANCE`, or than twice what `predict` itself is
-    rounded by, of an observation of very many numbers: such a file is not written.
+    Raises UserError where it is more than `TOLERANCE`, or than five times what `predict` itself
+    is rounded by, of an observation of very many numbers: such a file is not written.
     """
     expected = actions_of(policy, seen)
     off = _largest(policy, given, expected)
