@@ -14,6 +14,7 @@ from sim2real.deployment.export import export
 from sim2real.deployment.preflight import preflight
 from sim2real.deployment.runner.run import run
 from sim2real.deployment.simulated import SimulatedRobot
+from sim2real.identification.compare import compare
 from sim2real.identification.log import Log
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial-deploy.md"
@@ -25,7 +26,10 @@ SETTINGS = {"watchdog_s": 0, "positions": {"slider": [-9, 9]}}
 
 @pytest.mark.slow
 def test_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two exports drive an unknown robot; between them, its log alone is used."""
+    """Two exports drive an unknown robot; the log of the first tells what it does in the second.
+
+    So short a training is undone by the verification at its end.
+    """
     monkeypatch.chdir(tmp_path)
     Path("robot.yaml").write_text(BENCH)
     logs = {}
@@ -49,4 +53,6 @@ def test_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     found = yaml.safe_load(Path("identified/identified.yaml").read_text())["identified"]
     (delay,) = [one["delay"] for one in found["actuation"] if "delay" in one]
     assert delay == pytest.approx(0.06, abs=0.005)
-    assert not np.array_equal(logs["first"].commands, logs["second"].commands)
+    worlds = ("identified/identified.yaml:identified", "nominal")
+    same, other = (compare(logs["second"], "cartpole", world).errors for world in worlds)
+    assert all(a.many_steps < 1e-2 * b.many_steps for a, b in zip(same, other, strict=True))
