@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # a robot's computer has none
+    import mujoco
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

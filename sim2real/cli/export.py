@@ -52,12 +52,11 @@ class Preflight(Command):
 
     def run(self) -> Outcome:
         """Call `sim2real.deployment.preflight`."""
-        from sim2real.deployment.preflight import preflight
-        from sim2real.identification.log import Log
+        from sim2real.deployment.preflight import preflight, read_log
 
         if self.mapping is not None and self.log is None:
             raise UserError("--mapping belongs to --log; there is none")
-        log = None if self.log is None else Log.load(self.log, self.mapping)
+        log = None if self.log is None else read_log(self.log, self.mapping)
         checks = preflight(self.folder, log, self.contract)
         failed = sum(not one.passed for one in checks)
         result = f"no-go: {failed} of {len(checks)} checks failed" if failed else "go"

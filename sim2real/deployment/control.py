@@ -36,7 +36,7 @@ from sim2real.deployment.parity import (
 from sim2real.deployment.probing import TRIED, command_of, joint_readings, to_task
 from sim2real.domains import Domain
 from sim2real.evaluation.rollout import simulation_for
-from sim2real.runs.onnx_file import Session
+from sim2real.runs.session import Session
 from sim2real.simulation import Simulation
 from sim2real.simulation.history import newest_of
 from sim2real.task import ObservationTerm, Task

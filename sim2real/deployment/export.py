@@ -28,6 +28,7 @@ from sim2real.deployment.graph import (
 )
 from sim2real.deployment.names import CONTRACT as CONTRACT
 from sim2real.deployment.names import CONTROLLER as FILE
+from sim2real.deployment.names import TORCHSCRIPT
 from sim2real.deployment.parity import (
     Rows,
     actions_of,
@@ -37,13 +38,13 @@ from sim2real.deployment.parity import (
     training_worlds,
 )
 from sim2real.deployment.runner_keys import runner_keys
-from sim2real.deployment.statistics import recorded_in_training, statistics
+from sim2real.deployment.statistics import statistics
+from sim2real.deployment.training_logs import recorded_in_training
 from sim2real.runs.load import load_run
-from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Session
 from sim2real.runs.pretrained import new_run_path
 from sim2real.runs.run import Run
+from sim2real.runs.session import ACTIONS, KEY, OBSERVED, ONNX, Session
 
-TORCHSCRIPT = "policy.pt"
 VECTORS = 8
 """Observations with their actions that are stored as test vectors."""
 

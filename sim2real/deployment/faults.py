@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sim2real.deployment.response import EARLIER, LATER, Episode, Response, later
-from sim2real.task import Array
+from sim2real.world import Array
 
 WORSE, LEAST = 2.5, 1.0
 """How badly a column may be predicted: in the worst of the training, and beyond it."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.deployment.controller import COMMANDS, FIRST, POSITIONS, STATE, VELOCITIES
-from sim2real.runs.onnx_file import Arrays
-from sim2real.task import Array
+from sim2real.deployment.names import COMMANDS, FIRST, POSITIONS, STATE, VELOCITIES
+from sim2real.runs.session import Arrays
+from sim2real.world import Array
 
 Ask = Callable[[Arrays], dict[str, NDArray[np.float32]]]
 """A controller: its outputs by name for its inputs by name."""

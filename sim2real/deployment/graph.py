@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sim2real.extras import needed
-from sim2real.runs.onnx_file import EXTRA
+from sim2real.runs.session import EXTRA
 
 WHAT = "an export"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

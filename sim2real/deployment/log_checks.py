@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,8 +23,10 @@ from sim2real.deployment.statistics import (
     still,
 )
 from sim2real.errors import listed
-from sim2real.identification.log import Log
-from sim2real.task import Array
+from sim2real.world import Array
+
+if TYPE_CHECKING:  # needs pydantic and safetensors
+    from sim2real.identification.log import Log
 
 OFF, LOST = 0.02, 0.02
 """Largest difference of the median period from the control step, and share of rows that may come

@@ -15,7 +15,7 @@ from sim2real.deployment.actor import Actor
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
-from sim2real.runs.onnx_file import ACTIONS, OBSERVED, Session
+from sim2real.runs.session import ACTIONS, OBSERVED, Session
 from sim2real.simulation import Simulation
 from sim2real.task import Task
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim2real import files
 from sim2real.checks import Check, require, run_checks
-from sim2real.deployment.contract import FORMAT
-from sim2real.deployment.control import FILE
-from sim2real.deployment.controller import COMMANDS, FIRST, STATE
-from sim2real.deployment.export import CONTRACT, TORCHSCRIPT
-from sim2real.deployment.graph import require_packages
 from sim2real.deployment.log_checks import LOG_CHECKS, Compared
+from sim2real.deployment.names import COMMANDS, CONTRACT, FIRST, FORMAT, STATE, TORCHSCRIPT
+from sim2real.deployment.names import CONTROLLER as FILE
 from sim2real.deployment.robot_checks import ROBOT_CHECKS, Agreed
-from sim2real.deployment.robot_contract import RobotContract, read_robot
 from sim2real.errors import UserError
-from sim2real.identification.log import Log
-from sim2real.runs.onnx_file import ACTIONS, KEY, OBSERVED, ONNX, Arrays, Session
+from sim2real.extras import needed
+from sim2real.runs.session import ACTIONS, EXTRA, KEY, OBSERVED, ONNX, Arrays, Session
+
+if TYPE_CHECKING:  # the checks without a log or a contract need none of their packages
+    from sim2real.deployment.robot_contract import RobotContract
+    from sim2real.identification.formats.mapping import LogMapping
+    from sim2real.identification.log import Log
 
 TOLERANCE = 1e-5
 """Largest difference of an action from that of the test vectors; processors round otherwise."""
@@ -85,15 +87,15 @@ def preflight(
 ) -> tuple[Check, ...]:
     """Check an exported policy on this computer, against a log and what a robot says of itself.
 
-    One result a check. Raises UserError if `path` is none, if a file cannot be read, or if a
-    package of the extra [export] is missing.
+    One result a check. Raises UserError if `path` is none, if a file cannot be read, or if
+    onnxruntime or another package is missing that the given ones need.
     """
-    require_packages()
+    needed("onnxruntime", "preflight", EXTRA)
     exported = read_exported(path)
     if not (log is None and robot is None) and "statistics" not in exported.contract:
         raise UserError(f"{exported.path} has no statistics of the training; export again")
-    side = robot if robot is None or isinstance(robot, RobotContract) else read_robot(robot)
-    seen = log if log is None or isinstance(log, Log) else Log.load(log)
+    side = _robot(robot) if isinstance(robot, Path | str) else robot
+    seen = read_log(log) if isinstance(log, Path | str) else log
 
     def controller(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         return exported.controller(inputs)
@@ -104,6 +106,30 @@ def preflight(
     if seen is not None:
         found += run_checks(LOG_CHECKS, Compared(seen, exported.contract, controller))
     return tuple(found)
+
+
+def read_log(path: Path | str, mapping: LogMapping | Path | str | None = None) -> Log:
+    """`Log.load`; UserError that names the packages if one of them is missing."""
+    _require("a log", "pydantic", "safetensors")
+    from sim2real.identification.log import Log
+
+    return Log.load(path, mapping)
+
+
+def _robot(path: Path | str) -> RobotContract:
+    _require("a robot's contract", "pydantic")
+    from sim2real.deployment.robot_contract import read_robot
+
+    return read_robot(path)
+
+
+def _require(what: str, *packages: str) -> None:
+    try:
+        for name in packages:
+            importlib.import_module(name)
+    except ImportError:
+        names = " ".join(packages)
+        raise UserError(f"{what} needs: python -m pip install {names}") from None
 
 
 def _files(exported: Exported) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sim2real.task import Array
+from sim2real.world import Array
 
 MOST = 25.0
 """Squared residual in units of its training, at most: one fall does not decide."""

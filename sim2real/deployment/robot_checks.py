@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim2real.checks import CheckSkipped, require
-from sim2real.deployment.controller import POSITIONS, VELOCITIES
 from sim2real.deployment.first_step import BEYOND, Ask, first_commands, unusual_commands
-from sim2real.deployment.robot_contract import RobotContract, RobotJoint
+from sim2real.deployment.names import POSITIONS, VELOCITIES
 from sim2real.errors import listed
+
+if TYPE_CHECKING:  # needs pydantic
+    from sim2real.deployment.robot_contract import RobotContract, RobotJoint
 
 SHARE = 0.1
 """Share of the control step by which it may be early or late, or slower than in training."""

@@ -21,7 +21,7 @@ from sim2real.identification.formats.csv import DELIMITERS, write_csv
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.read import KNOWN, check_name, is_foreign, read_parts
 from sim2real.identification.formats.rows import Parts
-from sim2real.task import Array, BoolArray, IntArray
+from sim2real.world import Array, BoolArray, IntArray
 
 FORMAT = "sim2real.log"
 """The key of the metadata in a file of `Log.save`."""

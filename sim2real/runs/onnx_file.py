@@ -1,4 +1,4 @@
-"""An exported policy.onnx: the runtime that reads it, and the file as a policy with a contract."""
+"""An exported policy.onnx as a policy with a contract."""
 
 from __future__ import annotations
 
@@ -13,16 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real import files
 from sim2real.errors import UserError
 from sim2real.runs.contract import Contract
-from sim2real.runs.session import EXTRA as EXTRA
-from sim2real.runs.session import Arrays as Arrays
-from sim2real.runs.session import Session as Session
+from sim2real.runs.session import ACTIONS, KEY, OBSERVED, ONNX, Session
 from sim2real.task import ObservationTerm
-
-ONNX = "policy.onnx"
-KEY = "sim2real"
-"""The property of an ONNX file that holds the contract."""
-OBSERVED, ACTIONS = "obs", "actions"
-"""Names of the input and the output of an ONNX file."""
 
 
 class OnnxPolicy:

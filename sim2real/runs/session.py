@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from sim2real.extras import needed
 
 EXTRA = "export"
+ONNX = "policy.onnx"
+KEY = "sim2real"
+"""The property of an ONNX file that holds the contract."""
+OBSERVED, ACTIONS = "obs", "actions"
+"""Names of the input and the output of the file of a policy."""
 Arrays = Mapping[str, NDArray[np.float32]]
 
 

@@ -20,7 +20,8 @@ from sim2real.deployment.first_step import Ask
 from sim2real.deployment.log_checks import LOG_CHECKS, Compared
 from sim2real.deployment.robot_checks import ROBOT_CHECKS, Agreed
 from sim2real.deployment.robot_contract import read_robot
-from sim2real.deployment.statistics import recorded_in_training, statistics
+from sim2real.deployment.statistics import statistics
+from sim2real.deployment.training_logs import recorded_in_training
 from sim2real.domains import load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for

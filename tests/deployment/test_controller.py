@@ -17,7 +17,7 @@ from sim2real.domains import load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import simulation_for
 from sim2real.registry import load_task, task_names
-from sim2real.runs.onnx_file import Session
+from sim2real.runs.session import Session
 
 FAST = {("arm_reach", "history"), ("hopper", "conv"), ("quadruped", "flat")}
 CASES = [(task, kind) for task in task_names() for kind in KINDS]

@@ -23,7 +23,7 @@ from sim2real.envs.quadruped import ACTION_SCALE, POSE
 from sim2real.errors import UserError
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import task_names
-from sim2real.runs.onnx_file import Session
+from sim2real.runs.session import Session
 from sim2real.simulation import Simulation
 
 ALGORITHMS = ("ppo", "sac", "td3")

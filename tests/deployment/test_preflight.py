@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,23 +151,86 @@ def test_the_verb(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["passed"] is False
 
 
-def test_the_verb_with_a_log_and_a_robot(
-    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checking, "times", lambda session, inputs: [1e-4])
+@pytest.fixture
+def side(tmp_path: Path) -> list[str]:
+    """Options: a log of the robot, and a contract of it with faults."""
     run = load_run("pretrained:furuta")
     worlds = simulation_for(run.policy, run.task, run.domain, seed=9, threads=1)
     record(worlds, run.policy, 200).save(tmp_path / "log.safetensors")
     (tmp_path / "robot.yaml").write_text("{control_dt: 0.01, joints: [{name: shoulder}]}")
-    words = ["preflight", str(good), "--log", str(tmp_path / "log.safetensors")]
-    assert cli.main([*words, "--contract", str(tmp_path / "robot.yaml"), "--json"]) == 1
+    names = {"--log": "log.safetensors", "--contract": "robot.yaml"}
+    return [word for option, name in names.items() for word in (option, str(tmp_path / name))]
+
+
+ROBOT_FAULTS = {"robot: rate", "robot: order", "robot: observations"}
+
+
+def test_the_verb_with_a_log_and_a_robot(
+    good: Path,
+    side: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checking, "times", lambda session, inputs: [1e-4])
+    assert cli.main(["preflight", str(good), *side, "--json"]) == 1
     checks = json.loads(capsys.readouterr().out)["checks"]
     failed = {one["name"]: one["message"] for one in checks if not one["passed"]}
-    assert set(failed) == {"robot: rate", "robot: order", "robot: observations"}
+    assert set(failed) == ROBOT_FAULTS
     assert failed["robot: rate"] == "the robot's control step is 10 ms; the policy's 20 ms"
     assert [*CHECKS, *ROBOT_CHECKS, *LOG_CHECKS] == [one["name"] for one in checks]
     assert cli.main(["preflight", str(good), "--mapping", "m.yaml"]) == 2
     assert "--mapping belongs to --log" in capsys.readouterr().err
+
+
+RUNNER = {
+    *("sim2real", "numpy", "onnxruntime", "tyro", "rich", "yaml"),
+    *("docstring_parser", "markdown_it", "mdurl", "pygments", "typeguard", "typing_extensions"),
+}
+"""What the control loop needs; the second row is needed by the first."""
+PYDANTIC = {"pydantic", "pydantic_core", "annotated_types", "typing_inspection"}
+
+
+def alone(allowed: set[str], *words: str) -> subprocess.CompletedProcess[str]:
+    """`sim2real preflight` in a process where no other package can be imported."""
+    code = f"""
+import importlib.abc, sys, zoneinfo  # the last reads the configuration of the interpreter
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in {allowed!r} | set(sys.stdlib_module_names):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refuse())
+from sim2real import cli
+sys.exit(cli.main(["preflight", *sys.argv[1:], "--json"]))
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+
+
+def results(done: subprocess.CompletedProcess[str]) -> tuple[list[str], set[str]]:
+    """The names of the checks, and of those that failed whatever the computer's speed."""
+    assert done.stdout, done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    failed = {one["name"] for one in checks if not one["passed"]}
+    return [one["name"] for one in checks], failed - {"speed"}
+
+
+def test_it_needs_what_the_control_loop_needs(good: Path) -> None:
+    assert results(alone(RUNNER, str(good))) == ([*CHECKS], set())
+
+
+def test_a_log_and_a_robot_need_two_packages_more(good: Path, side: list[str]) -> None:
+    done = alone(RUNNER | PYDANTIC | {"safetensors"}, str(good), *side)
+    assert results(done) == ([*CHECKS, *ROBOT_CHECKS, *LOG_CHECKS], ROBOT_FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("option", "named"), [("--log", "pydantic safetensors"), ("--contract", "pydantic")]
+)
+def test_the_packages_that_are_missing_are_named(option: str, named: str, good: Path) -> None:
+    done = alone(RUNNER, str(good), option, "any")
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"needs: python -m pip install {named}\n")
 
 
 def test_an_export_without_statistics_is_named(folder: Path) -> None:

@@ -19,7 +19,7 @@ from sim2real.identification.formats.mapping import LogMapping, load_mapping
 from sim2real.identification.formats.rows import Parts, Table, check_size, list_columns
 from sim2real.identification.formats.units import UNITS
 from sim2real.plain import dump_yaml
-from sim2real.task import Array
+from sim2real.world import Array
 
 MOST_TEXT = 2**30
 """Bytes of a file, at most."""

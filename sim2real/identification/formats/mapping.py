@@ -23,7 +23,7 @@ from sim2real import files
 from sim2real.config import Config, parse
 from sim2real.errors import UserError, brief, unknown
 from sim2real.identification.formats.units import UNITS
-from sim2real.task import Array
+from sim2real.world import Array
 
 Finite = float | tuple[float, ...]
 Sign = Literal[1, -1]

@@ -22,7 +22,7 @@ from sim2real.extras import needed
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.rows import MOST_BYTES, Table, check_size, held_at
 from sim2real.plain import parse_json
-from sim2real.task import Array
+from sim2real.world import Array
 
 STAMP = ".header.stamp"
 """After the topic of `time`: the rows are at the stamps of the messages, not at their recording."""

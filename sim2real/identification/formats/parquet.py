@@ -13,7 +13,7 @@ from sim2real.errors import UserError, brief
 from sim2real.extras import needed
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.rows import MOST_BYTES, Table, check_size
-from sim2real.task import Array
+from sim2real.world import Array
 
 INFO = Path("meta") / "info.json"
 """Where a LeRobot dataset describes itself."""

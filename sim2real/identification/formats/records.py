@@ -12,7 +12,7 @@ from sim2real.errors import UserError, brief
 from sim2real.identification.formats.appended import FIRST, FORMAT, Header
 from sim2real.identification.formats.rows import SHORTEST, Parts, check_size
 from sim2real.plain import parse_json
-from sim2real.task import Array, IntArray
+from sim2real.world import Array, IntArray
 
 LONGEST_HEADER = 2**20
 

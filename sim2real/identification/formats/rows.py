@@ -10,7 +10,7 @@ import numpy as np
 
 from sim2real.errors import UserError, unknown
 from sim2real.identification.formats.mapping import Columns, LogMapping
-from sim2real.task import Array, BoolArray, IntArray
+from sim2real.world import Array, BoolArray, IntArray
 
 MOST_BYTES = 2**31
 """Bytes that a log takes in memory, at most: 8 for each number."""

@@ -13,7 +13,7 @@ from sim2real.errors import UserError, brief
 from sim2real.identification.formats.mapping import LogMapping
 from sim2real.identification.formats.rows import MOST_BYTES, Table, held_at
 from sim2real.plain import parse_json
-from sim2real.task import Array
+from sim2real.world import Array
 
 TIME = "time"
 SERIES = ("control", "sensordata", "state")
