@@ -39,14 +39,21 @@ def references(zero_shot: float, oracle: float, content: str, **changes: Any) ->
         "oracles": {"scratch": trained(oracle / 2), "source": trained(oracle)},
         "zero_shot": around(zero_shot),
         "content": content,
+        "quality": acting(0.2),
     }
     return DomainReferences(**{**given, **changes})
+
+
+def acting(jitter: float, seeds: int = SEEDS) -> tuple[dict[str, float], ...]:
+    """Policies whose mean jitter is this, and who use 1,234.5 J."""
+    spread = np.linspace(-0.1, 0.1, seeds)
+    return tuple({"jitter": jitter + float(one), "energy": 1234.5} for one in spread)
 
 
 def method(*returns: float, home: float = 100.0) -> Measured:
     """A method whose curve has these returns at 0, 500 and 1000 steps."""
     used = {"steps": 1000.0, "episodes": 4.0, "resets": 6.0, "falls": 2.0, "seconds": 50.0}
-    return Measured((0, 500, 1000), around(*returns), around(home), (used,) * SEEDS)
+    return Measured((0, 500, 1000), around(*returns), around(home), (used,) * SEEDS, acting(0.3))
 
 
 def results() -> Results:

@@ -25,7 +25,7 @@ def summary(domain: str, rows: Sequence[Row]) -> dict[str, Any]:
         "failure_rate": sum(row.failed for row in rows) / len(rows),
         "failure_interval": _exact([row.failed for row in rows]),
         "unstable": sum(row.unstable for row in rows),
-        "quality": _quality([row.quality for row in rows]),
+        "quality": mean_quality(rows),
         **_success([row.success for row in rows if row.success is not None]),
     }
 
@@ -63,9 +63,10 @@ def _all_unstable(rows: Sequence[Row]) -> bool:
     return all(row.unstable for row in rows)
 
 
-def _quality(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each measure of the actions."""
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+def mean_quality(rows: Sequence[Row]) -> dict[str, float]:
+    """The mean of each measure of the actions; empty in a foreign environment."""
+    names = rows[0].quality
+    return {name: sum(row.quality[name] for row in rows) / len(rows) for name in names}
 
 
 def _success(succeeded: Sequence[bool]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.summary import mean_quality
 from sim2real.evaluation.wrappers import GAP, SIDES, RepeatedEvaluation
 from sim2real.files import read_json, write_json
 from sim2real.task import Task
@@ -29,7 +30,10 @@ MOST_POINTS = 10_000
 def measure(
     policy: BasePolicy, task: Task, domain: Domain, *, seed: int, episodes: int
 ) -> dict[str, Any]:
-    """A row of a curve: returns of `policy` in `domain`, on the episodes of a run's `seed`."""
+    """A row of a curve: returns of `policy` in `domain`, on the episodes of a run's `seed`.
+
+    And how it acts: `quality` has the means of `evaluation.action_quality`.
+    """
     rows = evaluate(
         policy,
         task,
@@ -46,6 +50,7 @@ def measure(
         "totals": totals,
         "failed": sum(row.failed for row in rows),
         "unstable": unstable,
+        "quality": mean_quality(rows),
     }
 
 

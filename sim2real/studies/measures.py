@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.evaluation import metrics
 from sim2real.evaluation.statistics import Estimate, of_seeds
 from sim2real.studies.config import SCRATCH
-from sim2real.studies.oracle import DomainReferences
+from sim2real.studies.oracle import DomainReferences, Quality
 
 Floats = NDArray[np.float64]
 
@@ -25,13 +25,15 @@ class Measured:
     """A method in a target: a curve a seed, what was used, the return in the source afterwards.
 
     `returns` is (seeds, points, episodes), `steps` (points,): target steps at each evaluation;
-    `home` (seeds, episodes) are the returns of the last policy in the source.
+    `home` (seeds, episodes) are the returns of the last policy in the source, `quality` is how it
+    acts in the target.
     """
 
     steps: tuple[int, ...]
     returns: Floats
     home: Floats
     used: tuple[Mapping[str, float], ...] = ()
+    quality: Quality = ()
 
     def at(self, point: int) -> Estimate:
         """The mean return at a point of the curve: 0 before the transfer, -1 after the budget."""

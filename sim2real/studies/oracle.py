@@ -20,6 +20,8 @@ from sim2real.evaluation.statistics import Estimate, interval, of_seeds, of_unit
 from sim2real.studies.report.formats import label
 
 Floats = NDArray[np.float64]
+Quality = tuple[Mapping[str, float], ...]
+"""The mean measures of the actions, a mapping a seed; empty where they were not measured."""
 
 FLAT = 0.05
 """Largest change between the last two fifths of a flat curve, as a share of what was learned."""
@@ -78,25 +80,28 @@ class Curve:
 class Trained:
     """One way to train the oracle of a domain.
 
-    `returns` (seeds, episodes) are what the best policies of the curve reach on other episodes.
+    `returns` (seeds, episodes) are what the best policies of the curve reach on other episodes,
+    `quality` how they act there (see `evaluation.action_quality`), a mapping a seed.
     """
 
     returns: Floats
     curve: Curve
+    quality: Quality = ()
 
 
 @dataclass(frozen=True)
 class DomainReferences:
     """The measurements in one domain before any method ran.
 
-    `random` is (episodes,), `zero_shot` (seeds, episodes). Domains of one `content` share their
-    references, whatever their names.
+    `random` is (episodes,), `zero_shot` (seeds, episodes), `quality` how that policy acts. Domains
+    of one `content` share their references, whatever their names.
     """
 
     random: Floats
     oracles: Mapping[str, Trained]
     zero_shot: Floats
     content: str
+    quality: Quality = ()
 
     @property
     def way(self) -> str:

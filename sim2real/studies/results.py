@@ -11,7 +11,7 @@ from sim2real.evaluation.provenance import content, key_of
 from sim2real.studies.config import Way
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.measures import Measured, TargetResults
-from sim2real.studies.oracle import Curve, DomainReferences, Floats, Trained
+from sim2real.studies.oracle import Curve, DomainReferences, Floats, Quality, Trained
 from sim2real.studies.plan import StudyPlan
 from sim2real.studies.summary import Results
 
@@ -49,25 +49,35 @@ def reference_cells(plan: StudyPlan, domain: Domain) -> Iterator[Cell]:
 
 def domain_references(plan: StudyPlan, ledger: Ledger, domain: Domain) -> DomainReferences:
     """The measurements in a domain before any method ran."""
+    untouched = [plan.pretrained(domain, seed) for seed in plan.config.seeds]
     return DomainReferences(
         random=totals(ledger, [plan.random(domain)])[0],
         oracles={way: _trained(plan, ledger, domain, way) for way in plan.config.oracle.ways},
-        zero_shot=totals(ledger, [plan.pretrained(domain, seed) for seed in plan.config.seeds]),
+        zero_shot=totals(ledger, untouched),
         content=key_of(content(plan.task, domain)),
+        quality=quality(ledger, untouched),
     )
 
 
 def _trained(plan: StudyPlan, ledger: Ledger, domain: Domain, way: Way) -> Trained:
     seeds = plan.config.oracle_seeds
+    best = [plan.oracle(way, domain, seed) for seed in seeds]
     return Trained(
-        totals(ledger, [plan.oracle(way, domain, seed) for seed in seeds]),
+        totals(ledger, best),
         curve(ledger, [plan.oracle_training(way, domain, seed) for seed in seeds]),
+        quality(ledger, best),
     )
 
 
 def totals(ledger: Ledger, cells: Sequence[Cell]) -> Floats:
     """The returns that evaluations measured, (cells, episodes)."""
     return np.array([ledger.read(cell)["totals"] for cell in cells], dtype=float)
+
+
+def quality(ledger: Ledger, cells: Sequence[Cell]) -> Quality:
+    """How policies act, one a cell; empty if a cell is of a version that did not measure it."""
+    found = [ledger.read(cell).get("quality") for cell in cells]
+    return tuple(one for one in found if one) if all(found) else ()
 
 
 def curve(ledger: Ledger, cells: Sequence[Cell]) -> Curve:
@@ -79,10 +89,12 @@ def curve(ledger: Ledger, cells: Sequence[Cell]) -> Curve:
 
 def _measured(plan: StudyPlan, ledger: Ledger, label: str, target: Domain) -> Measured:
     seeds = plan.config.seeds
-    found = [ledger.read(plan.transferred(label, target, seed)) for seed in seeds]
+    cells = [plan.transferred(label, target, seed) for seed in seeds]
+    found = [ledger.read(cell) for cell in cells]
     return Measured(
         steps=tuple(found[0]["steps"]),
         returns=np.array([result["totals"] for result in found], dtype=float),
         home=totals(ledger, [plan.at_home(label, target, seed) for seed in seeds]),
         used=tuple(result["used"] for result in found),
+        quality=quality(ledger, cells),
     )

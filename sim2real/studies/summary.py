@@ -96,6 +96,7 @@ def _target(target: TargetResults, source: DomainReferences, home: Estimate | No
         "zero_shot_gap": _plain(gap),
         "methods": methods,
         "comparisons": _counts(methods),
+        "quality": _quality(target),
     }
 
 
@@ -140,7 +141,7 @@ def _method(
         },
         "gap_closed": closed and closed.plain(),
         "curve": {"steps": list(method.steps), "points": points},
-        "used": _mean_use(method.used),
+        "used": _means(method.used),
     }
 
 
@@ -233,6 +234,17 @@ def _plain(found: Estimate | float | None) -> Any:
     return found if found is not None and math.isfinite(found) else None
 
 
-def _mean_use(used: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = used[0] if used else ()
-    return {name: float(np.mean([one[name] for one in used])) for name in names}
+def _quality(target: TargetResults) -> dict[str, dict[str, float]]:
+    """How each policy acts, the mean of the seeds; without those for which it is not known."""
+    references = target.references
+    known = {
+        "zero-shot": references.quality,
+        **{label: method.quality for label, method in target.methods.items()},
+        "oracle": references.oracles[references.way].quality,
+    }
+    return {name: _means(seeds) for name, seeds in known.items() if seeds}
+
+
+def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = seeds[0] if seeds else ()
+    return {name: float(np.mean([one[name] for one in seeds])) for name in names}

@@ -15,6 +15,7 @@ from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.evaluation.references import cache_folder, cached, random_rows
 from sim2real.evaluation.rollout import Row, evaluate, returns, success_rate
+from sim2real.evaluation.summary import mean_quality
 from sim2real.files import new_folder, read_json
 from sim2real.learning.pretrain import pretrain
 from sim2real.registry import load_task
@@ -158,6 +159,7 @@ def _transfer(work: Mapping[str, Any], task: Task, domain: Domain) -> Result:
         "totals": [row["totals"] for row in curve],
         "failed": [row["failed"] for row in curve],
         "unstable": [row["unstable"] for row in curve],
+        "quality": curve[-1].get("quality", {}),
         "used": read_json(folder / "report" / "budget.json")["used"],
     }
 
@@ -182,4 +184,5 @@ def _measured(rows: tuple[Row, ...]) -> Result:
         "failed": sum(row.failed for row in rows),
         "unstable": sum(row.unstable for row in rows),
         "success": success_rate(rows),
+        "quality": mean_quality(rows),
     }

@@ -75,7 +75,7 @@ def test_page_is_of_one_file(report: dict[str, Any], tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     outline = Outline(page)
     assert page.count("<figure>") == 2 + 3  # a target each, and the trainings of each domain
-    assert outline.tags.count("table") == 1 + 2 * 5  # one over all targets, five a target
+    assert outline.tags.count("table") == 1 + 2 * 6  # one over all targets, six a target
     assert not {"script", "link", "img"} & set(outline.tags)
     assert outline.addresses
     assert all(address.startswith("#") for address in outline.addresses)
@@ -229,11 +229,28 @@ def test_markdown_and_json_have_them_too(report: dict[str, Any], tmp_path: Path)
     assert json.loads((tmp_path / "report.json").read_text()) == report
     lines = (tmp_path / "report.md").read_text().splitlines()
     tables = [list(rows) for is_row, rows in itertools.groupby(lines, is_table) if is_row]
-    assert len(tables) == 1 + 2 * 4
+    assert len(tables) == 1 + 2 * 5
     for rows in tables:
         assert len({row.count("|") for row in rows}) == 1  # every row has every column
     after = report["targets"]["hard"]["methods"]["fine_tune"]["score_after"]
     assert any("fine-tune" in row and text(after) in row for row in itertools.chain(*tables))
+
+
+def test_how_each_policy_acts_is_shown_where_it_was_measured(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
+    write_report(tmp_path, report)
+    page, text = ((tmp_path / name).read_text() for name in ("index.html", "report.md"))
+    assert "| policy | jitter | energy |\n|---|---:|---:|\n| zero-shot | 0.2 | 1,234 |" in text
+    assert '<th scope="row">fine-tune</th><td>0.3</td><td>1,234</td>' in page
+    assert "<dt>Jitter</dt>" in page
+    assert "<dt>Slip</dt>" not in page
+    for target in report["targets"].values():
+        del target["quality"]  # as in a report of an older version
+    write_report(tmp_path, report)
+    page, text = ((tmp_path / name).read_text() for name in ("index.html", "report.md"))
+    assert "How each policy acts" not in page + text
+    assert "<dt>Jitter</dt>" not in page
 
 
 def is_table(line: str) -> bool:
@@ -330,7 +347,7 @@ def test_names_may_have_signs_of_markdown_and_formulas(tmp_path: Path) -> None:
     report = measured.report(dataclasses.replace(results, targets=targets))
     write_report(tmp_path, report)
     rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if is_table(line)]
-    assert sum(r"| a\|b $\frc$ [/x] |" in row for row in rows) == 4
+    assert sum(r"| a\|b $\frc$ [/x] |" in row for row in rows) == 5
     assert odd in texts(curves_svg("far", report["targets"]["far"]))
 
 

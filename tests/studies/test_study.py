@@ -85,6 +85,13 @@ def test_a_study_from_file_to_report_and_again(
     home = report["source"]["return"]["value"]
     left = methods["fine_tune"]["home"]["value"]
     assert methods["fine_tune"]["forgotten"]["value"] == pytest.approx(left - home)
+    acting = medium["quality"]
+    assert list(acting) == ["zero-shot", *methods, "oracle"]
+    tuned = (out / "runs").glob("transfer-fine_tune-medium-*")
+    curves = [read_json(folder / CURVE)["rows"] for folder in tuned]
+    for place, policy in {0: "zero-shot", -1: "fine_tune"}.items():
+        energies = [rows[place]["quality"]["energy"] for rows in curves]
+        assert acting[policy]["energy"] == pytest.approx(np.mean(energies))
     assert set(medium["references"]["ways"]) == {"scratch", "source"}
     assert len(report["source"]["pretraining"]["steps"]) > 2
     run = load_run(next((out / "runs").glob("oracle-source-medium-seed-0*")))

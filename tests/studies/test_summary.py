@@ -82,6 +82,13 @@ def test_the_probability_of_improvement_is_that_of_the_seeds(results: Results) -
     assert improved["seeds"] == SEEDS
 
 
+def test_how_each_policy_acts_is_the_mean_of_the_seeds(results: Results) -> None:
+    found = summarize(results)["targets"]["far"]["quality"]
+    assert list(found) == ["zero-shot", "fine_tune", "plain", "scratch"]  # of the oracle no row
+    assert found["zero-shot"] == pytest.approx({"jitter": 0.2, "energy": 1234.5})
+    assert found["fine_tune"] == pytest.approx({"jitter": 0.3, "energy": 1234.5})
+
+
 def test_it_is_json_and_the_same_again(results: Results) -> None:
     first = summarize(results)
     assert json.loads(json.dumps(first, allow_nan=False)) == first == summarize(results)
