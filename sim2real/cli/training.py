@@ -258,7 +258,17 @@ def moved(run: Run) -> Outcome:
     why = run.path / CHOICE
     if why.is_file():
         data |= {"choice": read_json(why)}
-    return Outcome(made.data | found | data, [*made.tables, *more, shown], made.file)
+    tables = [*made.tables, *more, shown, *_acting(found["quality"])]
+    return Outcome(made.data | found | data, tables, made.file)
+
+
+def _acting(quality: dict[str, dict[str, float]]) -> list[Table]:
+    """The means of `evaluation.action_quality`; no table in a foreign environment."""
+    rows = [
+        {"policy": policy, **{name: f"{mean:.3g}" for name, mean in quality[key].items()}}
+        for policy, key in (("zero-shot", "zero_shot"), ("after", "after"))
+    ]
+    return [table("how it acts in the target", rows)] if quality["after"] else []
 
 
 def _at_home(found: dict[str, Any] | None) -> dict[str, Any]:

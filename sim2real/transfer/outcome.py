@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sim2real.domains import Domain
 from sim2real.evaluation.metrics import gap_closed
 from sim2real.evaluation.references import known_references
-from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.rollout import Row, evaluate, returns
 from sim2real.evaluation.statistics import compare, interval, of_seeds
+from sim2real.evaluation.summary import mean_quality
 from sim2real.files import read_json
 from sim2real.learning.curve import CURVE_EPISODES, SEED
 from sim2real.runs.load import load_run
@@ -35,7 +36,7 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     both tasks have. `gap_closed` is None for such a source, and unless a study has left references
     of both domains in the cache (see `known_references`), and where the gap before the transfer may
     be 0. `source` has the returns in the domain of the source, where both tasks
-    are one; None otherwise.
+    are one; None otherwise. `quality` has how both act in the target.
     """
     accepted = run.config.accept_changes or run.loading.accept_changes
     source = load_run(run.path / SOURCE, accept_changes=accepted)
@@ -44,7 +45,8 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
     recipes = [one.config.parsed_recipe() for one in (source, run)]
     fixed = recipes[0].privileged_actor and not recipes[1].needs_privileged
     start = in_mean_context(here) if fixed and run.config.kind == "transfer" else here.policy
-    before, after = (_measured(one, run, run.domain, episodes) for one in (start, run.policy))
+    shown = [_measured(one, run, run.domain, episodes) for one in (start, run.policy)]
+    before, after = (returns(rows) for rows in shown)
     difference = compare(after[None], before[None])
     at_home = _at_home(run, source, episodes)
     return {
@@ -57,16 +59,16 @@ def outcome(run: Run, episodes: int = CURVE_EPISODES) -> dict[str, Any]:
         if at_home is None
         else _gap_closed(run, source, at_home[0], before, after),
         "source": None if at_home is None else _in_source(source, *at_home),
+        "quality": dict(zip(("zero_shot", "after"), map(mean_quality, shown), strict=True)),
         "used": read_json(run.path / "report" / "budget.json")["used"],
     }
 
 
-def _measured(policy: Any, run: Run, domain: Domain, episodes: int) -> Floats:
+def _measured(policy: Any, run: Run, domain: Domain, episodes: int) -> tuple[Row, ...]:
     seed = SEED + run.config.seed
-    rows = evaluate(
+    return evaluate(
         policy, run.task, domain, episodes=episodes, seed=seed, accept_changes=True
     )  # compared when the transfer began
-    return returns(rows)
 
 
 def _at_home(run: Run, source: Run, episodes: int) -> tuple[Floats, Floats] | None:
@@ -77,7 +79,8 @@ def _at_home(run: Run, source: Run, episodes: int) -> tuple[Floats, Floats] | No
     ):
         return None
     before, after = (
-        _measured(policy, run, source.domain, episodes) for policy in (source.policy, run.policy)
+        returns(_measured(policy, run, source.domain, episodes))
+        for policy in (source.policy, run.policy)
     )
     return before, after
 

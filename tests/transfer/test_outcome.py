@@ -44,6 +44,8 @@ def test_a_transfer_ends_with_what_it_was_worth(
         mean = sum(row.total for row in rows) / len(rows)
         assert found[name]["value"] == pytest.approx(mean)
         assert found[name]["about"] == "this policy"
+        forces = [row.quality["force"] for row in rows]
+        assert found["quality"][name]["force"] == pytest.approx(sum(forces) / len(forces))
         rows = evaluate(policy, "cartpole", "randomized", episodes=CURVE_EPISODES, seed=SEED + 3)
         mean = sum(row.total for row in rows) / len(rows)
         assert found["source"][name.replace("zero_shot", "before")]["value"] == pytest.approx(mean)
@@ -78,6 +80,7 @@ def test_the_table_is_printed(
     shown = capsys.readouterr().out
     for words in (
         "return before (zero-shot)",
+        "how it acts in the target",
         "return after",
         "gap closed",
         "in the source, randomized, after",
