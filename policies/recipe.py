@@ -249,12 +249,12 @@ def load_recipe(
     )
 
 
-def _variant(algorithm: str, name: str | None) -> dict[str, Any]:
+def _variant(algorithm: str, name: Any) -> dict[str, Any]:
     """The options of a variant of an algorithm's recipe; those of None are none."""
     variants: dict[str, Any] = _shipped("variants").get(algorithm, {})
     if name is None:
         return {}
-    if name not in variants:
+    if name not in [*variants]:  # a list of names is no key
         raise unknown(f"{algorithm} variant", name, variants)
     return dict(variants[name])
 

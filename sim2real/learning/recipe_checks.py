@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim2real.domains import Domain
 from sim2real.errors import UserError
 from sim2real.learning.worst_share import check_contexts
+from sim2real.policies.encoders import estimated_columns
 from sim2real.policies.recipe import AnyRecipe, PPORecipe
 from sim2real.policies.symmetry import mirroring_of
 from sim2real.simulation import Simulation
@@ -21,11 +22,14 @@ def check_recipe(recipe: AnyRecipe, task: Task, domain: Domain) -> None:
     """UserError where the recipe learns from the worst of equal worlds, has no mirror image, or
     estimates what is not shown."""
     check_estimates(recipe)
-    if not isinstance(recipe, PPORecipe) or (recipe.worst_share == 1.0 and not recipe.symmetry):
+    of_ppo = isinstance(recipe, PPORecipe) and (recipe.worst_share < 1.0 or recipe.symmetry)
+    if not (recipe.estimate or of_ppo):
         return
     simulation = Simulation(task, domain, threads=1, **recipe.observed)
-    if recipe.worst_share < 1.0:
+    terms = simulation.observation_terms
+    estimated_columns(terms, recipe.estimate)
+    if isinstance(recipe, PPORecipe) and recipe.worst_share < 1.0:
         check_contexts(simulation)
-    if recipe.symmetry:
-        mirroring_of(recipe, task, simulation.observation_terms, simulation.action_range)
+    if isinstance(recipe, PPORecipe) and recipe.symmetry:
+        mirroring_of(recipe, task, terms, simulation.action_range)
     simulation.close()

@@ -35,6 +35,8 @@ class OnnxPolicy:
             self._low, self._high = np.array(action["low"]), np.array(action["high"])
         except UserError:
             raise
+        except FileNotFoundError:
+            raise files.absent(path) from None
         except Exception as error:  # onnxruntime has no class of its own for a damaged file
             raise UserError(
                 f"{path} is no policy that `sim2real export` has written: {type(error).__name__}"

@@ -22,7 +22,7 @@ from sim2real.config import LAST_SEED, Count
 from sim2real.errors import UserError
 from sim2real.identification.log import Log
 from sim2real.policies.build import with_reward_of
-from sim2real.policies.recipe import AnyRecipe, Fraction
+from sim2real.policies.recipe import AnyRecipe, Fraction, PPORecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.methods.fine_tune import FineTune
@@ -72,8 +72,14 @@ class MixedMethod(FineTune):
         return worlds
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
-        """That of fine-tuning; UserError if it shows privileged columns."""
+        """That of fine-tuning; UserError for privileged columns and values of several steps."""
         recipe = super().target_recipe(source, budget)
+        assert not isinstance(recipe, PPORecipe)  # see `algorithms`
+        if recipe.n_step > 1:
+            raise UserError(
+                f"method {self.name!r} learns from single steps, and n_step is {recipe.n_step}; "
+                "allowed: recipe={n_step: 1}"
+            )
         if recipe.needs_privileged:
             raise UserError(
                 f"method {self.name!r}: privileged columns tell the source from the target; "
@@ -107,6 +113,11 @@ class MixedMethod(FineTune):
         """Train in the source and from recorded transitions of the target."""
         given = None if self.target_log is None else Log.load(self.target_log)
         env = work.env(source.domain, work.recipe.num_envs)
+        whole = Budget(self.simulated_steps)
+        steps = whole.usable(env.num_envs)
+        prepared = self.prepare(source, work.recipe, env, whole, work.seed)
+        algorithm = prepared.algorithm
+        assert isinstance(algorithm, OffPolicyAlgorithm)
         commands = work.once("commands", lambda: commands_of(work.env(source.domain)))
 
         def record() -> Log:
@@ -116,11 +127,6 @@ class MixedMethod(FineTune):
 
         log = given or work.once("record", record)
         transitions = transitions_of(log, target.contract.observations, commands)
-        whole = Budget(self.simulated_steps)
-        steps = whole.usable(env.num_envs)
-        prepared = self.prepare(source, work.recipe, env, whole, work.seed)
-        algorithm = prepared.algorithm
-        assert isinstance(algorithm, OffPolicyAlgorithm)
         sampler = self.sampler(algorithm, whole)
         mixing = OfflineMixing(algorithm, transitions, sampler, self.target_share)
         learner = work.prepared_learner("train", algorithm, prepared.rows)

@@ -129,6 +129,9 @@ def test_it_teaches_a_student(estimates: bool, source: Run, tmp_path: Path) -> N
 def test_an_estimator_without_a_teacher_is_refused(source: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="show them with privileged=true"):
         train(tmp_path / "run", privileged=False)
+    with pytest.raises(UserError, match="privileged term to estimate 'speed'; allowed: truth, con"):
+        train(tmp_path / "run", estimate={"speed": 1})
+    assert not (tmp_path / "run").exists()
     given = {"recipe": {"estimate": {"truth": 5}}}
     with pytest.raises(UserError, match="show them with privileged=true"):
         distill(source, "randomized", budget=96, options=given, out=tmp_path / "student")

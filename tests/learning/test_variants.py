@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
 from sim2real.learning.pretrain import pretrain
+from sim2real.policies.recipe import load_recipe
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import transfer
@@ -53,3 +55,8 @@ def test_it_is_transferred_with_its_critics(tmp_path: Path) -> None:
     assert moved.config.parsed_recipe().model_dump()["critic_norm"] == "batch"
     assert "critic.qf0.1.running_var" in moved.checkpoint.policy
     assert len(evaluate(load_run(moved.path).policy, "cartpole", "hard", episodes=2)) == 2
+
+
+def test_several_variants_are_refused() -> None:
+    with pytest.raises(UserError, match="did you mean 'crossq'"):
+        load_recipe("sac", overrides={"variant": ["crossq"]})

@@ -301,6 +301,8 @@ def test_what_has_no_two_domains_is_refused(source: Callable[[str], Run], tmp_pa
         transfer(run, "randomized", **given)
     with pytest.raises(UserError, match="privileged columns tell the source from the target"):
         transfer(run, "hard", options={"recipe": {"privileged": True}}, **given)
+    with pytest.raises(UserError, match="learns from single steps, and n_step is 3"):
+        transfer(run, "hard", options={"recipe": {"n_step": 3}}, **given)
     assert not (tmp_path / "a").exists()
 
 

@@ -173,3 +173,18 @@ def test_missing_target_data_is_refused(source: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match="learn from offline; set offline=true"):
         load_method("darc", {"target_log": "a.log"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"anchor": 1.0, "anchor_to": "absent-run"}, "absent-run does not exist"),
+        ({"simulated_steps": 3}, "a budget of 3 steps does not cover one step of 4 worlds"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_the_target_is_recorded(
+    options: dict[str, Any], message: str, source: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        moved(source, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()

@@ -143,6 +143,7 @@ def test_a_file_gives_the_actions_of_its_run(exported: Path, tmp_path: Path) -> 
         ({"teachers": {"medium": "pretrained:hopper"}}, "pretrained:hopper does not fit: obs"),
         ({"teachers": {"medium": "ONNX"}, "loss": "kl"}, "'kl': a teacher of another algorithm"),
         ({"teachers": {"medium": "broken.onnx"}}, "broken.onnx is no policy that"),
+        ({"teachers": {"medium": "absent.onnx"}}, "absent.onnx does not exist"),
         ({"teachers": {"nowhere": "pretrained:cartpole"}}, "nowhere"),
         ({"teachers": {"hard": "pretrained:cartpole"}, "teacher_sees": "truth"}, "privileged"),
         ({"teachers": {"medium": "runs/absent"}}, "runs/absent"),

@@ -93,7 +93,8 @@ class Distill(Teaching, LearnerMethod):
         if self.teacher_sees == "truth":
             worlds["privileged"] = True
         if source.privileged_actor:  # for the teacher; the student acts without
-            shown = self.teacher_sees == "truth" or source.privileged or True
+            context_alone = source.privileged == "context" and self.teacher_sees == "sensed"
+            shown = "context" if context_alone else True
             worlds |= {"privileged": shown, "privileged_actor": False}
         if self.student == "rma":
             worlds |= adapted_recipe(source, self.history, self.recipe)

@@ -26,6 +26,7 @@ in the target. The target's own differences need not be those that the source's 
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -33,9 +34,11 @@ from pydantic import Field, model_validator
 from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.config import LAST_SEED
+from sim2real.domains import Domain
 from sim2real.domains.domain import dump_domains
 from sim2real.errors import UserError
 from sim2real.files import write_json, write_text
+from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import join
 from sim2real.identification.result import IDENTIFIED
@@ -165,6 +168,9 @@ class Universal(Method):
         self, source: Run, target: Target, work: Work, universal: Conditioned, box: Array
     ) -> tuple[Array, dict[str, Any]]:
         """The context of the world that moves as a log of the target does, within the box."""
+        family = source.domain if self.family is None else self.family
+        known = family_of(target.task, family).domain  # refused before a step is made
+        _missing(universal.names, _context_in(known, work)[0])
         steps = min(self._steps(target), RECORDED)
         halves = [(steps - steps // 2, self.noise), (steps // 2, 0.0)]
 
@@ -175,13 +181,12 @@ class Universal(Method):
                 for count, noise in halves
                 if count
             ]
-            family = source.domain if self.family is None else self.family
             found = identify(join(logs), target.task, family, work.seed)
             work.meter.add(steps=found.simulated_steps)
-            env = work.env(found.domain, privileged="context")
+            columns, values = _context_in(found.domain, work)
             return {
-                "columns": labels(observation_terms(env)),
-                "values": np.asarray(env.reset())[0],
+                "columns": columns,
+                "values": values,
                 "domain": dump_domains({IDENTIFIED: found.domain}),
                 "explained": found.explained,
                 "table": [vars(row) for row in found.table],
@@ -189,19 +194,29 @@ class Universal(Method):
 
         found = work.once("identify", find)
         write_text(work.path / DOMAINS, found["domain"])
-        known = dict(zip(found["columns"], found["values"].tolist(), strict=True))
-        missing = [name for name in universal.names if name not in known]
-        if len(missing) == len(universal.names):
-            raise UserError(
-                f"the family has none of the context's {', '.join(missing)}; allowed: a domain "
-                "with the source's parameters"
-            )
-        values = universal.values(np.zeros(len(universal.names)))
-        given = np.array(
-            [known.get(name, value) for name, value in zip(universal.names, values, strict=True)]
-        )
-        place = np.clip(universal.place(given), *box)
+        given = dict(zip(found["columns"], found["values"].tolist(), strict=True))
+        missing = _missing(universal.names, given)
+        mean = universal.values(np.zeros(len(universal.names)))
+        values = [given.get(name, value) for name, value in zip(universal.names, mean, strict=True)]
+        place = np.clip(universal.place(np.array(values)), *box)
         return place, {"explained": found["explained"], "table": found["table"], "mean": missing}
+
+
+def _context_in(domain: Domain, work: Work) -> tuple[list[str], Array]:
+    """The names of all columns that worlds of `domain` show with their context, and a first row."""
+    env = work.env(domain, privileged="context")
+    return labels(observation_terms(env)), np.asarray(env.reset())[0]
+
+
+def _missing(names: Sequence[str], known: Container[str]) -> list[str]:
+    """Which `names` of a context are not `known`; UserError if none is."""
+    missing = [name for name in names if name not in known]
+    if len(missing) == len(names):
+        raise UserError(
+            f"the family has none of the context's {', '.join(missing)}; allowed: a domain "
+            "with the source's parameters"
+        )
+    return missing
 
 
 def drawn_range(source: Run, universal: Conditioned, work: Work) -> dict[str, Array]:

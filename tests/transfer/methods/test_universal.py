@@ -183,6 +183,16 @@ def test_a_source_that_acts_on_no_context_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_family_without_ranges_is_refused_before_a_step(
+    short_cartpole: None, tmp_path: Path
+) -> None:
+    source, options = small(tmp_path / "source"), {"context": "identified", "family": "nominal"}
+    given: dict[str, Any] = {"method": "universal", "budget": 100, "progress": False}
+    with pytest.raises(UserError, match="has nothing to identify"):
+        transfer(source, "hard", options=options, out=tmp_path / "run", **given)
+    assert read_json(tmp_path / "run" / "report" / "budget.json")["used"]["steps"] == 0
+
+
 def test_a_search_needs_a_reward() -> None:
     with pytest.raises(UserError, match="needs the target's reward; allowed: identified"):
         load_method("universal", {"reward": False})
