@@ -34,8 +34,8 @@ from sim2real.studies.plan import StudyPlan
 from sim2real.studies.progress import StudyProgress
 from sim2real.studies.report.comparison_page import write_comparison
 from sim2real.studies.report.report import write_report
-from sim2real.studies.results import domain_references, reference_cells, results
-from sim2real.studies.summary import Results, summarize
+from sim2real.studies.results import domain_references, quality, reference_cells, results
+from sim2real.studies.summary import Results, means, summarize
 
 MOST_WORKERS = 4
 """Processes for each processor, at most: more take memory and save no time."""
@@ -256,8 +256,19 @@ def _compare(plan: ComparisonPlan, ledger: Ledger) -> dict[str, Any]:
         "fail": any(way["failure"]["value"] for way in ways),
         "succeed": all(way["success"] is not None for way in ways),
         "returns": returns,
+        "quality": {domain.name: _acting(plan, ledger, domain) for domain in plan.domains},
         "notes": [*comparison_notes(returns, len(seeds)), *([WORST] if trade_off else [])],
     }
+
+
+def _acting(plan: ComparisonPlan, ledger: Ledger, domain: Domain) -> dict[str, dict[str, float]]:
+    """How the policies of each way act in a domain, the mean of the seeds, where it is known."""
+    config = plan.config
+    known = {
+        label: quality(ledger, [plan.evaluated(label, domain, seed) for seed in config.seeds])
+        for label in config.pretrainings
+    }
+    return {label: means(seeds) for label, seeds in known.items() if seeds}
 
 
 def _describe(plan: AnyPlan) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _method(
         },
         "gap_closed": closed and closed.plain(),
         "curve": {"steps": list(method.steps), "points": points},
-        "used": _means(method.used),
+        "used": means(method.used),
     }
 
 
@@ -242,9 +242,10 @@ def _quality(target: TargetResults) -> dict[str, dict[str, float]]:
         **{label: method.quality for label, method in target.methods.items()},
         "oracle": references.oracles[references.way].quality,
     }
-    return {name: _means(seeds) for name, seeds in known.items() if seeds}
+    return {name: means(seeds) for name, seeds in known.items() if seeds}
 
 
-def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the seeds."""
     names = seeds[0] if seeds else ()
     return {name: float(np.mean([one[name] for one in seeds])) for name in names}

@@ -53,6 +53,11 @@ def test_a_comparison_from_file_to_report_and_again(
     for ways in report["returns"].values():
         assert ways["uniform"]["difference"] is None
         assert ways["narrow"]["low"] <= ways["narrow"]["value"] <= ways["narrow"]["high"]
+    seeds = [
+        json.loads(cell.read_text()) for cell in (out / "cells").glob("evaluate-medium-narrow*")
+    ]
+    energy = np.mean([seed["result"]["quality"]["energy"] for seed in seeds])
+    assert report["quality"]["medium"]["narrow"]["energy"] == pytest.approx(energy)
     page = (out / "report/index.html").read_text()
     assert page.count("<circle") >= 3 * 2 * 2  # a dot for each seed, way and domain
     assert page.count("corrected for the 2 comparisons of this report") == 2 + 1
@@ -126,9 +131,11 @@ def test_success_is_a_column_where_the_task_states_it(tmp_path: Path) -> None:
     assert 0 <= success["low"] <= success["value"] <= success["high"] <= 1
     table = (tmp_path / "out/report/report.md").read_text().splitlines()
     rows = [line for line in table if line.startswith("|")]
-    assert len(rows) == 4
-    assert {row.count("|") for row in rows} == {6}
-    assert "Success" in (tmp_path / "out/report/index.html").read_text()
+    assert [row.count("|") for row in rows] == [6] * 4 + [7] * 3 * 2  # actions in two domains
+    page = (tmp_path / "out/report/index.html").read_text()
+    assert "Success" in page
+    assert page.count("How each policy acts") == 2
+    assert "<li>Jitter: Root mean square" in page
 
 
 def test_what_is_wrong_is_reported_before_anything_is_run(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sim2real.files import write_json, write_text
 from sim2real.studies.report.curves import limits
 from sim2real.studies.report.formats import label
 from sim2real.studies.report.page import render
+from sim2real.studies.report.quality import measured
 
 
 def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
@@ -24,8 +25,9 @@ def write_comparison(folder: Path, report: Mapping[str, Any]) -> None:
         figures["trade_off"] = trade_off_svg(report["trade_off"], report["widths"])
     for name, figure in figures.items():
         write_text(folder / f"{name}.svg", figure)
-    write_text(folder / "report.md", render("comparison.md", report=report))
-    write_text(folder / "index.html", render("comparison.html", report=report, figures=figures))
+    content = {"report": report, "quality": measured(report.get("quality", {}).values())}
+    write_text(folder / "report.md", render("comparison.md", **content))
+    write_text(folder / "index.html", render("comparison.html", figures=figures, **content))
 
 
 def returns_svg(returns: Mapping[str, Mapping[str, Any]]) -> str:

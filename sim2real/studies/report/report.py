@@ -16,6 +16,7 @@ from sim2real.studies.report.curves import curves_svg, trainings_svg
 from sim2real.studies.report.formats import interval_notes
 from sim2real.studies.report.headlines import OTHERS, headlines
 from sim2real.studies.report.page import render
+from sim2real.studies.report.quality import measured
 
 MEANINGS = {
     "Return": "The sum of rewards of an episode, in the task's own units.",
@@ -41,21 +42,10 @@ MEANINGS = {
 }
 
 
-QUALITY = {
-    "change": ("Action change", "Root mean square of a_t − a_{t−1}, in halves of the range."),
-    "jitter": ("Jitter", "Root mean square of a_t − 2 a_{t−1} + a_{t−2}, in halves of the range."),
-    "saturation": ("Saturation", "The share of the actions at an end of their range."),
-    "force": ("Force", "Root mean square of the actuators' forces, N or N m."),
-    "energy": ("Energy", "The sum of the absolute power of the actuators in an episode, J."),
-    "slip": ("Slip", "The mean speed of feet on the floor, m/s."),
-}
-"""Heading and meaning of each measure of `evaluation.action_quality`."""
-
-
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write index.html, report.md and report.json into `folder`."""
     write_json(folder / "report.json", report)
-    quality = _quality(report)
+    quality = measured(target.get("quality", {}) for target in report["targets"].values())
     content = {
         "report": report,
         "meanings": MEANINGS | dict(quality.values()),
@@ -76,12 +66,3 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     drawn = {"figures": figures, "trainings": {report["source_name"]: home, **trainings}}
     write_text(folder / "report.md", render("report.md", **content))
     write_text(folder / "index.html", render("report.html", **drawn, **content))
-
-
-def _quality(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """What of `QUALITY` the report has: nothing in one of an older version."""
-    policies = [
-        row for one in report["targets"].values() for row in one.get("quality", {}).values()
-    ]
-    known = {name for row in policies for name in row}
-    return {name: words for name, words in QUALITY.items() if name in known}
