@@ -21,7 +21,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.config import Config, Worlds
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import Role, anatomy, named_tensors
 from sim2real.policies.modifiers import Frozen, apply_modifiers
@@ -62,6 +62,20 @@ PLAIN = {"privileged": False, "privileged_actor": False}
 
 RANDOM_SHARE = 20
 """A learner without experience spends at most a 20th of its budget on random actions."""
+
+
+NETWORKS = (
+    "net_arch",
+    "activation",
+    "encoder",
+    "encoding",
+    "normalize_observations",
+    "estimate",
+    "estimator_net_arch",
+    "critic_net_arch",
+    "critic_norm",
+)
+"""Options of a recipe that decide which tensors a policy has, and what they compute."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,10 @@ class Method(Config):
         """The `recipe` with the rollouts and learning rates of the method's learner."""
         return recipe
 
+    def kept_options(self) -> tuple[str, ...]:
+        """Options of the recipe that are the source's, whose weights are copied; default: none."""
+        return ()
+
     @abstractmethod
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """The policy of `source` made fit for `target`; of the recipe `work.recipe`."""
@@ -164,7 +182,7 @@ class Method(Config):
         """
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
         sizes = SIZES[source.algorithm]
-        return recipe_in_target(source, {**sizes, **changes, **self.recipe, **worlds})
+        return self._kept(source, {**sizes, **changes, **self.recipe, **worlds})
 
     def as_in_pretraining(self, source: AnyRecipe, **changes: Any) -> AnyRecipe:
         """The recipe of the source's pretraining with `changes`, then the user's.
@@ -174,7 +192,19 @@ class Method(Config):
         ppo: dict[str, Any] = {"lr_schedule": "linear", **AFTERWARDS}
         start = ppo if source.algorithm == "ppo" else {"learning_starts": 0}
         worlds = {} if self.num_envs is None else {"num_envs": self.num_envs}
-        return recipe_in_target(source, {**start, **changes, **self.recipe, **worlds})
+        return self._kept(source, {**start, **changes, **self.recipe, **worlds})
+
+    def _kept(self, source: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
+        """The recipe with `changes`; UserError if these change what is the source's."""
+        recipe = recipe_in_target(source, changes)
+        for name in self.kept_options():
+            before, after = (getattr(one, name, None) for one in (source, recipe))
+            if before != after:
+                raise UserError(
+                    f"recipe: {name} is {brief(after)}; method {self.name!r} copies the weights of "
+                    f"the source, allowed: {brief(before)}"
+                )
+        return recipe
 
 
 class LearnerMethod(Method):

@@ -101,3 +101,18 @@ def test_sizes_of_students(student: Any, layers: tuple[int, ...]) -> None:
     method = load_method("distill", {"student": student})
     assert isinstance(method, Distill)
     assert method.target_recipe(load_recipe("ppo"), Budget(1000)).net_arch == layers
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "retrain", "identify", "statistics", "mixed_replay"])
+@pytest.mark.parametrize("recipe", [{"net_arch": [8]}, {"critic_norm": "batch"}])
+def test_networks_whose_weights_are_copied_are_the_sources(
+    name: str, recipe: dict[str, Any]
+) -> None:
+    method = load_method(name, {"recipe": recipe})
+    with pytest.raises(UserError, match="copies the weights of the source, allowed: "):
+        method.target_recipe(load_recipe("sac"), Budget(1000))
+
+
+def test_a_fresh_critic_may_have_other_layers() -> None:
+    method = load_method("fine_tune", {"critic": "fresh", "recipe": {"critic_net_arch": [8]}})
+    assert method.target_recipe(load_recipe("sac"), Budget(1000)).critic_net_arch == (8,)

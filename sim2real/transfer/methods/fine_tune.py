@@ -59,7 +59,7 @@ from sim2real.transfer.columns import copy_entropy_coefficient, take_along
 from sim2real.transfer.fitting import ADAPTED
 from sim2real.transfer.guide import Guided
 from sim2real.transfer.manifest import Action
-from sim2real.transfer.method import LearnerMethod, Prepared, learn_beside, rows_of
+from sim2real.transfer.method import NETWORKS, LearnerMethod, Prepared, learn_beside, rows_of
 from sim2real.transfer.schedule import CriticWarmUp
 from sim2real.transfer.selection import REPORT, SOURCE, select
 from sim2real.transfer.target import Target
@@ -103,6 +103,11 @@ class FineTune(Anchored, Guided, Augmented, LearnerMethod):
         if source.algorithm != "ppo":
             changes["learning_starts"] = 0  # the source's policy is better than random actions
         return self.resized(source, **changes)
+
+    def kept_options(self) -> tuple[str, ...]:
+        """Those of the networks; of the actor's alone where the critic is fresh."""
+        fresh = self.critic == "fresh"
+        return tuple(one for one in NETWORKS if not (fresh and one.startswith("critic")))
 
     def scheduled(self, source: AnyRecipe, budget: Budget) -> object:
         """The control steps of the critic's warm-up, of the anchor and of the guide."""

@@ -58,7 +58,7 @@ from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.adaptation import TRAIN, Adaptation, parts, return_at_home
 from sim2real.transfer.budget import Budget
-from sim2real.transfer.method import Method
+from sim2real.transfer.method import NETWORKS, Method
 from sim2real.transfer.summaries import write_round
 from sim2real.transfer.target import Target
 from sim2real.transfer.verification import Trace, Verdict, compare, traces_of
@@ -124,6 +124,10 @@ class Identify(Method):
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The recipe of the source's pretraining, with a learning rate that falls to 0 (PPO)."""
         return self.as_in_pretraining(source)
+
+    def kept_options(self) -> tuple[str, ...]:
+        """Those of the networks."""
+        return NETWORKS
 
     def target_worlds(self, recipe: AnyRecipe) -> int:
         """One; those of the recipe are simulated."""

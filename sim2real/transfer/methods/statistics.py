@@ -33,7 +33,7 @@ from sim2real.files import write_json
 from sim2real.policies.normalizer import normalizers, update_normalizers
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs.run import Run
-from sim2real.transfer.method import Method
+from sim2real.transfer.method import NETWORKS, Method
 from sim2real.transfer.selection import REPORT, SOURCE, select
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
@@ -53,6 +53,10 @@ class Statistics(Method):
     """Updates of the statistics of a policy, at equal distances."""
     verification: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     """Part of the budget kept to compare the policies, where there is a reward."""
+
+    def kept_options(self) -> tuple[str, ...]:
+        """Those of the networks."""
+        return NETWORKS
 
     def target_worlds(self, recipe: AnyRecipe) -> int:
         """One, as of a robot, or those of `num_envs`."""

@@ -49,7 +49,7 @@ from sim2real.task import Array, labels
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.conditioned import Conditioned
 from sim2real.transfer.evolution import Evolution
-from sim2real.transfer.method import Method
+from sim2real.transfer.method import NETWORKS, Method
 from sim2real.transfer.selection import REPORT, SOURCE, select
 from sim2real.transfer.target import Target
 from sim2real.transfer.verification import traces_of
@@ -99,6 +99,10 @@ class Universal(Method):
                 "context_encoder"
             )
         return self.resized(source)
+
+    def kept_options(self) -> tuple[str, ...]:
+        """Those of the networks."""
+        return NETWORKS
 
     def target_worlds(self, recipe: AnyRecipe) -> int:
         """One, as of a robot."""
