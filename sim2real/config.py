@@ -97,12 +97,18 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
 def _user_error(model: type[BaseModel], error: ValidationError, where: str) -> UserError:
     """The problems of a `model` on one line."""
     by_place: dict[tuple[int | str, ...], list[Any]] = {}
-    for problem in error.errors():
+    for problem in _own(error.errors()):
         by_place.setdefault(_place(problem), []).append(problem)
     problems = [_describe_place(model, *found) for found in by_place.items()]
     more = len(problems) - MOST_PROBLEMS
     shown = [*problems[:MOST_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])]
     return UserError(f"{where}: {'; '.join(_allowed_once(shown))}")
+
+
+def _own(problems: Sequence[Any]) -> list[Any]:
+    """The problems without lists that are too short because their entries are wrong."""
+    inner = {one["loc"][:-1] for one in problems} | {one["loc"][:-2] for one in problems}
+    return [one for one in problems if one["type"] != "too_short" or one["loc"] not in inner]
 
 
 def _allowed_once(problems: Sequence[str]) -> list[str]:

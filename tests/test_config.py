@@ -32,6 +32,7 @@ class Robot(Config):
     parts: tuple[Part, ...] = ()
     names: list[str] = Field(default_factory=list)
     sizes: tuple[int, ...] = ()
+    wheels: Annotated[tuple[Part, ...], Field(min_length=1)] = (Part(),)
     either: float | bool = 0.0
     main: Part = Part()
 
@@ -55,6 +56,7 @@ class Robot(Config):
         ({"parts": 3}, "parts: must be a list, got 3"),
         ({"parts": [3]}, "parts.0: must be keys and values, got 3"),
         ({"sizes": [1, True]}, "sizes: must be a whole number, got [1, True]"),
+        ({"wheels": []}, "wheels: must have 1 or more entries, got []"),
         ({"names": "x"}, "names: must be a list, got 'x'"),
         ({"names": [1]}, "names.0: must be text, got 1"),
         ({"main": []}, "main: must be keys and values, got []"),
@@ -69,6 +71,13 @@ def test_an_error_says_what_is_allowed_and_what_was_given(
     assert str(caught.value).startswith(f"robot: {message}")
 
 
+@pytest.mark.parametrize("entry", [3, {"lenght": 1}])
+def test_wrong_entries_do_not_make_a_list_too_short(entry: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(Robot, {"name": "a", "wheels": [entry]}, "robot")
+    assert "1 or more" not in str(caught.value)
+
+
 def test_truth_values_are_kept_where_they_are_allowed() -> None:
     robot = parse(Robot, {"name": "a", "either": True, "options": {"legs": True}}, "robot")
     assert (robot.either, robot.options) == (True, {"legs": True})
@@ -78,9 +87,7 @@ def test_many_problems_stay_one_readable_line() -> None:
     """What is allowed is told once, and after some problems how many more there are."""
     with pytest.raises(UserError) as caught:
         parse(Robot, {"name": "a", "leg": 3, **{f"x{number}": 1 for number in range(99)}}, "robot")
-    allowed = (
-        "allowed: name, legs, mass, share, sound, file, options, parts, names, sizes, either, main"
-    )
+    allowed = f"allowed: {', '.join(Robot.model_fields)}"
     assert str(caught.value).startswith(
         "robot: leg: unknown key 'leg'; did you mean 'legs'?; x0: unknown key 'x0'; x1: unknown"
     )

@@ -26,7 +26,8 @@ class Run(Command):
     folder: Positional[Path]
     """The folder that `sim2real export` wrote."""
     interface: str
-    """Robot: my_robot.py, my_robot.py:Class, udp:HOST:PORT or ros2:FILE. Its code is imported."""
+    """Robot: my_robot.py, my_robot.py:Class, udp:HOST:PORT or ros2:NAMESPACE.
+    A file is imported."""
     seconds: float | None = None
     """How long the policy acts; by default until a key or Ctrl-C."""
     log: Path | None = None
@@ -46,12 +47,12 @@ class Run(Command):
         from sim2real.deployment.runner.interrupts import prefer
         from sim2real.deployment.runner.load import load_interface
         from sim2real.deployment.runner.log import check_log
-        from sim2real.deployment.runner.policy import read_contract
+        from sim2real.deployment.runner.policy import Controller
         from sim2real.deployment.runner.run import check_seconds, run
         from sim2real.deployment.runner.settings import read_changes, settings_for
         from sim2real.files import require_writable, unused, user_path
 
-        contract = read_contract(user_path(self.folder))
+        contract = Controller(user_path(self.folder)).contract
         settings = settings_for(contract, read_changes(self.settings) if self.settings else None)
         check_seconds(self.seconds)
         log = self.log or unused(Path(), "run.parquet")[0]
@@ -78,7 +79,7 @@ def _table(result: Result) -> Any:
     jitter, work = timing["jitter_us"], timing["step_us"]
     capped = {name: count for name, count in result.capped.items() if count}
     rows = {
-        "control steps": ", ".join(f"{count:,} {state}" for state, count in steps.items() if count),
+        "control steps": ", ".join(f"{n:,} {state}" for state, n in steps.items() if n) or "none",
         "commands sent": f"{len(result.sent):,}",
         "commands capped": ", ".join(f"{name} {n:,}" for name, n in capped.items()) or "none",
         "late steps, missed periods": f"{timing['late']:,}, {timing['missed']:,}",

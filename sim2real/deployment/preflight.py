@@ -22,7 +22,7 @@ from sim2real.deployment.names import CONTROLLER as FILE
 from sim2real.deployment.robot_checks import ROBOT_CHECKS, Agreed
 from sim2real.errors import UserError
 from sim2real.extras import needed
-from sim2real.runs.session import ACTIONS, EXTRA, KEY, OBSERVED, ONNX, Arrays, Session
+from sim2real.runs.session import ACTIONS, EXTRA, KEY, OBSERVED, ONNX, Arrays, Session, read_session
 
 if TYPE_CHECKING:  # the checks without a log or a contract need none of their packages
     from sim2real.deployment.robot_contract import RobotContract
@@ -48,12 +48,12 @@ class Exported:
     @cached_property
     def policy(self) -> Session:
         """policy.onnx."""
-        return Session((self.path / ONNX).read_bytes())
+        return read_session(self.path / ONNX)
 
     @cached_property
     def controller(self) -> Session:
         """controller.onnx."""
-        return Session((self.path / FILE).read_bytes())
+        return read_session(self.path / FILE)
 
     def readings(self, rows: int) -> dict[str, Any]:
         """Random inputs of the controller, at the first control step of an episode."""
@@ -69,7 +69,7 @@ class Exported:
 def read_exported(path: Path | str) -> Exported:
     """The folder that `export` wrote; UserError if it is none."""
     folder = files.user_path(path)
-    if not folder.is_dir():
+    if not folder.exists():
         raise files.absent(folder)
     if not (folder / CONTRACT).is_file():
         raise UserError(f"{folder} is not an exported policy: it has no {CONTRACT}")

@@ -63,7 +63,7 @@ def _order(given: Agreed) -> None:
     wanted += [(name, given.numbers.get(name, [])) for name in (POSITIONS, VELOCITIES)]
     for what, names in wanted:
         absent = [name for name in names if name not in robot]
-        require(not absent, f"the robot has no {listed(absent, MOST)}, which {what} has")
+        require(not absent, f"the robot has no {listed(absent, MOST)}, needed for {what}")
         own = [name for name in robot if name in names]
         require(
             own == names,

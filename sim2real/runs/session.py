@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim2real.errors import UserError, brief
 from sim2real.extras import needed
 
 EXTRA = "export"
@@ -39,3 +41,15 @@ class Session:
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """The outputs by name."""
         return dict(zip(self._outputs, self._session.run(None, dict(inputs)), strict=True))
+
+
+def read_session(path: Path) -> Session:
+    """The ONNX file at `path`; UserError if it is missing or damaged."""
+    try:
+        return Session(path.read_bytes())
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; export again") from None
+    except Exception as error:  # onnxruntime has no class of its own for a damaged file
+        raise UserError(f"{path} is no ONNX file: {brief(str(error))}; export again") from None

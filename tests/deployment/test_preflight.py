@@ -72,7 +72,9 @@ def test_a_changed_file(folder: Path) -> None:
 
 def test_a_missing_file(folder: Path) -> None:
     (folder / "controller.onnx").unlink()
-    assert "controller.onnx is missing" in failed(folder)["files"]
+    faults = failed(folder)
+    assert set(faults) == {"files", "contract", "first call", "limits", "speed"}
+    assert all("controller.onnx is missing; export again" in fault for fault in faults.values())
 
 
 def test_a_changed_contract(folder: Path) -> None:
@@ -138,6 +140,8 @@ def test_each_call_is_timed(good: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not an exported policy: it has no contract\.json"):
         preflight(tmp_path)
+    with pytest.raises(UserError, match=r"is not an exported policy: it has no contract\.json"):
+        preflight(Path(__file__))
     (tmp_path / "contract.json").write_text("[]")
     with pytest.raises(UserError, match="is not a contract; allowed: the format sim2real-policy/1"):
         preflight(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from toy_robot import (
     write_exported,
 )
 
+from sim2real import cli
 from sim2real.deployment.runner.limits import Servos, limited, tilt
 from sim2real.deployment.runner.load import load_interface
 from sim2real.deployment.runner.run import Result, run
@@ -401,6 +404,50 @@ def test_the_interface_of_a_file(tmp_path: Path) -> None:
     file.write_text("import no_such_package")
     with pytest.raises(UserError, match="cannot be imported: ModuleNotFoundError"):
         load_interface(str(file), contract())
+    file.write_text("raise SystemExit(3)")
+    with pytest.raises(UserError, match="cannot be imported: SystemExit: 3"):
+        load_interface(str(file), contract())
+    file.write_text(MY_ROBOT + "\n    def __init__(self, port):\n        raise OSError('no bus')\n")
+    with pytest.raises(UserError, match="MyRobot cannot be made: OSError: no bus"):
+        load_interface(str(file), contract())
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (
+            lambda folder: (folder / "controller.onnx").unlink(),
+            "controller.onnx is missing; export",
+        ),
+        (
+            lambda folder: (folder / "controller.onnx").write_text("junk"),
+            "controller.onnx is no ONNX file: .*; export again",
+        ),
+        (
+            lambda folder: (folder / "contract.json").write_text("{"),
+            "contract.json is not valid JSON",
+        ),
+        (
+            lambda folder: (folder / "contract.json").write_text(
+                json.dumps({"format": "sim2real-policy/1", "control_dt": 0.02, "action": {}})
+            ),
+            "contract.json has no observation, controller; export again",
+        ),
+    ],
+    ids=["no controller", "damaged controller", "no JSON", "parts of a contract"],
+)
+def test_a_damaged_export_is_refused_before_the_robot_is_made(
+    folder: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], Any],
+    problem: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(folder)
+    file = tmp_path / "my_robot.py"
+    file.write_text("raise RuntimeError('the robot was made')")
+    assert cli.main(["run", str(folder), "--interface", str(file)]) == 2
+    assert re.search(problem, capsys.readouterr().err)
 
 
 def test_default_settings() -> None:

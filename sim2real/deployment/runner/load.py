@@ -23,7 +23,7 @@ def load_interface(reference: str, contract: Contract) -> Interface:
     """The robot that "my_robot.py", "my_robot.py:Class" or "udp:HOST:PORT" names.
 
     A file is imported: it is the user's own code. Raises UserError if it is not there, or has not
-    one class with the three methods.
+    one class with the three methods, or if the file or the class raises an error.
     """
     name, _, rest = reference.partition(":")
     if name in BUILT_IN:
@@ -49,7 +49,7 @@ def _imported(file: Path) -> ModuleType:
     sys.path.insert(0, str(file.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(file.resolve().parent))
@@ -77,4 +77,10 @@ def _class(module: ModuleType, name: str) -> type:
 
 def _made(kind: Callable[..., Any], contract: Contract) -> Interface:
     takes = len(inspect.signature(kind).parameters)
-    return cast(Interface, kind(contract) if takes else kind())
+    try:
+        return cast(Interface, kind(contract) if takes else kind())
+    except UserError:
+        raise
+    except Exception as error:
+        name = getattr(kind, "__name__", kind)
+        raise UserError(f"{name} cannot be made: {type(error).__name__}: {error}") from error

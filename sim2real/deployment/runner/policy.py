@@ -23,9 +23,11 @@ from sim2real.deployment.names import (
 )
 from sim2real.deployment.runner.interface import Array, Reading
 from sim2real.errors import UserError
-from sim2real.runs.session import Session
+from sim2real.runs.session import read_session
 
 Inputs = dict[str, NDArray[np.float32]]
+KEYS = ("control_dt", "observation", "action", "controller")
+"""The parts of a contract that the runner reads."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Controller:
                 f"{folder}: the controller gives actions and no commands; allowed: a task whose "
                 "commands are affine in the actions"
             )
-        self._session = Session((folder / CONTROLLER).read_bytes())
+        self._session = read_session(folder / CONTROLLER)
         inputs = self.contract["controller"]["inputs"]
         self.sizes = {one["name"]: len(one["numbers"]) for one in inputs if "numbers" in one}
         self.joints = {one["name"]: one["numbers"] for one in inputs if "numbers" in one}
@@ -128,8 +130,14 @@ def read_contract(folder: Path) -> dict[str, Any]:
     path = folder / CONTRACT
     try:
         contract = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is not an exported policy: {error}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} is not an exported policy: it has no {CONTRACT}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(contract, dict) or contract.get("format") != FORMAT:
         raise UserError(f"{path} is not a contract; allowed: the format {FORMAT}")
+    if lacking := [key for key in KEYS if key not in contract]:
+        raise UserError(f"{path} has no {', '.join(lacking)}; export again")
     return contract

@@ -140,6 +140,8 @@ def read_changes(path: Path) -> dict[str, Any]:
             found = yaml.safe_load(text)
     except UserError:
         raise
+    except OSError as error:
+        raise UserError(f"{str(path)[:200]} cannot be read: {error.strerror}") from None
     except Exception as error:  # PyYAML's errors are no ValueError
         raise UserError(f"{str(path)[:200]} cannot be read: {brief(str(error))}") from None
     if not isinstance(found, dict):
