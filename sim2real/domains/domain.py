@@ -301,7 +301,10 @@ def load_domain(
         return domain
     loaded, name = load_task(task), domain or "nominal"
     if name.startswith(IN_DRAKE):
-        found = load_domain(loaded, name.removeprefix(IN_DRAKE), trust_code)
+        inner = name.removeprefix(IN_DRAKE)
+        if not inner or inner.startswith(IN_DRAKE):
+            raise UserError(f"the domain {name!r} names no domain in Drake; allowed: drake:NAME")
+        found = load_domain(loaded, inner, trust_code)
         return found.model_copy(update={"name": name, "engine": found.engine or DRAKE})
     if ".yaml:" in name:
         return domain_in_file(name, trust_code)

@@ -324,7 +324,7 @@ def _worded(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _without_pauses() -> Iterator[None]:
-    """Without garbage collection, which takes milliseconds when it likes."""
+    """Without garbage collection, whose pauses of milliseconds would delay control steps."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -103,6 +103,9 @@ def test_any_domain_is_there_in_drake() -> None:
     assert domain.dynamics == own.dynamics
     with pytest.raises(UserError, match="'hart'"):
         load_domain("hopper", "drake:hart")
+    for name in ("drake:", "drake:drake:hard"):
+        with pytest.raises(UserError, match="names no domain in Drake; allowed: drake:NAME"):
+            load_domain("hopper", name)
 
 
 def test_results_depend_on_the_version_of_the_engine() -> None:
