@@ -158,19 +158,20 @@ def test_commands_of_the_page_on_memory() -> None:
 
 def test_the_long_commands_of_the_page_on_memory_have_valid_options() -> None:
     """They train for millions of steps; here they are read, and their methods made."""
-    (block,) = [
-        one
-        for one in blocks((DOCS / "howto" / "memory.md").read_text(), "text")
-        if "sim2real" in one
-    ]
-    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    text = "".join(blocks((DOCS / "howto" / "memory.md").read_text(), "text"))
+    commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
     assert [words[:2] for words in commands] == [
-        ["sim2real", verb] for verb in ("distill", "transfer", "transfer")
+        ["sim2real", verb] for verb in ("pretrain", "distill", "transfer", "transfer")
     ]
     for _, verb, *words in commands:
         check_words([verb, *words], VERBS)
         read: Any = tyro.cli(VERBS[verb], args=words, config=(tyro.conf.FlagCreatePairsOff,))
         options = pairs(read.set)
+        if verb == "pretrain":
+            assert (
+                load_recipe("ppo", "hopper", {"history": read.history, **options}).encoder == "gru"
+            )
+            continue
         assert load_method(getattr(read, "method", verb), options).name in ("distill", "fine_tune")
         assert load_recipe("ppo", "quadruped", options.get("recipe", {})).algorithm == "ppo"
 

@@ -1,4 +1,4 @@
-"""Augmentation of observations: each sample is learned from with a scale of its own.
+"""Augmentation of observations: each sample is multiplied by a random factor of its own.
 
     s <- z s,  s' <- z s',    z ~ U[1 - w, 1 + w], one number a sample, drawn anew each time
 
@@ -27,7 +27,7 @@ class Augmented(Config):
     """The option of a method that learns from scaled observations."""
 
     augmentation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """SAC, TD3: half the width of the scales with which observations are learned from."""
+    """SAC, TD3: observations are multiplied by a random factor in 1 - this to 1 + this."""
 
     def augments(self, algorithm: BaseAlgorithm) -> tuple[BaseCallback, ...]:
         """The augmentation of a training, if there is one.

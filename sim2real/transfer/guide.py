@@ -1,4 +1,4 @@
-"""Jump-start: a guide acts in the first control steps of each episode, in fewer and fewer of them.
+"""Guides: another policy acts in the first control steps of each episode, in fewer and fewer.
 
     a_k = guide(s_k)  for k < h_t,  else the learner's,    h_t = h_0 max(1 - t / T, 0)
 

@@ -12,7 +12,7 @@ kickstarting (Schmitt et al. 2018, arXiv:1803.03835). So a policy of any size ta
 teacher can do, and then goes beyond it.
 
 With `guide` the source acts in the first control steps of each episode, in fewer and fewer of them
-(jump-start, see `sim2real.transfer.guide`).
+(jump-start reinforcement learning, see `sim2real.transfer.guide`).
 
 It assumes nothing of the target but that it may be acted in; with an anchor, that the teacher is of
 use there.
