@@ -17,7 +17,7 @@ from sim2real.identification.replay import open_loop
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.history import OBSERVED
-from sim2real.task import Array, Task
+from sim2real.task import Array, Task, whole_steps
 
 PASSIVE, DRIVEN, KILLED = "passive", "driven", "killed"
 _OWN = ("control", "failed", "succeeded")
@@ -118,6 +118,7 @@ def _commanded(task: Task, period_s: float | None) -> Task:
             raise UserError(
                 f"the period is {period_s} s; allowed: more than 0, at most {task.control_dt:g} s"
             )
+        whole_steps(period_s, float(task.compile().opt.timestep), "the period")
         found = copy.copy(found)
         found.control_dt = period_s  # type: ignore[misc]
     return found

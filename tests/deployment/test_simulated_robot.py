@@ -58,6 +58,11 @@ def named(same: Any, other: Any) -> list[tuple[str, Any]]:
     return [("same", same), ("other", other)]
 
 
+def test_a_period_of_no_whole_physics_steps_is_refused() -> None:
+    with pytest.raises(UserError, match=r"the period of 0.0013 s is not a multiple of 0.01 s"):
+        SimulatedRobot("cartpole", "nominal", period_s=0.0013)
+
+
 def test_its_passive_state_is_damping() -> None:
     """In a plain MuJoCo forward pass its forces are against the velocities, and 0 at rest."""
     robot = SimulatedRobot("quadruped", "nominal", period_s=0.004)
