@@ -258,7 +258,8 @@ class _Session:
         if acts_on_all and not recipe.needs_privileged:
             raise UserError(
                 "the source's actor reads privileged columns, which the target does not show; "
-                "distill it, or show them with the option recipe: {privileged_actor: true}"
+                "distill it, show them with the option recipe: {privileged_actor: true}, or, if it "
+                "acts on the context alone, use the method universal"
             )
         before = source.config.parsed_recipe().history
         steps = compare_memory(before, recipe.history, method)

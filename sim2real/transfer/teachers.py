@@ -8,7 +8,6 @@ squashed one of SAC have no divergence in closed form.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
 
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
@@ -18,6 +17,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor
 
 from sim2real.errors import UserError
+from sim2real.evaluation.rollout import Policy
 from sim2real.policies.encoders import policy_terms
 from sim2real.runs.contract import Contract, compare, in_words, terms_of
 from sim2real.runs.load import is_zip, load_run
@@ -31,17 +31,8 @@ from sim2real.transfer.target import contract_in
 FAMILIES = (ActorCriticPolicy, SACPolicy, TD3Policy)
 
 
-class Teacher(Protocol):
-    """What can be asked for actions in [-1, 1], as a policy of stable-baselines3."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """Actions. Shape: (n, k) -> (n, nu)."""
+Teacher = Policy
+"""What can be asked for actions in [-1, 1]: (n, k) -> (n, nu)."""
 
 
 def teacher_of(path: str, source: Run, history: int, env: VecEnv) -> Teacher:
