@@ -11,7 +11,11 @@ from sim2real.simulation import Simulation
 from sim2real.simulation.batches import _ON_REQUEST
 from sim2real.world import Element, World
 
-FIELDS = {name: kind for name, kind in get_type_hints(World).items() if name != "model"}
+FIELDS = {
+    name: kind
+    for name, kind in get_type_hints(World, localns={"mujoco": mujoco}).items()
+    if name != "model"
+}
 DATA = FIELDS.keys() & mujoco.batch.DATA_FIELDS
 VIEWS = {"actuator", "body", "geom", "joint", "sensor", "site", "tendon"}
 INTERNAL = {  # workspace of the engine, sleeping, flexes, sparse matrices: of no use to a reward
