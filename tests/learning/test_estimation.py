@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from resumed import assert_resumed_equals
 
 from sim2real.errors import UserError
 from sim2real.evaluation.rollout import evaluate
@@ -18,7 +18,6 @@ from sim2real.policies.normalizer import normalizers
 from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.transfer.api import distill, transfer
-from sim2real.transfer.resume import resume
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 SMALL: dict[str, dict[str, Any]] = {
@@ -77,14 +76,7 @@ def test_the_policy_acts_without_what_is_privileged(source: Run) -> None:
 @pytest.mark.parametrize("algorithm", ["ppo", slow("sac"), "td3"])
 def test_a_resumed_run_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", algorithm)
-    shutil.copytree(whole.path, tmp_path / "parts")
-    for step in whole.steps[1:]:
-        shutil.rmtree(tmp_path / "parts" / "checkpoints" / f"{step:09d}")
-    resumed = resume(tmp_path / "parts", progress=False)
-    for part in ("policy", "training"):
-        one, other = getattr(whole.checkpoint, part), getattr(resumed.checkpoint, part)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_resumed_equals(whole, tmp_path / "parts", kept=1)
 
 
 def test_a_target_that_shows_nothing_keeps_the_estimator(source: Run, tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from resumed import assert_resumed_equals
 
 from sim2real import cli
 from sim2real.errors import UserError
@@ -27,7 +27,6 @@ from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.task import labels
 from sim2real.transfer.api import distill, transfer
 from sim2real.transfer.columns import in_columns_of
-from sim2real.transfer.resume import resume
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 SMALL: dict[str, dict[str, Any]] = {
@@ -114,13 +113,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     algorithm: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
     whole = train(tmp_path / "whole", algorithm, **options)
-    shutil.copytree(whole.path, tmp_path / "parts")
-    for step in whole.steps[1:]:
-        shutil.rmtree(tmp_path / "parts" / "checkpoints" / f"{step:09d}")
-    resumed = resume(tmp_path / "parts", progress=False)
-    assert resumed.step == whole.step
-    assert equal(whole.checkpoint.policy, resumed.checkpoint.policy)
-    assert equal(whole.checkpoint.training, resumed.checkpoint.training)
+    assert_resumed_equals(whole, tmp_path / "parts", kept=1)
 
 
 @pytest.mark.parametrize("method", ["fine_tune", "freeze"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from resumed import assert_resumed_equals
 
 from sim2real import cli
 from sim2real.errors import UserError
@@ -24,7 +24,6 @@ from sim2real.policies.recipe import load_recipe
 from sim2real.runs.contract import terms_of
 from sim2real.runs.load import load_run
 from sim2real.task import ObservationTerm
-from sim2real.transfer.resume import resume
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 SMALL: dict[str, dict[str, Any]] = {
@@ -72,15 +71,7 @@ def test_a_run_is_privileged_in_training_only(algorithm: str, tmp_path: Path) ->
 @pytest.mark.parametrize("algorithm", ["ppo", "sac", slow("td3")])
 def test_a_resumed_run_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", algorithm)
-    shutil.copytree(whole.path, tmp_path / "parts")
-    for step in whole.steps[2:]:
-        shutil.rmtree(tmp_path / "parts" / "checkpoints" / f"{step:09d}")
-    resumed = resume(tmp_path / "parts", progress=False)
-    assert resumed.step == whole.step
-    for part in ("policy", "training"):
-        one, other = getattr(whole.checkpoint, part), getattr(resumed.checkpoint, part)
-        assert one.keys() == other.keys()
-        assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert_resumed_equals(whole, tmp_path / "parts", kept=2)
 
 
 def test_a_teacher(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from resumed import assert_resumed_equals
 
 from sim2real import cli
 from sim2real.errors import UserError
@@ -22,7 +22,6 @@ from sim2real.runs.load import load_run
 from sim2real.runs.run import Run
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 from sim2real.transfer.api import distill, transfer
-from sim2real.transfer.resume import resume
 from sim2real.transfer.rma import adopt, encoding_error
 
 ROBOTS = Path(__file__).parents[1] / "robots"
@@ -220,13 +219,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     else:
         source = teach(tmp_path / "teacher", algorithm)
         whole = adapt(source, tmp_path / "whole", checkpoint_every=40)
-    shutil.copytree(whole.path, tmp_path / "parts")
-    for step in whole.steps[2:]:
-        shutil.rmtree(tmp_path / "parts" / "checkpoints" / f"{step:09d}")
-    resumed = resume(tmp_path / "parts", progress=False)
-    assert resumed.step == whole.step
-    assert equal(whole.checkpoint.policy, resumed.checkpoint.policy)
-    assert equal(whole.checkpoint.training, resumed.checkpoint.training)
+    assert_resumed_equals(whole, tmp_path / "parts", kept=2)
 
 
 def test_a_task_that_does_not_observe_its_action(tmp_path: Path) -> None:

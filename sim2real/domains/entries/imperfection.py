@@ -174,14 +174,6 @@ class Sensing(Imperfection):
         return self
 
     @property
-    def shortest(self) -> float:
-        """The shortest that the signal is late in any case, in s."""
-        if self.kind.name not in LATE:
-            return 0.0
-        jitter = 0.0 if self.jitter is None else self.jitter.support[0]
-        return max(float(self.distribution.support[0]) + float(jitter), 0.0)
-
-    @property
     def label(self) -> str:
         """The name in the context, without the element."""
         return self.name or ("reward_delay" if self.kind is RewardDelay else super().label)
