@@ -7,7 +7,7 @@ import itertools
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,15 +53,19 @@ class Instant:
 
 
 def moments(
-    policy: Policy, simulation: Simulation, episodes: int | None = None, seconds: float = np.inf
+    policy: Policy,
+    simulation: Simulation,
+    episodes: Iterable[int] | None = None,
+    seconds: float = np.inf,
 ) -> Iterator[Instant]:
-    """The start and every control step of the first episodes of the simulation's seed.
+    """The start and every control step of `episodes` of the simulation's seed, by their numbers.
 
     World 0 stands at each while it is yielded. An episode is left after `seconds`; `episodes` None
-    is without an end. The policy acts without noise, so these are the episodes of `evaluate`.
+    are all from 0 on, without an end. The policy acts without noise, so these are the episodes of
+    `evaluate`.
     """
     active = np.ones(simulation.num_envs, dtype=bool)
-    for index in itertools.count() if episodes is None else range(episodes):
+    for index in itertools.count() if episodes is None else episodes:
         observation = simulation.reset(episodes=index + np.arange(simulation.num_envs))
         now, state, started = Instant(index, 0.0, 0.0), None, active
         yield now

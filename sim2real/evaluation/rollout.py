@@ -1,9 +1,9 @@
 """Episodes of any policy in any domain, many worlds at once; one row an episode.
 
-The episodes are 0 to `episodes - 1` of a seed, fixed before the first step, and each is run to its
-end: stopping when the first so many have ended would favour short ones. A world whose episode has
-ended takes the next that waits; when none waits it stands still and costs nothing. What an episode
-draws depends on the seed and its index alone, so the rows are those of any number of worlds.
+The episodes of a seed are fixed before the first step, and each is run to its end: stopping when
+the first so many have ended would favour short ones. A world whose episode has ended takes the next
+that waits; when none waits it stands still and costs nothing. What an episode draws depends on the
+seed and its index alone, so the rows are those of any number of worlds.
 """
 
 from __future__ import annotations
@@ -107,14 +107,17 @@ def evaluate(
     task: str | Task | EnvSpec | Callable[[], AnyEnv],
     domains: str | Domain | Sequence[str | Domain],
     *,
-    episodes: int = 100,
+    episodes: int | Iterable[int] = 100,
     seed: int = 0,
     num_envs: int | None = None,
     deterministic: bool = True,
     threads: int = 0,
     accept_changes: bool = False,
 ) -> tuple[Row, ...]:
-    """Run `episodes` episodes of `policy` in each domain; rows by domain, then by episode.
+    """Run the first `episodes` of `policy` in each domain, or those of these numbers.
+
+    The rows are ordered by domain, then by episode. An episode alone has the row that it has among
+    others: what it draws depends on `seed` and its number alone.
 
     A domain that is given twice runs once; different domains of one name are distinguished by
     their files in `Row.domain` (see `load_each`).
@@ -124,7 +127,7 @@ def evaluate(
     processors). Raises UserError if the policy's spaces do not fit the task, and if the policy of a
     run means something else by its observations and actions than `task`, unless `accept_changes`.
     """
-    whole_number("episodes", episodes, 1, MOST_EPISODES)
+    numbers = episode_numbers(episodes)
     whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
     if num_envs is not None:
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
@@ -135,20 +138,36 @@ def evaluate(
     rows: list[Row] = []
     for domain in named_apart([(given, domain_for(subject, given)) for given in several]):
         most = USUAL_WORLDS if isinstance(subject, Task) else MOST_FOREIGN
-        size = min(num_envs or most, episodes)
+        size = min(num_envs or most, len(numbers))
         with (
             one_thread(),
             reproducible(deterministic, seed),
             _worlds(policy, subject, domain, size, seed, threads) as worlds,
         ):
             if isinstance(worlds, Simulation):
-                found = _run(policy, worlds, episodes, deterministic)
+                found = _run(policy, worlds, numbers, deterministic)
             else:
-                of_workers = _run_in_workers(policy, worlds, episodes, deterministic)
+                of_workers = _run_in_workers(policy, worlds, numbers, deterministic)
                 found = ((episode, {}) for episode in of_workers)
             ended = sorted(found, key=lambda pair: pair[0].index)
         rows.extend(_row(domain.name, seed, *pair) for pair in ended)
     return tuple(rows)
+
+
+def episode_numbers(episodes: int | Iterable[int]) -> tuple[int, ...]:
+    """The numbers of the first `episodes`, or those given, ascending, each once.
+
+    Raises UserError where there are none, and for a number that no evaluation has.
+
+    >>> episode_numbers(3), episode_numbers([7, 2])
+    ((0, 1, 2), (2, 7))
+    """
+    if not isinstance(episodes, Iterable):
+        return tuple(range(whole_number("episodes", episodes, 1, MOST_EPISODES)))
+    numbers = {whole_number("an episode", one, 0, MOST_EPISODES - 1) for one in episodes}
+    if not numbers:
+        raise UserError("episodes is empty; give the numbers of some, or how many")
+    return tuple(sorted(numbers))
 
 
 def returns(rows: Iterable[Row]) -> Array:
@@ -225,10 +244,11 @@ def _worlds(
 
 
 def _run(
-    policy: Policy, simulation: Simulation, episodes: int, deterministic: bool
+    policy: Policy, simulation: Simulation, episodes: Sequence[int], deterministic: bool
 ) -> Iterator[tuple[Episode, dict[str, float]]]:
-    """The episodes 0 to `episodes - 1`, as they end, and the quality of their actions."""
-    observation = simulation.reset(episodes=np.arange(simulation.num_envs))
+    """The `episodes` of these numbers, as they end, and the quality of their actions."""
+    numbers = np.asarray(episodes)
+    observation = simulation.reset(episodes=numbers[: simulation.num_envs])
     started = np.ones(simulation.num_envs, dtype=bool)
     active, following, state = started.copy(), simulation.num_envs, None
     quality = ActionQuality(simulation)
@@ -238,29 +258,29 @@ def _run(
         quality.add(action, active)
         yield from ((episode, quality.of(episode.world)) for episode in transition.episodes)
         observation, started = transition.observation, np.zeros_like(active)
-        again, rest = np.split(transition.ended, [episodes - following])
+        again, rest = np.split(transition.ended, [len(numbers) - following])
         active[rest] = False
         if len(again):
             started[again] = True
             quality.begin(again)
             observation = observation.copy()
-            observation[again] = simulation.reset(again, following + np.arange(len(again)))
+            observation[again] = simulation.reset(again, numbers[following:][: len(again)])
             following += len(again)
 
 
 def _run_in_workers(
-    policy: Policy, env: WorkerVecEnv, episodes: int, deterministic: bool
+    policy: Policy, env: WorkerVecEnv, episodes: Sequence[int], deterministic: bool
 ) -> Iterator[Episode]:
-    """As `_run`; further episodes of an environment, until all have ended, are ignored."""
+    """As `_run`; other episodes of an environment, until all of these have ended, are ignored."""
     observation: Any = env.reset()
     started = active = np.ones(env.num_envs, dtype=bool)
-    state, left = None, episodes
+    state, left = None, set(episodes)
     while left:
         action, state = act(policy, observation, state, started, active, deterministic)
         observation, _, started, _ = env.step(action)
         for episode in env.episodes():
-            if episode.index < episodes:
-                left -= 1
+            if episode.index in left:
+                left.remove(episode.index)
                 yield episode
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from sim2real.config import LAST_SIMULATION_SEED, MOST_EPISODES
+from sim2real.config import LAST_SIMULATION_SEED
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.evaluation.clips import (
@@ -23,7 +23,7 @@ from sim2real.evaluation.clips import (
     write_clip,
 )
 from sim2real.evaluation.policy_checks import require_contract
-from sim2real.evaluation.rollout import Policy, simulation_for
+from sim2real.evaluation.rollout import Policy, episode_numbers, simulation_for
 from sim2real.registry import load_task
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.screen import has_screen
@@ -41,15 +41,16 @@ def view(
     task: str | Task,
     domains: str | Domain | Sequence[str | Domain] = "nominal",
     *,
-    episodes: int = 1,
+    episodes: int | Iterable[int] = 1,
     seed: int = 0,
     seconds: float = 20.0,
     size: tuple[int, int] = (640, 480),
     out: Path | str | None = None,
     accept_changes: bool = False,
 ) -> Path | None:
-    """Show the first `episodes` of `seed` in each domain, each for `seconds` at most.
+    """Show the first `episodes` of `seed` in each domain, or those of these numbers.
 
+    Each is left after `seconds`.
     With `out`, a .gif or .mp4, they are written there, `size` (width, height) in pixels, domains
     side by side. Without it they run in MuJoCo's viewer, one domain after the other. They are the
     episodes that `evaluate` runs. Several policies, by the names that captions begin with, are
@@ -57,7 +58,7 @@ def view(
     Raises UserError where there is no OpenGL, no screen, or `out` is of another kind, and if the
     policy does not fit `task` (see `evaluate`, for `accept_changes` too).
     """
-    whole_number("episodes", episodes, 1, MOST_EPISODES)
+    numbers = episode_numbers(episodes)
     whole_number("seed", seed, 0, LAST_SIMULATION_SEED)
     for side in size:
         whole_number("size", side, 16, MOST_PIXELS)
@@ -75,9 +76,9 @@ def view(
     ]
     if out is None:
         for _, one, simulation in shows:
-            _show(one, simulation, episodes, seconds)
+            _show(one, simulation, numbers, seconds)
         return None
-    clips = [_film(*show, episodes, seconds, size) for show in shows]
+    clips = [_film(*show, numbers, seconds, size) for show in shows]
     frames = grid(clips, len(several) if len(several) > 1 else len(clips))
     write_clip(Path(out), frames, frame_seconds(shows[0][2], FRAME_S))
     return Path(out)
@@ -87,7 +88,7 @@ def _film(
     who: str,
     policy: Policy,
     simulation: Simulation,
-    episodes: int,
+    episodes: Sequence[int],
     seconds: float,
     size: tuple[int, int],
 ) -> Frames:
@@ -106,7 +107,7 @@ def _film(
         renderer.close()
 
 
-def _show(policy: Policy, simulation: Simulation, episodes: int, seconds: float) -> None:
+def _show(policy: Policy, simulation: Simulation, episodes: Sequence[int], seconds: float) -> None:
     """Run episodes in a window at the speed of the clock, until they end or it is closed."""
     if not has_screen():
         raise UserError("there is no screen here; give a file to write: out='film.mp4'")

@@ -59,7 +59,7 @@ def drawing() -> None:
 
 def test_the_moments_are_the_episodes_of_an_evaluation() -> None:
     simulation = Simulation("cartpole", "randomized", seed=4, threads=1)
-    ends = [moment for moment in moments(Swing(), simulation, 2) if moment.end]
+    ends = [moment for moment in moments(Swing(), simulation, range(2)) if moment.end]
     rows = evaluate(Swing(), "cartpole", "randomized", episodes=2, seed=4, threads=1)
     assert [moment.total for moment in ends] == pytest.approx(returns(rows), rel=1e-12)
     lengths = [round(moment.seconds / simulation.dt) for moment in ends]
@@ -69,14 +69,14 @@ def test_the_moments_are_the_episodes_of_an_evaluation() -> None:
 
 def test_an_episode_is_left_when_its_time_is_over() -> None:
     simulation = Simulation("cartpole", threads=1)
-    times = [moment.seconds for moment in moments(Swing(), simulation, 2, seconds=0.1)]
+    times = [moment.seconds for moment in moments(Swing(), simulation, range(2), seconds=0.1)]
     assert times == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1] * 2)
 
 
 def test_the_caption_states_domain_command_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
     domain = Domain(name="heavy", dynamics=[{"field": "body_mass", "of": "pole", "scale": 2}])
     simulation = Simulation("cartpole", domain, threads=1)
-    *_, last = moments(Swing(), simulation, 1, seconds=0.04)
+    *_, last = moments(Swing(), simulation, [0], seconds=0.04)
     simulation.memory = {"command": np.array([[0.5, -0.25]])}
     monkeypatch.setattr(simulation.task, "succeeded", lambda world: np.array([True]))
     lines = caption(simulation, last)
