@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -108,8 +109,10 @@ def controller() -> bytes:
 def write_exported(folder: Path) -> Path:
     """The folder of an exported policy."""
     folder.mkdir()
-    (folder / "contract.json").write_text(json.dumps(contract()))
-    (folder / "controller.onnx").write_bytes(controller())
+    network = controller()
+    files = {"controller.onnx": hashlib.sha256(network).hexdigest()}
+    (folder / "contract.json").write_text(json.dumps(contract() | {"files": files}))
+    (folder / "controller.onnx").write_bytes(network)
     return folder
 
 

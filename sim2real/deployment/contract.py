@@ -19,7 +19,9 @@ from sim2real.deployment.probing import (
     TRIED,
     Command,
     Reading,
+    command_kinds,
     command_of,
+    joint_kinds,
     joint_readings,
     moved_joints,
     to_task,
@@ -161,11 +163,14 @@ def _action(simulation: Simulation) -> Plain:
     model, task_range, space = simulation.model, simulation.action_range, simulation.action_space
     command = command_of(simulation)
     action_map = simulation.action_map
-    joints = moved_joints(model)
+    joints, kinds = moved_joints(model), command_kinds(model)
     return {
         "size": model.nu,
         "names": actuator_names(model),
         "joints": joints,
+        "joint_kinds": [joint_kinds(model).get(name or "") for name in joints],
+        "command_kinds": [kind for kind, _ in kinds],
+        "command_units": [unit for _, unit in kinds],
         "low": space.low.tolist(),
         "high": space.high.tolist(),
         "task_low": task_range.low.tolist(),

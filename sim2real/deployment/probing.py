@@ -23,7 +23,11 @@ TRIED = 16
 FAR = 100.0
 """rad or m; half of the random positions are so far away that an angle that is wrapped shows."""
 _JOINTS = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
-_SCALAR = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+_KIND_OF_JOINT = {
+    int(mujoco.mjtJoint.mjJNT_HINGE): "hinge",
+    int(mujoco.mjtJoint.mjJNT_SLIDE): "slide",
+}
+_SCALAR = tuple(_KIND_OF_JOINT)
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,41 @@ def moved_joints(model: mujoco.MjModel) -> list[str | None]:
         else None
         for row in range(model.nu)
     ]
+
+
+def joint_kinds(model: mujoco.MjModel) -> dict[str, str]:
+    """What each joint that has one position does: hinge (rad) or slide (m)."""
+    joints = (model.joint(row) for row in range(model.njnt) if model.jnt_type[row] in _SCALAR)
+    return {joint.name: _KIND_OF_JOINT[int(joint.type[0])] for joint in joints}
+
+
+def command_kinds(model: mujoco.MjModel) -> list[tuple[str, str]]:
+    """What the command of each actuator is, and its unit, "" where it has none of its own.
+
+    position: the goal of a servo, rad or m; velocity: its goal, rad/s or m/s; force: N m or N, of
+    an actuator that gives its command to a joint as it is; other: anything else, such as a share
+    of the largest force or a voltage.
+    """
+    kinds = joint_kinds(model)
+    return [
+        _command_kind(model, row, kinds.get(name or "", ""))
+        for row, name in enumerate(moved_joints(model))
+    ]
+
+
+def _command_kind(model: mujoco.MjModel, row: int, joint: str) -> tuple[str, str]:
+    if not joint or model.actuator_dyntype[row] or model.actuator_gaintype[row]:
+        return "other", ""
+    length = "rad" if joint == "hinge" else "m"
+    gain, gear = model.actuator_gainprm[row, 0], model.actuator_gear[row, 0]
+    stiffness, damping = 0.0 - model.actuator_biasprm[row, 1:3]
+    if gear == 1 and gain > 0 and stiffness == gain:
+        return "position", length
+    if gear == 1 and gain > 0 and stiffness == 0 and damping == gain:
+        return "velocity", f"{length}/s"
+    if gear * gain == 1 and not model.actuator_biastype[row]:
+        return "force", "N m" if joint == "hinge" else "N"
+    return "other", ""
 
 
 def to_task(simulation: Simulation) -> tuple[Array, Array]:

@@ -48,6 +48,13 @@ class Agreed:
             if name in self.joints:
                 yield place, self.joints[name]
 
+    def unit(self, joint: RobotJoint) -> str:
+        """In which the policy expects this joint of the robot, rad or m."""
+        action = self.contract["action"]
+        kinds = dict(zip(action["joints"], action["joint_kinds"], strict=True))
+        own = "hinge" if joint.unit in ("rad", "deg") else "slide"
+        return "rad" if kinds.get(joint.name, own) == "hinge" else "m"
+
     @property
     def are_positions(self) -> bool:
         """Whether every command is the target of a joint."""
@@ -80,9 +87,9 @@ def _order(given: Agreed) -> None:
 
 def _units(given: Agreed) -> None:
     wrong = [
-        f"{joint.name} is in {joint.unit}; the policy expects {_si(joint)}"
+        f"{joint.name} is in {joint.unit}; the policy expects {given.unit(joint)}"
         for joint in given.robot.joints
-        if joint.unit != _si(joint)
+        if joint.unit != given.unit(joint)
     ]
     terms = {term["name"]: term for term in given.contract["observation"]["terms"]}
     for name, own in given.robot.observations.items():
@@ -90,10 +97,6 @@ def _units(given: Agreed) -> None:
         if own.unit and unit and own.unit != unit:
             wrong.append(f"{name} is in {own.unit}; the policy expects {unit}")
     require(not wrong, "; ".join(wrong[:MOST]))
-
-
-def _si(joint: RobotJoint) -> str:
-    return "rad" if joint.unit in ("rad", "deg") else "m"
 
 
 def _signs(given: Agreed) -> None:

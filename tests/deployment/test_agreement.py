@@ -296,6 +296,11 @@ SAID: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
         "units",
         "shoulder_lift is in deg; the policy expects rad",
     ),
+    "metres of a hinge": (
+        lambda r: r["joints"][1].update(unit="m"),
+        "units",
+        "shoulder_lift is in m; the policy expects rad",
+    ),
     "unit of a term": (
         lambda r: r["observations"]["to_goal"].update(unit="mm"),
         "units",

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
-from sim2real.deployment.probing import TRIED, Reading, command_of, joint_readings, moved_joints
+from sim2real.deployment.probing import (
+    TRIED,
+    Reading,
+    command_kinds,
+    command_of,
+    joint_kinds,
+    joint_readings,
+    moved_joints,
+)
 from sim2real.envs._arm import ArmTask
 from sim2real.envs.quadruped import POSE
 from sim2real.simulation import Simulation
@@ -79,3 +88,45 @@ def test_what_is_clipped_counted_or_computed_belongs_to_no_joint() -> None:
 def test_propellers_move_no_joint() -> None:
     assert moved_joints(Simulation("quadrotor", threads=1).model) == [None] * 4
     assert moved_joints(Simulation("cartpole", threads=1).model) == ["slider"]
+
+
+KINDS = """<mujoco>
+  <worldbody>
+    <body><joint name="rail" type="slide"/><geom size="0.1" mass="1"/>
+      <body><joint name="hinge"/><geom size="0.1" mass="1"/></body>
+    </body>
+  </worldbody>
+  <actuator>
+    <position joint="rail" kp="20"/>
+    <velocity joint="hinge" kv="3"/>
+    <motor joint="hinge"/>
+    <motor joint="rail"/>
+    <motor joint="hinge" gear="50"/>
+    <position joint="hinge" kp="20" timeconst="0.1"/>
+    <position joint="hinge" kp="20" gear="2"/>
+  </actuator>
+</mujoco>"""
+
+
+def test_the_kind_and_unit_of_each_command() -> None:
+    model = mujoco.MjModel.from_xml_string(KINDS)
+    assert joint_kinds(model) == {"rail": "slide", "hinge": "hinge"}
+    assert command_kinds(model) == [
+        ("position", "m"),
+        ("velocity", "rad/s"),
+        ("force", "N m"),
+        ("force", "N"),
+        *3 * [("other", "")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("quadruped", ("position", "rad")),
+        ("arm_reach", ("position", "rad")),
+        ("hopper", ("other", "")),
+    ],
+)
+def test_the_commands_of_shipped_tasks(task: str, kind: tuple[str, str]) -> None:
+    assert set(command_kinds(tried(task).model)) == {kind}

@@ -421,7 +421,7 @@ def test_the_interface_of_a_file(tmp_path: Path) -> None:
         ),
         (
             lambda folder: (folder / "controller.onnx").write_text("junk"),
-            "controller.onnx is no ONNX file: .*; export again",
+            "controller.onnx is not the file that was exported with contract.json",
         ),
         (
             lambda folder: (folder / "contract.json").write_text("{"),
@@ -431,7 +431,7 @@ def test_the_interface_of_a_file(tmp_path: Path) -> None:
             lambda folder: (folder / "contract.json").write_text(
                 json.dumps({"format": "sim2real-policy/1", "control_dt": 0.02, "action": {}})
             ),
-            "contract.json has no observation, controller; export again",
+            "contract.json has no observation, controller, files; export again",
         ),
     ],
     ids=["no controller", "damaged controller", "no JSON", "parts of a contract"],

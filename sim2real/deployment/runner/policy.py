@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ from sim2real.errors import UserError
 from sim2real.runs.session import read_session
 
 Inputs = dict[str, NDArray[np.float32]]
-KEYS = ("control_dt", "observation", "action", "controller")
+KEYS = ("control_dt", "observation", "action", "controller", "files")
 """The parts of a contract that the runner reads."""
 
 
@@ -51,6 +52,7 @@ class Controller:
                 f"{folder}: the controller gives actions and no commands; allowed: a task whose "
                 "commands are affine in the actions"
             )
+        _check_digest(folder / CONTROLLER, self.contract["files"])
         self._session = read_session(folder / CONTROLLER)
         inputs = self.contract["controller"]["inputs"]
         self.sizes = {one["name"]: len(one["numbers"]) for one in inputs if "numbers" in one}
@@ -123,6 +125,16 @@ class Controller:
         ends = [term["first"] + term["size"] for term in self.contract["observation"]["terms"]]
         pairs = zip(ends, self.terms.values(), strict=True)
         return np.concatenate([np.arange(end - size, end) for end, size in pairs])
+
+
+def _check_digest(path: Path, digests: dict[str, str]) -> None:
+    """UserError unless the file is the one that was exported with this contract."""
+    if not path.is_file():
+        return  # `read_session` says so
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digests.get(path.name):
+        raise UserError(
+            f"{path} is not the file that was exported with {CONTRACT}; copy or export it again"
+        )
 
 
 def read_contract(folder: Path) -> dict[str, Any]:
