@@ -108,10 +108,13 @@ def controller() -> bytes:
 
 def write_exported(folder: Path) -> Path:
     """The folder of an exported policy."""
+    return _write(folder, contract(), controller())
+
+
+def _write(folder: Path, about: dict[str, Any], network: bytes) -> Path:
     folder.mkdir()
-    network = controller()
     files = {"controller.onnx": hashlib.sha256(network).hexdigest()}
-    (folder / "contract.json").write_text(json.dumps(contract() | {"files": files}))
+    (folder / "contract.json").write_text(json.dumps(about | {"files": files}))
     (folder / "controller.onnx").write_bytes(network)
     return folder
 
@@ -234,7 +237,4 @@ def write_linear(folder: Path, gains: Array) -> Path:
     graph = helper.make_graph(nodes, "linear", given, found, constants)
     opset = [helper.make_opsetid("", 20)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    folder.mkdir()
-    (folder / "contract.json").write_text(json.dumps(about))
-    (folder / "controller.onnx").write_bytes(model.SerializeToString())
-    return folder
+    return _write(folder, about, model.SerializeToString())
