@@ -17,6 +17,8 @@ from sim2real.files import unused
 if TYPE_CHECKING:
     from rich.table import Table
 
+FILM_SIZE = (320, 240)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failures(PolicyCommand):
@@ -60,8 +62,15 @@ class Failures(PolicyCommand):
             if self.films:
                 episode = cluster.typical.episode
                 (film,) = unused(folder, f"episode-{episode}.gif")
-                chosen = {"episode": episode, "seed": self.seed, "size": (320, 240)}
-                replay(run.policy, run.task, domain, out=film, **chosen)
+                replay(
+                    run.policy,
+                    run.task,
+                    domain,
+                    episode=episode,
+                    seed=self.seed,
+                    size=FILM_SIZE,
+                    out=film,
+                )
                 plain["film"] = str(film)
         (file,) = unused(folder, "failures.json") if kept else (None,)
         return Outcome(data, told(data), file)
