@@ -21,6 +21,7 @@ import tyro
 
 from sim2real import __version__
 from sim2real.cli import (
+    attribution,
     audit,
     check,
     export,
@@ -47,6 +48,7 @@ VERBS: dict[str, type[Command]] = {
     "distill": training.Distill,
     "evaluate": policies.Evaluate,
     "failures": failures.Failures,
+    "attribute": attribution.Attribute,
     "identify": identify.Identify,
     **{f"log {name}": command for name, command in log.LOG_VERBS.items()},
     "study": study.Study,

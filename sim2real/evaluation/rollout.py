@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
@@ -46,6 +47,8 @@ from sim2real.torch_settings import one_thread, reproducible
 
 if TYPE_CHECKING:
     from sim2real.simulation.front_ends.workers import WorkerVecEnv
+
+Kind = TypeVar("Kind", bound=Simulation)
 
 USUAL_WORLDS = 128
 """The default number of worlds of an evaluation; fewer if there are fewer episodes."""
@@ -145,12 +148,12 @@ def evaluate(
             _worlds(policy, subject, domain, size, seed, threads) as worlds,
         ):
             if isinstance(worlds, Simulation):
-                found = _run(policy, worlds, numbers, deterministic)
+                found = run_episodes(policy, worlds, np.asarray(numbers), deterministic)
             else:
                 of_workers = _run_in_workers(policy, worlds, numbers, deterministic)
-                found = ((episode, {}) for episode in of_workers)
-            ended = sorted(found, key=lambda pair: pair[0].index)
-        rows.extend(_row(domain.name, seed, *pair) for pair in ended)
+                found = ((episode.index, episode, {}) for episode in of_workers)
+            ended = sorted(found, key=operator.itemgetter(0))
+        rows.extend(row_of(domain.name, seed, episode, quality) for _, episode, quality in ended)
     return tuple(rows)
 
 
@@ -243,12 +246,27 @@ def _worlds(
         yield env
 
 
-def _run(
-    policy: Policy, simulation: Simulation, episodes: Sequence[int], deterministic: bool
-) -> Iterator[tuple[Episode, dict[str, float]]]:
-    """The `episodes` of these numbers, as they end, and the quality of their actions."""
-    numbers = np.asarray(episodes)
-    observation = simulation.reset(episodes=numbers[: simulation.num_envs])
+def run_episodes(
+    policy: Policy,
+    simulation: Simulation,
+    episodes: IntArray,
+    deterministic: bool,
+    begin: Callable[[IntArray, IntArray], None] | None = None,
+) -> Iterator[tuple[int, Episode, dict[str, float]]]:
+    """Run the `episodes` (m,), given by their numbers; each as it ends, with its place among them.
+
+    The same number may be there several times. `begin(worlds, places)` is called before worlds are
+    reset for the episodes at these places. There are at most as many worlds as episodes. The last
+    of the three is the quality of the actions.
+    """
+    place = np.arange(simulation.num_envs)
+
+    def reset(worlds: IntArray) -> Array:
+        if begin is not None:
+            begin(worlds, place[worlds])
+        return simulation.reset(worlds, episodes[place[worlds]])
+
+    observation = reset(place.copy())
     started = np.ones(simulation.num_envs, dtype=bool)
     active, following, state = started.copy(), simulation.num_envs, None
     quality = ActionQuality(simulation)
@@ -256,22 +274,24 @@ def _run(
         action, state = act(policy, observation, state, started, active, deterministic)
         transition = simulation.advance(action, active)
         quality.add(action, active)
-        yield from ((episode, quality.of(episode.world)) for episode in transition.episodes)
+        for ended in transition.episodes:
+            yield int(place[ended.world]), ended, quality.of(ended.world)
         observation, started = transition.observation, np.zeros_like(active)
-        again, rest = np.split(transition.ended, [len(numbers) - following])
+        again, rest = np.split(transition.ended, [len(episodes) - following])
         active[rest] = False
         if len(again):
             started[again] = True
             quality.begin(again)
+            place[again] = following + np.arange(len(again))
             observation = observation.copy()
-            observation[again] = simulation.reset(again, numbers[following:][: len(again)])
+            observation[again] = reset(again)
             following += len(again)
 
 
 def _run_in_workers(
     policy: Policy, env: WorkerVecEnv, episodes: Sequence[int], deterministic: bool
 ) -> Iterator[Episode]:
-    """As `_run`; other episodes of an environment, until all of these have ended, are ignored."""
+    """As `run_episodes`; other episodes of an environment are ignored until all of these end."""
     observation: Any = env.reset()
     started = active = np.ones(env.num_envs, dtype=bool)
     state, left = None, set(episodes)
@@ -344,11 +364,24 @@ def simulation_for(
     Raises UserError if the policy's spaces do not fit the task, and if it acts on what this domain
     does not draw.
     """
+    return simulation_of(Simulation, policy, task, domain, num_envs, seed, threads)
+
+
+def simulation_of(
+    kind: type[Kind],
+    policy: Policy,
+    task: Task,
+    domain: Domain,
+    num_envs: int = 1,
+    seed: int = 0,
+    threads: int = 0,
+) -> Kind:
+    """As `simulation_for`, of a `kind` of simulation."""
     terms: tuple[ObservationTerm, ...] = getattr(policy, "acting_terms", ())
     privileged = shows(terms)
     actions = choice_of(policy)
     history = getattr(policy, "history", 1)
-    simulation = Simulation(task, domain, num_envs, seed, threads, privileged, actions, history)
+    simulation = kind(task, domain, num_envs, seed, threads, privileged, actions, history)
     if privileged:
         check_columns(terms, simulation)
     check_spaces(policy, simulation, task.name)
@@ -363,7 +396,8 @@ def _rows_of(observation: Any, rows: IntArray) -> Any:
     return observation[rows]
 
 
-def _row(domain: str, seed: int, episode: Episode, quality: dict[str, float]) -> Row:
+def row_of(domain: str, seed: int, episode: Episode, quality: dict[str, float]) -> Row:
+    """The row of an episode that ended in `domain`."""
     return Row(
         domain=domain,
         seed=seed,

@@ -42,6 +42,7 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "transfer": ["RUN", "--domain", "hard", "--budget", "64"],
     "distill": ["RUN", "--budget", "64"],
     "evaluate": ["RUN", "--episodes", "1"],
+    "attribute": ["RUN", "--target", "mild", "--episodes", "3"],
     "identify": ["LOG", "--task", "cartpole"],
     "log info": ["LOG"],
     "log compare": ["LOG", "--task", "cartpole"],
@@ -83,7 +84,7 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-SHOWING = ("evaluate", "audit", "identify", "log compare")
+SHOWING = ("evaluate", "attribute", "audit", "identify", "log compare")
 SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in SHOWING]
 """Where nothing can be written these show their result; see test_cli.py."""
 ALLOWED = [("new", "name", ["no_such_thing"])]

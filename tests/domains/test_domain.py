@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sim2real.config import parse
 from sim2real.domains import Domain, dump_domains, load_domain, load_domains
 from sim2real.errors import UserError
 from sim2real.registry import load_task, task_names
@@ -105,3 +106,9 @@ def test_python_form_equals_yaml_form():
         name="heavy", about="Twice the mass.", dynamics=[{"field": "body_mass", "scale": 2.0}]
     )
     assert domain == load_domain(SLIDER, "heavy")
+
+
+def test_the_usual_settings_of_an_engine_stay_in_the_plain_data() -> None:
+    domain = Domain(name="other", engine="drake")  # type: ignore[arg-type]
+    assert domain.plain() == {"engine": {"name": "drake"}}
+    assert parse(Domain, {**domain.plain(), "name": "other"}, "other") == domain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from sim2real.config import Config
 
@@ -19,6 +19,11 @@ class Engine(Config):
     """Depth, m, at which one contact carries the weight of all moving bodies."""
     dissipation: float = Field(default=20.0, ge=0.0, le=1000.0)
     """Dissipation of Hunt and Crossley (1975), s/m; a body bounces off with at most its inverse."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The plain data with its name: without defaults, Drake's own would be no engine at all."""
+        return {"name": self.name, **handler(self)}
 
     def describe(self) -> str:
         """The engine in a line of a domain's description."""
