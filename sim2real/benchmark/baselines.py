@@ -3,7 +3,7 @@
 SimOpt (Chebotar et al. 2019, arXiv:1810.05687) searches the parameters whose trajectories are
 nearest to the recorded ones. DROPO (Tiboni et al. 2023, arXiv:2201.08434) searches the normal
 distribution of parameters under which the recorded transitions are likeliest. Both searches are
-CMA-ES of the package `cma`, which is no dependency of sim2real.
+CMA-ES of the package `cma`, of the extra [identify].
 """
 
 from __future__ import annotations

@@ -5,11 +5,12 @@
 
 Strategy optimization (Yu, Liu & Turk 2019, "Policy transfer with strategy optimization",
 arXiv:1810.05751): no weight is learned in the target, the search has as many dimensions as the
-context has numbers. It is searched in units of the standard deviations of the source's statistics,
-from their mean, within the values that the source's domain draws. With `context: identified` the
-context is that of the world that a log of the target identifies (Yu et al. 2017, "Preparing for the
-unknown: learning a universal policy with online system identification", arXiv:1702.02453, with
-`identify` in place of their network), and the target need not give a reward.
+context has numbers. The package `cma` searches from the nominal context, in units of the standard
+deviations of the source's statistics, within the values that the source's domain draws. With
+`context: identified` the context is that of the world that a log of the target identifies (Yu et
+al. 2017, "Preparing for the unknown: learning a universal policy with online system
+identification", arXiv:1702.02453, with `identify` in place of their network), and the target need
+not give a reward.
 
 A context that is constant is a change of the first layer's bias, W c; so what comes out is a policy
 of the robot's own observations:
@@ -26,6 +27,8 @@ in the target. The target's own differences need not be those that the source's 
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Container, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -36,7 +39,9 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real.config import LAST_SEED
 from sim2real.domains import Domain
 from sim2real.domains.domain import dump_domains
+from sim2real.domains.width import widened
 from sim2real.errors import UserError
+from sim2real.extras import needed
 from sim2real.files import write_json, write_text
 from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
@@ -48,7 +53,6 @@ from sim2real.runs.run import Run
 from sim2real.task import Array, labels
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.conditioned import Conditioned
-from sim2real.transfer.evolution import Evolution
 from sim2real.transfer.method import NETWORKS, Method
 from sim2real.transfer.selection import REPORT, SOURCE, select
 from sim2real.transfer.target import Target
@@ -61,7 +65,13 @@ RECORDED = 2_000
 """Control steps of the log that identifies, at most; more tell little more."""
 STEP = 0.7
 """Standard deviation of the first generation, in those of the contexts."""
+SMALLEST = 1e-6
+"""Width of the range of a number that is the same in every context; cma needs one."""
 FOUND, DOMAINS = "report/context.json", "report/identified.yaml"
+
+
+Box = dict[str, Array]
+"""The corners `low` and `high`, and the `nominal` place, each (d,)."""
 
 
 class Universal(Method):
@@ -91,6 +101,8 @@ class Universal(Method):
 
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's, of a policy that observes what a robot does; UserError for another."""
+        if self.context == "searched":
+            _cma()
         given = source.privileged == "context" and source.privileged_actor
         if not given or source.context_encoder is not None or not source.normalize_observations:
             raise UserError(
@@ -120,7 +132,7 @@ class Universal(Method):
         )
         box = work.once("range", lambda: drawn_range(source, usual, work))
         find = self._searched if self.context == "searched" else self._identified
-        place, described = find(source, target, work, found, np.stack([box["low"], box["high"]]))
+        place, described = find(source, target, work, found, box)
         found.set(place)
         values = dict(zip(found.names, found.values(place).tolist(), strict=True))
         write_json(work.path / FOUND, {"context": values, **described})
@@ -136,22 +148,32 @@ class Universal(Method):
         return target.budget.steps - max(int(self.verification * target.budget.steps), 1)
 
     def _searched(
-        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Array
+        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Box
     ) -> tuple[Array, dict[str, Any]]:
         """The mean of the last generation whose episodes the budget covers."""
-        search = Evolution(np.zeros(len(universal.names)), STEP, box[0], box[1], self.population)
+        search = search_in(box, self.population, work.seed)
+        self._warn_of_few(search.popsize, target, work)
         returns: list[list[float]] = []
-
-        def play() -> dict[str, Any]:
-            points = search.ask(work.generator)
-            return {"points": points, "returns": self._played(points, target, universal)}
-
         while True:
+            points = search.ask()
+            play = functools.partial(self._played, np.array(points), target, universal)
             played = work.once(f"generation-{len(returns) + 1}", play)
-            if len(played["returns"]) < len(played["points"]):
-                return search.mean, {"step": search.step, "generations": returns}
-            search.tell(played["points"], np.array(played["returns"]))
-            returns.append(played["returns"])
+            if len(played) < len(points):
+                place = box["nominal"] if not returns else search.result.xfavorite
+                return place, {"step": search.sigma, "generations": returns}
+            search.tell(points, [-one for one in played])
+            returns.append(played)
+
+    def _warn_of_few(self, population: int, target: Target, work: Work) -> None:
+        """Say so where the budget may not cover a generation of the longest episodes."""
+        needed_steps = population * target.episode_steps
+        if self._steps(target) < needed_steps:
+            work.report(
+                f"method universal: a generation is {population} episodes of up to "
+                f"{target.episode_steps:,} control steps, and {self._steps(target):,} are for the "
+                f"search; without a whole one the context stays the nominal one (enough in any "
+                f"case: budget={math.ceil(needed_steps / (1.0 - self.verification)) + 1})"
+            )
 
     def _played(self, points: Array, target: Target, universal: Conditioned) -> list[float]:
         """The return of an episode at each point, of as many as the budget covers."""
@@ -169,7 +191,7 @@ class Universal(Method):
         return returns
 
     def _identified(
-        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Array
+        self, source: Run, target: Target, work: Work, universal: Conditioned, box: Box
     ) -> tuple[Array, dict[str, Any]]:
         """The context of the world that moves as a log of the target does, within the box."""
         family = source.domain if self.family is None else self.family
@@ -202,7 +224,7 @@ class Universal(Method):
         missing = _missing(universal.names, given)
         mean = universal.values(np.zeros(len(universal.names)))
         values = [given.get(name, value) for name, value in zip(universal.names, mean, strict=True)]
-        place = np.clip(universal.place(np.array(values)), *box)
+        place = np.clip(universal.place(np.array(values)), box["low"], box["high"])
         return place, {"explained": found["explained"], "table": found["table"], "mean": missing}
 
 
@@ -223,8 +245,37 @@ def _missing(names: Sequence[str], known: Container[str]) -> list[str]:
     return missing
 
 
-def drawn_range(source: Run, universal: Conditioned, work: Work) -> dict[str, Array]:
-    """The smallest and the largest of each number of the contexts that the source draws."""
+def drawn_range(source: Run, universal: Conditioned, work: Work) -> Box:
+    """The smallest and the largest of each number of the contexts that the source draws.
+
+    And the nominal one, the nearest to it where it is outside; the mean where there is none.
+    """
+    size = len(universal.names)
     shown = np.asarray(work.env(source.domain, DRAWS, privileged="context").reset())
-    places = universal.place(shown[:, -len(universal.names) :])
-    return {"low": places.min(axis=0), "high": places.max(axis=0)}
+    places = universal.place(shown[:, -size:])
+    low = places.min(axis=0)
+    high = np.maximum(places.max(axis=0), low + SMALLEST)
+    alone = work.env(widened(source.domain, 0.0), privileged="context")
+    nominal = universal.place(np.asarray(alone.reset())[0, -size:])
+    return {"low": low, "high": high, "nominal": np.clip(nominal, low, high)}
+
+
+def search_in(box: Box, population: int | None, seed: int) -> Any:
+    """The search of the package `cma` from the nominal context of `box`, which its points keep to.
+
+    Its random numbers come from a generator of its own, so it proposes the same for the same seed.
+    Raises UserError without the package.
+    """
+    rng = np.random.default_rng(seed)
+    options = {
+        "bounds": [box["low"], box["high"]],
+        "maxstd": np.inf,  # a limit fails in one dimension (cma 4.5.0)
+        "randn": lambda *shape: rng.normal(size=shape),
+        "verbose": -9,
+    }
+    given = {} if population is None else {"popsize": population}
+    return _cma().CMAEvolutionStrategy(box["nominal"], STEP, options | given)
+
+
+def _cma() -> Any:
+    return needed("cma", "method universal with context=searched", "identify")

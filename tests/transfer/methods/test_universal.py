@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from sim2real.transfer.api import transfer
 from sim2real.transfer.conditioned import Conditioned, in_mean_context
 from sim2real.transfer.conformance import METHOD_CHECKS, SOURCE, WORLDS, Trial
 from sim2real.transfer.find import load_method
+from sim2real.transfer.methods.universal import search_in
 from sim2real.transfer.outcome import outcome
 
 ROBOTS = Path(__file__).parents[2] / "robots"
@@ -129,12 +132,50 @@ def test_the_context_of_the_target_is_found(weighing: Run, tmp_path: Path) -> No
     assert summary["after"]["value"] > summary["zero_shot"]["value"] + 0.5
 
 
-def test_a_context_that_is_no_better_is_not_kept(weighing: Run, tmp_path: Path) -> None:
-    """A generation of which the budget pays one episode leaves the mean context."""
-    run = moved(weighing, tmp_path / "run", population=1_000)
+def test_a_budget_of_less_than_a_generation_leaves_the_nominal_context(
+    weighing: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"population": 1_000}
+    given: Any = {"method": "universal", "budget": 400, "out": tmp_path / "run"}
+    run = transfer(weighing, "heavy", options=options, **given)
     found = read_json(run.path / "report/context.json")
     assert found["generations"] == []
-    assert [*found["context"].values()] == pytest.approx([1.0], abs=0.1)
+    assert [*found["context"].values()] == pytest.approx([1.0], abs=1e-3)  # m is a scale
+    said = capsys.readouterr().err
+    assert re.search(r"a generation is 1000 episodes of up to \d+ control steps, and 280 are", said)
+
+
+def ellipsoid(points: Any) -> Any:
+    """0 at (1, ..., 1), else more; the axes differ by a factor of 1,000 and are no coordinates."""
+    size = points.shape[-1]
+    turned = np.linalg.qr(np.random.default_rng(7).normal(size=(size, size)))[0]
+    return np.square((points - 1.0) @ turned * np.logspace(0, 1.5, size)).sum(axis=-1)
+
+
+def test_the_search_is_seeded_alone_and_stays_in_its_box() -> None:
+    box = {"low": np.full(3, -10.0), "high": np.full(3, 0.5), "nominal": np.zeros(3)}
+    means, state = [], np.random.get_state()[1].tolist()  # type: ignore[union-attr, index] # noqa: NPY002
+    for _ in range(2):
+        search = search_in(box, None, 4)
+        for _ in range(60):
+            points = np.array(search.ask())
+            assert (points >= box["low"]).all()
+            assert (points <= box["high"]).all()
+            search.tell(list(points), ellipsoid(points).tolist())
+        means.append(search.result.xfavorite)
+    np.testing.assert_array_equal(*means)
+    assert np.random.get_state()[1].tolist() == state  # type: ignore[union-attr, index] # noqa: NPY002
+    best = [ellipsoid(np.array(one)) for one in (means[0], box["nominal"])]
+    assert best[0] < 0.5 * best[1]
+
+
+def test_without_the_package_cma_nothing_is_begun(
+    weighing: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cma", None)
+    with pytest.raises(UserError, match=r"needs the package cma: .*sim2real\[identify\]"):
+        moved(weighing, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("algorithm", [slow_unless(one == "ppo", one) for one in ALGORITHMS])
