@@ -12,6 +12,7 @@ METHODS = {
     "darc": "sim2real.transfer.methods.darc:Darc",
     "par": "sim2real.transfer.methods.par:Par",
     "statistics": "sim2real.transfer.methods.statistics:Statistics",
+    "align": "sim2real.transfer.methods.align:Align",
     "vgdf": "sim2real.transfer.methods.vgdf:Vgdf",
     "scratch": "sim2real.transfer.methods.scratch:Scratch",
     "universal": "sim2real.transfer.methods.universal:Universal",

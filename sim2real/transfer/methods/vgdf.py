@@ -18,78 +18,24 @@ steps and that the critic is about right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from torch import Tensor, nn
+from torch import Tensor
 
 from sim2real.policies.layers import Layers
-from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.policies.recipe import AnyRecipe, Fraction, Positive
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.mixed import MixedMethod
 from sim2real.transfer.mixing import LearnedSampler, Samples, SourceSampler
+from sim2real.transfer.transition_models import TransitionModels
 
-LOG_STD = (-5.0, 1.0)
-"""Range of the log standard deviations of changes, which are normalized to about 1."""
 SMALLEST = 1e-6
 """Added to the variance of values."""
-
-
-class TargetModels(nn.Module):
-    """An ensemble of Gaussian models of the change s' - s, given s and a."""
-
-    def __init__(
-        self, observation_size: int, action_size: int, members: int, layers: Sequence[int]
-    ) -> None:
-        super().__init__()
-        size = observation_size + action_size
-        self.inputs, self.changes = RunningNormalizer(size), RunningNormalizer(observation_size)
-        self.members = nn.ModuleList(
-            nn.Sequential(*create_mlp(size, 2 * observation_size, list(layers), nn.SiLU))
-            for _ in range(members)
-        )
-
-    def loss(self, samples: ReplayBufferSamples) -> Tensor:
-        """The sum over members of the negative log-likelihood, each of a bootstrap sample."""
-        known, change = _known(samples), samples.next_observations - samples.observations
-        self.inputs.update(known)
-        self.changes.update(change)
-        seen, wanted = self.inputs(known), self.changes(change)
-        losses = []
-        for member in self.members:
-            chosen = torch.randint(len(seen), (len(seen),))
-            mean, log_std = _gaussian(member(seen[chosen]))
-            error = (wanted[chosen] - mean) * (-log_std).exp()
-            losses.append((0.5 * error.square() + log_std).mean())
-        return torch.stack(losses).sum()
-
-    @torch.no_grad()
-    def draw(self, samples: ReplayBufferSamples) -> Tensor:
-        """A next observation of each sample by each member. Shape: (members, m, n)."""
-        seen = self.inputs(_known(samples))
-        spread, center = self.changes.running_var.sqrt().float(), self.changes.running_mean.float()
-        drawn = []
-        for member in self.members:
-            mean, log_std = _gaussian(member(seen))
-            change = mean + log_std.exp() * torch.randn_like(mean)
-            drawn.append(samples.observations.float() + center + spread * change)
-        return torch.stack(drawn)
-
-
-def _known(samples: ReplayBufferSamples) -> Tensor:
-    return torch.cat([samples.observations, samples.actions], dim=1)
-
-
-def _gaussian(output: Tensor) -> tuple[Tensor, Tensor]:
-    mean, log_std = output.chunk(2, dim=1)
-    return mean, log_std.clamp(*LOG_STD)
 
 
 @torch.no_grad()
@@ -114,7 +60,7 @@ class SelectedSamples(LearnedSampler):
 
     def __init__(
         self,
-        models: TargetModels,
+        models: TransitionModels,
         learning_rate: float,
         *,
         algorithm: OffPolicyAlgorithm,
@@ -166,7 +112,7 @@ class Vgdf(MixedMethod):
         observation = get_flattened_obs_dim(algorithm.observation_space)
         action = get_flattened_obs_dim(algorithm.action_space)
         return SelectedSamples(
-            TargetModels(observation, action, self.members, self.model_layers),
+            TransitionModels(observation, action, self.members, self.model_layers),
             self.model_learning_rate,
             algorithm=algorithm,
             candidates=self.candidates,

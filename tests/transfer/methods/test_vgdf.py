@@ -11,7 +11,8 @@ import pytest
 import torch
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from sim2real.transfer.methods.vgdf import SelectedSamples, TargetModels, proximity, values
+from sim2real.transfer.methods.vgdf import SelectedSamples, proximity, values
+from sim2real.transfer.transition_models import TransitionModels
 
 GAIN, SPREAD = 0.5, 0.1
 
@@ -24,9 +25,9 @@ def samples(size: int, gain: float = GAIN) -> Any:
 
 
 @pytest.fixture(scope="module")
-def models() -> TargetModels:
+def models() -> TransitionModels:
     torch.manual_seed(0)
-    made = TargetModels(1, 1, 3, (32,))
+    made = TransitionModels(1, 1, 3, (32,))
     optimizer = torch.optim.Adam(made.parameters(), lr=3e-3)
     for _ in range(500):
         loss = made.loss(samples(128))
@@ -36,7 +37,7 @@ def models() -> TargetModels:
     return made
 
 
-def test_every_model_has_the_mean_and_spread_of_the_target(models: TargetModels) -> None:
+def test_every_model_has_the_mean_and_spread_of_the_target(models: TransitionModels) -> None:
     torch.manual_seed(1)
     seen = samples(4_000)
     drawn = models.draw(seen)
@@ -64,7 +65,7 @@ def test_the_value_is_the_least_of_the_policys_action(build: Callable[..., Any],
 
 
 def test_what_the_target_values_alike_is_selected(
-    models: TargetModels, monkeypatch: pytest.MonkeyPatch
+    models: TransitionModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a source with the target's dynamics and others, by a value that is the state."""
     monkeypatch.setattr("sim2real.transfer.methods.vgdf.values", lambda _, seen: seen[:, 0])
