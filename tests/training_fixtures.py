@@ -6,9 +6,8 @@ What takes seconds to import is imported where it is used: pytest-xdist's main p
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ import pytest
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-    from sim2real.studies.executor import Outcome
-    from sim2real.studies.ledger import Cell
 
 WALL_CLOCK = ("time/fps",)
 """Tags that depend on the machine and so differ between two equal trainings."""
@@ -66,26 +63,14 @@ def short_cartpole() -> Iterator[None]:
         yield
 
 
-def _work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
-    from sim2real.studies.executor import Outcome
-    from sim2real.studies.work import run_cell
-    from sim2real.studies.worker import attempt
-
-    waiting, finished = list(cells), set(done)
-    while ready := [cell for cell in waiting if finished.issuperset(cell.needs)]:
-        waiting.remove(ready[0])
-        status, detail = attempt(run_cell, ready[0].work)
-        if status == "done":
-            finished.add(ready[0].id)
-        yield Outcome(ready[0], status, json.loads(json.dumps(detail)), 0.0)
-
-
 @pytest.fixture
 def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells of a study are worked off in this process: workers take seconds to start."""
-    from sim2real.studies import study
+    from sim2real.studies.executors.inline import InlineExecutor
 
-    monkeypatch.setattr(study, "run_cells", _work_off)
+    monkeypatch.setattr(
+        "sim2real.studies.study.open_executor", lambda name, work, **_: InlineExecutor(work)
+    )
 
 
 def search_little(patch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -24,8 +24,12 @@ class Study(Command):
 
     file: Positional[Path]
     """The study's YAML file."""
+    executor: Literal["local", "inline"] = "local"
+    """Where the runs are made: on processes of this machine, or in this process."""
     workers: int | None = None
-    """Processes, at most four per processor; by default one per processor."""
+    """Runs at once, at most four per processor; by default one per processor."""
+    out: Path | None = None
+    """Folder of the study, in place of the one that the file names."""
     trust_code: bool = False
     """Accept and import the Python code that the study names."""
 
@@ -36,8 +40,12 @@ class Study(Command):
         from sim2real.studies.study import CellsFailed, study
 
         asked = load_study(self.file, trust_code=self.trust_code)
+        if self.out is not None:
+            asked = asked.model_copy(update={"out": str(self.out)})
         try:
-            report = study(asked, workers=self.workers, progress=not self.json)
+            report = study(
+                asked, executor=self.executor, workers=self.workers, progress=not self.json
+            )
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
             sys.exit(f"error: {error}")
         except AuditFailed as error:

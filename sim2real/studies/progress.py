@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sim2real.errors import listed
 from sim2real.learning.progress import Display, clock
-from sim2real.studies.executor import Outcome
+from sim2real.studies.executors.executor import Outcome
 from sim2real.studies.ledger import Cell
+
+MOST_NAMES = 4
+"""Running cells that are named, at most."""
 
 
 class StudyProgress:
@@ -42,7 +46,7 @@ class StudyProgress:
         """Show what is running."""
         now = time.monotonic()
         self._since = {cell.id: self._since.get(cell.id, now) for cell in running}
-        names = ", ".join(cell.id for cell in running)
+        names = listed([cell.id for cell in running], MOST_NAMES)
         what = f"{self._count} of {self._total} done, running {names}"
         self._display.show(self._part, what, self._time_left(running))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.domains import Domain
-from sim2real.errors import UserError, listed, whole_number
+from sim2real.errors import UserError, listed
 from sim2real.evaluation.references import References, keep_references
 from sim2real.files import remove_unfinished, require_writable, write_text
 from sim2real.plain import dump_yaml
@@ -28,8 +26,11 @@ from sim2real.studies.comparison import (
     summarize_trade_off,
 )
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
-from sim2real.studies.executor import Outcome, run_cells
+from sim2real.studies.executors.executor import Outcome
+from sim2real.studies.executors.find import check_executor, open_executor
+from sim2real.studies.executors.schedule import ATTEMPTS, run_cells
 from sim2real.studies.ledger import Cell, Ledger
+from sim2real.studies.lock import lock
 from sim2real.studies.plan import StudyPlan
 from sim2real.studies.progress import StudyProgress
 from sim2real.studies.report.comparison_page import write_comparison
@@ -37,8 +38,6 @@ from sim2real.studies.report.report import write_report
 from sim2real.studies.results import domain_references, quality, reference_cells, results
 from sim2real.studies.summary import Results, means, summarize
 
-MOST_WORKERS = 4
-"""Processes for each processor, at most: more take memory and save no time."""
 AnyPlan = StudyPlan | ComparisonPlan
 
 
@@ -49,13 +48,17 @@ class CellsFailed(RuntimeError):
 def study(
     config: StudyConfig | ComparisonConfig | Path | str,
     *,
+    executor: str = "local",
     workers: int | None = None,
+    out: Path | str | None = None,
     progress: bool = True,
     trust_code: bool = False,
 ) -> dict[str, Any]:
     """Run a study on `workers` processes (by default one a processor, at most four).
 
-    Returns its report. `config` is the study or its YAML file, whose code must be trusted (see
+    With `executor="inline"` it runs in this process. A run whose process dies goes on from its last
+    checkpoint, in another. `out` is the folder in place of the one that the study names. Returns
+    its report. `config` is the study or its YAML file, whose code must be trusted (see
     `load_study`). Writes report/index.html, report.md and report.json into the study's folder.
     Results that exist, of the same content, are not made again.
 
@@ -64,9 +67,9 @@ def study(
     else is done; KeyboardInterrupt after a first Ctrl-C, when the trainings are saved and the same
     call goes on.
     """
-    if workers is not None:
-        whole_number("workers", workers, 1, MOST_WORKERS * _processors())
+    check_executor(executor, workers)
     asked = load_study(config, trust_code) if isinstance(config, Path | str) else config
+    asked = asked if out is None else asked.model_copy(update={"out": str(out)})
     plan = plan_of(asked)
     started = time.monotonic()
     with _alone(asked.folder):
@@ -75,7 +78,7 @@ def study(
         ledger = Ledger(asked.folder / "cells")
         if not all(ledger.is_done(cell) for cell in plan.cells.values()):
             audit_domains(asked, plan.task, plan.worlds)
-        _work_off(plan, ledger, workers or _processors(), progress)
+        _work_off(plan, ledger, executor, workers, progress)
         report = _report(plan, ledger)
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
         write = write_report if isinstance(plan, StudyPlan) else write_comparison
@@ -88,19 +91,21 @@ def plan_of(config: StudyConfig | ComparisonConfig) -> AnyPlan:
     return StudyPlan(config) if isinstance(config, StudyConfig) else ComparisonPlan(config)
 
 
-def _processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> None:
+def _work_off(
+    plan: AnyPlan, ledger: Ledger, name: str, workers: int | None, progress: bool
+) -> None:
     """Make the results that are missing; raise for cells that failed."""
     cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
     left = [cell for cell in cells if cell not in done]
-    display = StudyProgress(plan.config.name, cells, done, workers) if progress else None
+    executor = open_executor(
+        name,
+        "sim2real.studies.work:run_cell",
+        workers=workers,
+        cells=len(left),
+        logs=plan.config.folder / "logs",
+    )
+    display = StudyProgress(plan.config.name, cells, done, executor.size) if progress else None
     if display is not None and done:
         display.line(f"{len(done)} of {len(cells)} were done before")
     references = ReferenceProblems(plan, ledger) if isinstance(plan, StudyPlan) else None
@@ -111,9 +116,7 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
         _print_line(line, display)
     outcomes = run_cells(
         left,
-        "sim2real.studies.work:run_cell",
-        workers=min(workers, len(left)),
-        logs=plan.config.folder / "logs",
+        executor,
         done=[cell.id for cell in done],
         tick=display.tick if display is not None else lambda running: None,
     )
@@ -123,6 +126,8 @@ def _work_off(plan: AnyPlan, ledger: Ledger, workers: int, progress: bool) -> No
             for outcome in outcomes:
                 if outcome.status == "done":
                     ledger.write(outcome.cell, outcome.detail)
+                elif outcome.status == "lost":
+                    _print_line(_lost(outcome), display)
                 else:
                     problems.append(outcome)
                 if display is not None:
@@ -174,6 +179,11 @@ def stale_results(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
         f"{reason} ({listed(names, 3)})"
         for reason, names in reasons.items()
     ]
+
+
+def _lost(outcome: Outcome) -> str:
+    again = f"it goes on from its last checkpoint, at most {ATTEMPTS} starts in all"
+    return f"{outcome.cell.id}: {outcome.detail}; {again}"
 
 
 def _print_line(line: str, display: StudyProgress | None) -> None:
@@ -309,9 +319,5 @@ def _alone(folder: Path) -> Iterator[None]:
     if (folder / "config.yaml").exists():
         raise UserError(f"{folder} is the folder of a run; allowed: another one for the study")
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is running this study") from None
+    with lock(folder / ".lock", "running this study"):
         yield

@@ -11,6 +11,7 @@ before each operation, and each copy that differs from those before it goes on.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,7 @@ import torch.utils.tensorboard
 import sim2real as s2r
 from sim2real.envs.cartpole import Cartpole
 from sim2real.files import PARTIAL, read_json
-from sim2real.studies import study as study_module
 from sim2real.studies.config import StudyConfig
-from sim2real.studies.executor import Outcome
-from sim2real.studies.ledger import Cell
-from sim2real.studies.work import run_cell
 from sim2real.transfer.resume import resume
 
 torch.set_num_threads(1)
@@ -74,35 +71,19 @@ IDENTIFY = {
 }  # fmt: skip
 
 
-def studied(out: Path) -> Any:
+def studied(out: Path, **how: Any) -> Any:
     config = {
         "name": "killed", "task": "cartpole", "out": str(out), "targets": ["hard"], "seeds": 1,
         "source": {"domain": "nominal", "steps": 256, "options": PPO}, "methods": ["fine_tune"],
         "budget": 256, "episodes": 2, "evaluations": 1, "audit": False,
         "oracle": {"steps": 256, "options": PPO, "seeds": [0]},
     }  # fmt: skip
-    return s2r.study(StudyConfig.model_validate(config), workers=1, progress=False)
+    return s2r.study(StudyConfig.model_validate(config), progress=False, **how)
 
 
 def extended(out: Path) -> Any:
     """The same command until it is done."""
     return resume(out, progress=False, steps=640)
-
-
-def work_off(cells: Sequence[Cell], *_: Any, done: Sequence[str], **__: Any) -> Iterator[Outcome]:
-    """`run_cells` in this process, so that a kill may fall into any operation of any cell."""
-    waiting, finished = list(cells), set(done)
-    while waiting:
-        cell = next(one for one in waiting if finished.issuperset(one.needs))
-        waiting.remove(cell)
-        result = json.loads(json.dumps(run_cell(cell.work)))
-        finished.add(cell.id)
-        yield Outcome(cell, "done", result, 0.0)
-
-
-def studied_here(out: Path) -> Any:
-    study_module.run_cells = work_off  # of this forked child
-    return studied(out)
 
 
 SCENARIOS: dict[str, Make] = {
@@ -113,8 +94,8 @@ SCENARIOS: dict[str, Make] = {
     "distill": moved("distill", CURVE),
     "identify": moved("identify", {"options": IDENTIFY}),
     "extend": extended,
-    "study": studied_here,
-    "study-processes": studied,
+    "study": functools.partial(studied, executor="inline"),
+    "study-processes": functools.partial(studied, workers=1),
 }
 
 

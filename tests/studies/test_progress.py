@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from sim2real.studies.executor import Outcome
+from sim2real.studies.executors.executor import Outcome
 from sim2real.studies.ledger import Cell
 from sim2real.studies.progress import StudyProgress
 

@@ -19,7 +19,7 @@ from sim2real.errors import UserError
 from sim2real.files import read_json
 from sim2real.runs.load import CURVE, load_run
 from sim2real.studies.config import load_study
-from sim2real.studies.executor import Outcome
+from sim2real.studies.executors.executor import Outcome
 from sim2real.studies.ledger import Cell
 from sim2real.studies.study import CellsFailed, describe, plan_of, study
 from sim2real.transfer.methods.identify import IDENTIFICATION
@@ -246,7 +246,7 @@ def test_ctrl_c_saves_and_the_study_goes_on(tmp_path: Path) -> None:
     assert 0 < stopped < 400_000
     commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     assert not any(
-        "sim2real.studies.worker" in one and str(tmp_path) in str(one) for one in commands
+        "sim2real.studies.executors.worker" in one and str(tmp_path) in str(one) for one in commands
     )
     report = study(write(tmp_path, source={"steps": 400_000}, seeds=1), progress=False)
     assert load_run(run).step == 400_000

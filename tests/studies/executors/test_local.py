@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from sim2real.studies.executor import Outcome, run_cells
+from sim2real.studies.executors.executor import Outcome, processors, threads_each
+from sim2real.studies.executors.local import LocalExecutor
+from sim2real.studies.executors.schedule import ATTEMPTS, run_cells
 from sim2real.studies.ledger import Cell
 
 JOBS = """
@@ -27,7 +29,11 @@ def work(given):
         case "refuse":
             raise UserError("one line for the user")
         case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+            starts = pathlib.Path(given["place"], given["name"])
+            starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+            if len(starts.read_text()) <= given["times"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return {"starts": len(starts.read_text())}
         case "sleep":
             place = pathlib.Path(given["place"])
             place.joinpath(str(os.getpid())).touch()
@@ -50,31 +56,31 @@ def cell(name: str, do: str, needs: tuple[str, ...] = (), **more: Any) -> Cell:
     return Cell(name, "key", {"name": name, "do": do, **more}, needs)
 
 
-def run(jobs: str, tmp_path: Path, *cells: Cell, workers: int = 2) -> dict[str, Outcome]:
-    outcomes = run_cells(cells, jobs, workers=workers, logs=tmp_path / "logs")
-    return {outcome.cell.id: outcome for outcome in outcomes}
+def run(jobs: str, tmp_path: Path, *cells: Cell, workers: int = 2) -> list[Outcome]:
+    return list(run_cells(cells, LocalExecutor(jobs, workers=workers, logs=tmp_path / "logs")))
 
 
 def test_results_come_back_and_needs_come_first(jobs: str, tmp_path: Path) -> None:
     cells = [cell("b", "double", ("a",), value=2), cell("a", "double", value=1)]
     outcomes = run(jobs, tmp_path, *cells)
-    assert list(outcomes) == ["a", "b"]
-    assert [outcome.detail["twice"] for outcome in outcomes.values()] == [2, 4]
-    assert all(outcome.status == "done" for outcome in outcomes.values())
+    assert [outcome.cell.id for outcome in outcomes] == ["a", "b"]
+    assert [outcome.detail["twice"] for outcome in outcomes] == [2, 4]
+    assert all(outcome.status == "done" for outcome in outcomes)
     assert "printed by a" in (tmp_path / "logs" / "worker-0.log").read_text()
 
 
 def test_failures_are_reported_and_the_rest_goes_on(jobs: str, tmp_path: Path) -> None:
-    outcomes = run(
+    found = run(
         jobs,
         tmp_path,
         cell("broken", "raise"),
         cell("never", "double", ("broken",), value=1),
         cell("refused", "refuse"),
-        cell("killed", "die"),
+        cell("killed", "die", place=str(tmp_path), times=99),
         cell("fine", "double", value=4),
         workers=1,
     )
+    outcomes = {outcome.cell.id: outcome for outcome in found}  # the last of each
     assert {name: outcome.status for name, outcome in outcomes.items()} == {
         "broken": "failed",
         "refused": "refused",
@@ -86,11 +92,30 @@ def test_failures_are_reported_and_the_rest_goes_on(jobs: str, tmp_path: Path) -
     assert outcomes["refused"].detail == "one line for the user"
     assert "killed by SIGKILL" in outcomes["killed"].detail
     assert "worker-0.log" in outcomes["killed"].detail
+    assert f"it was started {ATTEMPTS} times" in outcomes["killed"].detail
+    assert (tmp_path / "killed").read_text() == "x" * ATTEMPTS
+
+
+def test_a_lost_cell_is_started_again_and_what_needs_it_waits(jobs: str, tmp_path: Path) -> None:
+    cells = [
+        cell("killed", "die", place=str(tmp_path), times=1),
+        cell("after", "double", ("killed",), value=1),
+    ]
+    found = [(outcome.cell.id, outcome.status) for outcome in run(jobs, tmp_path, *cells)]
+    assert found == [("killed", "lost"), ("killed", "done"), ("after", "done")]
 
 
 def test_a_worker_serves_many_cells(jobs: str, tmp_path: Path) -> None:
     outcomes = run(jobs, tmp_path, *(cell(str(n), "double", value=n) for n in range(6)))
-    assert len({outcome.detail["pid"] for outcome in outcomes.values()}) <= 2
+    assert len({outcome.detail["pid"] for outcome in outcomes}) <= 2
+
+
+def test_processors_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    assert processors() == 8
+    threads = {workers: threads_each(workers)["SIM2REAL_THREADS"] for workers in (1, 3, 8, 20)}
+    assert threads == {1: "8", 3: "2", 8: "1", 20: "1"}
+    assert threads_each(1)["OMP_NUM_THREADS"] == "1"  # or the last bits of a result change
 
 
 def wait_for(place: Path, pattern: str, seconds: float = 30) -> Path:
@@ -120,9 +145,9 @@ def test_closing_lets_workers_save_and_leaves_none(jobs: str, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     sleeper = cell("sleeper", "sleep", place=str(place))
-    logs = tmp_path / "logs"
+    executor = LocalExecutor(jobs, workers=1, logs=tmp_path / "logs")
     with pytest.raises(KeyboardInterrupt):
-        list(run_cells([sleeper], jobs, workers=1, logs=logs, tick=stop_when_started))
+        list(run_cells([sleeper], executor, tick=stop_when_started))
     (pid,) = (int(path.name) for path in place.iterdir() if path.name.isdigit())
     assert (place / "saved").exists()
     assert not is_running(pid)
@@ -135,10 +160,12 @@ def test_a_killed_main_process_leaves_no_orphans(jobs: str, tmp_path: Path) -> N
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
-from sim2real.studies.executor import run_cells
+from sim2real.studies.executors.local import LocalExecutor
+from sim2real.studies.executors.schedule import run_cells
 from sim2real.studies.ledger import Cell
 work = {{"name": "a", "do": "sleep", "place": {str(place)!r}}}
-list(run_cells([Cell("a", "key", work)], {jobs!r}, workers=1, logs=Path({str(tmp_path)!r})))
+executor = LocalExecutor({jobs!r}, workers=1, logs=Path({str(tmp_path)!r}))
+list(run_cells([Cell("a", "key", work)], executor))
 """
     with subprocess.Popen([sys.executable, "-c", script]) as main:
         pid = int(wait_for(place, "[0-9]*").name)

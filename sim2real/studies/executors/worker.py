@@ -1,4 +1,4 @@
-"""A worker of a study: `python -m sim2real.studies.worker MODULE:FUNCTION LOG`.
+"""A worker of a study: `python -m sim2real.studies.executors.worker MODULE:FUNCTION LOG`.
 
 Reads one cell a line from stdin and writes one outcome a line to stdout, both JSON. What the work
 prints goes to the log. The process ends when stdin is closed, as its
@@ -7,7 +7,6 @@ parent has ended then.
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
@@ -15,14 +14,11 @@ import queue
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
 
-from sim2real.errors import UserError
+from sim2real.studies.executors.executor import attempt, function
 
 
-def main(function: str, log: str) -> None:
+def main(work: str, log: str) -> None:
     """Serve until stdin is closed."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -33,28 +29,15 @@ def main(function: str, log: str) -> None:
         os.dup2(file.fileno(), 2)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the process may end without flushing
-    module, _, name = function.partition(":")
-    work = getattr(importlib.import_module(module), name)
+    do = function(work)
     while True:
-        print(json.dumps(attempt(work, json.loads(waiting.get()))), file=answers, flush=True)
+        print(json.dumps(attempt(do, json.loads(waiting.get()))), file=answers, flush=True)
 
 
 def _read(waiting: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         waiting.put(line)
     os._exit(0)
-
-
-def attempt(work: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any]) -> tuple[str, Any]:
-    """Do the work: the status, and the result, the one line for a user, or the traceback."""
-    try:
-        return "done", work(given)
-    except UserError as error:
-        return "refused", str(error)
-    except KeyboardInterrupt:
-        return "interrupted", ""
-    except Exception:
-        return "failed", traceback.format_exc()
 
 
 if __name__ == "__main__":

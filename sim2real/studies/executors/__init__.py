@@ -1,0 +1,1 @@
+"""Where the cells of a study run: in this process, on processes of this machine, on a cluster."""
