@@ -66,11 +66,10 @@ def short_cartpole() -> Iterator[None]:
 @pytest.fixture
 def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells of a study are worked off in this process: workers take seconds to start."""
+    from sim2real.studies.executors.find import Where
     from sim2real.studies.executors.inline import InlineExecutor
 
-    monkeypatch.setattr(
-        "sim2real.studies.study.open_executor", lambda name, work, **_: InlineExecutor(work)
-    )
+    monkeypatch.setattr(Where, "open", lambda where, work, **_: InlineExecutor(work))
 
 
 def search_little(patch: pytest.MonkeyPatch) -> None:

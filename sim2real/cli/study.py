@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
@@ -24,8 +24,10 @@ class Study(Command):
 
     file: Positional[Path]
     """The study's YAML file."""
-    executor: Literal["local", "inline"] = "local"
-    """Where the runs are made: on processes of this machine, or in this process."""
+    executor: str = "local"
+    """Where the runs are made: "local" (processes of this machine), "inline" (this one), "ray"."""
+    address: str | None = None
+    """Address of a running Ray cluster, or "auto"; without one Ray is started here."""
     workers: int | None = None
     """Runs at once, at most four per processor; by default one per processor."""
     out: Path | None = None
@@ -44,7 +46,11 @@ class Study(Command):
             asked = asked.model_copy(update={"out": str(self.out)})
         try:
             report = study(
-                asked, executor=self.executor, workers=self.workers, progress=not self.json
+                asked,
+                executor=self.executor,
+                address=self.address,
+                workers=self.workers,
+                progress=not self.json,
             )
         except CellsFailed as error:  # with its tracebacks; all the rest is done and kept
             sys.exit(f"error: {error}")

@@ -33,10 +33,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupt:
-    """Whether the user has asked to stop."""
+    """Whether to stop: the user has asked to, or the training is at its `pause`, in steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: int | None = None) -> None:
         self.requested = False
+        self._pause = pause
+
+    def due(self, step: int) -> bool:
+        """Whether a training that has made `step` control steps stops here."""
+        return self.requested or (self._pause is not None and step >= self._pause)
 
 
 @runtime_checkable
@@ -232,7 +237,7 @@ class Checkpoints(AtRollouts):
     def _on_rollout_start(self) -> None:
         now = self.model.num_timesteps
         due = self._last is None or now // self._every > self._last // self._every
-        if due or self._interrupt.requested:
+        if due or self._interrupt.due(now):
             self._write(now)
 
     def _on_training_end(self) -> None:
@@ -244,7 +249,7 @@ class Checkpoints(AtRollouts):
             state["callbacks"] = {type(one).__name__: one.state() for one in self._stateful}
             write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
             self._last = step
-        if self._interrupt.requested:
+        if self._interrupt.due(step):
             raise Interrupted(f"stopped at step {step}; resume with: sim2real resume {self._run}")
 
 

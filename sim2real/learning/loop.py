@@ -47,6 +47,7 @@ def learn(
     title: str = "",
     hyperparameters: Mapping[str, Any] | None = None,
     max_unstable: float = MAX_UNSTABLE,
+    pause: int | None = None,
 ) -> None:
     """Train until `algorithm.num_timesteps` is `steps`, writing into the run folder.
 
@@ -58,9 +59,11 @@ def learn(
     `callbacks` are SB3 callbacks; those with `state()` and `restore(state)` are saved and restored
     with the checkpoints. A callback may reach the event writer as `algorithm.logger`.
     The first Ctrl-C finishes the rollout and its update, saves and raises Interrupted; the second
-    stops at once. Raises UserError when the disk is full, when a loss or a number of the networks
-    is not finite, and when more than the share `max_unstable` of the last 200 episodes became
-    unstable; the last checkpoint is intact then.
+    stops at once. It is interrupted likewise at the first boundary of rollouts at or after `pause`
+    control steps.
+    Raises UserError when the disk is full, when a loss or a number of the networks is not finite,
+    and when more than the share `max_unstable` of the last 200 episodes became unstable; the last
+    checkpoint is intact then.
     """
     run = Path(run_path)
     steps -= steps % algorithm.n_envs
@@ -79,7 +82,7 @@ def learn(
     stateful = [*callbacks, *worst, board, against, sound]
     _restore_callbacks(run, start, stateful)
     shown = [Progress(steps, title or run.name)] if progress else []
-    interrupt = Interrupt()
+    interrupt = Interrupt(pause)
     saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
     watching = [*callbacks, *worst, board, against, *shown, saving]
     order = [NormalizerUpdate(), sound, EqualRollouts(steps), *watching]

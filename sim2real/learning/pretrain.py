@@ -63,6 +63,7 @@ def pretrain(
     pictures_every: int | None = None,
     curve: int | Iterable[int] | None = None,
     curve_episodes: int = CURVE_EPISODES,
+    pause: int | None = None,
     progress: bool = True,
 ) -> Run:
     """Train a policy for `task` in `domain` for `steps` control steps; returns the finished run.
@@ -82,7 +83,7 @@ def pretrain(
     "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
     Raises UserError for anything unknown or impossible and if `out` exists, and Interrupted after
-    a first Ctrl-C, when all is saved and `resume(out)` goes on.
+    a first Ctrl-C, or after `pause` control steps, when all is saved and `resume(out)` goes on.
     """
     loaded = load_task(task)
     given = [domain or default_domain(loaded), *([] if target is None else [target])]
@@ -122,11 +123,11 @@ def pretrain(
             beside = loaded.file.with_suffix(".yaml")
             print(f"domain: nominal, as {beside} has no domain 'randomized'", file=sys.stderr)
     create_run(folder, config, loaded, domains)
-    return resume_pretraining(read_folder(folder, task=loaded), progress)
+    return resume_pretraining(read_folder(folder, task=loaded), progress, pause)
 
 
-def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
-    """Train a run from its last good checkpoint, or from the beginning, to its end."""
+def resume_pretraining(folder: RunFolder, progress: bool, pause: int | None = None) -> Run:
+    """Train a run from its last good checkpoint, or from the beginning, to its end or `pause`."""
     path, config, domains, task = folder.path, folder.config, folder.domains, folder.task
     recipe = config.parsed_recipe()
     check_policy(folder)
@@ -159,6 +160,7 @@ def resume_pretraining(folder: RunFolder, progress: bool) -> Run:
             title=f"pretrain {task.name} in {config.domain}",
             hyperparameters=hyperparameters(config, task.name, "pretrain", config.domain),
             max_unstable=config.recipe.get("max_unstable", MAX_UNSTABLE),
+            pause=pause,
         )
     finally:
         env.close()

@@ -27,7 +27,7 @@ from sim2real.studies.comparison import (
 )
 from sim2real.studies.config import ComparisonConfig, StudyConfig, load_study
 from sim2real.studies.executors.executor import Outcome
-from sim2real.studies.executors.find import check_executor, open_executor
+from sim2real.studies.executors.find import Where
 from sim2real.studies.executors.schedule import ATTEMPTS, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.lock import lock
@@ -49,6 +49,7 @@ def study(
     config: StudyConfig | ComparisonConfig | Path | str,
     *,
     executor: str = "local",
+    address: str | None = None,
     workers: int | None = None,
     out: Path | str | None = None,
     progress: bool = True,
@@ -56,9 +57,12 @@ def study(
 ) -> dict[str, Any]:
     """Run a study on `workers` processes (by default one a processor, at most four).
 
-    With `executor="inline"` it runs in this process. A run whose process dies goes on from its last
-    checkpoint, in another. `out` is the folder in place of the one that the study names. Returns
-    its report. `config` is the study or its YAML file, whose code must be trusted (see
+    With `executor="inline"` it runs in this process, with "ray" on the Ray cluster at `address`,
+    with a worker for each of its processors; without an address Ray is started here. A run whose
+    process or machine dies goes on from its last checkpoint. `out` is the folder in place of the
+    one that the study names.
+
+    Returns its report. `config` is the study or its YAML file, whose code must be trusted (see
     `load_study`). Writes report/index.html, report.md and report.json into the study's folder.
     Results that exist, of the same content, are not made again.
 
@@ -67,7 +71,7 @@ def study(
     else is done; KeyboardInterrupt after a first Ctrl-C, when the trainings are saved and the same
     call goes on.
     """
-    check_executor(executor, workers)
+    where = Where(executor, workers, address)
     asked = load_study(config, trust_code) if isinstance(config, Path | str) else config
     asked = asked if out is None else asked.model_copy(update={"out": str(out)})
     plan = plan_of(asked)
@@ -78,7 +82,7 @@ def study(
         ledger = Ledger(asked.folder / "cells")
         if not all(ledger.is_done(cell) for cell in plan.cells.values()):
             audit_domains(asked, plan.task, plan.worlds)
-        _work_off(plan, ledger, executor, workers, progress)
+        _work_off(plan, ledger, where, progress)
         report = _report(plan, ledger)
         report["made"] |= {"seconds": round(time.monotonic() - started, 1)}
         write = write_report if isinstance(plan, StudyPlan) else write_comparison
@@ -91,27 +95,25 @@ def plan_of(config: StudyConfig | ComparisonConfig) -> AnyPlan:
     return StudyPlan(config) if isinstance(config, StudyConfig) else ComparisonPlan(config)
 
 
-def _work_off(
-    plan: AnyPlan, ledger: Ledger, name: str, workers: int | None, progress: bool
-) -> None:
+def _work_off(plan: AnyPlan, ledger: Ledger, where: Where, progress: bool) -> None:
     """Make the results that are missing; raise for cells that failed."""
     cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
     left = [cell for cell in cells if cell not in done]
-    executor = open_executor(
-        name,
-        "sim2real.studies.work:run_cell",
-        workers=workers,
-        cells=len(left),
-        logs=plan.config.folder / "logs",
-    )
+    before = f"{len(done)} of {len(cells)} were done before"
+    if not left:
+        if progress:
+            print(f"{plan.config.name}: {before}", file=sys.stderr)
+        return
+    folder = plan.config.folder
+    executor = where.open("sim2real.studies.work:run_cell", cells=len(left), folder=folder)
     display = StudyProgress(plan.config.name, cells, done, executor.size) if progress else None
     if display is not None and done:
-        display.line(f"{len(done)} of {len(cells)} were done before")
+        display.line(before)
     references = ReferenceProblems(plan, ledger) if isinstance(plan, StudyPlan) else None
     for line in [
         *stale_results(ledger, left),
-        *(references.lines() if references and left else []),
+        *(references.lines() if references else []),
     ]:
         _print_line(line, display)
     outcomes = run_cells(

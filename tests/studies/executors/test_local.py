@@ -118,7 +118,7 @@ def test_processors_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads_each(1)["OMP_NUM_THREADS"] == "1"  # or the last bits of a result change
 
 
-def wait_for(place: Path, pattern: str, seconds: float = 30) -> Path:
+def wait_for(place: Path, pattern: str, seconds: float = 120) -> Path:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := list(place.glob(pattern)):
