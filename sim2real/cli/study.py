@@ -23,7 +23,9 @@ class Study(Command):
     """Run a study: methods (or pretrainings) x targets x seeds on equal budgets, one report."""
 
     file: Positional[Path]
-    """The study's YAML file."""
+    """The study's YAML file; with --status also its folder."""
+    status: bool = False
+    """Only show how far the study is: cells done, running, failed and left, and the time left."""
     executor: str = "local"
     """Where the runs are made: "local" (processes of this machine), "inline" (this one), "ray"."""
     address: str | None = None
@@ -36,7 +38,9 @@ class Study(Command):
     """Accept and import the Python code that the study names."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.study`."""
+        """Call `sim2real.study`, or `studies.status.study_status`."""
+        if self.status:
+            return self._status()
         from sim2real.studies.audit import AuditFailed
         from sim2real.studies.config import load_study
         from sim2real.studies.study import CellsFailed, study
@@ -59,6 +63,21 @@ class Study(Command):
             raise
         shown = pretrainings(report) if "returns" in report else compared(report)
         return Outcome(report, shown, page=asked.folder / "report" / "index.html")
+
+    def _status(self) -> Outcome:
+        from sim2real.learning.progress import clock
+        from sim2real.studies.status import study_status
+
+        found = study_status(self.file if self.out is None else self.out)
+        rows = [{"cells": kind, **counts} for kind, counts in found["kinds"].items()]
+        whole = {name: sum(row[name] for row in rows) for name in rows[0] if name != "cells"}
+        shown = table(f"{found['name']} in {found['folder']}", [*rows, {"cells": "all", **whole}])
+        left = clock(found["seconds_left"])
+        lines = [f"runs: {found['runs']}, {left} left" if found["runs"] else "does not run now"]
+        lines += [f"{cell}: since {clock(since)}" for cell, since in found["running"].items()]
+        lines += [f"{cell} failed: {why}" for cell, why in found["failed"].items()]
+        shown.caption, shown.caption_justify = "\n".join(lines), "left"
+        return Outcome(found, [shown])
 
 
 def compared(report: Mapping[str, Any]) -> list[Table]:

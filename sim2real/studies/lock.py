@@ -28,7 +28,7 @@ def lock(file: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
     deadline = time.monotonic() + seconds
     while (held := _take(file)) is None:
         if time.monotonic() >= deadline:
-            raise UserError(f"{file.parent}: another process is {what}{_holder(file)}")
+            raise UserError(f"{file.parent}: another process is {what} ({_words(file)})")
         time.sleep(AGAIN_SECONDS)
     with held:
         held.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -63,9 +63,21 @@ def _is(file: Path, opened: IO[str]) -> bool:
         return False
 
 
-def _holder(file: Path) -> str:
+def holder(file: Path) -> str | None:
+    """The process that holds the lock `file`; None if none does."""
+    try:
+        with file.open() as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _words(file)
+    except OSError:  # there is no such file
+        return None
+    return None
+
+
+def _words(file: Path) -> str:
     """Who holds a lock, as far as it is known."""
     with contextlib.suppress(OSError):
         if name := file.read_text().strip():
-            return f" ({name})"
-    return ""
+            return name
+    return "which one is unknown"

@@ -32,10 +32,11 @@ from sim2real.studies.executors.schedule import ATTEMPTS, run_cells
 from sim2real.studies.ledger import Cell, Ledger
 from sim2real.studies.lock import lock
 from sim2real.studies.plan import StudyPlan
-from sim2real.studies.progress import StudyProgress
+from sim2real.studies.progress import StudyProgress, TimeLeft
 from sim2real.studies.report.comparison_page import write_comparison
 from sim2real.studies.report.report import write_report
 from sim2real.studies.results import domain_references, quality, reference_cells, results
+from sim2real.studies.status_file import StatusFile
 from sim2real.studies.summary import Results, means, summarize
 
 AnyPlan = StudyPlan | ComparisonPlan
@@ -99,7 +100,8 @@ def _work_off(plan: AnyPlan, ledger: Ledger, where: Where, progress: bool) -> No
     """Make the results that are missing; raise for cells that failed."""
     cells = sorted(plan.cells.values(), key=lambda cell: (cell.rank, -cell.steps))
     done = [cell for cell in cells if ledger.is_done(cell)]
-    left = [cell for cell in cells if cell not in done]
+    finished = {cell.id for cell in done}
+    left = [cell for cell in cells if cell.id not in finished]
     before = f"{len(done)} of {len(cells)} were done before"
     if not left:
         if progress:
@@ -107,7 +109,13 @@ def _work_off(plan: AnyPlan, ledger: Ledger, where: Where, progress: bool) -> No
         return
     folder = plan.config.folder
     executor = where.open("sim2real.studies.work:run_cell", cells=len(left), folder=folder)
-    display = StudyProgress(plan.config.name, cells, done, executor.size) if progress else None
+    time_left = TimeLeft(cells, done, executor.size)
+    status = StatusFile(folder, time_left)
+    display = (
+        StudyProgress(plan.config.name, len(cells), len(done), time_left) if progress else None
+    )
+    watching: list[TimeLeft | StatusFile | StudyProgress] = [time_left, status]
+    watching += [display] if display is not None else []
     if display is not None and done:
         display.line(before)
     references = ReferenceProblems(plan, ledger) if isinstance(plan, StudyPlan) else None
@@ -116,12 +124,12 @@ def _work_off(plan: AnyPlan, ledger: Ledger, where: Where, progress: bool) -> No
         *(references.lines() if references else []),
     ]:
         _print_line(line, display)
-    outcomes = run_cells(
-        left,
-        executor,
-        done=[cell.id for cell in done],
-        tick=display.tick if display is not None else lambda running: None,
-    )
+
+    def tick(running: Sequence[Cell]) -> None:
+        for one in watching:
+            one.tick(running)
+
+    outcomes = run_cells(left, executor, done=finished, tick=tick)
     problems: list[Outcome] = []
     try:
         with contextlib.closing(outcomes):
@@ -132,13 +140,14 @@ def _work_off(plan: AnyPlan, ledger: Ledger, where: Where, progress: bool) -> No
                     _print_line(_lost(outcome), display)
                 else:
                     problems.append(outcome)
-                if display is not None:
-                    display.ended(outcome)
+                for one in watching:
+                    one.ended(outcome)
                 for line in references.lines() if references else []:
                     _print_line(line, display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{plan.config.name}: saved; started again, it goes on") from None
     finally:
+        status.close()
         if display is not None:
             display.close()
     _raise(problems)
