@@ -39,7 +39,8 @@ class Evaluate(PolicyCommand):
 
     def run(self) -> Outcome:
         """Call `sim2real.evaluate`."""
-        from sim2real.evaluation.rollout import evaluate, save_rows
+        from sim2real.evaluation.rollout import evaluate
+        from sim2real.evaluation.row_files import save_rows
         from sim2real.evaluation.sensitivity import by_parameter
         from sim2real.evaluation.sensitivity_figure import write_sensitivity
         from sim2real.evaluation.summary import summaries

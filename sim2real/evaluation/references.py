@@ -21,7 +21,8 @@ from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError
 from sim2real.evaluation import metrics
 from sim2real.evaluation.provenance import content, key_of
-from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
+from sim2real.evaluation.rollout import Row, evaluate
+from sim2real.evaluation.row_files import load_rows, save_rows
 from sim2real.evaluation.statistics import Estimate
 from sim2real.files import new_folder, read_json, write_json
 from sim2real.registry import load_task

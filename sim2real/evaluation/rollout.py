@@ -9,12 +9,9 @@ seed and its index alone, so the rows are those of any number of worlds.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,7 +29,6 @@ from sim2real.evaluation.policy_checks import (
     require_contract,
 )
 from sim2real.evaluation.unstable import counted_returns
-from sim2real.files import write_text
 from sim2real.simulation import Episode, Simulation
 from sim2real.simulation.actions import choice_of
 from sim2real.simulation.front_ends.foreign import (
@@ -201,28 +197,6 @@ def by_domain(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
     for row in rows:
         found.setdefault(row.domain, []).append(row)
     return {domain: tuple(group) for domain, group in found.items()}
-
-
-def save_rows(path: Path | str, rows: Iterable[Row]) -> None:
-    """Write rows as JSON lines, whole or not at all."""
-    lines = [json.dumps(dataclasses.asdict(row), allow_nan=False) for row in rows]
-    write_text(Path(path), "".join(f"{line}\n" for line in lines))
-
-
-def load_rows(path: Path | str) -> tuple[Row, ...]:
-    """The rows that `save_rows` wrote; UserError if the file is missing or broken."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    return tuple(_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1))
-
-
-def _parse(line: str, where: str) -> Row:
-    try:
-        return Row(**json.loads(line))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{where} is no row of an evaluation: {error}") from None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import pytest
 from sim2real import cli
 from sim2real.cli.arguments import GENERAL
 from sim2real.cli.command import pairs
-from sim2real.evaluation.rollout import load_rows
+from sim2real.evaluation.row_files import load_rows
 from sim2real.learning import callbacks
 from sim2real.runs.load import load_run
 

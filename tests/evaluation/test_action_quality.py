@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sim2real.evaluation.action_quality import ActionQuality
-from sim2real.evaluation.rollout import Row, evaluate, load_rows, save_rows
+from sim2real.evaluation.rollout import Row, evaluate
+from sim2real.evaluation.row_files import load_rows, save_rows
 from sim2real.evaluation.summary import summary
 from sim2real.simulation import Simulation
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError
-from sim2real.evaluation.rollout import act, by_domain, evaluate, load_rows, returns, save_rows
+from sim2real.evaluation.rollout import act, by_domain, evaluate, returns
+from sim2real.evaluation.row_files import load_rows, save_rows
 from sim2real.simulation import Simulation
 from sim2real.simulation.front_ends.vec_env import make_vec_env
 

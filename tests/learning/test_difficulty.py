@@ -8,7 +8,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sim2real.errors import UserError
-from sim2real.evaluation.rollout import evaluate, load_rows, save_rows, success_rate
+from sim2real.evaluation.rollout import evaluate, success_rate
+from sim2real.evaluation.row_files import load_rows, save_rows
 from sim2real.evaluation.summary import summary
 from sim2real.learning.callbacks import Difficulty
 from sim2real.learning.loop import learn
