@@ -35,6 +35,7 @@ from sim2real.cli import (
     robot,
     study,
     training,
+    tune,
 )
 from sim2real.cli.arguments import check_words, with_homes
 from sim2real.cli.command import Command
@@ -52,6 +53,7 @@ VERBS: dict[str, type[Command]] = {
     "identify": identify.Identify,
     **{f"log {name}": command for name, command in log.LOG_VERBS.items()},
     "study": study.Study,
+    "tune": tune.Tune,
     "resume": training.Resume,
     "publish": policies.Publish,
     "export": export.Export,

@@ -32,6 +32,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C: the rollout was finished and saved; the run can be resumed."""
 
 
+class Paused(Interrupted):
+    """The training is at its `pause` and saved; it can be resumed as after Ctrl-C."""
+
+
 class Interrupt:
     """Whether to stop: the user has asked to, or the training is at its `pause`, in steps."""
 
@@ -250,7 +254,8 @@ class Checkpoints(AtRollouts):
             write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
             self._last = step
         if self._interrupt.due(step):
-            raise Interrupted(f"stopped at step {step}; resume with: sim2real resume {self._run}")
+            stopped = Interrupted if self._interrupt.requested else Paused
+            raise stopped(f"stopped at step {step}; resume with: sim2real resume {self._run}")
 
 
 class Soundness(BaseCallback):

@@ -59,8 +59,8 @@ def learn(
     `callbacks` are SB3 callbacks; those with `state()` and `restore(state)` are saved and restored
     with the checkpoints. A callback may reach the event writer as `algorithm.logger`.
     The first Ctrl-C finishes the rollout and its update, saves and raises Interrupted; the second
-    stops at once. It is interrupted likewise at the first boundary of rollouts at or after `pause`
-    control steps.
+    stops at once. At the first boundary of rollouts at or after `pause` control steps it saves
+    and raises Paused.
     Raises UserError when the disk is full, when a loss or a number of the networks is not finite,
     and when more than the share `max_unstable` of the last 200 episodes became unstable; the last
     checkpoint is intact then.

@@ -82,8 +82,8 @@ def pretrain(
     `randomization` lets the domain's distributions follow the policy: "adr", "doraemon" or
     "curriculum", or {"name": "adr", option: value}; by default they stay as they are.
 
-    Raises UserError for anything unknown or impossible and if `out` exists, and Interrupted after
-    a first Ctrl-C, or after `pause` control steps, when all is saved and `resume(out)` goes on.
+    Raises UserError for anything unknown or impossible and if `out` exists, Interrupted after a
+    first Ctrl-C and Paused after `pause` control steps: all is saved and `resume(out)` goes on.
     """
     loaded = load_task(task)
     given = [domain or default_domain(loaded), *([] if target is None else [target])]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,8 +96,10 @@ def hyperparameters(config: RunConfig, task: str, method: str, source: str) -> d
     return {**config.recipe, **dict(zip(VARIED, (*values, config.steps, config.seed), strict=True))}
 
 
-def write_hyperparameters(writer: SummaryWriter, values: Mapping[str, Any]) -> None:
-    """Declare hyperparameters and metrics for the HParams tab; those in `VARIED` come first."""
+def write_hyperparameters(
+    writer: SummaryWriter, values: Mapping[str, Any], tags: Sequence[str] = METRICS
+) -> None:
+    """Declare hyperparameters, and the metrics `tags`, for the HParams tab."""
     plain = {
         name: value if isinstance(value, bool | int | float | str) else str(value)
         for name, value in values.items()
@@ -106,7 +108,7 @@ def write_hyperparameters(writer: SummaryWriter, values: Mapping[str, Any]) -> N
         api_pb2.HParamInfo(name=name, type=_data_type(value), differs=name in VARIED)
         for name, value in plain.items()
     ]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags]
     experiment = api_pb2.Experiment(hparam_infos=columns, metric_infos=metrics)
     content = metadata.create_summary_metadata(
         plugin_data_pb2.HParamsPluginData(experiment=experiment)

@@ -109,7 +109,7 @@ class Oracle(Config):
     """Options of the recipe, by name."""
 
 
-def _named(name: str) -> str:
+def folder_name(name: str) -> str:
     """The name of a study, after which its folder is named; ValueError for what none can have."""
     if not 0 < len(name) <= 100 or name.startswith(".") or not name.isprintable():
         raise ValueError("a name has 1 to 100 printable characters, and a dot is not the first")
@@ -121,7 +121,7 @@ def _named(name: str) -> str:
 class Table(Config):
     """The base of every study's configuration: name, task, targets, seeds and episodes."""
 
-    name: Annotated[str, AfterValidator(_named)] = "study"
+    name: Annotated[str, AfterValidator(folder_name)] = "study"
     about: str = ""
     task: str
     """Name, file or "module:Class" of the task."""

@@ -49,6 +49,7 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "log record": ["RUN", "--steps", "64", "--out", "OUT"],
     "log convert": ["LOG", "--out", "OUT"],
     "study": ["STUDY"],
+    "tune": ["TUNE"],
     "resume": ["RUN"],
     "publish": ["RUN", "--episodes", "1", "--out", "OUT"],
     "export": ["RUN", "--out", "OUT"],
@@ -139,10 +140,15 @@ def refused(
     study.write_text("{task: cartpole, source: {steps: 64}, targets: [hard], methods: [freeze], ")
     with study.open("a") as file:
         file.write(f"budget: 64, oracle: {{steps: 64}}, out: {tmp_path / 'study'}}}")
+    search = tmp_path / "search.yaml"
+    search.write_text("{task: cartpole, domain: hard, steps: 64, trials: 1, ")
+    with search.open("a") as file:
+        file.write(f"space: {{gamma: {{uniform: [0.9, 0.99]}}}}, out: {tmp_path / 'search'}}}")
     exported = write_exported(tmp_path / "exported")
     (tmp_path / "my_robot.py").write_text(MY_ROBOT)
     places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study), "LOG": str(log)}
     places |= {"EXPORTED": str(exported), "ROBOT": str(tmp_path / "my_robot.py")}
+    places |= {"TUNE": str(search)}
 
     def call(*words: str) -> str:
         before = sorted(tmp_path.rglob("*"))

@@ -22,12 +22,14 @@ def run_cells(
     *,
     done: Iterable[str] = (),
     tick: Callable[[Sequence[Cell]], None] = lambda running: None,
+    follow: Callable[[Outcome], Sequence[Cell]] = lambda outcome: (),
 ) -> Generator[Outcome, None, None]:
     """Run `cells` on `executor`, the first ones first; yields each outcome as it comes.
 
     A cell starts when all cells that it needs are done (`done`: ids of earlier ones), and not at
     all if one failed. One that is lost is started again, `ATTEMPTS` times in all; it goes on from
-    its last checkpoint. `tick` is called twice a second with the cells that are running. On
+    its last checkpoint. `tick` is called twice a second with the cells that are running; `follow`
+    gives the cells that an outcome brings, which are the last then. On
     KeyboardInterrupt, and when the caller closes the iterator, the cells finish their rollout,
     save it and end.
     """
@@ -52,6 +54,8 @@ def run_cells(
                 elif outcome.status == "lost":
                     told = f"{outcome.detail}; it was started {ATTEMPTS} times"
                     outcome = replace(outcome, status="failed", detail=told)
+                for one in follow(outcome):
+                    queue.add(one)
                 yield outcome
     finally:
         executor.close()
@@ -61,17 +65,24 @@ class _Queue:
     """Cells that may start, in their order: each as soon as what it needs is done."""
 
     def __init__(self, cells: Sequence[Cell], done: Iterable[str]) -> None:
-        finished = set(done)
-        self._cells = cells
-        self._place = {cell.id: place for place, cell in enumerate(cells)}
-        self._missing = {cell.id: set(cell.needs) - finished for cell in cells}
+        self._done = set(done)
+        self._cells: list[Cell] = []
+        self._place: dict[str, int] = {}
+        self._missing: dict[str, set[str]] = {}
         self._followers: dict[str, list[Cell]] = defaultdict(list)
         self._ready: list[int] = []
         for cell in cells:
-            for need in self._missing[cell.id]:
-                self._followers[need].append(cell)
-            if not self._missing[cell.id]:
-                self.put(cell)
+            self.add(cell)
+
+    def add(self, cell: Cell) -> None:
+        """Enter a new cell, as the last."""
+        self._place[cell.id] = len(self._cells)
+        self._cells.append(cell)
+        missing = self._missing[cell.id] = set(cell.needs) - self._done
+        for need in missing:
+            self._followers[need].append(cell)
+        if not missing:
+            self.put(cell)
 
     def put(self, cell: Cell) -> None:
         """Enter a cell that may start."""
@@ -83,6 +94,7 @@ class _Queue:
 
     def finish(self, cell: Cell) -> None:
         """Enter the cells that have waited for this one alone."""
+        self._done.add(cell.id)
         for follower in self._followers.pop(cell.id, ()):
             missing = self._missing[follower.id]
             missing.discard(cell.id)
