@@ -64,8 +64,9 @@ class Furuta(Task):
         return VOLTAGE * action
 
     def observe(self, world: World) -> dict[str, Array]:
-        angles = counted(world.qpos)
-        moved = np.where(world.steps[:, None] > 0, angles - counted(world.previous["qpos"]), 0.0)
+        angles = self.counted(world.qpos, COUNT)
+        before = self.counted(world.previous["qpos"], COUNT)
+        moved = np.where(world.steps[:, None] > 0, angles - before, 0.0)
         return {
             "arm": angles[:, :1],
             "pendulum": np.hstack([np.cos(angles[:, 1:]), np.sin(angles[:, 1:])]),
@@ -102,11 +103,6 @@ class Furuta(Task):
         world.qpos[ids, 0] = rng.uniform(-0.1, 0.1, (n,))
         world.qpos[ids, 1] = world.difficulty * np.pi + rng.uniform(-0.1, 0.1, (n,))
         world.qvel[ids] = rng.uniform(-0.1, 0.1, (n, 2))
-
-
-def counted(angle: Array) -> Array:
-    """The reading in rad of an encoder at an angle in rad, of any shape."""
-    return np.rint(angle / COUNT) * COUNT
 
 
 def _from_up(angle: Array) -> Array:

@@ -142,6 +142,14 @@ class Task:
         """Named terms, each (n, k); the observation is their concatenation in this order."""
         raise NotImplementedError("def observe(self, world) -> dict[str, (n, k) array]")
 
+    def counted(self, values: Array, step: float) -> Array:
+        """What an encoder with counts of size `step` shows of `values`, of any shape.
+
+        For use in `observe`. Identification replays a log with exact values instead: rounded
+        readings have no slopes by masses or frictions.
+        """
+        return np.rint(values / step) * step
+
     def privileged(self, world: World) -> dict[str, Array]:
         """Named terms, each (n, k), that a critic or a teacher may see besides. By default none.
 

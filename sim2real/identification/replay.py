@@ -39,6 +39,15 @@ def open_loop(task: Task, plain: Sequence[str] = _PLAIN) -> Task:
     return replayed
 
 
+def unrounded(task: Task) -> Task:
+    """The task with encoders that show exact values, so that readings have slopes."""
+    kind = type(task)
+    found = copy.copy(task)
+    own = {"__module__": kind.__module__, "counted": lambda self, values, step: values}
+    found.__class__ = type(kind.__name__, (kind,), own)
+    return found
+
+
 @dataclass(frozen=True)
 class Windows:
     """w windows of a log, with the same number of steps.
@@ -120,13 +129,16 @@ def joined(several: Sequence[Windows]) -> Windows:
 class Replay(Simulation):
     """n worlds of a family, each in a context that is given, under the commands of a log.
 
-    Sensors have their steady imperfections (bias, scale, delay) and no noise.
+    Sensors have their steady imperfections (bias, scale, delay) and no noise: an encoder shows
+    exact values, and its steps are noise of the log.
     """
 
     given: Array | None = None
 
     def __init__(self, family: Family, num_envs: int, threads: int = 0) -> None:
-        super().__init__(open_loop(family.task), family.domain, num_envs, threads=threads)
+        super().__init__(
+            open_loop(unrounded(family.task)), family.domain, num_envs, threads=threads
+        )
         self.family = family
         terms, columns = newest_columns(self.policy_terms)
         self.sensed: tuple[ObservationTerm, ...] = terms

@@ -81,10 +81,27 @@ def test_a_lag_and_a_backlash_are_replayed() -> None:
     assert np.median(np.abs(gap)) < 0.02
 
 
+def test_an_encoder_shows_exact_values_in_a_replay() -> None:
+    """So that readings have slopes: half the change of a mass makes half the difference."""
+    mass = {"field": "body_mass", "of": "pendulum", "scale": {"uniform": [0.5, 1.5]}}
+    family = family_of(load_task("furuta"), Domain(dynamics=[mass]))
+    voltages = np.tile(np.repeat([[1.0], [-1.0]], 5, axis=0), (20, 1))
+    log = record(Simulation("furuta", None, 1), voltages, 200)
+    replay = Replay(family, 16, threads=1)
+    windows = cut(log, replay, channels_of(log, replay), 10)
+    each = np.arange(len(windows))
+    shown = [
+        replay.run(np.full((len(each), 1), share), windows, each, np.zeros((len(each), 4)))
+        for share in (0.5, 0.5001, 0.5002)
+    ]
+    assert np.abs(shown[1] - shown[0]).max() > 1e-6
+    np.testing.assert_allclose(shown[2] - shown[0], 2 * (shown[1] - shown[0]), rtol=0.01, atol=1e-7)
+
+
 def test_an_angle_behind_cosine_and_sine_is_found() -> None:
     gap, windows = replayed("furuta", Domain(), None, steps=120)
     assert np.abs(windows.qpos[:, 1]).max() > 2  # it hangs
-    assert np.median(np.abs(gap[:, :3, :3])) < 0.3  # encoders round
+    assert np.median(np.abs(gap[:, :3, :3])) < 0.3  # those of the log round
 
 
 def test_goals_come_from_the_log() -> None:

@@ -1,4 +1,7 @@
-"""Start states of a robot with encoders: steps, differences, whole turns and a bias."""
+"""Start states of a robot with encoders: steps, differences, whole turns and a bias.
+
+Here the replays round as well, as those of a task do that does not use `Task.counted`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from sim2real.domains import Domain
+from sim2real.identification import replay as replays
 from sim2real.identification.family import family_of
 from sim2real.identification.fit import restarted, start, start_from
 from sim2real.identification.log import Log
@@ -35,7 +39,9 @@ def problem() -> Iterator[Problem]:
     )
     voltages = np.repeat(np.random.default_rng(0).uniform(-1, 1, (60, 1)), 5, axis=0)
     log = record(Simulation("furuta", domain, 1), voltages, 300)
-    replay = Replay(family_of(load_task("furuta"), FAMILY), 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replays, "unrounded", lambda task: task)
+        replay = Replay(family_of(load_task("furuta"), FAMILY), 100)
     channels = channels_of(log, replay)
     yield Problem(replay, cut(log, replay, channels, 15), channels)
     replay.close()
