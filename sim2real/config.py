@@ -196,8 +196,15 @@ def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> type[Base
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
         if field is not None:
-            model = next(iter(_models_in(field.annotation)), model)
+            models = _models_in(field.annotation)
+            model = next((one for one in models if _tag(one) in location), (models or [model])[0])
     return model
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    """The name by which one of several models is chosen; None where it has none."""
+    field = model.model_fields.get("name")
+    return None if field is None else next(iter(get_args(field.annotation)), None)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -90,7 +90,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
 
 def test_no_extra_is_empty_or_unknown() -> None:
     extras = PROJECT["optional-dependencies"]
-    own = {"robots", "drake", "export", "identify", "logs", "ray", "tune"}
+    own = {"robots", "drake", "export", "gpu", "identify", "logs", "ray", "tune"}
     assert set(extras) == {*own, "docs", "dev"}
     assert all(extras.values())
     assert {distribution(one) for one in extras["robots"]} <= THROUGH_A_STRING

@@ -16,7 +16,7 @@ from pydantic import model_validator
 from sim2real.config import Config, parse
 from sim2real.domains.distributions.correlation import Correlated
 from sim2real.domains.distributions.distribution import Constant, DistributionField
-from sim2real.domains.entries.engine import DRAKE, EngineField
+from sim2real.domains.entries.engine import ENGINES, EngineField
 from sim2real.domains.entries.entry import Dynamics, Entry
 from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.entries.kinds import Disturbance
@@ -34,8 +34,6 @@ from sim2real.task import Task
 
 Data = dict[str, Any]
 """The plain data of one domain."""
-IN_DRAKE = "drake:"
-"""The prefix of any domain's name that gives it the engine Drake."""
 NOMINAL: Data = {"about": "The model as it is."}
 """The domain that every task has."""
 
@@ -54,7 +52,7 @@ class Domain(Config):
     mapping: NameMapping = NameMapping()
     """How that model names what the task needs, where the names differ."""
     engine: EngineField = None
-    """The engine that moves the worlds in place of MuJoCo: "drake", or its settings."""
+    """The engine that moves the worlds in place of MuJoCo: "drake", "warp", or its settings."""
     keyframe: str | None = None
     """A key frame of the model, whose state every episode starts from in place of the task's start
     state. What the task draws besides, such as commands, stays."""
@@ -293,19 +291,22 @@ def load_domain(
     """The domain that `domain` names for `task`.
 
     None is `nominal`; a plain name stands beside the task's file; "file.yaml:name" anywhere;
-    names such as "rwrl:easy" are presets; "drake:hard" is `hard` in that engine. `trust_code`
-    accepts the Python code that its file names.
+    names such as "rwrl:easy" are presets; "drake:hard" and "warp:hard" are `hard` in that engine.
+    `trust_code` accepts the Python code that its file names.
     Raises UserError if it is not there or its file is not valid.
     """
     if isinstance(domain, Domain):
         return domain
     loaded, name = load_task(task), domain or "nominal"
-    if name.startswith(IN_DRAKE):
-        inner = name.removeprefix(IN_DRAKE)
-        if not inner or inner.startswith(IN_DRAKE):
-            raise UserError(f"the domain {name!r} names no domain in Drake; allowed: drake:NAME")
+    engine, colon, inner = name.partition(":")
+    if colon and engine in ENGINES:
+        if not inner or inner.partition(":")[0] in ENGINES:
+            raise UserError(
+                f"the domain {name!r} names no domain in the engine {engine}; "
+                f"allowed: {engine}:NAME"
+            )
         found = load_domain(loaded, inner, trust_code)
-        return found.model_copy(update={"name": name, "engine": found.engine or DRAKE})
+        return found.model_copy(update={"name": name, "engine": found.engine or ENGINES[engine]})
     if ".yaml:" in name:
         return domain_in_file(name, trust_code)
     if ":" in name and is_preset(name):

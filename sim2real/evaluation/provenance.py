@@ -53,7 +53,7 @@ class Contents:
         if domain.model is not None:  # its content counts, too, not its place
             found["model"] = model_digest(prepare(self._task, domain))
         if domain.engine is not None:
-            found["engine"] = version_of(domain.engine.name) or "none"
+            found["engine"] = version_of(domain.engine.package) or "none"
         return found
 
 

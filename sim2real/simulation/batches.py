@@ -69,8 +69,13 @@ class Batch(mujoco.batch.Batch):  # type: ignore[misc]
             values: NDArray[Any] = super().bind(name)
             return values
         _check_computed(self.model, name)
-        values = super().bind(name)
+        values = self._output(name)
         self._fill(name)
+        return values
+
+    def _output(self, name: str) -> NDArray[Any]:
+        """The array that each call fills with a derived field from now on."""
+        values: NDArray[Any] = super().bind(name)
         return values
 
     def derived(self) -> dict[str, NDArray[Any]]:

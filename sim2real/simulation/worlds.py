@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sim2real.domains import Domain
 from sim2real.errors import UserError, unknown
 from sim2real.simulation import forks
-from sim2real.simulation.batches import Batch
-from sim2real.simulation.engines.drake import drake_batch
+from sim2real.simulation.engines.engine import engine_batch
 from sim2real.simulation.warnings import BAD_STATE, warnings_logged
 from sim2real.task import Array, BoolArray, IntArray
 from sim2real.world import Element
@@ -63,7 +62,9 @@ class Worlds:
         self.steps: IntArray = np.zeros(num_envs, dtype=np.int64)
         self.step_s: Array = np.zeros(num_envs)
         self.difficulty = 1.0
-        self._batch: Any = self._new_batch(threads or default_threads(), domain)
+        self._batch: Any = engine_batch(
+            model, num_envs, threads or default_threads(), domain, self._fill
+        )
         forks.guard(self._batch, self)
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._defaults = self._batch.state[0].copy()
@@ -76,12 +77,6 @@ class Worlds:
         self.warning_counts: IntArray = np.zeros(self._batch.warning.shape[:2], dtype=np.int64)
         self.sets_constants = False
         self.before_substep: Callable[[Any], None] | None = None  # takes the worlds
-
-    def _new_batch(self, threads: int, domain: Domain | None) -> Batch:
-        """The worlds in the engine of the `domain`; only MuJoCo takes several threads."""
-        if domain is None or domain.engine is None:
-            return Batch(self.model, self.num_envs, threads, self._fill)
-        return drake_batch(self.model, self.num_envs, domain, self._fill)
 
     def close(self) -> None:
         """End the threads and give the memory back; afterwards the world cannot be used.

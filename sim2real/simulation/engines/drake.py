@@ -21,7 +21,7 @@ import mujoco.batch
 import numpy as np
 
 from sim2real.domains import Domain
-from sim2real.domains.entries.engine import Engine
+from sim2real.domains.entries.engine import Drake
 from sim2real.domains.entries.load_friction import LoadFriction
 from sim2real.errors import UserError
 from sim2real.simulation.batches import Batch
@@ -61,7 +61,7 @@ class DrakeBatch(Batch):
     """A batch of `nsim` worlds that Drake moves."""
 
     def __init__(
-        self, model: mujoco.MjModel, nsim: int, settings: Engine, fill: Callable[[str], None]
+        self, model: mujoco.MjModel, nsim: int, settings: Drake, fill: Callable[[str], None]
     ) -> None:
         euler = copy.copy(model)  # its fields are those of one stage, the state before the step
         euler.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
@@ -147,7 +147,7 @@ def drake_batch(
     A warning names what Drake leaves out of the model and the domain. Raises UserError for what of
     the model has no counterpart, and where pydrake is not installed.
     """
-    assert domain.engine is not None
+    assert isinstance(domain.engine, Drake)
     drake("common")
     if problems := unsupported(model):
         raise UserError(

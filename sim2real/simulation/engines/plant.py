@@ -15,7 +15,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sim2real.domains.entries.engine import Engine
+from sim2real.domains.entries.engine import Drake
 from sim2real.extras import needed
 from sim2real.simulation.engines.mapping import (
     armature,
@@ -26,7 +26,7 @@ from sim2real.simulation.engines.mapping import (
 from sim2real.task import Array, IntArray
 
 _GEOM, _JOINT, _DISABLED = mujoco.mjtGeom, mujoco.mjtJoint, mujoco.mjtDisableBit
-_GRAVITY = 9.81  # m/s^2, of the weight that a contact carries at the depth `Engine.penetration`
+_GRAVITY = 9.81  # m/s^2, of the weight that a contact carries at the depth `Drake.penetration`
 _PLANE_FRICTION = 1e6
 """Drake takes the harmonic mean of two coefficients: with this one, twice the other."""
 _RIM = 8  # points of a cylinder's rim that touch a plane
@@ -52,7 +52,7 @@ class Plant:
     A step of the model, `timestep` s, is divided into `substeps` of Drake's.
     """
 
-    def __init__(self, model: mujoco.MjModel, settings: Engine) -> None:
+    def __init__(self, model: mujoco.MjModel, settings: Drake) -> None:
         self.substeps = math.ceil(model.opt.timestep / settings.time_step - 1e-9)
         self._model, self._settings = model, settings
         self._find_springs()

@@ -10,14 +10,14 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
-from drake_bench import bench, in_drake, steps
+from engine_bench import bench, in_drake, steps
 from gymnasium.utils.env_checker import check_env
 from scipy.special import ellipk
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 import sim2real as s2r
 from sim2real.domains import Domain, load_domain
-from sim2real.domains.entries.engine import Engine
+from sim2real.domains.entries.engine import Drake
 from sim2real.identification.record import record
 from sim2real.registry import load_task, task_names
 from sim2real.simulation import Simulation
@@ -138,7 +138,11 @@ def test_a_start_beyond_a_limit_is_moved_onto_it() -> None:
 @pytest.mark.parametrize("name", task_names())
 def test_the_mass_matrix_is_that_of_mujoco(name: str) -> None:
     model = load_task(name).compile()
-    plant, data, expected = Plant(model, Engine()), mujoco.MjData(model), np.zeros((model.nv,) * 2)
+    plant, data, expected = (
+        Plant(model, Drake(name="drake")),
+        mujoco.MjData(model),
+        np.zeros((model.nv,) * 2),
+    )
     low = np.where(model.jnt_limited, model.jnt_range[:, 0], -0.5)
     high = np.where(model.jnt_limited, model.jnt_range[:, 1], 0.5)
     rng = np.random.default_rng(0)
@@ -182,7 +186,9 @@ def in_the_air(name: str, engine: Any, step: float) -> Simulation:
 
 def apart(name: str, step: float, seconds: float = 0.1) -> float:
     """How far the positions of the engines are apart after random actions."""
-    pair = [in_the_air(name, engine, step) for engine in (None, {"time_step": step})]
+    pair = [
+        in_the_air(name, engine, step) for engine in (None, {"name": "drake", "time_step": step})
+    ]
     rng = np.random.default_rng(0)
     space = pair[0].action_space
     for _ in range(max(1, round(seconds / pair[0].dt))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drake_bench import bench, in_drake, steps
+from engine_bench import bench, in_drake, steps
 
 pytest.importorskip("pydrake")
 

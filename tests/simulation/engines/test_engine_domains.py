@@ -10,9 +10,10 @@ from pathlib import Path
 import mujoco
 import pytest
 
+from sim2real.config import parse
 from sim2real.domains import Domain, load_domain
-from sim2real.domains.domain import load_domains
-from sim2real.domains.entries.engine import Engine
+from sim2real.domains.domain import dump_domains, load_domains
+from sim2real.domains.entries.engine import ENGINES, Drake
 from sim2real.errors import UserError
 from sim2real.evaluation.provenance import content
 from sim2real.registry import load_task, task_names
@@ -88,24 +89,45 @@ def test_a_domain_file_names_the_engine(tmp_path: Path) -> None:
         "here: {extends: there, engine: mujoco}\n"
     )
     domains = load_domains(file)
-    assert domains["there"].engine == Engine()
-    assert domains["fine"].engine == Engine(time_step=0.0005)
+    assert domains["there"].engine == Drake(name="drake")
+    assert domains["fine"].engine == Drake(name="drake", time_step=0.0005)
     assert domains["here"].engine is None
     assert "the engine drake, with steps of at most 0.002 s" in domains["there"].describe()
     file.write_text("there: {engine: bullet}\n")
-    with pytest.raises(UserError, match=r"engine\.name: must be 'drake', got 'bullet'"):
+    with pytest.raises(UserError, match=r"engine: must be one of mujoco, drake, warp, got .*bul"):
         load_domains(file)
 
 
-def test_any_domain_is_there_in_drake() -> None:
-    domain, own = load_domain("hopper", "drake:hard"), load_domain("hopper", "hard")
-    assert (domain.name, domain.engine) == ("drake:hard", Engine())
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ({"name": "warp", "devise": "cpu"}, r"engine\.warp\.devise: unknown key .*mean 'device'"),
+        ({"name": "warp", "device": "tpu"}, r"must be auto, cpu, cuda or cuda:NUMBER, got 'tpu'"),
+        ({"name": "drake", "time_step": 1}, r"engine\.drake\.time_step: must be at most 0\.1"),
+    ],
+)
+def test_wrong_settings_are_named_with_their_engine(engine: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(Domain, {"engine": engine}, "here")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_any_domain_is_there_in_another_engine(engine: str) -> None:
+    domain, own = load_domain("hopper", f"{engine}:hard"), load_domain("hopper", "hard")
+    assert (domain.name, domain.engine) == (f"{engine}:hard", ENGINES[engine])
     assert domain.dynamics == own.dynamics
     with pytest.raises(UserError, match="'hart'"):
-        load_domain("hopper", "drake:hart")
-    for name in ("drake:", "drake:drake:hard"):
-        with pytest.raises(UserError, match="names no domain in Drake; allowed: drake:NAME"):
+        load_domain("hopper", f"{engine}:hart")
+    for name in (f"{engine}:", f"{engine}:drake:hard", f"{engine}:warp:hard"):
+        with pytest.raises(UserError, match=f"names no domain in .*allowed: {engine}:NAME"):
             load_domain("hopper", name)
+
+
+@pytest.mark.parametrize("engine", ["drake", "warp", {"name": "warp", "device": "cuda:1"}])
+def test_a_saved_domain_keeps_its_engine(engine: object, tmp_path: Path) -> None:
+    domain = Domain(name="there", engine=engine)  # type: ignore[arg-type]
+    (tmp_path / "saved.yaml").write_text(dump_domains({"there": domain}))
+    assert load_domains(tmp_path / "saved.yaml")["there"] == domain
 
 
 def test_results_depend_on_the_version_of_the_engine() -> None:
@@ -121,13 +143,21 @@ def test_a_foreign_environment_keeps_its_engine() -> None:
         check_foreign(Domain(engine="drake"))  # type: ignore[arg-type]
 
 
-def test_it_says_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [one for one in sys.modules if one.split(".")[0] == "pydrake"]:
+@pytest.mark.parametrize(
+    ("engine", "package", "extra"), [("drake", "pydrake", "drake"), ("warp", "mujoco_warp", "gpu")]
+)
+def test_it_says_how_to_install_what_is_missing(
+    engine: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [package, *(one for one in sys.modules if one.split(".")[0] == package)]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"pip install 'sim2real\[drake\]'"):
-        Simulation("cartpole", "drake:nominal")
+    with pytest.raises(UserError, match=rf"{package}: .*pip install 'sim2real\[{extra}\]'"):
+        Simulation("cartpole", f"{engine}:nominal")
 
 
-def test_nothing_imports_pydrake_by_itself() -> None:
+def test_nothing_imports_another_engine_by_itself() -> None:
     for path in (ROOT / "sim2real").rglob("*.py"):
-        assert not re.search(r"^\s*(import|from) pydrake", path.read_text(), re.M), path
+        imports = re.search(
+            r"^\s*(import|from) (pydrake|warp|mujoco_warp)\b", path.read_text(), re.M
+        )
+        assert not imports, path

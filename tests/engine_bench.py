@@ -1,4 +1,4 @@
-"""Small models on a bench, in the engine Drake."""
+"""Small models on a bench, in other engines than MuJoCo."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def bench(
 
 def in_drake(task: str | Task, num_envs: int = 1, seed: int = 0, **domain: Any) -> Simulation:
     return Simulation(task, Domain(**{"engine": "drake", **domain}), num_envs, seed)
+
+
+def in_warp(task: str | Task, num_envs: int = 1, seed: int = 0, **domain: Any) -> Simulation:
+    engine = {"name": "warp", "device": "cpu"}
+    return Simulation(task, Domain(**{"engine": engine, **domain}), num_envs, seed)
 
 
 def steps(simulation: Simulation, count: int, action: float = 0.0) -> None:
