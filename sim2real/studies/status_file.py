@@ -16,7 +16,9 @@ from sim2real.studies.progress import TimeLeft
 STATUS = "status.json"
 """The file in a study's folder with what is running, what has failed, and the time left."""
 EVERY_SECONDS = 10.0
-"""The time left is written at least so often while a study runs."""
+"""The time left is written at least so often while a study runs ..."""
+AGAIN_SECONDS = 1.0
+"""... and a change at most so often: on a cluster there are many in a second."""
 
 
 class StatusFile:
@@ -26,14 +28,16 @@ class StatusFile:
         self._file, self._time_left = folder / STATUS, time_left
         self._failed: dict[str, str] = {}
         self._since: dict[str, float] = {}
+        self._shown: set[str] = set()
         self._written = -EVERY_SECONDS
 
     def tick(self, running: Sequence[Cell]) -> None:
         """Write what is running, if it has changed or if it is time to."""
         now = time.monotonic()
         since = {cell.id: self._since.get(cell.id, now) for cell in running}
-        if since != self._since or now - self._written >= EVERY_SECONDS:
-            self._since = since
+        changed, age = since.keys() != self._shown, now - self._written
+        self._since = since
+        if age >= EVERY_SECONDS or (changed and age >= AGAIN_SECONDS):
             self._write(running)
 
     def ended(self, outcome: Outcome) -> None:
@@ -49,6 +53,7 @@ class StatusFile:
 
     def _write(self, running: Sequence[Cell]) -> None:
         now = self._written = time.monotonic()
+        self._shown = set(self._since)
         content = {
             "running": {name: round(now - start, 1) for name, start in self._since.items()},
             "failed": self._failed,
