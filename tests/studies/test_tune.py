@@ -165,6 +165,20 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(
         run(write(tmp_path, "other", trials=1))
 
 
+def test_a_kill_while_the_journal_is_written_loses_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PART, lambda work: {"mean": 1.0})
+    whole = run(write(tmp_path, trials=2))
+    journal = tmp_path / "small" / "journal.log"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    for _ in range(2):
+        assert trials(run(write(tmp_path, trials=2))) == trials(whole)
+    journal.write_text("{broken\n" + journal.read_text())
+    with pytest.raises(UserError, match=r"journal\.log is damaged"):
+        run(write(tmp_path, trials=2))
+
+
 def test_the_gap_closed_is_the_share_of_the_way_to_the_score_at_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

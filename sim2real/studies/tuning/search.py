@@ -7,11 +7,13 @@ on: trials that were running are continued from the last checkpoint of their run
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
+from sim2real.files import write_bytes
 from sim2real.studies.executors.executor import Outcome
 from sim2real.studies.ledger import Cell
 from sim2real.studies.tuning.plan import TunePlan
@@ -40,16 +42,7 @@ class Search:
     def __init__(self, plan: TunePlan) -> None:
         self.plan, self._optuna = plan, plan.optuna
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
-        backend = self._optuna.storages.journal.JournalFileBackend(
-            str(plan.config.folder / JOURNAL)
-        )
-        self.study = self._optuna.create_study(
-            storage=self._optuna.storages.JournalStorage(backend),
-            study_name=plan.config.name,
-            direction="maximize",
-            pruner=self._pruner(),
-            load_if_exists=True,
-        )
+        self.study = self._open(plan.config.folder / JOURNAL)
         self._running: dict[int, _Running] = {}
         self._trial_of: dict[str, int] = {}
 
@@ -58,7 +51,9 @@ class Search:
         cells = []
         for frozen in self._trials("RUNNING"):
             trial = self._optuna.trial.Trial(self.study, frozen._trial_id)
-            cells += self._go_on(trial, len(frozen.intermediate_values) + 1)
+            values = frozen.intermediate_values
+            part = max(values, default=0)
+            cells += self._after(trial, part, values[part]) if part else self._go_on(trial, 1)
         while len(self._running) < trials and (more := self._next()):
             cells += more
         return cells
@@ -75,7 +70,9 @@ class Search:
         running.means[outcome.cell.id] = outcome.detail["mean"]
         if len(running.means) < len(self.plan.config.seeds):
             return []
-        return self._reached(running, self.plan.value(float(np.mean([*running.means.values()]))))
+        value = self.plan.value(float(np.mean([*running.means.values()])))
+        running.trial.report(value, running.part)
+        return self._after(running.trial, running.part, value)
 
     @property
     def left(self) -> int:
@@ -83,18 +80,32 @@ class Search:
         ended = sum(bool(trial.state.is_finished()) for trial in self.study.trials)
         return max(self.plan.config.trials - ended, 0)
 
-    def _reached(self, running: _Running, value: float) -> list[Cell]:
-        """Tell Optuna the value after a part; the next part, or the next trial."""
-        trial, part = running.trial, running.part
-        trial.report(value, part)
-        if part < self.plan.config.parts and not trial.should_prune():
+    def _open(self, journal: Path) -> Any:
+        """Optuna's study of the journal, new or continued. UserError if the file is damaged."""
+        cut_unfinished_line(journal)
+        storages = self._optuna.storages
+        try:
+            backend = storages.journal.JournalFileBackend(str(journal))
+            return self._optuna.create_study(
+                storage=storages.JournalStorage(backend),
+                study_name=self.plan.config.name,
+                direction="maximize",
+                pruner=self._pruner(),
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{journal} is damaged: {brief(str(error))}") from None
+
+    def _after(self, trial: Any, part: int, value: float) -> list[Cell]:
+        """What comes after a part whose value Optuna knows: the next part, or the next trial."""
+        last = part == self.plan.config.parts
+        if not last and not trial.should_prune():
             return self._go_on(trial, part + 1)
-        states = self._optuna.trial.TrialState
-        if part < self.plan.config.parts:
-            self.study.tell(trial, state=states.PRUNED)
-        else:
+        if last:
             self.study.tell(trial, value)
-        del self._running[trial.number]
+        else:
+            self.study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
+        self._running.pop(trial.number, None)
         return self._next()
 
     def _next(self) -> list[Cell]:
@@ -142,3 +153,12 @@ class Search:
                 min_resource=1, max_resource=self.plan.config.parts, reduction_factor=3
             )
         return pruners.MedianPruner() if kind == "median" else pruners.NopPruner()
+
+
+def cut_unfinished_line(journal: Path) -> None:
+    """Remove what a process that was killed has left of the last line: Optuna would append to it.
+
+    Only while no other process writes to the file.
+    """
+    if journal.is_file() and not (content := journal.read_bytes()).endswith(b"\n"):
+        write_bytes(journal, content[: content.rfind(b"\n") + 1])
