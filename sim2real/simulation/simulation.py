@@ -372,9 +372,8 @@ class Simulation(Worlds):
         return commanded
 
     def _begin_observing(self, commanded: Array | None, ids: IntArray) -> Array:
-        observation = self._observations.begin(commanded, self._contexts.present, ids, self._clock)
-        self._remember()
-        return observation
+        self._remember()  # a difference between two readings is 0 in a first state
+        return self._observations.begin(commanded, self._contexts.present, ids, self._clock)
 
     def _draw_contexts(self, ids: IntArray) -> None:
         if self.plan.names:

@@ -135,3 +135,11 @@ def test_success_is_a_second_of_balance_at_the_end() -> None:
 def test_a_weaker_motor_has_more_resistance() -> None:
     weak = Simulation("furuta", Domain(actuation=({"strength": 0.5},)), threads=1)  # type: ignore[arg-type]
     assert weak.world_model(0).actuator_gainprm[0, 0] == pytest.approx(2 * RESISTANCE)
+
+
+def test_a_written_state_shows_no_velocity() -> None:
+    """A difference between two readings needs two; the state before the written one is none."""
+    simulation = Simulation("furuta", num_envs=2, threads=1)
+    simulation.advance(np.ones((2, 1)))
+    seen = simulation.write_state(simulation.qpos + 0.3, simulation.qvel)
+    assert (seen[:, 3:5] == 0.0).all()

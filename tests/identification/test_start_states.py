@@ -77,6 +77,14 @@ def test_differences_between_readings_show_nothing_at_the_start(problem: Problem
     }
 
 
+def test_what_the_first_readings_show_does_not_depend_on_replays_before(problem: Problem) -> None:
+    anew = dataclasses.replace(problem)
+    count = len(problem.windows)
+    shares = np.tile(problem.replay.family.nominal, (count, 1))
+    problem.replay.run(shares, problem.windows, np.arange(count), np.zeros((count, 4)))
+    assert anew.shown.tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]
+
+
 def test_finite_differences_are_larger_than_the_steps_of_an_encoder(problem: Problem) -> None:
     assert problem.in_steps
     assert (problem.state_steps > 3 * 2 * np.pi / 2048 - 1e-3).all()
