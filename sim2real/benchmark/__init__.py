@@ -36,6 +36,7 @@ from sim2real.benchmark.stepping import (
     randomized_name,
     robots,
     stepping,
+    warp,
 )
 from sim2real.benchmark.training import evaluation, ppo, sac
 from sim2real.runs.run import versions
@@ -65,6 +66,7 @@ def benchmark(config: BenchmarkConfig | None = None, report: Callable[[str], Non
         "ppo": ppo,
         "sac": sac,
         "evaluation": evaluation,
+        "warp": warp,
     }
     rates: dict[str, list[float]] = {}
     for part in config.parts:
@@ -121,6 +123,7 @@ def ratios(rates: dict[str, list[float]]) -> list[Ratio]:
         (OUR_PPO, (SB3_PPO,), 2.5),
         (OUR_SAC, (SB3_SAC,), 1.5),
         (OUR_EVALUATION, (SB3_EVALUATION,), 5.0),
+        *((one, (one.replace("MuJoCo Warp", "MuJoCo"),), 1.0) for one in rates if "Warp" in one),
     ]
     found = []
     for of, others, wanted in compared:

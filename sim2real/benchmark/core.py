@@ -15,7 +15,7 @@ import numpy as np
 
 from sim2real.task import Array, BoolArray, IntArray, Task
 
-Part = Literal["stepping", "randomization", "robots", "ppo", "sac", "evaluation"]
+Part = Literal["stepping", "randomization", "robots", "ppo", "sac", "evaluation", "warp"]
 Measure = Callable[[], tuple[int, float]]  # one slice of a contestant: control steps, seconds
 Contestants = Mapping[str, contextlib.AbstractContextManager[Measure]]
 TASK, GYMNASIUM_ID = "hopper", "Hopper-v5"
@@ -30,7 +30,7 @@ class BenchmarkConfig:
     """The sizes of the measurements, and the number of rounds."""
 
     parts: tuple[Part, ...] = ("stepping", "randomization", "robots", "ppo", "sac", "evaluation")
-    """Which parts to run."""
+    """Which parts to run; "warp" needs the extra [gpu]."""
     rounds: int = 5
     """Interleaved rounds; the ratios are given as median and range over them."""
     seconds: float = 2.0
@@ -45,6 +45,10 @@ class BenchmarkConfig:
     """Control steps of one round of PPO; a multiple of n_steps * num_envs."""
     episodes: int = 100
     """Episodes per domain of one round of our evaluation."""
+    warp_worlds: tuple[int, ...] = (64, 256, 1024, 4096, 16384)
+    """Numbers of worlds in the part "warp"."""
+    device: str = "auto"
+    """The device of MuJoCo Warp: "cuda", "cuda:1" or "cpu"; by default the first GPU, if any."""
     policy: Path | None = None
     """A hopper run whose policy is evaluated; by default an untrained one, which falls early."""
     seed: int = 0

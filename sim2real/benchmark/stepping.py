@@ -24,7 +24,8 @@ from sim2real.benchmark.core import (
     gymnasium_vec_env,
     timed,
 )
-from sim2real.domains import Domain
+from sim2real.domains import Domain, load_domain
+from sim2real.domains.entries.engine import Warp
 from sim2real.envs.quadruped import ACTION_SCALE, BELLY, POSE, START_HEIGHT
 from sim2real.registry import load_task
 from sim2real.simulation.front_ends.vec_env import make_vec_env
@@ -101,6 +102,23 @@ def _envpool(config: BenchmarkConfig) -> Iterator[Measure]:
     env.reset()
     yield timed(env.step, config.num_envs, 3, config)
     env.close()
+
+
+def in_warp(domain: Domain, device: str) -> Domain:
+    """The `domain` in MuJoCo Warp on a `device`."""
+    engine = Warp(name="warp", device=device)
+    return domain.model_copy(update={"name": f"warp:{domain.name}", "engine": engine})
+
+
+def warp(config: BenchmarkConfig) -> Contestants:
+    """Our VecEnv on randomized hoppers in MuJoCo and in MuJoCo Warp."""
+    here = load_domain(TASK, "randomized")
+    domains = {"MuJoCo": here, "MuJoCo Warp": in_warp(here, config.device)}
+    return {
+        f"hopper in {engine}, {worlds:,} worlds": _ours(config, TASK, domain, worlds)
+        for worlds in config.warp_worlds
+        for engine, domain in domains.items()
+    }
 
 
 WORLDS = 256
