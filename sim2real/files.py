@@ -30,6 +30,33 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name `path`, not a temporary sibling of it, or nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+RESERVE = 2**20
+"""Bytes that a disk must have free beside what is written."""
+
+
+def require_space(path: Path, size: int) -> None:
+    """OSError (ENOSPC), before anything is written, unless `size` bytes fit on the disk of `path`.
+
+    `path` need not be there yet.
+    """
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    if shutil.disk_usage(place).free < size + RESERVE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 PARTIAL = ".partial"
 """How the names of unfinished files and folders end; they begin with a dot."""
 DEEPEST = 256
@@ -50,20 +77,21 @@ def remove_unfinished(folder: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either all of it or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(PARTIAL, f".{path.name}.", path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(PARTIAL, f".{path.name}.", path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,14 +117,24 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o755)
-        for entry in sorted(temporary.rglob("*")):
-            _sync(entry)
-        _sync(temporary)
-        os.rename(temporary, path)
+        with naming(path):
+            for entry in sorted(temporary.rglob("*")):
+                _sync(entry)
+            _sync(temporary)
+            os.rename(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(path.parent)
+    with naming(path):
+        _sync(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that it is whole or absent at any moment."""
+    unfinished = path.with_name(f".{path.name}{PARTIAL}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    os.rename(path, unfinished)
+    shutil.rmtree(unfinished)
 
 
 def read_json(path: Path) -> Any:

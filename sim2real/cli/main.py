@@ -75,10 +75,10 @@ ABOUT = (
 )
 
 REFUSED = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-"""Errors of a full disk or of a folder that cannot be written."""
+"""Errors of a full or damaged disk, or of a folder that cannot be written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,10 +46,13 @@ class Training(Command):
     curve: int | None = None
     """Equal parts of the learning curve: the policy is evaluated after each, in the domain that it
     learns in. RUN@best is then the checkpoint with the highest return."""
+    keep_checkpoints: int | None = None
+    """Keep the last so many checkpoints and the best of the curve; by default all."""
 
     def common(self) -> dict[str, Any]:
         """The arguments that the training functions share."""
         options = {"options": pairs(self.set), "progress": not self.json, "curve": self.curve}
+        options["keep_checkpoints"] = self.keep_checkpoints
         return {"seed": self.seed, "num_envs": self.num_envs} | options
 
 

@@ -1,6 +1,6 @@
 """Phases of an identification, each made once and kept in a folder, to continue where it stopped.
 
-    phases/<digest>/refine-1.safetensors    what a phase returned, and the state after it
+    phases/<digest>/refine-1/value.safetensors    what a phase returned, and the state after it
 
 The digest is that of the logs, the task, the family, the options and the code that identifies: a
 phase of anything else is not found.
@@ -24,8 +24,10 @@ from sim2real.identification.family import Family
 from sim2real.identification.log import Log
 from sim2real.identification.replay import Replay
 from sim2real.identification.stored import decode, encode
+from sim2real.runs.checked_folder import read_checked, write_checked
 from sim2real.runs.checkpoint import refused_if_damaged
 
+VALUE = "value.safetensors"
 PLAIN = "plain"
 """The name of the JSON among the tensors of a file."""
 T = TypeVar("T")
@@ -51,11 +53,11 @@ class Phases:
         """What `make` returns, or what was stored of it; see `stored.encode` for what it may be."""
         if self._folder is None:
             return self._unpacked(self._packed(name, make()))  # type: ignore[no-any-return]
-        path = self._folder / f"{name}.safetensors"
-        if not path.is_file():
-            files.write_bytes(path, self._packed(name, make()))
+        path = self._folder / name
+        if not path.is_dir():
+            write_checked(path, {VALUE: self._packed(name, make())})
         with refused_if_damaged(str(path)):
-            return self._unpacked(path.read_bytes())  # type: ignore[no-any-return]
+            return self._unpacked(read_checked(path, (VALUE,))[VALUE])  # type: ignore[no-any-return]
 
     def _packed(self, name: str, value: Any) -> bytes:
         tensors: dict[str, torch.Tensor] = {}

@@ -7,6 +7,7 @@ of the next is made: the moment when a training can be saved and continued exact
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sim2real.errors import UserError
 from sim2real.policies.normalizer import update_normalizers
+from sim2real.runs.checkpoint import NotSavedError, write_checkpoint
 from sim2real.runs.checkpoint import steps as saved_steps
-from sim2real.runs.checkpoint import write_checkpoint
+from sim2real.runs.retention import keep_last
 from sim2real.runs.state import capture, layers
 from sim2real.simulation import Simulation
 
@@ -221,41 +223,60 @@ class Checkpoints(AtRollouts):
     """Save at the first step, every `every` steps, on Ctrl-C and at the end.
 
     Must be the last callback, so that it saves the state after all others; `stateful` are those
-    whose state it saves.
+    whose state it saves. With `keep`, only the last so many checkpoints and the best are kept.
+    Where a checkpoint cannot be written, a warning says so and the training goes on, unless it is
+    the first or the last one, or that of Ctrl-C.
     """
 
     def __init__(
-        self, run: Path, every: int, interrupt: Interrupt, stateful: Sequence[BaseCallback] = ()
+        self,
+        run: Path,
+        every: int,
+        interrupt: Interrupt,
+        stateful: Sequence[BaseCallback] = (),
+        keep: int | None = None,
     ) -> None:
         super().__init__()
         self._run = run
-        self._every = every
+        self._every, self._keep = every, keep
         self._interrupt = interrupt
         self._stateful = [one for one in stateful if isinstance(one, Stateful)]
-        self._last: int | None = None
+        self._tried: int | None = None
 
     def _on_training_start(self) -> None:
         started = self.model.num_timesteps
-        self._last = started if started in saved_steps(self._run) else None
+        self._tried = started if started in saved_steps(self._run) else None
 
     def _on_rollout_start(self) -> None:
         now = self.model.num_timesteps
-        due = self._last is None or now // self._every > self._last // self._every
-        if due or self._interrupt.due(now):
+        if self._tried is None or self._interrupt.due(now):
             self._write(now)
+        elif now // self._every > self._tried // self._every:
+            self._try_to_write(now)
 
     def _on_training_end(self) -> None:
         self._write(self.model.num_timesteps)
 
+    def _try_to_write(self, step: int) -> None:
+        try:
+            self._write(step)
+        except NotSavedError as error:
+            warnings.warn(f"{error}; the training goes on without this checkpoint", stacklevel=2)
+
     def _write(self, step: int) -> None:
-        if step != self._last:
-            training, state = capture(self.model)
-            state["callbacks"] = {type(one).__name__: one.state() for one in self._stateful}
-            write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
-            self._last = step
+        self._tried = step
+        if step not in saved_steps(self._run):
+            self._save(step)
         if self._interrupt.due(step):
             stopped = Interrupted if self._interrupt.requested else Paused
             raise stopped(f"stopped at step {step}; resume with: sim2real resume {self._run}")
+
+    def _save(self, step: int) -> None:
+        training, state = capture(self.model)
+        state["callbacks"] = {type(one).__name__: one.state() for one in self._stateful}
+        write_checkpoint(self._run, step, self.model.policy.state_dict(), training, state)
+        if self._keep is not None:
+            keep_last(self._run, self._keep)
 
 
 class Soundness(BaseCallback):

@@ -31,6 +31,7 @@ from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperp
 from sim2real.learning.worst_share import selecting
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.retention import keep_last
 from sim2real.torch_settings import one_thread
 
 __all__ = ["Interrupted", "learn"]
@@ -48,6 +49,7 @@ def learn(
     hyperparameters: Mapping[str, Any] | None = None,
     max_unstable: float = MAX_UNSTABLE,
     pause: int | None = None,
+    keep_checkpoints: int | None = None,
 ) -> None:
     """Train until `algorithm.num_timesteps` is `steps`, writing into the run folder.
 
@@ -55,22 +57,26 @@ def learn(
     algorithm and call this again with the same `steps`. Never more than `steps` are made; a rest
     smaller than the number of worlds is left over. Checkpoints are written at the start, every
     `checkpoint_every` steps (by default ten times in all) and at the end, between two rollouts.
+    With `keep_checkpoints` only the last so many and the best of the curve are kept.
 
     `callbacks` are SB3 callbacks; those with `state()` and `restore(state)` are saved and restored
     with the checkpoints. A callback may reach the event writer as `algorithm.logger`.
     The first Ctrl-C finishes the rollout and its update, saves and raises Interrupted; the second
     stops at once. At the first boundary of rollouts at or after `pause` control steps it saves
-    and raises Paused.
-    Raises UserError when the disk is full, when a loss or a number of the networks is not finite,
-    and when more than the share `max_unstable` of the last 200 episodes became unstable; the last
-    checkpoint is intact then.
+    and raises Paused. Where a checkpoint in between or an event of TensorBoard cannot be written, a
+    warning says so and the training goes on. Raises UserError when another file cannot be written,
+    when a loss or a number of the networks is not finite, and when more than the share
+    `max_unstable` of the last 200 episodes became unstable; the last checkpoint is intact then.
     """
     run = Path(run_path)
     steps -= steps % algorithm.n_envs
     start = algorithm.num_timesteps
+    if keep_checkpoints is not None:
+        keep_last(run, keep_checkpoints)  # a process may have been killed before it did
     if start >= steps:
         return
-    logger, writer = make_logger(run, start)
+    with checkpoints.refused_if_unwritten(run):
+        logger, writer = make_logger(run, start)
     algorithm.set_logger(logger)
     if start == 0 and hyperparameters:
         write_hyperparameters(writer, hyperparameters)
@@ -83,26 +89,22 @@ def learn(
     _restore_callbacks(run, start, stateful)
     shown = [Progress(steps, title or run.name)] if progress else []
     interrupt = Interrupt(pause)
-    saving = Checkpoints(run, checkpoint_every or max(steps // 10, 1), interrupt, stateful)
+    every = checkpoint_every or max(steps // 10, 1)
+    saving = Checkpoints(run, every, interrupt, stateful, keep_checkpoints)
     watching = [*callbacks, *worst, board, against, *shown, saving]
     order = [NormalizerUpdate(), sound, EqualRollouts(steps), *watching]
     try:
-        with one_thread(), _interruptible(interrupt):
+        with checkpoints.refused_if_unwritten(run), one_thread(), _interruptible(interrupt):
             algorithm.learn(
                 steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
             )
     except ValueError:  # what torch's distributions raise for NaN
         sound.check_networks()
         raise
-    except OSError as error:
-        if error.errno not in checkpoints.FULL:
-            raise
-        raise checkpoints.disk_full(run, error) from None
     finally:
         for bar in shown:
             bar.close()
-        with contextlib.suppress(OSError):  # a full disk was reported already
-            logger.close()
+        logger.close()
 
 
 def _restore_callbacks(run: Path, step: int, callbacks: Sequence[BaseCallback]) -> None:

@@ -58,6 +58,7 @@ def pretrain(
     history: int | None = None,
     options: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
+    keep_checkpoints: int | None = None,
     target: str | Domain | None = None,
     randomization: str | Mapping[str, Any] | None = None,
     pictures_every: int | None = None,
@@ -74,7 +75,8 @@ def pretrain(
     name; `num_envs` and `history` are two of them. `out` is the run folder, by default
     runs/<task>-<domain>-<algorithm>-<seed>.
     `checkpoint_every` and `pictures_every` are control steps; by default ten checkpoints and, in
-    trainings of 100,000 steps and more, five animations (0 for none). `target` is a domain that is
+    trainings of 100,000 steps and more, five animations (0 for none). `keep_checkpoints` keeps the
+    last so many and the best of the curve, by default all. `target` is a domain that is
     shown beside the source in each animation; with it there is always one at the end.
     `curve` are control steps at which the policy is evaluated in its domain for `curve_episodes`
     episodes (0 and the end are added), or the number of equal parts; see report/curve.json. With a
@@ -105,6 +107,7 @@ def pretrain(
         "seed": seed,
         "num_envs": recipe.num_envs,
         "checkpoint_every": checkpoint_every,
+        "keep_checkpoints": keep_checkpoints,
         "pictures_every": pictures_every,
         "curve": schedule(curve, steps) if curve is not None else None,
         "curve_episodes": curve_episodes,
@@ -156,6 +159,7 @@ def resume_pretraining(folder: RunFolder, progress: bool, pause: int | None = No
             config.steps,
             callbacks=[*([adaptive] if adaptive else []), *easier, *curve, *pictures],
             checkpoint_every=config.checkpoint_every,
+            keep_checkpoints=config.keep_checkpoints,
             progress=progress,
             title=f"pretrain {task.name} in {config.domain}",
             hyperparameters=hyperparameters(config, task.name, "pretrain", config.domain),

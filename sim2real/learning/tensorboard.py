@@ -29,6 +29,7 @@ from tensorboard.plugins.hparams import (  # type: ignore[import-untyped]
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from sim2real.evaluation.wrappers import GAP, SIDES
+from sim2real.learning.event_file import keep_unwritten
 from sim2real.runs.run import RunConfig
 
 EVERY = 1000
@@ -46,6 +47,7 @@ class TensorBoardFormat(TensorBoardOutputFormat):
 
     def __init__(self, folder: Path, purge_step: int | None) -> None:
         self.writer = SummaryWriter(log_dir=str(folder), purge_step=purge_step)
+        keep_unwritten(self.writer)
         self._is_closed = False
 
 

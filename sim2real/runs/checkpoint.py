@@ -12,7 +12,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,17 +25,16 @@ from torch import Tensor
 
 from sim2real import files
 from sim2real.errors import UserError, brief
+from sim2real.plain import parse_json
 from sim2real.runs import state as training_state
+from sim2real.runs.checked_folder import read_checked, write_checked
 
-FORMAT = 1
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a full disk, of a quota that is used up, and of a file that is too large."""
-POLICY, TRAINING, STATE, MANIFEST = (
-    "policy.safetensors",
-    "training.safetensors",
-    "state.json",
-    "manifest.json",
+UNWRITTEN = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
 )
+"""Errors of a full disk, of a damaged one, and of a folder that cannot be written."""
+POLICY, TRAINING, STATE = "policy.safetensors", "training.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -62,35 +60,43 @@ def write_checkpoint(
 ) -> Path:
     """Write checkpoints/<step>/ of the run, whole or not at all; returns its path.
 
-    Raises UserError when the disk is full; the checkpoints before it are untouched.
+    Raises UserError where it cannot be written; the checkpoints before it are untouched.
     """
-    path = run / "checkpoints" / f"{step:09d}"
+    path = folder_of(run, step)
     contents = {
         POLICY: _serialize(policy),
         TRAINING: _serialize(training),
         STATE: (json.dumps(state, allow_nan=False) + "\n").encode(),
     }
-    try:
-        with files.new_folder(path) as folder:
-            for name, data in contents.items():
-                files.write_bytes(folder / name, data)
-            entries = {name: _entry(folder / name) for name in contents}
-            files.write_json(folder / MANIFEST, {"format": FORMAT, "step": step, "files": entries})
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise disk_full(run, error) from None
+    with refused_if_unwritten(run):
+        write_checked(path, contents, step=step)
     return path
 
 
-def disk_full(run: Path, error: OSError) -> UserError:
-    """The one line for a disk that is full, naming the step that a resumed run continues from."""
-    last = max(steps(run), default=None)
-    kept = (
-        "nothing was saved before" if last is None else f"the checkpoint at step {last} is intact"
-    )
-    reason = os.strerror(error.errno or errno.ENOSPC)
-    return UserError(f"{run}: {reason}; free some space, then resume: {kept}")
+def folder_of(run: Path, step: int) -> Path:
+    """The folder of the run's checkpoint at `step`."""
+    return run / "checkpoints" / f"{step:09d}"
+
+
+class NotSavedError(UserError):
+    """A file of a run cannot be written; the message names it and the last checkpoint."""
+
+
+@contextlib.contextmanager
+def refused_if_unwritten(run: Path) -> Iterator[None]:
+    """Turn an OSError of `UNWRITTEN` into a NotSavedError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITTEN:
+            raise
+        last = max(steps(run), default=None)
+        kept = "nothing was saved before" if last is None else f"step {last} is intact"
+        reason = os.strerror(error.errno)
+        raise NotSavedError(
+            f"{error.filename or run} cannot be written: {reason}; once it can, resume the run: "
+            f"{kept}"
+        ) from None
 
 
 def read_checkpoint(run: Path, step: int | None = None) -> Checkpoint:
@@ -130,7 +136,7 @@ def discard_after(run: Path, step: int) -> None:
     """Remove the checkpoints after `step`, which will be made again."""
     for later in steps(run):
         if later > step:
-            shutil.rmtree(run / "checkpoints" / f"{later:09d}")
+            files.remove_folder(folder_of(run, later))
 
 
 def restore_last(run: Path, algorithm: BaseAlgorithm) -> None:
@@ -183,28 +189,13 @@ def _serialize(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(own)
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
-
-
 def _read(run: Path, step: int) -> Checkpoint:
-    path = run / "checkpoints" / f"{step:09d}"
-    manifest = files.read_json(path / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{path / MANIFEST} is not a manifest of format {FORMAT}")
-    entries = manifest.get("files")
-    if not isinstance(entries, dict):
-        raise UserError(f"{path / MANIFEST} is damaged: it lists no files")
-    for name in (POLICY, TRAINING, STATE):
-        file, entry = path / name, entries.get(name)
-        if not file.is_file():
-            raise UserError(f"{file} is missing")
-        if entry != _entry(file):
-            raise UserError(f"{file} is damaged: size or SHA-256 differ from the manifest")
+    path = folder_of(run, step)
+    found = read_checked(path, (POLICY, TRAINING, STATE), step=step)
     with refused_if_damaged(str(path)):
-        policy = safetensors.torch.load((path / POLICY).read_bytes())
-        training = safetensors.torch.load((path / TRAINING).read_bytes())
-    state = files.read_json(path / STATE)
+        policy = safetensors.torch.load(found[POLICY])
+        training = safetensors.torch.load(found[TRAINING])
+        state = parse_json(found[STATE].decode())
     if not isinstance(state, dict):
         raise UserError(f"{path / STATE} is damaged: it holds no keys and values")
     return Checkpoint(step, path, policy, training, state)

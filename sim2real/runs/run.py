@@ -83,6 +83,8 @@ class RunConfig(Config):
     seed: Seed = 0
     num_envs: Worlds
     checkpoint_every: Count | None = None
+    keep_checkpoints: Count | None = None
+    """Checkpoints that are kept: the last so many, and the best; none: all."""
     pictures_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Control steps between two animations; 0 for none."""
     modifiers: tuple[dict[str, Any], ...] = ()
@@ -314,9 +316,10 @@ def create_run(
                 (folder / name).mkdir()
             add(folder)
     except OSError as error:
-        if error.errno not in checkpoints.FULL:
+        if error.errno not in checkpoints.UNWRITTEN:
             raise
-        raise UserError(f"{path}: {error.strerror}; nothing was written") from None
+        where = path if error.filename is None else error.filename
+        raise UserError(f"{where}: {error.strerror}; nothing was written") from None
     kinds = [kind for domain in domains.values() for kind in domain.own_kinds]
     for kind in (type(task), *methods, *kinds):
         if (source := source_of(kind)) is not None:

@@ -89,6 +89,7 @@ def transfer(
     curve: int | Iterable[int] | None = None,
     curve_episodes: int = CURVE_EPISODES,
     checkpoint_every: int | None = None,
+    keep_checkpoints: int | None = None,
     pictures_every: int = 0,
     task: str | Task | None = None,
     progress: bool = True,
@@ -102,7 +103,8 @@ def transfer(
     policy is evaluated in the target (0 and the end are added), or the number of equal parts; the
     evaluations of `curve_episodes` episodes are not charged to the budget and stand in
     report/curve.json, what was used of the budget in report/budget.json, the action for every
-    tensor in report/manifest.json. `pictures_every` are control steps between two animated
+    tensor in report/manifest.json. `checkpoint_every` and `keep_checkpoints` as in `pretrain`.
+    `pictures_every` are control steps between two animated
     pictures of the policy in the target (0 for none). `task` is the task of the target, by
     default the run's; for another one with other observations or actions the option `match` says
     which are the source's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
@@ -139,6 +141,7 @@ def transfer(
         "seed": seed,
         "num_envs": recipe.num_envs,
         "checkpoint_every": checkpoint_every,
+        "keep_checkpoints": keep_checkpoints,
         "pictures_every": pictures_every,
         "method": describe_method(chosen),
         "source": source.reference,
@@ -321,6 +324,7 @@ class _Session:
         return {
             "callbacks": callbacks,
             "checkpoint_every": config.checkpoint_every,
+            "keep_checkpoints": config.keep_checkpoints,
             "progress": progress,
             "title": f"{self.method.name} {self.task.name} in {self.domain.name}",
             "hyperparameters": hyperparameters(

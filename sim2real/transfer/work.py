@@ -11,6 +11,7 @@ steps of environments only within phases and learners.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import zlib
@@ -27,13 +28,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from sim2real import files
 from sim2real.config import MOST_STEPS
 from sim2real.domains import Domain, load_domain
 from sim2real.errors import UserError, whole_number
 from sim2real.identification.stored import decode, encode
 from sim2real.learning.loop import Interrupted, learn
 from sim2real.learning.progress import Display, Watch
+from sim2real.plain import parse_json
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.modifiers import (
@@ -45,6 +46,7 @@ from sim2real.policies.modifiers import (
 )
 from sim2real.policies.recipe import AnyRecipe
 from sim2real.runs import checkpoint as checkpoints
+from sim2real.runs.checked_folder import read_checked, write_checked
 from sim2real.runs.run import Run
 from sim2real.runs.state import generators, prefixed, restore_generators, without
 from sim2real.simulation import Simulation, Transition
@@ -280,12 +282,14 @@ class Work:
             "source": self.meter.state(),
         }
         tensors = prefixed("value", arrays) | prefixed("worlds", worlds)
-        with files.new_folder(folder) as new:
-            whole = {key: one.contiguous() for key, one in tensors.items()}
-            whole |= prefixed("generators", words)
-            files.write_bytes(new / TENSORS, safetensors.torch.save(whole))
-            files.write_json(new / VALUE, plain)
-            files.write_json(new / STATE, saved)
+        whole = {key: one.contiguous() for key, one in tensors.items()}
+        contents = {
+            TENSORS: safetensors.torch.save(whole | prefixed("generators", words)),
+            VALUE: (json.dumps(plain, allow_nan=False) + "\n").encode(),
+            STATE: (json.dumps(saved, allow_nan=False) + "\n").encode(),
+        }
+        with checkpoints.refused_if_unwritten(self.path):
+            write_checked(folder, contents)
 
     def _read(self, folder: Path) -> Any:
         """The value of a phase, with everything put back as it was after it."""
@@ -293,14 +297,15 @@ class Work:
             return self._restored(folder)
 
     def _restored(self, folder: Path) -> Any:
-        tensors = safetensors.torch.load((folder / TENSORS).read_bytes())
-        saved = files.read_json(folder / STATE)
+        found = read_checked(folder, (TENSORS, VALUE, STATE))
+        tensors = safetensors.torch.load(found[TENSORS])
+        saved = parse_json(found[STATE].decode())
         self._environments.restore(without("worlds", tensors), saved["environments"])
         restore_generators(without("generators", tensors), saved["generators"])
         self.generator.bit_generator.state = saved["generator"]
         self._meter.restore(saved["target"])
         self.meter.restore(saved["source"])
-        return decode(files.read_json(folder / VALUE), without("value", tensors))
+        return decode(parse_json(found[VALUE].decode()), without("value", tensors))
 
 
 class Learner:
