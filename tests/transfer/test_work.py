@@ -271,7 +271,7 @@ def test_a_learner_states_its_schedule_and_carries_the_coefficient(
     go(sources["sac"], tmp_path / "run", Own(what="schedules"))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "keys", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "keys", "missing"])
 def test_a_damaged_phase_is_one_line(damage: str, sources: dict[str, Run], tmp_path: Path) -> None:
     run = go(sources["ppo"], tmp_path / "run")
     discard_after(run.path, -1)  # the final checkpoint, so that the phases are read again
@@ -279,6 +279,10 @@ def test_a_damaged_phase_is_one_line(damage: str, sources: dict[str, Run], tmp_p
     phase = run.path / "phases" / "00-record"
     if damage == "truncated":
         (phase / "tensors.safetensors").write_bytes(b"x" * 20)
+    elif damage == "flipped":  # a bit of a number, which is still a number
+        data = bytearray((phase / "tensors.safetensors").read_bytes())
+        data[-3] ^= 1
+        (phase / "tensors.safetensors").write_bytes(data)
     elif damage == "keys":
         (phase / "state.json").write_text("{}")
     else:
