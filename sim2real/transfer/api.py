@@ -99,16 +99,13 @@ def transfer(
 
     `method` is a name of `METHODS`, "module:Class", or a mapping with "name"; `options` are the
     method's. Without one it is chosen (see `choice`); report/choice.json gives the reason.
-    The new run is in `out`, by default beside the source. `curve` are target steps at which the
-    policy is evaluated in the target (0 and the end are added), or the number of equal parts; the
-    evaluations of `curve_episodes` episodes are not charged to the budget and stand in
-    report/curve.json, what was used of the budget in report/budget.json, the action for every
-    tensor in report/manifest.json. `checkpoint_every` and `keep_checkpoints` as in `pretrain`.
-    `pictures_every` are control steps between two animated
-    pictures of the policy in the target (0 for none). `task` is the task of the target, by
-    default the run's; for another one with other observations or actions the option `match` says
-    which are the source's. `run` may be the .zip of a stable-baselines3 model, if `task` is given.
-    `accept_changes` as in `load_run`.
+    The new run is in `out`, by default beside the source. `curve`, target steps, and the three that
+    follow it are as in `pretrain`; evaluations are not charged to the budget. report/curve.json has
+    them, report/budget.json what was used, report/manifest.json the action for every tensor.
+    `pictures_every` are control steps between two animations in the target (0 for none). `task` is
+    the task of the target, by default the run's; for another one with other observations or actions
+    the option `match` says which are the source's. `run` may be the .zip of a stable-baselines3
+    model, if `task` is given. `accept_changes` as in `load_run`.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
