@@ -102,7 +102,8 @@ def _user_error(model: type[BaseModel], error: ValidationError, where: str) -> U
     problems = [_describe_place(model, *found) for found in by_place.items()]
     more = len(problems) - MOST_PROBLEMS
     shown = [*problems[:MOST_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])]
-    return UserError(f"{where}: {'; '.join(_allowed_once(shown))}")
+    told = f"{where}: {'; '.join(_allowed_once(shown))}"
+    return UserError(" ".join(told.splitlines()))  # a key of the user's may have several
 
 
 def _own(problems: Sequence[Any]) -> list[Any]:

@@ -94,8 +94,12 @@ def weights() -> dict[str, torch.Tensor]:
         "log_std": torch.zeros(1),
         "mlp_extractor.policy_net.0.weight": torch.zeros(4, 5),
         "mlp_extractor.policy_net.0.bias": torch.zeros(4),
+        "mlp_extractor.value_net.0.weight": torch.zeros(4, 5),
+        "mlp_extractor.value_net.0.bias": torch.zeros(4),
         "action_net.weight": torch.zeros(1, 4),
         "action_net.bias": torch.zeros(1),
+        "value_net.weight": torch.zeros(1, 4),
+        "value_net.bias": torch.zeros(1),
     }
 
 
@@ -256,9 +260,9 @@ def yaml_deep(folder: Path, rng: Rng) -> Path:
 def yaml_code(folder: Path, rng: Rng) -> Path:
     """A domain that names code of its own."""
     (folder / f"{CANARY}.py").write_text(f"import os\nos.system('touch {CANARY}')\n")
-    name = (f"{CANARY}.py:Kind", f"{CANARY}:Kind", str(folder / f"{CANARY}.py"))[rng.integers(3)]
-    part = ("dynamics", "actuation", "sensing", "disturbances")[rng.integers(4)]
-    return written(folder, f"windy: {{{part}: [{{own: '{name}'}}, {{kind: '{name}'}}]}}\n")
+    name = (f"{CANARY}.py:Kind", f"./{CANARY}.py", str(folder / f"{CANARY}.py"))[rng.integers(3)]
+    part = ("actuation", "sensing", "disturbances")[rng.integers(3)]
+    return written(folder, f"windy: {{{part}: [{{'{name}': 1.0}}]}}\n")
 
 
 def yaml_other_files(folder: Path, rng: Rng) -> Path:
@@ -288,7 +292,7 @@ def read_domains(path: Path) -> Any:
 
 STUDY: dict[str, Any] = {
     "name": "a", "task": "cartpole", "targets": ["hard"], "seeds": 1, "methods": ["fine_tune"],
-    "source": {"domain": "nominal", "steps": 256}, "budget": 256,
+    "source": {"domain": "nominal", "steps": 256}, "budget": 256, "oracle": {"steps": 256},
 }  # fmt: skip
 
 
@@ -454,7 +458,10 @@ def run_index_outside(folder: Path, rng: Rng) -> Path:
 
 
 def read_run(path: Path) -> Any:
-    return load_run(path).policy.predict(np.zeros((1, 5)))
+    run = load_run(path)
+    run.method_source()
+    run.policy.predict(np.zeros((1, 5)))
+    Simulation(run.task, run.domain, threads=1).close()
 
 
 # -- ONNX --------------------------------------------------------------------------------------
@@ -515,7 +522,7 @@ def onnx_odd(folder: Path, rng: Rng) -> Path:
 
 # -- logs --------------------------------------------------------------------------------------
 
-MAPPING = {"time": "time", "control_dt": 0.02, "commands": {"slide": "u"}, "observations": {}}
+MAPPING = {"time": "time", "commands": {"slide": "u"}, "observations": {"position": "u"}}
 
 
 def log_lying(folder: Path, rng: Rng) -> Path:

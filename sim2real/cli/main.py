@@ -36,6 +36,7 @@ from sim2real.cli import (
     study,
     training,
     tune,
+    verify,
 )
 from sim2real.cli.arguments import check_words, with_homes
 from sim2real.cli.command import Command
@@ -55,6 +56,7 @@ VERBS: dict[str, type[Command]] = {
     "study": study.Study,
     "tune": tune.Tune,
     "resume": training.Resume,
+    "verify": verify.Verify,
     "publish": policies.Publish,
     "export": export.Export,
     "preflight": export.Preflight,

@@ -1,4 +1,4 @@
-"""The verb `replay`: one evaluated episode again."""
+"""The verb `replay`: one evaluated episode again, or a fault of a training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from sim2real.cli.command import PolicyCommand, accept_domains
+from sim2real.cli.fault import is_fault, repeated
 from sim2real.cli.output import Outcome, table
 from sim2real.files import require_writable, unused
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay(PolicyCommand):
-    """Show one episode of an evaluation again, in a window or as a film, and print its row."""
+    """Show one episode of an evaluation again, in a window or as a film, and print its row.
+
+    Of a fault of a training, RUN/faults/STEP: the error again, with the states before it.
+    """
 
     policy: Positional[Path]
-    """Run folder, a shipped policy such as pretrained:hopper, or the .zip of a Stable-Baselines3
-    model."""
+    """Run folder, a shipped policy such as pretrained:hopper, the .zip of a Stable-Baselines3
+    model, or the folder of a fault."""
     domain: str | None = None
     """Domain of the episode: one of the task's, or my_domains.yaml:windy; by default that of the
     training."""
@@ -39,7 +43,9 @@ class Replay(PolicyCommand):
     """Write a .gif or .mp4 here; without a screen by default replay.mp4 in the run's report/."""
 
     def run(self) -> Outcome:
-        """Call `sim2real.evaluation.replay.replay`."""
+        """Call `sim2real.evaluation.replay.replay`, or `learning.faults.replay_fault`."""
+        if is_fault(self.policy):
+            return repeated(self.policy, self.loading())
         from sim2real.evaluation.replay import replay
         from sim2real.simulation.front_ends.screen import has_screen
 

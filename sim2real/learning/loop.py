@@ -25,6 +25,7 @@ from sim2real.learning.callbacks import (
     Soundness,
     Stateful,
 )
+from sim2real.learning.faults import FaultRecorder
 from sim2real.learning.progress import Progress
 from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
@@ -32,6 +33,7 @@ from sim2real.learning.worst_share import selecting
 from sim2real.policies.recipe import MAX_UNSTABLE
 from sim2real.runs import checkpoint as checkpoints
 from sim2real.runs.retention import keep_last
+from sim2real.simulation.soundness import NotFiniteError
 from sim2real.torch_settings import one_thread
 
 __all__ = ["Interrupted", "learn"]
@@ -67,6 +69,7 @@ def learn(
     warning says so and the training goes on. Raises UserError when another file cannot be written,
     when a loss or a number of the networks is not finite, and when more than the share
     `max_unstable` of the last 200 episodes became unstable; the last checkpoint is intact then.
+    A number of a world that is not finite is saved for `faults.replay`.
     """
     run = Path(run_path)
     steps -= steps % algorithm.n_envs
@@ -92,12 +95,16 @@ def learn(
     every = checkpoint_every or max(steps // 10, 1)
     saving = Checkpoints(run, every, interrupt, stateful, keep_checkpoints)
     watching = [*callbacks, *worst, board, against, *shown, saving]
-    order = [NormalizerUpdate(), sound, EqualRollouts(steps), *watching]
+    recorder = FaultRecorder()
+    order = [recorder, NormalizerUpdate(), sound, EqualRollouts(steps), *watching]
     try:
         with checkpoints.refused_if_unwritten(run), one_thread(), _interruptible(interrupt):
             algorithm.learn(
                 steps - start, callback=order, log_interval=sys.maxsize, reset_num_timesteps=False
             )
+    except NotFiniteError as error:
+        sound.check_networks()
+        raise recorder.saved(run, error) from None
     except ValueError:  # what torch's distributions raise for NaN
         sound.check_networks()
         raise

@@ -9,6 +9,7 @@ files/        code, models and domains of the user's own (see `copies`)
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -376,6 +377,7 @@ def _check_layers(recipe: AnyRecipe, checkpoint: Checkpoint) -> None:
         raise UserError(f"{checkpoint.path} is of another network than {layers}")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Python, the platform and the packages that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}

@@ -172,13 +172,13 @@ def layers(env: VecEnv) -> Iterator[VecEnv]:
         layer = vars(layer).get("venv")
 
 
-def _all_layers(env: VecEnv) -> Iterator[VecEnv]:
+def all_layers(env: VecEnv) -> Iterator[VecEnv]:
     """The `layers`, with the hidden `__venv` of a closed one, or its parts, in its place."""
     for layer in layers(env):
         hidden = [value for name, value in vars(layer).items() if name.endswith("__venv")]
         inside = hidden or vars(layer).get("parts", ())
         for one in inside:
-            yield from _all_layers(one)
+            yield from all_layers(one)
         if not inside:
             yield layer
 
@@ -306,7 +306,7 @@ def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
     """The state behind the algorithm: the simulation's arrays, and the counts of a meter."""
     tensors: Tensors = {}
     state: State = {}
-    for depth, layer in enumerate(_all_layers(env)):
+    for depth, layer in enumerate(all_layers(env)):
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
             arrays: Mapping[str, NDArray[Any]] = simulation.snapshot()
@@ -321,7 +321,7 @@ def capture_worlds(env: VecEnv) -> tuple[Tensors, State]:
 
 def restore_worlds(env: VecEnv, tensors: Mapping[str, Tensor], state: State) -> None:
     """Make the simulation and the meter behind `env` continue from a captured state."""
-    for depth, layer in enumerate(_all_layers(env)):
+    for depth, layer in enumerate(all_layers(env)):
         simulation, meter = vars(layer).get("simulation"), vars(layer).get("meter")
         if simulation is not None:
             arrays = without(str(depth), tensors)

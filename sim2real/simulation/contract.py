@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim2real.domains import Domain
 from sim2real.domains.digest import model_digest
 from sim2real.errors import UserError, brief, unknown
+from sim2real.simulation.soundness import NotFiniteError
 from sim2real.simulation.worlds import Worlds
 from sim2real.task import ObservationTerm, Task
 
@@ -104,8 +105,9 @@ def checked_action(action: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
     finite = np.isfinite(given)
     if not finite.all():
         world, index = np.argwhere(~finite)[0]
-        raise UserError(
-            f"action {index} of world {world} is {given[world, index]}; it must be finite"
+        raise NotFiniteError(
+            f"action {index} of world {world} is {given[world, index]}; it must be finite",
+            int(world),
         )
     return given
 

@@ -73,7 +73,7 @@ class Simulation(Worlds):
         whole_number("num_envs", num_envs, 1, MOST_WORLDS)
         whole_number("history", history, 1, MOST_HISTORY)
         whole_number("threads", threads, 0, MOST_THREADS)
-        self.task = load_task(task)
+        self.task, self.shows, self.shown_steps = load_task(task), privileged, history
         self.domain = load_domain(self.task, domain)
         super().__init__(prepare(self.task, self.domain), num_envs, threads, self.domain)
         period = control_period(self.task, self.domain, self.model.opt.timestep)

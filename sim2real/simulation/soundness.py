@@ -24,7 +24,11 @@ FAR = 1e6
 
 
 class NotFiniteError(UserError):
-    """A number that is not finite, with its origin."""
+    """A number that is not finite, with its origin; `world` is the index of its world, if known."""
+
+    def __init__(self, message: str, world: int | None = None) -> None:
+        super().__init__(message)
+        self.world = world
 
 
 @contextlib.contextmanager
@@ -41,9 +45,10 @@ def naming_far_actions(
             far = np.abs(action - (low + high) / 2) > FAR * (high - low)
         far &= True if active is None else active[:, None]
         for world, index in np.argwhere(far)[:1]:
-            raise UserError(
+            raise NotFiniteError(
                 f"action {index} of world {world} is {action[world, index]:g}, far outside "
-                f"[{low[index]:g}, {high[index]:g}]; with it {error}"
+                f"[{low[index]:g}, {high[index]:g}]; with it {error}",
+                int(world),
             ) from None
         raise
 
@@ -109,10 +114,11 @@ def check_names(task: str, terms: Mapping[str, Array], names: Sequence[str]) -> 
 
 def check_returns(task: str, total: Array) -> None:
     """UserError unless the returns (n,) so far are finite."""
-    if not finite(total):
+    for world in np.flatnonzero(~np.isfinite(total))[:1].tolist():
         raise NotFiniteError(
-            f"task {task!r}: reward: its sum over an episode is not finite; allowed: rewards whose "
-            "sum stays below 1e308"
+            f"task {task!r}: reward: its sum over an episode of world {world} is not finite; "
+            "allowed: rewards whose sum stays below 1e308",
+            world,
         )
 
 
@@ -152,4 +158,5 @@ def check_start(author: str, world: Worlds, ids: IntArray) -> None:
 def not_finite(what: str, value: float, world: Worlds, one: int) -> NotFiniteError:
     """The error for a `value` of a world at its present control step."""
     step = int(world.steps[one])
-    return NotFiniteError(f"{what} is {value:g} in world {one} at step {step}; it must be finite")
+    told = f"{what} is {value:g} in world {one} at step {step}; it must be finite"
+    return NotFiniteError(told, int(one))

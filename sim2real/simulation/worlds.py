@@ -129,9 +129,9 @@ class Worlds:
         logger "sim2real.mujoco", not to the terminal.
         """
         with warnings_logged():
-            self.catch_up()
             self._take_warnings()
-            unstable = self.lost.copy()
+            self.catch_up()
+            unstable = self.lost | self._take_warnings()[:, BAD_STATE].any(axis=1)
             if self.before_substep is None:
                 self._step(active, substeps, self._stage_after_step(lagged), unstable)
             else:

@@ -1,6 +1,7 @@
 """Kill trainings at file operations, go on, compare.
 
-Run as: killing.py FOLDER SCENARIO:[KILLS]..., the kills with commas between them.
+Run as: killing.py FOLDER SCENARIO:[KILLS]..., the kills with commas between them; 20x are
+kills at 20 random moments.
 
 Prints JSON, by scenario: how many file operations an uninterrupted training makes, and for each
 kill what differs from it in the end. A kill is SIGKILL in a forked child, just before the k-th time
@@ -15,10 +16,12 @@ import functools
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -218,8 +221,11 @@ def named(path: Path) -> str:
     return re.sub(rf"\.\w+{re.escape(PARTIAL)}", PARTIAL, str(path))
 
 
-def child(work: Callable[[], Any], answer: Path) -> int:
-    """Do `work` in a forked child; its result is in `answer`. Returns how the child ended."""
+def child(work: Callable[[], Any], answer: Path, after: float | None = None) -> int:
+    """Do `work` in a forked child; its result is in `answer`. Returns how the child ended.
+
+    It is killed `after` so many seconds.
+    """
     pid = os.fork()
     if pid == 0:
         code = 0
@@ -230,6 +236,9 @@ def child(work: Callable[[], Any], answer: Path) -> int:
             code = 1
         finally:
             os._exit(code)
+    if after is not None:
+        time.sleep(after)
+        os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -254,10 +263,12 @@ def finished(make: Make, out: Path) -> dict[str, Any]:
     return digests(out)
 
 
-def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, Any]:
+def main(
+    scenario: str, folder: Path, kills: Sequence[int] | None, moments: int = 0
+) -> dict[str, Any]:
     """Kill before each of `kills`, or (None) take each state that a kill can leave; go on.
 
-    Returns what differs from an uninterrupted run.
+    Then kill at so many random `moments`. Returns what differs from an uninterrupted run.
     """
     make, answer = SCENARIOS[scenario], folder / "answer.json"
     out, states = folder / "made" / "run", folder / "states"
@@ -271,15 +282,21 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
         child(lambda: str(SCENARIOS["ppo"](folder / "source").path), answer)
     begin(scenario, out)
     before = keep_states(out.parent, states) if kills is None else lambda number: None
+    began = time.monotonic()
     operations = outcome(lambda: counted(scenario, out, before))
     if not isinstance(operations, int):
         raise RuntimeError(operations["error"])
+    seconds = time.monotonic() - began
     expected = outcome(lambda: digests(out))
-    differences: dict[int, Any] = {}
-    numbers = sorted(int(path.name) for path in states.glob("*")) if kills is None else kills
+    differences: dict[float, Any] = {}
+    numbers: list[float] = sorted(int(path.name) for path in states.glob("*"))
+    numbers += [*(kills or ()), *(random.Random(0).uniform(0, seconds) for _ in range(moments))]
     for at in numbers:
         shutil.rmtree(out.parent)
-        if kills is None:
+        if isinstance(at, float):
+            begin(scenario, out)
+            child(lambda: counted(scenario, out, lambda number: None), answer, at)
+        elif kills is None:
             shutil.move(states / str(at), out.parent)
         else:
             begin(scenario, out)
@@ -299,9 +316,11 @@ def main(scenario: str, folder: Path, kills: Sequence[int] | None) -> dict[str, 
     return {**found, "expected": expected, "differences": differences}
 
 
-def kills_of(text: str) -> list[int] | None:
-    """The numbers in a text; None where there are none."""
-    return [int(one) for one in text.split(",")] if text else None
+def kills_of(text: str) -> tuple[list[int] | None, int]:
+    """The numbers in a text, None where there are none, and the number of random moments."""
+    if text.endswith("x"):
+        return [], int(text[:-1])
+    return [int(one) for one in text.split(",")] if text else None, 0
 
 
 if __name__ == "__main__":
@@ -309,5 +328,5 @@ if __name__ == "__main__":
     for asked in sys.argv[2:]:
         scenario, _, kills = asked.partition(":")
         (folder := Path(sys.argv[1]).resolve() / scenario).mkdir()
-        found[scenario] = main(scenario, folder, kills_of(kills))
+        found[scenario] = main(scenario, folder, *kills_of(kills))
     print(json.dumps(found))

@@ -14,7 +14,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("killing.py")
 
 
-def kill_each(folder: Path, **kills: tuple[int, ...]) -> dict[str, Any]:
+def kill_each(folder: Path, **kills: tuple[int | str, ...]) -> dict[str, Any]:
     """The answers of killing.py by scenario. It forks: a process of its own, without threads."""
     asked = [f"{scenario}:{','.join(map(str, some))}" for scenario, some in kills.items()]
     words = [sys.executable, str(SCRIPT), str(folder), *asked]
@@ -62,6 +62,14 @@ def test_killed_at_every_file_operation(scenario: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scenario", ["sac", "adaptive", "distill", "identify"])
 def test_killed_at_a_few_operations(scenario: str, tmp_path: Path) -> None:
     found = kill(scenario, tmp_path, 9, 40, 64, 110)
+    assert found["differences"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["ppo", "sac", "transfer", "identify"])
+def test_killed_at_random_moments(scenario: str, tmp_path: Path) -> None:
+    (found,) = kill_each(tmp_path, **{scenario: ("50x",)}).values()
+    assert found["tried"] == 50
     assert found["differences"] == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from sim2real.runs.checkpoint import (
     write_checkpoint,
 )
 
+KILL = -1
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
 
@@ -33,10 +35,12 @@ class Faulty:
     def __init__(self) -> None:
         self.count, self.at, self.error = 0, 0, 0
 
-    def tick(self, path: Any = None) -> None:
+    def tick(self) -> None:
         self.count += 1
+        if self.count == self.at and self.error == KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.count == self.at:
-            raise OSError(self.error, os.strerror(self.error), path)
+            raise OSError(self.error, os.strerror(self.error))
 
     def of(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*given: Any, **named: Any) -> Any:
@@ -128,6 +132,26 @@ def test_an_error_at_each_operation_leaves_the_last_checkpoint(
             if last.step == 2:
                 files.remove_folder(folder_of(tmp_path, 2))
     assert tried == 3 * operations
+
+
+def test_a_kill_at_each_operation_leaves_a_whole_checkpoint(faults: Faulty, tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    operations, faults.error = faults.count, KILL
+    last = []
+    for at in range(1, operations + 1):
+        faults.count, faults.at = 0, at
+        if (child := os.fork()) == 0:
+            save(tmp_path, 2)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        found = read_checkpoint(tmp_path)  # with warnings as errors: none is damaged
+        assert found.state == {"step": found.step}
+        last.append(found.step)
+        files.remove_unfinished(tmp_path)
+        assert not list(tmp_path.rglob(f"*{files.PARTIAL}"))
+        if found.step == 2:
+            files.remove_folder(folder_of(tmp_path, 2))
+    assert last == [1] * (operations - 1) + [2]  # killed before the last sync, the rename is done
 
 
 @pytest.mark.parametrize("error", ERRORS)

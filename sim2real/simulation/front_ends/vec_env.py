@@ -54,6 +54,11 @@ class SimVecEnv(VecEnv):
         metadata: dict[str, Any] = self.metadata
         metadata["render_fps"] = round(1 / simulation.dt)
 
+    @property
+    def actions(self) -> NDArray[Any]:
+        """The actions (n, nu) of the last step, or of the one that is not done yet."""
+        return self._actions
+
     def episodes(self) -> tuple[Episode, ...]:
         """The episodes that ended in the last step."""
         return self._ended
