@@ -64,7 +64,9 @@ def edited_files(path: Path, names: Collection[str] | None = None) -> list[str]:
     found = _sealed(path)
     if found is None:
         return []
-    known = {name: (found.files.get(name), found.rewritten.get(name)) for name in SEALED}
+    known: dict[str, tuple[str | None, ...]] = {
+        name: (found.files.get(name), found.rewritten.get(name)) for name in SEALED
+    }
     known |= {name: (digest,) for name, digest in found.files.items() if name not in SEALED}
     asked = known if names is None else names
     return [name for name in asked if _hash(path / name) not in known[name]]
