@@ -145,6 +145,9 @@ def _rounded(count: int) -> str:
 
 
 def _digest(file: str) -> str:
-    """The SHA-256 of a file; nothing of one that is not there."""
+    """The SHA-256 of a file; nothing of one that is not there. UserError if it cannot be read."""
     path = Path(file)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    except OSError as error:  # /proc/self/mem is a file, and cannot be read
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None

@@ -119,3 +119,8 @@ def test_only_what_can_grow_is_compiled_in_a_child(
         task = load_task(own_task(tmp_path, changed("<worldbody>", f"{element}<worldbody>")))
         with pytest.raises(UserError, match="exit code 3"):
             Simulation(task, threads=1)
+
+
+def test_a_file_without_content_is_refused() -> None:
+    with pytest.raises(UserError, match="/mem cannot be read: Input/output error"):
+        untrusted_model.check_model(Path("/proc/self/mem"))
