@@ -19,7 +19,6 @@ DOMAINS: dict[str, Any] = {
         "dynamics": [
             {"field": "body_mass", "of": ["cart", "pole"], "scale": {"uniform": [0.7, 1.3]}},
             {"field": "dof_damping", "scale": {"log_uniform": [0.5, 2.0]}, "shared": True},
-            {"field": "body_mass", "of": "pole", "add": {"uniform": [0.0, 0.01]}, "name": "load"},
         ],
         "actuation": [{"delay": {"uniform": [0.0, 0.016]}}, {"strength": {"choice": [0.8, 1.2]}}],
         "sensing": [{"noise": {"normal": [0.0, 0.01]}, "of": "velocity"}, {"dropped": 0.1}],
