@@ -62,6 +62,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     algorithm.policy.history = recipe.history  # type: ignore[assignment]
     if isinstance(algorithm, SAC) and isinstance(recipe, SACRecipe):
         algorithm.policy_delay = recipe.policy_delay
+        algorithm.critic_subset = recipe.critic_subset
     if isinstance(algorithm, PPO) and isinstance(recipe, PPORecipe):
         algorithm.schedule = recipe if recipe.is_scheduled else None
         algorithm.worst = None if recipe.worst_share == 1.0 else recipe

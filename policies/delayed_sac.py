@@ -1,4 +1,4 @@
-"""SAC with fewer updates of its actor than of its critics, which may be batch-normalized.
+"""SAC with fewer updates of its actor than of its critics, which may be many, and normalized.
 
 With batch normalization there are no target networks: the values of a state and of the next are
 computed in one batch, so that both are normalized by the statistics of both,
@@ -7,6 +7,14 @@ computed in one batch, so that both are normalized by the statistics of both,
 
 (Bhatt et al. 2024, CrossQ, arXiv:1902.05605, section 3; there the inputs of the first layer are
 batch-normalized, too, which here the policy's own statistics normalize).
+
+With a subset of many critics the values of the next state are those of a few, drawn anew for each
+update, and the actor learns from the mean of all,
+
+    y = r + gamma (min_{j in J} Q_j(s', a') - alpha log pi),    max_pi E mean_j Q_j - alpha log pi
+
+(Chen et al. 2021, REDQ, arXiv:2101.05982; of layer-normalized critics Ball et al. 2023, RLPD,
+arXiv:2302.02948).
 """
 
 from __future__ import annotations
@@ -29,14 +37,16 @@ Losses = dict[str, list[float]]
 class DelayedSAC(stable_baselines3.SAC):
     """SAC with an update of the actor after every `policy_delay` updates of the critics.
 
-    With a delay of 1 and without batch normalization it is stable-baselines3's.
+    With a delay of 1, without batch normalization and without a subset of the critics it is
+    stable-baselines3's.
     """
 
     policy_delay: int = 1
+    critic_subset: int | None = None
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update the critics `gradient_steps` times, and the actor in between."""
-        if self.policy_delay == 1 and not self._is_crossed:
+        if self.policy_delay == 1 and not self._is_crossed and self.critic_subset is None:
             super().train(gradient_steps, batch_size)
             return
         assert self.replay_buffer is not None
@@ -79,6 +89,9 @@ class DelayedSAC(stable_baselines3.SAC):
             present = list(self.critic(drawn.observations, drawn.actions))
             with torch.no_grad():
                 following = list(self.critic_target(drawn.next_observations, actions))
+        if self.critic_subset is not None:
+            chosen = torch.randperm(len(following))[: self.critic_subset]
+            following = [following[index] for index in chosen.tolist()]
         lowest = torch.cat(following, dim=1).min(dim=1, keepdim=True).values
         discount = self.gamma if drawn.discounts is None else drawn.discounts
         soft = lowest - self._temperature * log_prob[:, None]
@@ -103,7 +116,9 @@ class DelayedSAC(stable_baselines3.SAC):
         self.critic.set_training_mode(False)
         values = torch.cat(self.critic(drawn.observations, actions), dim=1)
         self.critic.set_training_mode(True)
-        loss = (temperature * log_prob[:, None] - values.min(dim=1, keepdim=True).values).mean()
+        everyone = self.critic_subset is not None
+        value = values.mean(dim=1) if everyone else values.min(dim=1).values
+        loss = (temperature * log_prob - value).mean()
         self.actor.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.actor.optimizer.step()

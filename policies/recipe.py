@@ -188,10 +188,22 @@ class SACRecipe(OffPolicyRecipe):
     """Updates of the critics for one of the actor."""
     critic_norm: Literal["layer", "batch"] | None = None
     """Normalizes the hidden layers of the critics; with `batch` there are no target networks."""
+    critics: Annotated[int, Field(ge=1, le=100)] = 2
+    """Q functions. The least value of all is learned from, by the actor, too."""
+    critic_subset: Annotated[int, Field(ge=1)] | None = None
+    """Critics, drawn anew in each update, whose least value is learned from in place of that of
+    all; the actor then learns from the mean of all."""
+
+    @model_validator(mode="after")
+    def _has_so_many_critics(self) -> SACRecipe:
+        if self.critic_subset is not None and self.critic_subset > self.critics:
+            raise ValueError(f"critic_subset is at most {self.critics}, the number of critics")
+        return self
 
     def policy_options(self) -> dict[str, Any]:
         """`policy_kwargs` of SAC."""
-        return super().policy_options() | {"critic_norm": self.critic_norm}
+        own = {"critic_norm": self.critic_norm, "n_critics": self.critics}
+        return super().policy_options() | own
 
     def algorithm_options(self, action_space: spaces.Box) -> dict[str, Any]:
         """Arguments of `stable_baselines3.SAC`."""

@@ -74,6 +74,7 @@ NETWORKS = (
     "estimator_net_arch",
     "critic_net_arch",
     "critic_norm",
+    "critics",
 )
 """Options of a recipe that decide which tensors a policy has, and what they compute."""
 

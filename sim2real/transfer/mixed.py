@@ -10,10 +10,12 @@ selects some, or corrects their rewards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
@@ -26,7 +28,7 @@ from sim2real.policies.recipe import AnyRecipe, Fraction, PPORecipe
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.methods.fine_tune import FineTune
-from sim2real.transfer.mixing import Mixing, SourceSampler
+from sim2real.transfer.mixing import Mixes, Mixing, SourceSampler
 from sim2real.transfer.offline import OfflineMixing, commands_of, transitions_of
 from sim2real.transfer.target import Target
 from sim2real.transfer.work import Work
@@ -91,6 +93,10 @@ class MixedMethod(FineTune):
         """How the samples of the source are drawn."""
         return SourceSampler()
 
+    def penalties(self, mixing: Mixes) -> Sequence[BaseCallback]:
+        """Callbacks that add to the loss of the critics; none."""
+        return ()
+
     def learned(self, source: Run, target: Target, work: Work, budget: Budget) -> BasePolicy:
         """Train in the target and in the source; the checkpoints are the run's."""
         if target.is_target(source.domain):
@@ -104,7 +110,7 @@ class MixedMethod(FineTune):
         beside = work.env(source.domain, self.source_ratio * work.recipe.num_envs)
         prepared = self.prepare(source, work.recipe, env, budget, work.seed)
         mixing = self.mix(prepared.algorithm, beside, work.recipe, budget)
-        callbacks = (*prepared.callbacks, mixing)
+        callbacks = (*prepared.callbacks, mixing, *self.penalties(mixing))
         return work.learn(prepared.algorithm, prepared.rows, callbacks, budget)
 
     def _learned_offline(
@@ -130,7 +136,8 @@ class MixedMethod(FineTune):
         sampler = self.sampler(algorithm, whole)
         mixing = OfflineMixing(algorithm, transitions, sampler, self.target_share)
         learner = work.prepared_learner("train", algorithm, prepared.rows)
-        return learner.learn(steps, (*prepared.callbacks, mixing))
+        callbacks = (*prepared.callbacks, mixing, *self.penalties(mixing))
+        return learner.learn(steps, callbacks)
 
     def mix(
         self, algorithm: BaseAlgorithm, env: VecEnv, recipe: AnyRecipe, budget: Budget

@@ -86,6 +86,8 @@ class MixedReplay(ReplayBuffer):
     source: Samples
     sampler: SourceSampler
     target_share: float
+    latest: list[ReplayBufferSamples]
+    """The parts of the latest minibatch: of the target, and of the source."""
 
     def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:
         """A minibatch, first what is from the target."""
@@ -93,6 +95,7 @@ class MixedReplay(ReplayBuffer):
         parts = [self.of_target(count)] if count else []
         if count < batch_size:
             parts.append(self.sampler.sample(self.source, batch_size - count))
+        self.latest = parts
         columns = list(zip(*(part[:5] for part in parts), strict=True))
         return ReplayBufferSamples(*(torch.cat(column) for column in columns))
 

@@ -4,7 +4,7 @@
 
 (Niu et al. 2022, "When to trust your simulator: dynamics-aware hybrid offline-and-online
 reinforcement learning", H2O, arXiv:2206.13464: with importance weights on the samples of the
-source. Their penalty on the Q values of the source is not included.) The learner acts in the source
+source, and their penalty of values, `transfer.value_penalty`.) The learner acts in the source
 alone, whose steps are free; the target is not stepped any more.
 """
 

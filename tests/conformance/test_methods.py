@@ -38,7 +38,7 @@ BESIDE: dict[str, Any] = {"source_ratio": 2, "prefill": 40}
 OPTIONS: dict[str, dict[str, Any]] = {
     "retrain": {"verification": 0.0},
     "distill": {"student": [4], "rollout": 8, "updates": 3},
-    "mixed_replay": {"importance": True, **BESIDE},
+    "mixed_replay": {"importance": True, "penalty": 0.1, **BESIDE},
     "darc": {"correct_after": 0.5, **BESIDE},
     "par": BESIDE,
     "vgdf": {"select_after": 0.5, "members": 2, **BESIDE},

@@ -86,6 +86,46 @@ def test_the_loss_of_the_critics(norm: str) -> None:
     assert powers.max() == pytest.approx(3.0, abs=1e-4)
 
 
+def test_a_subset_of_the_critics_makes_the_target_and_all_of_them_the_actor() -> None:
+    """Of constant critics 0, 1, ..., 4 the least of two is 0 in 4 of the 10 pairs, 1 in 3, ..."""
+    model = learner(critics=5, critic_subset=2, critic_norm="layer", initial_ent_coef=0.3)
+    for critic in (model.critic, model.critic_target):
+        for index, network in enumerate(critic.q_networks):
+            network[-1].weight.data.zero_()
+            network[-1].bias.data.fill_(float(index))
+    drawn = model.replay_buffer.sample(ROWS)
+    drawn = drawn._replace(rewards=0.0 * drawn.rewards, dones=0.0 * drawn.dones, discounts=None)
+    optimizer, found = model.critic.optimizer, []
+    optimizer.step = lambda: None
+    torch.manual_seed(0)
+    for _ in range(200):
+        with torch.random.fork_rng():
+            _, log_prob = model.actor.action_log_prob(drawn.next_observations)
+        losses: Any = {"critic_loss": []}
+        model._update_critic(drawn, losses)
+        soft = 0.99 * 0.3 * log_prob.detach()
+        wanted = [
+            0.5 * sum(float((index - 0.99 * least + soft).square().mean()) for index in range(5))
+            for least in range(4)
+        ]
+        found.append(int(np.argmin(np.abs(np.array(wanted) - losses["critic_loss"][0]))))
+        assert wanted[found[-1]] == pytest.approx(losses["critic_loss"][0], rel=1e-4)
+    shares = np.bincount(found, minlength=4) / 200
+    np.testing.assert_allclose(shares, [0.4, 0.3, 0.2, 0.1], atol=0.1)
+    with torch.random.fork_rng():
+        _, log_prob = model.actor.action_log_prob(drawn.observations)
+    losses = {name: [] for name in ("actor_loss", "ent_coef", "ent_coef_loss")}
+    model._update_actor(drawn, losses)
+    assert losses["actor_loss"][0] == pytest.approx(
+        0.3 * float(log_prob.detach().mean()) - 2.0, abs=0.02
+    )
+
+
+def test_a_subset_of_more_critics_than_there_are_is_refused() -> None:
+    with pytest.raises(UserError, match="critic_subset is at most 2"):
+        load_recipe("sac", None, {"critic_subset": 3})
+
+
 def test_batch_normalized_critics_have_no_target_networks() -> None:
     model = learner(critic_norm="batch")
     model.train(2, ROWS)

@@ -309,7 +309,14 @@ def test_what_has_no_two_domains_is_refused(source: Callable[[str], Run], tmp_pa
 def test_steps_of_the_source_are_free_and_counted(
     source: Callable[[str], Run], tmp_path: Path
 ) -> None:
-    options = {"source_ratio": 2, "prefill": 50, "recipe": {"batch_size": 8}}
+    critics = {"critics": 4, "critic_subset": 2, "critic_norm": "layer"}  # those of RLPD
+    options = {
+        "source_ratio": 2,
+        "prefill": 50,
+        "penalty": 0.1,
+        "critic": "fresh",
+        "recipe": {"batch_size": 8, **critics},
+    }
     run = transfer(
         source("sac"),
         "hard",
@@ -325,6 +332,7 @@ def test_steps_of_the_source_are_free_and_counted(
     assert report["used"]["steps"] == 40
     assert report["source_steps"] == 56 + 80  # 7 steps of 8 worlds, then 10
     assert run.checkpoint.training["companion/replay/rewards"].shape == (17, 8)
+    assert len(run.algorithm.critic.q_networks) == 4  # type: ignore[attr-defined]
 
 
 def test_an_extended_run_equals_one_of_the_whole_budget(
