@@ -57,7 +57,7 @@ from sim2real.task import Task
 from sim2real.torch_settings import one_thread
 from sim2real.transfer.budget import Budget, BudgetExceeded
 from sim2real.transfer.choice import REPORT as CHOICE
-from sim2real.transfer.choice import choose
+from sim2real.transfer.choice import choose_for
 from sim2real.transfer.conditioned import in_mean_context
 from sim2real.transfer.find import describe_method, load_method, method_of
 from sim2real.transfer.fitting import actions_in, fitted_for
@@ -115,8 +115,7 @@ def transfer(
     worlds = {} if num_envs is None else {"num_envs": num_envs}
     choice = None
     if method is None:
-        trained = source.config.kind in ("pretrain", "foreign")
-        choice = choose(budget, source.config.steps if trained else None, options or {})
+        choice = choose_for(source, budget, options or {})
         method, options = choice.method, {**choice.options, **(options or {})}
     chosen = load_method(method, {**(options or {}), **worlds} or None)
     chosen.require_algorithm(source.config.algorithm)

@@ -1,4 +1,6 @@
-"""Choose a method by what is known before a step is made: the spaces, the budget, the reward.
+"""Choose a method by what is known before a step is made.
+
+That is the spaces, what the policy acts on, a log at hand, the budget, and the reward.
 
 The rules follow what was measured (docs/methods/which.md). All methods end with episodes in the
 target, of which the better policy of the old and the new one is kept.
@@ -9,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from sim2real.runs.run import Run
 
 REPORT = "report/choice.json"
 VERIFICATION = 0.1
@@ -30,20 +34,39 @@ class Choice:
         return dict(vars(self))
 
 
-def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> Choice:
+def choose(
+    budget: int,
+    source_steps: int | None,
+    given: Mapping[str, Any],
+    *,
+    acts_on_context: bool = False,
+) -> Choice:
     """The method for a target.
 
     `given` are the user's options; `reward: false` among them says that the target has no reward,
-    `match` that the source is of another task.
-    `source_steps` are the control steps that the source's policy was trained for, None if unknown.
+    `match` that the source is of another task, `log` that a log of the target is at hand.
+    `source_steps` are the control steps that the source's policy was trained for, None if unknown;
+    `acts_on_context` says that its actor observes the context beside what a robot does.
     """
     has_reward, other_task = given.get("reward", True), given.get("match") is not None
+    if acts_on_context:
+        how = "searched by the returns of episodes" if has_reward else "identified from a log"
+        reason = (
+            f"the source's policy acts on the context, which the target does not show: it is {how}"
+        )
+        return Choice("universal", reason, {"context": "searched" if has_reward else "identified"})
     if other_task and not has_reward:
         reason = (
             "the source is of another task and the target gives no reward: the observation "
             "statistics are estimated in the target"
         )
         return Choice("statistics", reason)
+    if given.get("log") is not None and not other_task:
+        reason = (
+            "a log of the target is at hand: a simulation is identified from it and from further "
+            "steps, and the policy learns there"
+        )
+        return Choice("identify", reason)
     if not has_reward:
         reason = (
             "the target gives no reward: a simulation is identified from its observations, and "
@@ -67,3 +90,15 @@ def choose(budget: int, source_steps: int | None, given: Mapping[str, Any]) -> C
         "them, and the policy learns there"
     )
     return Choice("identify", reason)
+
+
+def choose_for(source: Run, budget: int, given: Mapping[str, Any]) -> Choice:
+    """The method for a run as the source: `choose` with what the run says of its policy."""
+    recipe = source.config.parsed_recipe()
+    trained = source.config.kind in ("pretrain", "foreign")
+    return choose(
+        budget,
+        source.config.steps if trained else None,
+        given,
+        acts_on_context=recipe.privileged == "context" and recipe.privileged_actor,
+    )

@@ -22,6 +22,7 @@ from sim2real.transfer.find import load_method
         (2_500_000, 5_000_000, {}, "retrain"),
         (2_500_000, 5_000_000, {"reward": False}, "identify"),
         (2_500_000, None, {}, "identify"),
+        (2_500_000, 5_000_000, {"log": "robot.log"}, "identify"),
         (2_000, 5_000_000, {"match": "by_name"}, "fine_tune"),
         (2_000, 5_000_000, {"match": "by_name", "reward": False}, "statistics"),
     ],
@@ -32,6 +33,13 @@ def test_the_choice_follows_budget_and_reward(
     found = choose(budget, source_steps, given)
     assert found.method == method
     assert load_method(found.method, given).name == method
+
+
+@pytest.mark.parametrize(("reward", "context"), [(True, "searched"), (False, "identified")])
+def test_a_policy_that_acts_on_the_context_gets_one(reward: bool, context: str) -> None:
+    found = choose(2_000, 5_000_000, {"reward": reward}, acts_on_context=True)
+    assert (found.method, found.options) == ("universal", {"context": context})
+    load_method(found.method, {**found.options, "reward": reward})
 
 
 @pytest.mark.usefixtures("short_cartpole")

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -46,12 +47,13 @@ from stable_baselines3.common.policies import BasePolicy
 from sim2real import files
 from sim2real.config import LAST_SEED, Count
 from sim2real.domains.domain import dump_domains, load_domains
-from sim2real.errors import UserError
+from sim2real.errors import UserError, brief
 from sim2real.identification.design import design_excitation
 from sim2real.identification.excitation import Excitation
 from sim2real.identification.family import family_of
 from sim2real.identification.identify import identify
 from sim2real.identification.log import Log, join
+from sim2real.identification.record import actuator_names
 from sim2real.identification.result import IDENTIFIED, POSTERIOR
 from sim2real.identification.stages import whole
 from sim2real.policies.recipe import AnyRecipe
@@ -94,6 +96,8 @@ class Identify(Method):
     """Standard deviation of the noise on the recorded actions, in halves of their range."""
     designed: bool = False
     """Record with the noise that tells most in the nominal world, found in simulation."""
+    log: str | None = None
+    """A log of the target that is at hand, which is identified from beside those recorded."""
     family: str | None = None
     """A domain with ranges: what may differ; by default `randomized`, with wider ranges."""
     residual: bool = False
@@ -140,8 +144,9 @@ class Identify(Method):
     def adapt(self, source: Run, target: Target, work: Work) -> BasePolicy:
         """Rounds of record, identify, adapt and verify; the policy that is best in the target."""
         family_of(target.task, self.family)  # refused before a step is made
+        at_hand = [] if self.log is None else [log_at_hand(self.log, target)]
         with work.plan(self._parts(work)):
-            return self._adapted(source, target, work)
+            return self._adapted(source, target, work, at_hand)
 
     def _parts(self, work: Work) -> dict[str, int]:
         """How many parts the method has of each kind, at most."""
@@ -156,12 +161,14 @@ class Identify(Method):
             VERIFY: self.rounds,
         }
 
-    def _adapted(self, source: Run, target: Target, work: Work) -> BasePolicy:
+    def _adapted(
+        self, source: Run, target: Target, work: Work, at_hand: Sequence[Log]
+    ) -> BasePolicy:
         policy = work.learner("source", work.recipe, target.env(), source.policy).algorithm.policy
         home = None
         if not target.is_target(source.domain):
             home = return_at_home(work, policy, source.domain, self.episodes)
-        logs, rounds = list[Log](), list[dict[str, Any]]()
+        logs, rounds = [*at_hand], list[dict[str, Any]]()
         for number in range(1, self.rounds + 1):
             logs += self._record(policy, target, work, number)
             found = self._identify(logs, target, work, number)
@@ -226,7 +233,7 @@ class Identify(Method):
         def find() -> dict[str, Any]:
             try:
                 found = identify(
-                    join(logs),
+                    join([replace(log, extras={}) for log in logs]),
                     target.task,
                     self.family,
                     work.seed,
@@ -307,6 +314,25 @@ class Identify(Method):
             learned = adaptation.best is not adaptation.start
             return compare(recorded, [], simulated, explained and learned).plain()
         return work.once(f"verify-{number}", lambda: play().plain())
+
+
+def log_at_hand(path: str, target: Target) -> Log:
+    """The log in a file; UserError where it is none that a recording in the target would make."""
+    log, terms = Log.load(path), target.contract.observations
+    units = {term.name: term.unit for term in terms if term.unit}
+    compared = {
+        "observations": (
+            {name: rows.shape[1] for name, rows in log.observations.items()},
+            {term.name: term.size for term in terms},
+        ),
+        "units": (log.units or units, units),
+        "actuators": (log.actuators, actuator_names(target.task)),
+        "control_dt": (log.control_dt, target.contract.control_dt),
+    }
+    for name, (found, wanted) in compared.items():
+        if found != wanted:
+            raise UserError(f"log {path}: {name} {brief(found)}; allowed: {brief(wanted)}")
+    return replace(log, units=units)
 
 
 def results(found: dict[str, Any]) -> dict[str, str]:

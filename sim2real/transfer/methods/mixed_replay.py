@@ -94,8 +94,8 @@ class MixedReplayMethod(ClassifierOptions, MixedMethod):
         """With importance weights or without."""
         rate = self.classifier_learning_rate
         if self.importance:
-            given = {"candidates": self.candidates, "most": self.most}
-            return ImportanceSampler(self.classifiers_for(algorithm), rate, **given)
+            classifiers = self.classifiers_for(algorithm)
+            return ImportanceSampler(classifiers, rate, candidates=self.candidates, most=self.most)
         if self.penalty:
             return ClassifierSampler(self.classifiers_for(algorithm), rate)
         return SourceSampler()

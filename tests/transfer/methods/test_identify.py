@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -13,11 +14,13 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from sim2real.domains.domain import load_domains
 from sim2real.errors import UserError
 from sim2real.files import read_json
+from sim2real.identification.record import record
 from sim2real.identification.stored import decode
 from sim2real.policies import ALGORITHMS
 from sim2real.policies.anatomy import named_tensors
 from sim2real.policies.recipe import load_recipe
 from sim2real.runs import checkpoint as checkpoints
+from sim2real.simulation import Simulation
 from sim2real.transfer.adaptation import parts, restart_exploration
 from sim2real.transfer.api import SOURCE_STEPS, transfer
 from sim2real.transfer.conformance import Trial, same_policy
@@ -204,6 +207,29 @@ def test_a_family_without_ranges_is_refused_before_a_step(
 ) -> None:
     given: dict[str, Any] = {"options": {"family": "nominal"}, "out": tmp_path / "run"}
     with pytest.raises(UserError, match="nominal"):
+        transfer(trials["ppo"].source, "hard", method="identify", budget=40, **given)
+
+
+def test_a_log_at_hand_is_identified_from_as_well(trials: dict[str, Trial], tmp_path: Path) -> None:
+    trial = trials["ppo"]
+    worlds = Simulation("cartpole", "hard", actions="normalized")
+    record(worlds, trial.source.policy, 60, noise=0.2).save(tmp_path / "robot.log")
+    given: dict[str, Any] = {"method": "identify", "budget": BUDGET, "progress": False}
+    options = {**trial._options, "attempts": 1, "log": str(tmp_path / "robot.log")}
+    run = transfer(trial.source, "hard", options=options, out=tmp_path / "run", **given)
+    used = read_json(run.path / "report/budget.json")["used"]["steps"]
+    first = read_json(run.path / REPORT)["rounds"][0]
+    assert first["steps"] == 60 + min(60, BUDGET // 2)
+    assert used <= BUDGET
+
+
+def test_a_log_of_something_else_is_refused_before_a_step(
+    trials: dict[str, Trial], tmp_path: Path
+) -> None:
+    record(Simulation("furuta"), np.zeros((20, 1)), 20).save(tmp_path / "other.log")
+    options = {"log": str(tmp_path / "other.log")}
+    given: dict[str, Any] = {"options": options, "out": tmp_path / "run"}
+    with pytest.raises(UserError, match=r"other.log: observations .*; allowed: .*cart"):
         transfer(trials["ppo"].source, "hard", method="identify", budget=40, **given)
 
 
