@@ -13,10 +13,13 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sim2real.domains import Domain
 from sim2real.errors import UserError, whole_number
+from sim2real.evaluation.references import known_references
 from sim2real.evaluation.rollout import evaluate, returns
+from sim2real.evaluation.statistics import Estimate
 from sim2real.evaluation.summary import mean_quality
 from sim2real.evaluation.wrappers import GAP, SIDES, RepeatedEvaluation
 from sim2real.files import read_json, write_json
+from sim2real.learning.front_page import GAP_CLOSED, SCORES
 from sim2real.task import Task
 
 SEED = 1_000_003
@@ -77,7 +80,9 @@ class Curve(RepeatedEvaluation):
     """Evaluate at the first boundary of rollouts at or after each scheduled step.
 
     Logs source/mean_reward or target/mean_reward, by the `side` that `domain` is on. With
-    `other_side`, the mean return on the other side, that and rollout/gap are logged, too.
+    `other_side`, the mean return on the other side, in `other_domain`, that and rollout/gap are
+    logged, too. Where a study has left references of both domains, their scores and, in a target,
+    rollout/gap_closed are logged as well.
     """
 
     def __init__(
@@ -91,8 +96,11 @@ class Curve(RepeatedEvaluation):
         path: Path,
         side: Literal["source", "target"],
         other_side: Callable[[BasePolicy], float] | None = None,
+        other_domain: Domain | None = None,
     ) -> None:
         super().__init__()
+        known = [known_references(task, one) for one in (domain, other_domain) if one is not None]
+        self._references = [one for one in known if one is not None and one.oracle > one.random]
         self._side, self._other_side = side, other_side
         self._points = tuple(points)
         self._task, self._domain = task, domain
@@ -123,6 +131,18 @@ class Curve(RepeatedEvaluation):
             self.logger.record(tag, mean)
         if len(means) == 2:
             self.logger.record(GAP, order * (means[0] - means[1]))
+        if len(means) == len(self._references) == 2:
+            self._log_scores(means, order)
+
+    def _log_scores(self, means: Sequence[float], order: int) -> None:
+        """Log the scores of the mean returns here and on the other side."""
+        own, other = self._references
+        scores = own.score(Estimate(means[0])).value, other.score(Estimate(means[1])).value
+        for tag, score in zip(SCORES[::order], scores, strict=True):
+            self.logger.record(tag, score)
+        before = own.score(Estimate(self.rows[0]["mean"])).value
+        if self._side == "target" and scores[1] > before:
+            self.logger.record(GAP_CLOSED, (scores[0] - before) / (scores[1] - before))
 
     def resume(self, now: int) -> None:
         """Take over what was written for fewer than `now` control steps."""

@@ -26,6 +26,7 @@ from sim2real.learning.callbacks import (
     Stateful,
 )
 from sim2real.learning.faults import FaultRecorder
+from sim2real.learning.front_page import write_front_page
 from sim2real.learning.progress import Progress
 from sim2real.learning.sensitivity import EVERY, ReturnAgainstContext
 from sim2real.learning.tensorboard import TensorBoard, make_logger, write_hyperparameters
@@ -83,6 +84,7 @@ def learn(
     algorithm.set_logger(logger)
     if start == 0 and hyperparameters:
         write_hyperparameters(writer, hyperparameters)
+        write_front_page(writer, run)
     board = TensorBoard()
     board.model = algorithm  # its logger, before SB3 starts the callbacks
     against = ReturnAgainstContext(max(EVERY, steps // 10), title or run.name)

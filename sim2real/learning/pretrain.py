@@ -203,6 +203,7 @@ def _curve(folder: RunFolder) -> list[Curve]:
             path=folder.path / CURVE,
             side="source",
             other_side=in_target if config.target else None,
+            other_domain=folder.domains[config.target] if config.target else None,
             **how,
         )
     ]

@@ -87,14 +87,13 @@ def described(run: Run) -> dict[str, Any]:
         "algorithm": config.algorithm,
         "steps": run.step,
         "seed": config.seed,
-        "command": command_of(run),
+        "command": command_of(config, run.task.name),
         "parameters": sum(tensor.numel() for tensor in run.checkpoint.policy.values()),
     }
 
 
-def command_of(run: Run) -> str:
-    """The command that makes the run again, with what differs from the tuned recipe."""
-    config = run.config
+def command_of(config: RunConfig, task: str) -> str:
+    """The command that makes a run of `task` again, with what differs from the tuned recipe."""
     if config.kind == "foreign":
         words = ["publish", Path(str(config.source)).name, "--task", _task_of(config)]
         return shlex.join(["sim2real", *words, *_pairs("--task-options", config.task_options)])
@@ -112,7 +111,7 @@ def command_of(run: Run) -> str:
     if config.kind == "pretrain":
         words += _pairs("--task-options", config.task_options)
         words += _randomization(config.randomization)
-        usual = load_recipe(config.algorithm, run.task.name).model_dump(mode="json")
+        usual = load_recipe(config.algorithm, task).model_dump(mode="json")
         own = {name: value for name, value in config.recipe.items() if usual.get(name) != value}
         words += ["--num-envs", str(own.pop("num_envs"))] if "num_envs" in own else []
         words += _pairs("--set", own)

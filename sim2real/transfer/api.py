@@ -347,6 +347,7 @@ class _Session:
             path=path / CURVE,
             side="target",
             other_side=(lambda _: in_source()) if same_task else None,
+            other_domain=source.domain if same_task else None,
             **how,
         )
 

@@ -86,7 +86,7 @@ def test_it_can_be_transferred_and_that_resumed(tmp_path: Path) -> None:
     again = publish(moved, tmp_path / "moved", domains=["hard"], episodes=2)
     assert load_run(again).config.source == "pretrained:cartpole"
     words = "--domain hard --method fine_tune --budget 64 --seed 0 --num-envs 4 --set "
-    told = command_of(load_run(again))
+    told = command_of(load_run(again).config, "cartpole")
     assert told.startswith(f"sim2real transfer pretrained:cartpole {words}")
     assert "learning_rate_factor=0.7" in told
     assert "num_envs=" not in told
@@ -143,7 +143,7 @@ def test_a_shipped_policy_is_small_and_has_a_figure_for_every_domain(name: str) 
     run, card = load_run(folder), pretrained.read_card(folder)
     assert run.task.name == card["task"]
     assert name in (card["task"], f"{card['task']}_{card['domain']}")
-    assert card["command"] == command_of(run)
+    assert card["command"] == command_of(run.config, run.task.name)
     from sim2real.domains import domain_names
 
     assert [told["domain"] for told in card["domains"]] == domain_names(load_task(card["task"]))
