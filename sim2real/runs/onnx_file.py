@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real import files
@@ -18,7 +19,10 @@ from sim2real.task import ObservationTerm
 
 
 class OnnxPolicy:
-    """The policy of an exported file; it gives actions in [-1, 1] and has no noise."""
+    """The policy of an exported file; it gives actions in [-1, 1] and has no noise.
+
+    `evaluate` takes it as it takes the policy of a run.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -33,6 +37,9 @@ class OnnxPolicy:
             )
             """What it observes, the range of the task's actions, its control step."""
             self._low, self._high = np.array(action["low"]), np.array(action["high"])
+            self.action_space = spaces.Box(-1.0, 1.0, self._low.shape, np.float32)
+            self.history = max(int(one.get("history", 1)) for one in terms)
+            """The control steps that it observes at once."""
         except UserError:
             raise
         except FileNotFoundError:
