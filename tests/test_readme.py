@@ -152,6 +152,10 @@ def test_page(page: Path) -> None:
     run_python(page.read_text())
 
 
+def test_commands_of_the_page_on_reports() -> None:
+    run_commands((DOCS / "howto" / "report.md").read_text())
+
+
 def test_commands_of_the_page_on_memory() -> None:
     run_commands((DOCS / "howto" / "memory.md").read_text().replace("hopper", "cartpole"))
 

@@ -34,6 +34,7 @@ from sim2real.studies.lock import lock
 from sim2real.studies.plan import StudyPlan
 from sim2real.studies.progress import StudyProgress, TimeLeft
 from sim2real.studies.report.comparison_page import write_comparison
+from sim2real.studies.report.page import words
 from sim2real.studies.report.report import write_report
 from sim2real.studies.results import domain_references, quality, reference_cells, results
 from sim2real.studies.status_file import StatusFile
@@ -309,14 +310,10 @@ def _describe(plan: AnyPlan) -> dict[str, Any]:
         "task": plan.task.name,
         "seeds": list(config.seeds),
         "episodes": config.episodes,
-        "domains": {domain.name: _words(domain) for domain in plan.domains},
+        "domains": {domain.name: words(domain) for domain in plan.domains},
         "source_name": plan.source.name,
         "made": made,
     }
-
-
-def _words(domain: Domain) -> dict[str, Any]:
-    return {"about": domain.about, "parameters": domain.describe()}
 
 
 def _dump(config: StudyConfig | ComparisonConfig) -> str:

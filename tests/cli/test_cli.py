@@ -328,12 +328,12 @@ def test_a_misspelt_policy_has_a_suggestion(
     needed = ["--domain", "nominal"] if verb == "transfer" else []
     needed += ["--out", tmp_path / "out"] if verb in ("publish", "export", "log record") else []
     of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
-    if fields & {"task", "source", "teacher", "policy", "path"}:
+    if fields & {"task", "source", "teacher", "policy", "path", "runs"}:
         assert sim2real(verb, *of_a_log, "pretrained:hoper", *needed) == 2
-        loads_a_run = fields & {"source", "teacher", "policy", "path"}
+        loads_a_run = fields & {"source", "teacher", "policy", "path", "runs"}
         nearest = "'pretrained:hopper'" if loads_a_run else "'hopper'"
         assert f"did you mean {nearest}?" in capsys.readouterr().err
-    if "task" in fields and fields & {"source", "teacher", "policy", "path"}:
+    if "task" in fields and fields & {"source", "teacher", "policy", "path", "runs"}:
         assert sim2real(verb, "pretrained:ant", *needed, "--task", "pretrained:hopper") == 2
         error = capsys.readouterr().err
         assert "pretrained:hopper is a policy, not a task; did you mean 'hopper'?" in error

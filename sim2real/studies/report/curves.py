@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sim2real.evaluation.figures import COLOURS, GREY, INK, MARKERS
+from sim2real.evaluation.numbers import whole
 from sim2real.evaluation.page import svg
 from sim2real.studies.report.formats import SCRATCH, WAYS, label
 
@@ -31,10 +32,16 @@ def trainings_svg(
     name: str, references: Mapping[str, Any], pretraining: Mapping[str, Any] | None = None
 ) -> str:
     """The learning curves of the oracles of a domain and of the pretrainings, seeds as lines."""
-    found = {f"oracle {WAYS[way]}": one["curve"] for way, one in references["ways"].items()}
-    if pretraining is not None:
-        found = {"pretraining": pretraining, **found}
+    found = trainings(references, pretraining)
     return svg(f"trainings in {name}", lambda axes: _draw_trainings(axes, found), SIZE)
+
+
+def trainings(
+    references: Mapping[str, Any], pretraining: Mapping[str, Any] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """The learning curves behind the references of a domain, by their names in a figure."""
+    found = {f"oracle {WAYS[way]}": one["curve"] for way, one in references["ways"].items()}
+    return found if pretraining is None else {"pretraining": pretraining, **found}
 
 
 def _draw_methods(axes: Axes, target: Mapping[str, Any]) -> None:
@@ -131,7 +138,7 @@ def _finish(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     axes.margins(x=0.03)
     axes.grid(axis="y")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace("-", "−"))
+        axis.set_major_formatter(lambda value, _: whole(value))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlim(left=axes.dataLim.x0 - 0.03 * axes.dataLim.width)
     axes.set_xlim(right=axes.dataLim.x1 + 0.01 * axes.dataLim.width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim2real.evaluation import page
 from sim2real.studies.report.formats import (
@@ -22,6 +22,9 @@ from sim2real.studies.report.formats import (
     scores,
     text,
 )
+
+if TYPE_CHECKING:
+    from sim2real.domains import Domain
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,3 +46,8 @@ def render(template: str, **data: Any) -> str:
         "in_row": in_row,
     }
     return page.render(TEMPLATES, template, filters, {"scratch": SCRATCH, **data})
+
+
+def words(domain: Domain) -> dict[str, Any]:
+    """A domain in words, as the pages show it."""
+    return {"about": domain.about, "parameters": domain.describe()}

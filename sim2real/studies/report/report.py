@@ -12,7 +12,8 @@ from typing import Any
 
 from sim2real.files import write_json, write_text
 from sim2real.studies.measures import MEASURES
-from sim2real.studies.report.curves import curves_svg, trainings_svg
+from sim2real.studies.report.curves import curves_svg, trainings, trainings_svg
+from sim2real.studies.report.exports import curve_rows, latex_of, training_rows, write_figure
 from sim2real.studies.report.formats import interval_notes
 from sim2real.studies.report.headlines import OTHERS, headlines
 from sim2real.studies.report.page import render
@@ -43,7 +44,7 @@ MEANINGS = {
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write index.html, report.md and report.json into `folder`."""
+    """Write index.html, report.md, report.json, report.tex and figures/ into `folder`."""
     write_json(folder / "report.json", report)
     quality = measured(target.get("quality", {}) for target in report["targets"].values())
     content = {
@@ -57,12 +58,17 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     }
     targets, source = report["targets"], report["source"]
     figures = {name: curves_svg(name, target) for name, target in targets.items()}
-    trainings = {
-        name: trainings_svg(name, target["references"])
+    behind = {report["source_name"]: (source["references"], source["pretraining"])} | {
+        name: (target["references"], None)
         for name, target in targets.items()
         if name != report["source_name"]
     }
-    home = trainings_svg(report["source_name"], source["references"], source["pretraining"])
-    drawn = {"figures": figures, "trainings": {report["source_name"]: home, **trainings}}
+    drawn = {name: trainings_svg(name, *found) for name, found in behind.items()}
+    for name, figure in figures.items():
+        write_figure(folder, f"return-in-{name}", figure, curve_rows(targets[name]))
+    for name, figure in drawn.items():
+        write_figure(folder, f"training-in-{name}", figure, training_rows(trainings(*behind[name])))
+    write_text(folder / "report.tex", latex_of(report))
     write_text(folder / "report.md", render("report.md", **content))
-    write_text(folder / "index.html", render("report.html", **drawn, **content))
+    page = render("report.html", figures=figures, trainings=drawn, **content)
+    write_text(folder / "index.html", page)
