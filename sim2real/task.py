@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim2real.errors import UserError, brief
+from sim2real.image import Image
 from sim2real.mirror import Mirror
 from sim2real.model_check import problems
 from sim2real.untrusted_model import check_own_model
@@ -23,6 +24,7 @@ from sim2real.world import Array, BoolArray, IntArray, Rng, World
 __all__ = [
     "Array",
     "BoolArray",
+    "Image",
     "IntArray",
     "Mirror",
     "ObservationTerm",
@@ -43,7 +45,8 @@ class ObservationTerm:
     A robot's policy sees the group "policy"; what is "privileged" only a simulator knows, and
     follows after it. `columns` names the numbers of a term, where they have names. What is
     `commanded` comes from the controller and not from a sensor; terms that differ in that alone are
-    equal, as they mean the same to a policy.
+    equal, as they mean the same to a policy. An image has a `shape` (channels, height, width), of
+    which its numbers, 0 to 255, are the flat array, and the `period` in s between two images.
     """
 
     name: str
@@ -52,6 +55,8 @@ class ObservationTerm:
     group: Literal["policy", "privileged"] = "policy"
     columns: tuple[str, ...] = ()
     commanded: bool = field(default=False, compare=False)
+    shape: tuple[int, ...] = ()
+    period: float = 0.0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,7 +67,8 @@ class ObservationTerm:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> ObservationTerm:
         """A term from plain data, as `dataclasses.asdict` and JSON give it."""
-        return cls(**{**data, "columns": tuple(data.get("columns", ()))})
+        tuples = {name: tuple(data.get(name, ())) for name in ("columns", "shape")}
+        return cls(**{**data, **tuples})
 
 
 @functools.lru_cache(maxsize=64)
@@ -120,8 +126,10 @@ class Task:
     left one physics step behind, as by `mj_step` and as Gymnasium's environments read them."""
     mirror: ClassVar[Mirror | None] = None
     """The mirror image of the robot, if it has a plane of symmetry."""
+    images: ClassVar[dict[str, Image]] = {}
+    """Images that the policy observes, by the name of the term; they follow those of `observe`."""
     camera: ClassVar[dict[str, Any]] = {}
-    """Free-camera settings for images: distance, azimuth, elevation, lookat, trackbodyid."""
+    """Free-camera settings for films: distance, azimuth, elevation, lookat, trackbodyid."""
 
     reference: str
     """How to find the task again: its name, its file, or "module:Class"."""

@@ -41,6 +41,7 @@ FOUNDATION = {
         "errors",
         "extras",
         "files",
+        "image",
         "mirror",
         "model_check",
         "plain",

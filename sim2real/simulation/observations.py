@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim2real.errors import UserError
 from sim2real.simulation.contract import privileged_terms
 from sim2real.simulation.history import History
+from sim2real.simulation.images import Images
 from sim2real.simulation.randomness import Clock
 from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.soundness import check_columns, finite, sound_worlds
@@ -21,7 +22,8 @@ from sim2real.task import Array, BoolArray, IntArray, ObservationTerm, Task, lab
 class Observations:
     """The observations of the n worlds of `task`, whose terms are `sensed`.
 
-    `policy_terms` are what a policy sees, of `history` control steps, `terms` all of it. Only
+    `policy_terms` are what a policy sees, of `history` control steps and with the task's images
+    behind them, `terms` all of it. Only
     finite numbers are shown: where the physics is not finite the world is unstable, and any other
     number that is not raises UserError with the author, the term, the world and the control step.
     """
@@ -38,7 +40,9 @@ class Observations:
         self._all = np.arange(world.num_envs)
         self._sizes = [(term.name, term.size) for term in sensed]
         self._history = History(task, sensed, world, history)
-        shown = self._history.terms
+        names = tuple(term.name for term in self._history.terms)
+        self._images = Images(task, world, names)
+        shown = (*self._history.terms, *self._images.terms)
         self._privileged = None
         if privileged:
             only_context = privileged == CONTEXT
@@ -72,7 +76,10 @@ class Observations:
             seen = self._imperfections.observe_first(truth, ids, clock)
         else:
             seen = self._imperfections.begin(truth, commanded, ids, clock)
-        observation = self._with_privileged(self._history.begin(seen, ids), context, ids)
+        shown = self._history.begin(seen, ids)
+        if self._images:
+            shown = np.concatenate([shown, self._images.begin(ids)], axis=1)
+        observation = self._with_privileged(shown, context, ids)
         if not finite(observation):
             self._check_shown(observation, self._lose_unsound()[ids], ids)
             np.nan_to_num(observation, copy=False, posinf=0.0, neginf=0.0)
@@ -95,6 +102,9 @@ class Observations:
             truth[unstable] = self._shown[unstable][:, self._history.newest]
         sensed = self._imperfections.observe(truth, clock, active)
         seen = self._history.push(sensed, active)
+        if self._images:
+            going = ~unstable if active is None else active & ~unstable
+            seen = np.concatenate([seen, self._images.observe(going)], axis=1)
         observation = self._with_privileged(seen, context, self._all)
         if not finite(observation):
             sound = sound_worlds(self._world, unstable, active)
@@ -105,14 +115,19 @@ class Observations:
         self._shown = observation.copy()
         return observation
 
-    def snapshot(self) -> dict[str, Array]:
+    def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of what was shown, by name."""
-        return {"observation": self.shown, **self._history.snapshot()}
+        return {"observation": self.shown, **self._history.snapshot(), **self._images.snapshot()}
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Restore what `snapshot` gave."""
         self._shown = np.array(snapshot["observation"])
         self._history.restore(snapshot)
+        self._images.restore(snapshot)
+
+    def close(self) -> None:
+        """Give the OpenGL contexts of images back."""
+        self._images.close()
 
     def _truth(self) -> Array:
         """The readings of perfect sensors, (n, k)."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.simulation.simulation import Simulation
+if TYPE_CHECKING:  # whose observations may have images
+    from sim2real.simulation.simulation import Simulation
+    from sim2real.simulation.worlds import Worlds
 
 _HEADLIGHT = {"ambient": (0.1, 0.4), "diffuse": (0.4, 0.8), "specular": (0.5, 0.2)}
 """The light at the camera: MuJoCo's default, and a brighter one for models without lights."""
@@ -31,20 +33,9 @@ class Renderer:
 
     def __init__(self, simulation: Simulation, width: int = 320, height: int = 240) -> None:
         self._simulation = simulation
-        model = lit_model(simulation)
-        model.vis.quality.offsamples = 0
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-        try:
-            with warnings.catch_warnings():  # GLFW repeats the error as a warning
-                warnings.simplefilter("ignore")
-                self._renderer = mujoco.Renderer(model, height, width)
-        except Exception as error:
-            raise RenderingUnavailable(f"no images: {error}") from error
-        self._model = model
+        self._model = model = lit_model(simulation)
+        self._renderer = fast_renderer(model, width, height)
         self._data = mujoco.MjData(model)
-        for flag in _COSTLY:
-            self._renderer.scene.flags[flag] = False
         self._camera = camera_of(simulation.task.camera, model)
 
     def frame(self, world: int = 0) -> NDArray[np.uint8]:
@@ -61,8 +52,27 @@ class Renderer:
         self._renderer.close()
 
 
+def fast_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Renderer:
+    """A renderer of frames of a `model`, whose visual quality is reduced.
+
+    Raises RenderingUnavailable where there is no OpenGL.
+    """
+    model.vis.quality.offsamples = 0
+    model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+    model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+    try:
+        with warnings.catch_warnings():  # GLFW repeats the error as a warning
+            warnings.simplefilter("ignore")
+            renderer = mujoco.Renderer(model, height, width)
+    except Exception as error:
+        raise RenderingUnavailable(f"no images: {error}") from error
+    for flag in _COSTLY:
+        renderer.scene.flags[flag] = False
+    return renderer
+
+
 def lit_model(
-    simulation: Simulation, world: int = 0, model: mujoco.MjModel | None = None
+    simulation: Worlds, world: int = 0, model: mujoco.MjModel | None = None
 ) -> mujoco.MjModel:
     """A copy, in `model` or a new MjModel, of a world's model, bright enough for frames.
 

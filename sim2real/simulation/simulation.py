@@ -247,6 +247,7 @@ class Simulation(Worlds):
     def close(self) -> None:
         """End the threads and give the memory back; afterwards only constants can be read."""
         super().close()
+        self._observations.close()
         self._contexts = self._imperfections = self._disturbances = self._batch
 
     # -- what can be read --------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sim2real.errors import UserError
 from sim2real.simulation import Transition
 from sim2real.simulation.actions import Actions
 from sim2real.simulation.front_ends.front_end import FrontEnd, check_mode, make_simulation
+from sim2real.simulation.front_ends.image_spaces import ImageSpaces, Seen
 from sim2real.simulation.front_ends.reset_options import (
     EPISODE,
     check_options,
@@ -26,10 +27,8 @@ from sim2real.simulation.observations import Shows
 from sim2real.simulation.rendering import lit_model
 from sim2real.task import Task
 
-Observation = NDArray[np.float64]
 
-
-class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class Sim2RealEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
     """One world of `task` in `domain`; `gymnasium.make("sim2real/Hopper-v0", domain="hard")`.
 
     `reset(seed=s)` starts the first episode of seed s, every further `reset()` the next one,
@@ -37,8 +36,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     through `gymnasium.make` it can only shorten it.
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
     `info["is_success"]` is whether it was a success, if the task defines it.
-    Observation: (k,) float64; action: (nu,) float32, in the task's own range, or with
-    `actions="normalized"` in [-1, 1]. `privileged` and `history` are those of Simulation.
+    Observation: (k,) float64, of a task with images a dict (see `image_spaces`); action: (nu,)
+    float32, in the task's own range, or with `actions="normalized"` in [-1, 1]. `privileged` and `history` are those of Simulation.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"]}  # noqa: RUF012
@@ -62,7 +61,8 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         more = {"privileged": privileged, "actions": actions, "history": history}
         self.simulation = make_simulation(task, domain, options, limit, threads=1, **more)
         self._front_end = FrontEnd(self.simulation, render_mode, modes, (width, height))
-        self.observation_space = self.simulation.observation_space  # type: ignore[assignment]
+        self._spaces = ImageSpaces(self.simulation.observation_terms)
+        self.observation_space = self._spaces.space  # type: ignore[assignment]
         self.action_space = self.simulation.action_space  # type: ignore[assignment]
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / self.dt)}
@@ -111,7 +111,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Seen, dict[str, Any]]:
         """Start the next episode; with `seed`, its first; with options["episode"], that one."""
         asked = check_options(options, [EPISODE])
         seed = one_seed(seed)
@@ -119,11 +119,9 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         observation = self.simulation.restart(seed, episodes_of(asked, 1))[0]
         if self.render_mode == "human":
             self.render()
-        return observation, {"context": dict(self.simulation.contexts()[0])}
+        return self._spaces.of(observation), {"context": dict(self.simulation.contexts()[0])}
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[np.float32]) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
         """One control step. Raises UserError for an action of the wrong shape or with NaN."""
         given = np.asarray(action)
         if given.shape != self.action_space.shape:
@@ -134,7 +132,7 @@ class Sim2RealEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode == "human":
             self.render()
         return (
-            transition.observation[0],
+            self._spaces.of(transition.observation[0]),
             float(transition.reward[0]),
             bool(transition.terminated[0]),
             bool(transition.truncated[0]),

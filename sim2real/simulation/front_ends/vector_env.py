@@ -15,6 +15,7 @@ from sim2real.errors import UserError, unknown
 from sim2real.simulation import Transition
 from sim2real.simulation.actions import Actions
 from sim2real.simulation.front_ends.front_end import FrontEnd, check_mode, make_simulation
+from sim2real.simulation.front_ends.image_spaces import ImageSpaces, Seen
 from sim2real.simulation.front_ends.reset_options import (
     EPISODE,
     MASK,
@@ -26,12 +27,8 @@ from sim2real.simulation.front_ends.reset_options import (
 from sim2real.simulation.observations import Shows
 from sim2real.task import BoolArray, Task
 
-Observations = NDArray[np.float64]
 
-
-class Sim2RealVectorEnv(
-    gymnasium.vector.VectorEnv[Observations, NDArray[np.float32], NDArray[Any]]
-):
+class Sim2RealVectorEnv(gymnasium.vector.VectorEnv[Seen, NDArray[np.float32], NDArray[Any]]):
     """`num_envs` worlds of `task` in `domain`; `gymnasium.make_vec("sim2real/Hopper-v0", 64)`.
 
     `autoreset_mode` is Gymnasium's. "SameStep", the default: what ends is reset in the same step,
@@ -40,7 +37,7 @@ class Sim2RealVectorEnv(
     by `reset(options={"reset_mask": ended})`. In all three `info["final_info"]` has how an
     episode ended, `info["context"]` the draws of the present ones. `threads`, `actions`,
     `privileged` and `history` are those of Simulation; `max_episode_steps` replaces the task's time
-    limit.
+    limit. Observations are (n, k) float64, of a task with images a dict (see `image_spaces`).
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by Gymnasium)
@@ -74,7 +71,8 @@ class Sim2RealVectorEnv(
         )
         self._front_end = FrontEnd(self.simulation, render_mode, modes, (width, height))
         self.num_envs = num_envs
-        self.single_observation_space = self.simulation.observation_space
+        self._spaces = ImageSpaces(self.simulation.observation_terms)
+        self.single_observation_space = self._spaces.space
         self.single_action_space = self.simulation.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -89,7 +87,7 @@ class Sim2RealVectorEnv(
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observations, dict[str, Any]]:
+    ) -> tuple[Seen, dict[str, Any]]:
         """Start the next episode of every world; with `seed`, the first ones of that seed.
 
         `options` may have "reset_mask", (n,) bool, for some worlds alone, and "episode", the
@@ -108,11 +106,11 @@ class Sim2RealVectorEnv(
             self.simulation.reset(ids, episodes_of(asked, len(ids)))
             observation = self.simulation.observation
         self._over[mask if mask is not None else slice(None)] = False
-        return observation, self._context_info(mask)
+        return self._spaces.of(observation), self._context_info(mask)
 
     def step(
         self, actions: NDArray[np.float32]
-    ) -> tuple[Observations, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+    ) -> tuple[Seen, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """One control step of every world: observation, reward, terminated, truncated, info."""
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             return self._step_without_reset(actions)
@@ -120,7 +118,7 @@ class Sim2RealVectorEnv(
         info = self._context_info() | {"unstable": transition.unstable}
         info |= self._final_obs(transition) | self._final_info(transition)
         return (
-            transition.observation,
+            self._spaces.of(transition.observation),
             transition.reward,
             transition.terminated,
             transition.truncated,
@@ -129,7 +127,7 @@ class Sim2RealVectorEnv(
 
     def _step_without_reset(
         self, actions: NDArray[np.float32]
-    ) -> tuple[Observations, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+    ) -> tuple[Seen, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """One control step of the worlds that go on; in "NextStep" a reset of those that ended."""
         over = self._over.copy()
         if over.any() and self.autoreset_mode is AutoresetMode.DISABLED:
@@ -154,7 +152,7 @@ class Sim2RealVectorEnv(
             observation[over] = self.simulation.reset(np.flatnonzero(over))
         self._over = terminated | truncated
         info = self._context_info() | {"unstable": unstable} | self._final_info(transition)
-        return observation, reward, terminated, truncated, info
+        return self._spaces.of(observation), reward, terminated, truncated, info
 
     def _context_info(self, worlds: BoolArray | None = None) -> dict[str, Any]:
         """The draws of the present episodes, marked as valid for `worlds`, (n,), by default all."""
@@ -168,7 +166,7 @@ class Sim2RealVectorEnv(
             return {}
         observations = np.full(self.num_envs, None, dtype=object)
         for row, world in enumerate(transition.ended):
-            observations[world] = transition.final_observation[row]
+            observations[world] = self._spaces.of(transition.final_observation[row])
         return {"final_obs": observations, "_final_obs": self._ended(transition)}
 
     def _final_info(self, transition: Transition) -> dict[str, Any]:
