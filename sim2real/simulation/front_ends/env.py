@@ -37,7 +37,8 @@ class Sim2RealEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
     `info["context"]` has the draws of the episode; `info["terms"]` the reward's terms; at its end
     `info["is_success"]` is whether it was a success, if the task defines it.
     Observation: (k,) float64, of a task with images a dict (see `image_spaces`); action: (nu,)
-    float32, in the task's own range, or with `actions="normalized"` in [-1, 1]. `privileged` and `history` are those of Simulation.
+    float32, in the task's own range, or with `actions="normalized"` in [-1, 1]. `privileged` and
+    `history` are those of Simulation.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"]}  # noqa: RUF012
