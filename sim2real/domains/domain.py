@@ -22,6 +22,7 @@ from sim2real.domains.entries.imperfection import Actuation, Sensing
 from sim2real.domains.entries.kinds import Disturbance
 from sim2real.domains.entries.own import SECTIONS, absolute, is_own, reference_of, trusted_kind
 from sim2real.domains.entries.stage import Kind
+from sim2real.domains.entries.visual import Visual
 from sim2real.domains.models.menagerie import is_menagerie
 from sim2real.domains.models.name_mapping import NameMapping
 from sim2real.domains.presets import is_preset, preset_data, preset_names
@@ -39,7 +40,7 @@ NOMINAL: Data = {"about": "The model as it is."}
 
 
 class Domain(Config):
-    """A domain: a distribution over dynamics, actuation, sensing and disturbances.
+    """A domain: a distribution over dynamics, actuation, sensing, disturbances, and what is seen.
 
     Plain data in, as in the YAML files: `Domain(dynamics=[{"field": "body_mass", "scale": 1.4}])`.
     """
@@ -63,6 +64,8 @@ class Domain(Config):
     actuation: tuple[Actuation, ...] = ()
     sensing: tuple[Sensing, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    visual: tuple[Visual, ...] = ()
+    """What cameras see: light, colours, textures, places of cameras; no effect on the physics."""
     correlated: tuple[Correlated, ...] = ()
 
     @model_validator(mode="after")
@@ -80,7 +83,7 @@ class Domain(Config):
         return self
 
     def __repr__(self) -> str:
-        sections = ("dynamics", "actuation", "sensing", "disturbances", "correlated")
+        sections = ("dynamics", "actuation", "sensing", "disturbances", "visual", "correlated")
         counts = [f"{name}={len(getattr(self, name))}" for name in sections if getattr(self, name)]
         return f"Domain({', '.join([repr(self.name), *counts])})"
 
@@ -89,7 +92,8 @@ class Domain(Config):
     @property
     def parameters(self) -> tuple[Dynamics | Actuation | Sensing | Disturbance, ...]:
         """The entries of all sections."""
-        return (*self.dynamics, *self.actuation, *self.sensing, *self.disturbances)
+        signals = (*self.actuation, *self.sensing)
+        return (*self.dynamics, *signals, *self.disturbances, *self.visual)
 
     def describe(self) -> list[str]:
         """The description of the domain, one line a parameter."""
@@ -121,7 +125,7 @@ class Domain(Config):
     @property
     def is_constant(self) -> bool:
         """Whether every episode draws the same; what changes within an episode does not count."""
-        distributions = [parameter.operation[1] for parameter in self.dynamics]
+        distributions = [one.operation[1] for one in (*self.dynamics, *self.visual)]
         others: tuple[Entry, ...] = (*self.actuation, *self.sensing, *self.disturbances)
         distributions += [one.distribution for one in others if one.kind.drawn == "episode"]
         courses = [one.course for one in self.parameters if one.course is not None]

@@ -20,6 +20,7 @@ from sim2real.domains.entries.course import Changing, Redraw
 from sim2real.domains.entries.keyframe import Keyframe
 from sim2real.domains.entries.stage import Effect
 from sim2real.domains.model_fields.inertials import Inertials
+from sim2real.domains.model_fields.visual import Tilts
 from sim2real.domains.writes import Block, Flat, Write, as_slice, blocks
 from sim2real.task import Array, IntArray
 
@@ -45,6 +46,7 @@ class Plan:
     """Disturbances that act by the partners of `simulation.disturbances`."""
     loads: tuple[Effect, ...] = ()
     inertials: tuple[Inertials, ...] = ()
+    tilts: tuple[Tilts, ...] = ()
     afterwards: tuple[Write, ...] = ()
     substeps: tuple[object, ...] = ()
     """Effects before every physics step, by the partners of `simulation.contexts`."""
@@ -134,6 +136,8 @@ class Plan:
             block.apply(flat, rows, draws, variant)
         for inertials in self.inertials:
             inertials.apply(flat, rows, draws, variant)
+        for tilts in self.tilts:
+            tilts.apply(flat, rows, draws)
         for write in self.afterwards:
             array = flat(write.array)
             array[rows, write.columns] = write.changed(draws, array[rows, write.columns])

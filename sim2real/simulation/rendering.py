@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # whose observations may have images
-    from sim2real.simulation.simulation import Simulation
-    from sim2real.simulation.worlds import Worlds
+from sim2real.simulation.worlds import Worlds
+from sim2real.task import Task
 
 _HEADLIGHT = {"ambient": (0.1, 0.4), "diffuse": (0.4, 0.8), "specular": (0.5, 0.2)}
 """The light at the camera: MuJoCo's default, and a brighter one for models without lights."""
@@ -24,6 +23,18 @@ class RenderingUnavailable(RuntimeError):
     """OpenGL is missing, so that no frame can be rendered."""
 
 
+class Simulated(Protocol):
+    """Worlds of a task: a Simulation."""
+
+    task: Task
+
+    def world_model(self, world: int, model: mujoco.MjModel | None = None) -> mujoco.MjModel:
+        """A copy of the model of one world."""
+
+    def world_data(self, world: int, data: mujoco.MjData | None = None) -> mujoco.MjData:
+        """The state of one world."""
+
+
 class Renderer:
     """Renders the worlds of a simulation, each with its own model, from the task's camera.
 
@@ -31,7 +42,7 @@ class Renderer:
     imported, and install libegl1 and libgl1).
     """
 
-    def __init__(self, simulation: Simulation, width: int = 320, height: int = 240) -> None:
+    def __init__(self, simulation: Simulated, width: int = 320, height: int = 240) -> None:
         self._simulation = simulation
         self._model = model = lit_model(simulation)
         self._renderer = fast_renderer(model, width, height)
@@ -72,7 +83,7 @@ def fast_renderer(model: mujoco.MjModel, width: int, height: int) -> mujoco.Rend
 
 
 def lit_model(
-    simulation: Worlds, world: int = 0, model: mujoco.MjModel | None = None
+    simulation: Simulated | Worlds, world: int = 0, model: mujoco.MjModel | None = None
 ) -> mujoco.MjModel:
     """A copy, in `model` or a new MjModel, of a world's model, bright enough for frames.
 

@@ -40,7 +40,7 @@ from sim2real.simulation.randomness import START, Clock, EpisodeGenerators, RowR
 from sim2real.simulation.signals.imperfections import Imperfections
 from sim2real.simulation.task_memory import TaskMemory
 from sim2real.simulation.worlds import Worlds
-from sim2real.task import Array, BoolArray, IntArray, Task, labels
+from sim2real.task import Array, BoolArray, IntArray, Task
 
 
 class Simulation(Worlds):
@@ -85,15 +85,13 @@ class Simulation(Worlds):
         self._lagged = self.task.derived_fields == "lagged"
         given = action_spaces(actions, self.task, self.domain, self.model)
         self.action_range, self.action_space, self.action_map = given.range, given.space, given.map
-        spec = functools.partial(prepared_spec, self.task, self.domain)
-        quaternions = find_quaternions(self.task, self, sensed, self.domain)
         subject = Subject(
             self.task.name,
             sensed,
             self.dt,
             self.task.episode_s,
-            spec=spec,
-            quaternions=quaternions,
+            spec=functools.partial(prepared_spec, self.task, self.domain),
+            quaternions=find_quaternions(self.task, self, sensed, self.domain),
         )
         self.plan = bind(self.domain, self.model, subject)
         self.sets_constants = self.plan.sets_constants
@@ -102,14 +100,14 @@ class Simulation(Worlds):
         self._imperfections = Imperfections(self.plan, num_envs, self.dt, delays)
         self._observations.bind(self.domain.name, self.plan.names, self._imperfections)
         self.policy_terms = self._observations.policy_terms
-        self.observation_terms = self._observations.terms
-        self.observation_space = observation_space(len(labels(self.observation_terms)))
+        self.observation_terms = terms = self._observations.terms
+        self.observation_space = observation_space(sum(term.size for term in terms))
         self._disturbances = Disturbances(self.plan, num_envs, self.dt, self)
         self._contexts = Contexts(self.plan, self._batch, self._imperfections, self.dt)
         self.context = self._contexts.drawn
         self.before_substep = self._contexts.before_substep
-        self._sums = Sums(num_envs, reward_names)
-        self.begun, self.commanded = False, np.zeros((num_envs, self.model.nu))
+        self._sums, self.begun = Sums(num_envs, reward_names), False
+        self.commanded = np.zeros((num_envs, self.model.nu))
         self.reseed(seed)
         self.reset()
 

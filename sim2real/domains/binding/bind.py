@@ -12,6 +12,7 @@ import numpy as np
 from sim2real.domains.binding.builder import Builder
 from sim2real.domains.binding.signals import Effects, bind_actuation, bind_sensing
 from sim2real.domains.binding.subject import Subject
+from sim2real.domains.binding.visual import bind_visual
 from sim2real.domains.distributions.distribution import Constant
 from sim2real.domains.domain import Domain
 from sim2real.domains.entries.control_period import control_period
@@ -92,12 +93,14 @@ def bind(domain: Domain, model: mujoco.MjModel, subject: Subject) -> Plan:
     actuation, substeps = bind_actuation(domain.actuation, builder)
     sensing, reward = bind_sensing(domain.sensing, builder)
     disturbances, loads = bind_disturbances(domain.disturbances, builder)
+    tilts = bind_visual(domain.visual, builder)
     return Plan(
         names=tuple(builder.names),
         distributions=tuple(builder.distributions),
         keys=builder.keys(),
         writes=tuple(merged(builder.writes)),
         inertials=tuple(builder.inertials),
+        tilts=tilts,
         afterwards=tuple(merged(builder.afterwards)),
         sets_constants=builder.sets_constants,
         coupling=builder.coupling(),

@@ -29,6 +29,7 @@ from sim2real.domains.model_fields.inertials import (
 )
 from sim2real.domains.model_fields.locations import Follower, Place, Quantity
 from sim2real.domains.model_fields.table import FIELDS, STRENGTH, TABLES, ModelField
+from sim2real.domains.model_fields.visual import ARRAYS as VISUAL_ARRAYS
 from sim2real.domains.writes import (
     Fixed,
     Inverse,
@@ -83,18 +84,18 @@ class Builder(Draws):
 
     def dynamics(self, parameters: Sequence[Dynamics]) -> None:
         """All `dynamics` parameters: first their draws, then the geometry, then the others."""
-        bound = [self._bind(parameter) for parameter in parameters]
+        bound = [self.bound(parameter) for parameter in parameters]
         self._geometry([one for one in bound if one.field.geometry])
         for one in bound:
             if one.field.name not in TABLES and not one.field.geometry:
-                self._write_entries(one)
+                self.write_entries(one)
         self._pseudo_inertia([one for one in bound if one.field.name == "body_pseudo_inertia"])
         self._payload([one for one in bound if one.field.name == "payload"])
 
     def strength(self, one: Entry) -> None:
         """A factor on the force of actuators, applied after all other changes of their gains."""
         draw = one.distribution, one.is_shared, one.label
-        self._write_entries(self._bound(STRENGTH, one.of, None, "scale", *draw))
+        self.write_entries(self._bound(STRENGTH, one.of, None, "scale", *draw))
 
     def delay(self, one: Entry, elements: Mapping[str, IntArray]) -> list[int]:
         """The engine's own actuator delay, on the history buffers that `prepare` built in.
@@ -107,7 +108,7 @@ class Builder(Draws):
         for rows, source in zip(elements.values(), sources, strict=True):
             for row in rows.tolist():
                 place = Place("actuator_delay", row)
-                self._take(place, label)
+                self.take(place, label)
                 nominal = self._nominals.at([place])
                 self.writes.append(
                     Late(place.array, _one(place.flat), _one(source), nominal, "set")
@@ -124,12 +125,13 @@ class Builder(Draws):
     @property
     def sets_constants(self) -> bool:
         """Whether constants follow from what is written."""
-        arrays = {write.array for write in (*self.writes, *self.afterwards)}
+        arrays = {write.array for write in (*self.writes, *self.afterwards)} - VISUAL_ARRAYS
         return bool(self.inertials) or not arrays.isdisjoint(mujoco.MjModel._setconst_inputs)
 
-    def _bind(self, parameter: Dynamics) -> Bound:
+    def bound(self, parameter: Dynamics) -> Bound:
+        """A parameter with its draws and the model entries it changes, none of them written yet."""
         operation, distribution = parameter.operation
-        field, label = FIELDS[parameter.field], parameter.label
+        field, label = parameter.fields[parameter.field], parameter.label
         first = len(self.names)
         if field.name == "opt.timestep":  # `prepare` has built it in
             self.draws(label, [""], distribution, shared=True)
@@ -188,14 +190,15 @@ class Builder(Draws):
 
     # -- writes -------------------------------------------------------------------------------
 
-    def _write_entries(self, bound: Bound) -> None:
+    def write_entries(self, bound: Bound) -> None:
+        """Add the writes of a bound parameter, its values checked."""
         self._check_values(bound)
         for entry, source in bound.entries:
             for place in entry.places:
-                self._take(place, bound.label)
+                self.take(place, bound.label)
                 self.writes.append(self._changing(place, source, bound.operation))
             for follower in entry.followers:
-                on_top = self._take(follower, bound.label, entry.composes)
+                on_top = self.take(follower, bound.label, entry.composes)
                 if not on_top and not self._nominals.at([follower]).any():
                     continue  # 0 keeps its ratio to anything
                 write = self._following(bound.operation, entry, follower, source)
@@ -229,7 +232,7 @@ class Builder(Draws):
         kind = Inverse if follower.inverse else Proportional
         return kind(array, columns, sources, nominal, operation, leader)
 
-    def _take(self, place: Place | Follower, label: str, composes: bool = False) -> bool:
+    def take(self, place: Place | Follower, label: str, composes: bool = False) -> bool:
         """Claim a number of the model; return whether another parameter has changed it already."""
         owner = self._owners.get((place.array, place.flat))
         if owner is None:
@@ -271,12 +274,12 @@ class Builder(Draws):
         owners: dict[int, str] = {}
         for one in parameters:
             for place in one.places:
-                self._take(place, one.label)
+                self.take(place, one.label)
                 owners.setdefault(place.flat // 10, one.label)
         for body, label in owners.items():
             for array in ARRAYS:
                 for column in body_columns(array, _one(body)).tolist():
-                    self._take(Place(array, column), label)
+                    self.take(Place(array, column), label)
         bodies = np.array(sorted(owners), dtype=np.intp)
         if len(bodies):
             parts = [self._of_bodies(array, bodies) for array in ARRAYS]
@@ -290,7 +293,7 @@ class Builder(Draws):
         for one in parameters:
             self._check_values(one)
             for place in one.places:
-                self._take(place, one.label)
+                self.take(place, one.label)
                 if place.flat // 4 not in loaded:
                     name = self.model.body(place.flat // 4).name
                     raise self.error(one.label, f"{name} has a place for a payload, but no mass")
@@ -356,9 +359,9 @@ class Builder(Draws):
         """The writes of a parameter of the geometry, to a shape before it is compiled."""
         self._check_values(one)
         for place in one.places:
-            self._take(place, one.label)
+            self.take(place, one.label)
             for touched in touches(self.model, place):
-                self._take(touched, one.label)
+                self.take(touched, one.label)
         return [
             self._changing(place, source, one.operation)
             for entry, source in one.entries

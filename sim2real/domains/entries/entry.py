@@ -23,7 +23,7 @@ from sim2real.domains.distributions.distribution import (
 from sim2real.domains.entries.course import Course
 from sim2real.domains.entries.own import check_kind, is_own, load_kind, reference_of
 from sim2real.domains.entries.stage import Kind, Load, Stage
-from sim2real.domains.model_fields.table import FIELDS
+from sim2real.domains.model_fields.table import FIELDS, ModelField
 from sim2real.domains.writes import Operation
 from sim2real.errors import UserError, unknown
 
@@ -77,6 +77,9 @@ class Dynamics(Parameter):
     A `course` lets the value come about within an episode.
     """
 
+    fields: ClassVar[Mapping[str, ModelField]] = FIELDS
+    """What a parameter may name."""
+
     field: str
     component: str | None = None
     scale: DistributionField | None = None
@@ -88,8 +91,8 @@ class Dynamics(Parameter):
     @field_validator("field")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in FIELDS:
-            raise unknown("field", value, FIELDS)
+        if value not in cls.fields:
+            raise unknown("field", value, cls.fields)
         return value
 
     @model_validator(mode="after")

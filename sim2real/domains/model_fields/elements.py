@@ -13,6 +13,9 @@ from sim2real.errors import UserError, unknown
 _COUNTS: dict[str, str] = {
     **{kind: f"n{kind}" for kind in ("body", "geom", "site", "tendon")},
     "equality": "neq",
+    "camera": "ncam",
+    "light": "nlight",
+    "mat": "nmat",
 }
 """The sizes of a model that count the elements of a kind."""
 

@@ -29,6 +29,9 @@ ElementKind = Literal[
     "tendon",
     "actuator",
     "option",
+    "camera",
+    "light",
+    "mat",
 ]
 
 Needs = Callable[[mujoco.MjModel, int], str]
@@ -287,6 +290,7 @@ TABLES: dict[str, Callable[[mujoco.MjModel], NDArray[np.float64]]] = {
     "body_tilt": lambda model: np.zeros((model.nbody, 3)),
     "jnt_tilt": lambda model: np.zeros((model.njnt, 3)),
     "site_tilt": lambda model: np.zeros((model.nsite, 3)),
+    "cam_tilt": lambda model: np.zeros((model.ncam, 3)),
 }
 """Quantities that are no array of a model, but are computed into several: their nominal values."""
 

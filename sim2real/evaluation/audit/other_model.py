@@ -143,8 +143,8 @@ def other_model_findings(task: Task, domain: Domain, other: OtherModel) -> Itera
 
 def has_parameters(domain: Domain) -> bool:
     """Whether anything but its model sets a domain apart."""
-    sections = (domain.dynamics, domain.actuation, domain.sensing, domain.disturbances)
-    return any(sections) or domain.keyframe is not None or domain.control_period is not None
+    more = (domain.keyframe, domain.control_period)
+    return bool(domain.parameters) or any(one is not None for one in more)
 
 
 def _same_world(other: OtherModel, domain: Domain) -> Iterator[str]:

@@ -139,7 +139,7 @@ def _means(parameter: str, name: str) -> bool:
 def _nominal(simulation: Simulation, name: str) -> float:
     """The value at which an entry makes no difference: scale 1, add 0, set what the model has."""
     label, domain = name.partition(":")[0], simulation.domain
-    for parameter in domain.dynamics:
+    for parameter in (*domain.dynamics, *domain.visual):
         if parameter.label == label:
             same = {"scale": 1.0, "add": 0.0}
             return same.get(parameter.operation[0], _in_the_model(simulation.plan, name))
