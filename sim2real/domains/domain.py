@@ -92,8 +92,13 @@ class Domain(Config):
     @property
     def parameters(self) -> tuple[Dynamics | Actuation | Sensing | Disturbance, ...]:
         """The entries of all sections."""
-        signals = (*self.actuation, *self.sensing)
-        return (*self.dynamics, *signals, *self.disturbances, *self.visual)
+        return (
+            *self.dynamics,
+            *self.actuation,
+            *self.sensing,
+            *self.disturbances,
+            *self.visual,
+        )
 
     def describe(self) -> list[str]:
         """The description of the domain, one line a parameter."""
