@@ -41,6 +41,7 @@ from sim2real.policies.encoders import (
     HistoryExtractor,
     policy_terms,
 )
+from sim2real.policies.images import ImageEncoder, ImageExtractor, has_images
 from sim2real.policies.networks import SACPolicy, TD3Policy
 from sim2real.policies.normalizer import RunningNormalizer
 from sim2real.task import ObservationTerm
@@ -77,6 +78,7 @@ class Asymmetric(Described):
     sees the privileged columns through a `context_encoder`, if there is one; with a
     `history_encoder` actor and critic see the past through one each. With an `estimator` the actor
     also sees its estimate of privileged terms (see `sim2real.policies.estimation`).
+    Images are seen through an `image_encoder`; a critic of privileged columns leaves them out.
     """
 
     observation_terms: tuple[ObservationTerm, ...]
@@ -94,6 +96,7 @@ class Asymmetric(Described):
         context_encoder: ContextEncoder | None = None,
         history_encoder: HistoryEncoder | None = None,
         estimator: Estimator | None = None,
+        image_encoder: ImageEncoder | None = None,
         normalize: bool = True,
         **options: Any,
     ) -> None:
@@ -103,11 +106,13 @@ class Asymmetric(Described):
         columns = sum(term.size for term in acting)
         # Plain values may be set before torch's __init__, which makes the networks
         self.observation_terms, self.acting_terms = terms, acting
+        self._policy_terms = policy_terms(terms)
         self._acting_columns, self._all_columns = columns, observation_space.shape[0]
         self._encoders: dict[str, Any] = {
             "context_encoder": context_encoder,
             "history_encoder": history_encoder,
             "estimator": estimator,
+            "image_encoder": image_encoder,
         }
         self._normalize = normalize
         kind, given = self._actors_extractor()
@@ -124,6 +129,8 @@ class Asymmetric(Described):
     def critic_extractor(self) -> BaseFeaturesExtractor:
         """A new features extractor of all columns; `make_features_extractor` makes the actor's."""
         kind, given = self._extractor(self.observation_terms)
+        if kind is ImageExtractor and self.observation_terms != self._policy_terms:
+            given["encoder"] = None
         return kind(self.observation_space, **given)
 
     def _actors_extractor(self) -> Extractor:
@@ -143,6 +150,11 @@ class Asymmetric(Described):
         history_encoder = self._encoders["history_encoder"]
         if history_encoder is not None:
             return HistoryExtractor, given | {"terms": terms, "encoder": history_encoder}
+        if has_images(terms):
+            return ImageExtractor, given | {
+                "terms": terms,
+                "encoder": self._encoders["image_encoder"],
+            }
         return ColumnsExtractor, given | {"columns": sum(term.size for term in terms)}
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:

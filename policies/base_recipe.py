@@ -12,6 +12,7 @@ from sim2real.config import MOST_STATES, Count, History, Worlds
 from sim2real.policies.adam import Adam
 from sim2real.policies.encoders import SHORTEST, ContextEncoder, Estimator, HistoryEncoder
 from sim2real.policies.estimation import Estimation
+from sim2real.policies.images import ImageEncoder
 from sim2real.policies.layers import Layers, Width
 from sim2real.policies.normalizer import CheckedExtractor, NormalizedExtractor
 from sim2real.policies.penalties import Penalties
@@ -51,6 +52,8 @@ class Recipe(Estimation, Penalties):
     through a gated recurrent unit."""
     encoding: Width = 32
     """Numbers that the encoder gives."""
+    image_encoding: Width = 64
+    """Numbers that the network of an image gives, where the task observes images."""
     privileged: bool | Literal["context"] = False
     """The critic sees what only a simulator knows (the task's privileged terms, the true
     observation, the context), or the context alone; the actor does not."""
@@ -123,6 +126,11 @@ class Recipe(Estimation, Penalties):
         return HistoryEncoder(self.history, self.encoding, activation, self.encoder)
 
     @property
+    def image_encoder(self) -> ImageEncoder:
+        """The network of each image that the task observes."""
+        return ImageEncoder(self.image_encoding)
+
+    @property
     def sees(self) -> dict[str, Any]:
         """The arguments of a privileged policy that say what its networks see."""
         layers, activation = self.context_encoder, ACTIVATIONS[self.activation]
@@ -132,6 +140,7 @@ class Recipe(Estimation, Penalties):
             "context_encoder": None if layers is None else ContextEncoder(layers, activation),
             "history_encoder": self.history_encoder,
             "estimator": estimator if self.estimate else None,
+            "image_encoder": self.image_encoder,
         }
 
     @property

@@ -22,6 +22,7 @@ from sim2real.policies.asymmetric import (
 )
 from sim2real.policies.described import MlpActorCriticPolicy, MlpSACPolicy, MlpTD3Policy
 from sim2real.policies.encoders import HistoryExtractor
+from sim2real.policies.images import ImageExtractor, has_images
 from sim2real.policies.penalties import penalized
 from sim2real.policies.ppo import PPO
 from sim2real.policies.recipe import AnyRecipe, PPORecipe, SACRecipe
@@ -49,7 +50,7 @@ def build_algorithm(recipe: AnyRecipe, env: VecEnv, seed: int) -> BaseAlgorithm:
     """The SB3 algorithm of `recipe` on `env`; seeds Python, NumPy, Torch and `env` with `seed`."""
     check_spaces(env.observation_space, env.action_space)
     rewarded = with_reward_of(recipe, env)
-    terms = observation_terms(env) if recipe.needs_terms else ()
+    terms = terms_for(recipe, env)
     policy, options = _policy_and_options(recipe, env.action_space, terms)
     with warnings.catch_warnings():
         # A last minibatch that is shorter than the others is no harm
@@ -116,12 +117,33 @@ def observation_terms(env: VecEnv) -> tuple[ObservationTerm, ...]:
     return terms
 
 
+def terms_for(recipe: AnyRecipe, env: VecEnv) -> tuple[ObservationTerm, ...]:
+    """The terms of the observation of `env` where a network of the recipe needs them.
+
+    Raises UserError where there are none.
+    """
+    if recipe.needs_terms:
+        return observation_terms(env)
+    terms = terms_of(env)
+    return terms if has_images(terms) else ()
+
+
+def terms_of(env: VecEnv) -> tuple[ObservationTerm, ...]:
+    """The terms of the observation of `env`; none where it does not tell them."""
+    if not env.has_attr("observation_terms"):
+        return ()
+    terms: tuple[ObservationTerm, ...] | None = env.get_attr("observation_terms")[0]
+    return terms or ()
+
+
 def _policy_and_options(
     recipe: AnyRecipe, action_space: spaces.Space[Any], terms: Sequence[ObservationTerm]
 ) -> tuple[type[BasePolicy], dict[str, Any]]:
     """The policy class and the other arguments of the SB3 algorithm."""
     options = recipe.algorithm_options(action_space)  # type: ignore[arg-type]
     networks, normalize = options["policy_kwargs"], {"normalize": recipe.normalize_observations}
+    if has_images(terms):
+        _check_images(recipe)
     if recipe.is_asymmetric:
         del networks["features_extractor_class"]
         networks |= {"observation_terms": terms, **recipe.sees, **normalize}
@@ -130,7 +152,25 @@ def _policy_and_options(
         given = {"terms": terms, "encoder": recipe.history_encoder, **normalize}
         networks |= {"features_extractor_class": HistoryExtractor}
         networks |= {"features_extractor_kwargs": given, "share_features_extractor": False}
+    elif has_images(terms):
+        given = {"terms": terms, "encoder": recipe.image_encoder, **normalize}
+        networks |= {"features_extractor_class": ImageExtractor, "features_extractor_kwargs": given}
     return PLAIN[recipe.algorithm], options
+
+
+def _check_images(recipe: AnyRecipe) -> None:
+    """UserError for networks that see images through nothing but columns."""
+    others = {
+        "encoder": recipe.encoder != "stacked",
+        "context_encoder": recipe.context_encoder is not None,
+        "estimate": bool(recipe.estimate),
+    }
+    for name, is_asked in others.items():
+        if is_asked:
+            raise UserError(
+                f"{name} is for observations without images; allowed with them: networks without "
+                f"{name}, and a stack of images in the task"
+            )
 
 
 def check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:

@@ -7,6 +7,7 @@ loaded, and with the target when a policy is transferred.
 from __future__ import annotations
 
 import collections
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -45,6 +46,8 @@ class _Term(Config):
     group: Literal["policy", "privileged"] = "policy"
     columns: tuple[str, ...] = ()
     commanded: bool | None = None
+    shape: tuple[Size, ...] = ()
+    period: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class _Space(Config):
@@ -90,8 +93,11 @@ class TaskInfo(Config):
         size = sum(term.size for term in self.observation_terms)
         if (size,) != self.observation_space.shape:
             raise ValueError(f"the terms have {size} numbers, the space {self.observation_space}")
-        if any(term.columns and len(term.columns) != term.size for term in self.observation_terms):
-            raise ValueError("a term has another number of columns than of numbers")
+        for term in self.observation_terms:
+            if term.columns and len(term.columns) != term.size:
+                raise ValueError("a term has another number of columns than of numbers")
+            if term.shape and (len(term.shape) != 3 or math.prod(term.shape) != term.size):
+                raise ValueError("an image has another shape than its numbers")
         if self.action_map and self.action_space.shape != (len(self.action_map.low),):
             raise ValueError("the action map is of another size than the action space")
         if self.action_map and {*self.action_space.low, *self.action_space.high} != {-1.0, 1.0}:
@@ -278,6 +284,8 @@ def _there(label: str, term: ObservationTerm) -> str:
 def _term(term: ObservationTerm | None) -> str:
     if term is None:
         return "absent"
+    if term.shape:
+        return f"an image {term.shape} every {term.period:g} s"
     return f"({term.size},) {term.unit}".strip()
 
 

@@ -25,7 +25,7 @@ from sim2real.learning.curve import CURVE_EPISODES, Curve, measure, schedule
 from sim2real.learning.loop import report_rounding
 from sim2real.learning.pictures import Pictures
 from sim2real.learning.tensorboard import hyperparameters
-from sim2real.policies.build import build_offline, observation_terms
+from sim2real.policies.build import build_offline, terms_for
 from sim2real.policies.modifiers import Modifier, apply_modifiers, modifiers_of
 from sim2real.policies.recipe import MAX_UNSTABLE, AnyRecipe
 from sim2real.registry import load_task
@@ -266,7 +266,9 @@ class _Session:
         shown = contract_in(task, domain, self.actions, **seen) if steps else self.target.contract
         own = Contract.of(self.origin.task_info, acts_on_all)
         if self.matching is None:
-            require_fit(own, shown, source.loading.accept_changes)
+            seen_alike = replace(own, observations=shown.observations, commanded=shown.commanded)
+            fits = seen_alike if method.source_may_differ else own
+            require_fit(fits, shown, source.loading.accept_changes)
         self.differences = (*compare(own, shown), *steps)
 
     def adapt(self, path: Path, create: Create, progress: bool) -> None:
@@ -382,7 +384,7 @@ class _Session:
             **self.recipe.observed,
         )
         env = SimVecEnv(simulation)
-        terms = observation_terms(env) if self.recipe.needs_terms else ()
+        terms = terms_for(self.recipe, env)
         spaces = env.observation_space, env.action_space
         algorithm = build_offline(self.recipe, *spaces, terms)
         algorithm.action_space.seed(self.config.seed)

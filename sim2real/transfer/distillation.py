@@ -20,12 +20,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim2real.config import Config, Count, Minibatch, Updates
-from sim2real.errors import UserError
+from sim2real.errors import UserError, unknown
 from sim2real.policies.allocation import memory_for
 from sim2real.policies.anatomy import anatomy, named_tensors, optimizer_owners
-from sim2real.policies.build import observation_terms
+from sim2real.policies.build import observation_terms, terms_of
 from sim2real.policies.encoders import policy_terms
 from sim2real.policies.estimation import learn_estimates
+from sim2real.policies.images import has_images, places, shifted
 from sim2real.policies.layers import Layers
 from sim2real.simulation.history import frames_of
 from sim2real.simulation.observations import TRUTH
@@ -37,6 +38,7 @@ from sim2real.transfer.gaussians import (
     negative_log_likelihood,
     squared_error,
 )
+from sim2real.transfer.pixel_buffer import PixelBuffer
 from sim2real.transfer.rma import encoding_error
 from sim2real.transfer.teachers import Teacher, is_kind_of, label
 
@@ -71,8 +73,12 @@ class Teaching(Config):
     """States in the replay buffer, the latest."""
     distill_critic: bool = True
     """Whether the critic learns from the teacher's, or stays fresh."""
-    teacher_sees: Literal["sensed", "truth"] = "sensed"
-    """`truth`: the teacher observes what is true where the student observes its sensors."""
+    teacher_sees: Literal["sensed", "truth", "privileged"] = "sensed"
+    """`truth`: the teacher observes what is true where the student observes its sensors.
+    `privileged`: it observes its own terms, found by name among what the student observes and what
+    only the simulator knows; the student's task may be another one, such as one with images."""
+    shift: Annotated[int, Field(ge=0, le=64)] = 0
+    """Pixels by which images are moved at random as the student learns from them."""
 
     @model_validator(mode="after")
     def _has_one_loss(self) -> Teaching:
@@ -98,6 +104,28 @@ def true_readings(terms: Sequence[ObservationTerm]) -> Callable[[Tensor], Tensor
     return replaced
 
 
+def own_columns(
+    own: Sequence[ObservationTerm], terms: Sequence[ObservationTerm]
+) -> Callable[[Tensor], Tensor]:
+    """The observations of a teacher whose terms are `own`, from observations of `terms`, by name.
+
+    Shape: (m, all columns) -> (m, the teacher's columns). Raises UserError for a term that is not
+    there, or is of another size or unit.
+    """
+    there = {term.name: (term, place) for term, place in places(terms)}
+    for term in own:
+        found = there.get(term.name, (None,))[0]
+        if found is None:
+            raise unknown("teacher_sees 'privileged': term of the teacher", term.name, there)
+        if (found.size, found.unit) != (term.size, term.unit):
+            raise UserError(
+                f"teacher_sees 'privileged': {term.name} is ({term.size},) {term.unit} for the "
+                f"teacher, ({found.size},) {found.unit} for the student"
+            )
+    columns = torch.tensor([column for term in own for column in there[term.name][1]])
+    return lambda observations: observations[:, columns]
+
+
 def _unchanged(observations: Tensor) -> Tensor:
     return observations
 
@@ -111,13 +139,23 @@ class Distillation(OffPolicyAlgorithm):
     """
 
     def __init__(
-        self, student: BaseAlgorithm, teachers: Sequence[Teacher], options: Teaching, seed: int
+        self,
+        student: BaseAlgorithm,
+        teachers: Sequence[Teacher],
+        options: Teaching,
+        seed: int,
+        taught: Sequence[ObservationTerm] = (),
     ) -> None:
+        """`taught` are the terms that the teacher observes, where they are found by name."""
         assert student.env is not None
         self._student, self._teachers, self._options = student, teachers, options
         self._teacher_of = np.arange(student.n_envs) * len(teachers) // student.n_envs
-        sees_truth = options.teacher_sees == "truth"
-        self._shown = true_readings(observation_terms(student.env)) if sees_truth else _unchanged
+        self._terms = terms_of(student.env)
+        self._shown: Callable[[Tensor], Tensor] = _unchanged
+        if options.teacher_sees == "truth":
+            self._shown = true_readings(observation_terms(student.env))
+        elif options.teacher_sees == "privileged":
+            self._shown = own_columns(taught, self._terms)
         super().__init__(
             type(student.policy),
             student.env,
@@ -143,12 +181,15 @@ class Distillation(OffPolicyAlgorithm):
         if not isinstance(self.policy, ActorCriticPolicy):
             self.actor = cast(Any, self.policy).actor
             self.critic = cast(Any, self.policy).critic
-        # Half the memory, nothing lost: a policy casts what it observes to float32 first
-        seen = spaces.Box(-np.inf, np.inf, self.observation_space.shape, np.float32)
         with memory_for("the memory of the method 'distill'"):
-            self.replay_buffer = ReplayBuffer(
-                self.buffer_size, seen, self.action_space, "cpu", self.n_envs
-            )
+            self.replay_buffer = self._buffer()
+
+    def _buffer(self) -> ReplayBuffer:
+        """Half the memory, nothing lost: a policy casts what it observes to float32 first."""
+        if has_images(self._terms):
+            return PixelBuffer(self.buffer_size, self.action_space, self.n_envs, self._terms)
+        seen = spaces.Box(-np.inf, np.inf, self.observation_space.shape, np.float32)
+        return ReplayBuffer(self.buffer_size, seen, self.action_space, "cpu", self.n_envs)
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
@@ -225,6 +266,8 @@ class Distillation(OffPolicyAlgorithm):
             if not share:
                 continue
             shown = self._shown(seen)
+            if self._options.shift:
+                seen = shifted(seen, self._terms, self._options.shift)
             actor = actor + share * self._error(teacher, self.policy, shown, seen).mean()
             if of_critic and is_kind_of(teacher, self.policy):
                 with torch.no_grad():

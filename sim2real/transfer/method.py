@@ -106,6 +106,11 @@ class Method(Config):
     fits_other_tasks: ClassVar[bool] = True
     """Whether its source may be one of another task, made to fit (`match`)."""
 
+    @property
+    def source_may_differ(self) -> bool:
+        """Whether its source may observe other terms than its policy; actions are the same."""
+        return False
+
     fixes_context: ClassVar[bool] = False
     """Whether it makes a policy that acts on the context one that does not."""
 

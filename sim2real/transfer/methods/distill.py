@@ -46,6 +46,7 @@ from sim2real.learning.recipe_checks import check_estimates
 from sim2real.policies.anatomy import anatomy
 from sim2real.policies.build import build_algorithm
 from sim2real.policies.recipe import AnyRecipe
+from sim2real.runs.contract import terms_of
 from sim2real.runs.run import Run
 from sim2real.transfer.budget import Budget
 from sim2real.transfer.columns import copy_entropy_coefficient, in_columns_of, take_along
@@ -78,19 +79,24 @@ class Distill(Teaching, LearnerMethod):
 
     @model_validator(mode="after")
     def _knows_its_teachers(self) -> Distill:
-        if self.teachers and (self.student == "rma" or self.teacher_sees == "truth"):
+        if self.teachers and (self.student == "rma" or self.teacher_sees != "sensed"):
             raise ValueError(
                 "teachers: what is privileged differs from domain to domain; allowed with them: "
                 "another student than rma, and teacher_sees sensed"
             )
         return self
 
+    @property
+    def source_may_differ(self) -> bool:
+        """A teacher that finds its terms by name may be of another task."""
+        return self.teacher_sees == "privileged"
+
     def target_recipe(self, source: AnyRecipe, budget: Budget) -> AnyRecipe:
         """The source's recipe with the student's layers."""
         worlds: dict[str, Any] = {"num_envs": NUM_ENVS, "estimate": {}}
         if self.history is not None:
             worlds["history"] = self.history
-        if self.teacher_sees == "truth":
+        if self.teacher_sees != "sensed":
             worlds["privileged"] = True
         if source.privileged_actor:  # for the teacher; the student acts without
             context_alone = source.privileged == "context" and self.teacher_sees == "sensed"
@@ -140,7 +146,9 @@ class Distill(Teaching, LearnerMethod):
         self, source: Run, recipe: AnyRecipe, env: VecEnv, budget: Budget, seed: int
     ) -> Prepared:
         """A fresh student with the teacher's statistics, and the loop that teaches it."""
-        return self._prepared(source, recipe, env, [in_columns_of(source, env)], seed)
+        own = self.teacher_sees == "privileged"
+        teacher = source.policy if own else in_columns_of(source, env)
+        return self._prepared(source, recipe, env, [teacher], seed)
 
     def _prepared(
         self, source: Run, recipe: AnyRecipe, env: VecEnv, teachers: Sequence[Teacher], seed: int
@@ -151,26 +159,34 @@ class Distill(Teaching, LearnerMethod):
             require_present(source, "student 'rma'")
         if self.teacher_sees == "truth":
             require_present(source, "teacher_sees 'truth'")
+        if self.teacher_sees == "privileged" and source.config.parsed_recipe().needs_privileged:
+            raise UserError(
+                "teacher_sees 'privileged': networks of the teacher observe what is privileged in "
+                "its own task; allowed: a teacher that was trained without"
+            )
         student = build_algorithm(recipe, env, seed)
         if self.student == "rma":
             action_of, constant = adopt(source, student.policy)
         else:
-            action_of, constant = _with_statistics(source, recipe, student.policy)
+            other = self.teacher_sees == "privileged"
+            action_of, constant = _with_statistics(source, recipe, student.policy, other)
         if copy_entropy_coefficient(source.checkpoint.training.get("log_ent_coef"), student):
             action_of["log_ent_coef"] = "copied"
-        loop = Distillation(student, teachers, self, seed)
+        taught = terms_of(source.task_info)
+        loop = Distillation(student, teachers, self, seed, taught)
         return Prepared(loop, rows_of(loop, action_of), (KeepFrozen(constant),))
 
 
 def _with_statistics(
-    source: Run, recipe: AnyRecipe, student: BasePolicy
+    source: Run, recipe: AnyRecipe, student: BasePolicy, sees_other_terms: bool
 ) -> tuple[dict[str, Action], tuple[str, ...]]:
-    """Give a student its teacher's noise, and its statistics if it remembers as the teacher does.
+    """Give a student its teacher's noise, and its statistics if it sees what the teacher does.
 
     Returns the action for each tensor, and which are constant.
     """
     parts, teacher = anatomy(student), source.config.parsed_recipe()
     same = (recipe.history, recipe.encoder) == (teacher.history, teacher.encoder)
+    same &= not sees_other_terms
     places = ("statistics", "noise") if same else ("noise",)  # of other sizes than the layers'
     taken = [name for name, part in parts.items() if part.place in places]
     action_of = take_along(source.policy, student, taken)
