@@ -94,10 +94,9 @@ class TaskInfo(Config):
         if (size,) != self.observation_space.shape:
             raise ValueError(f"the terms have {size} numbers, the space {self.observation_space}")
         for term in self.observation_terms:
-            if term.columns and len(term.columns) != term.size:
+            image = len(term.shape) == 3 and math.prod(term.shape) == term.size
+            if (term.columns and len(term.columns) != term.size) or (term.shape and not image):
                 raise ValueError("a term has another number of columns than of numbers")
-            if term.shape and (len(term.shape) != 3 or math.prod(term.shape) != term.size):
-                raise ValueError("an image has another shape than its numbers")
         if self.action_map and self.action_space.shape != (len(self.action_map.low),):
             raise ValueError("the action map is of another size than the action space")
         if self.action_map and {*self.action_space.low, *self.action_space.high} != {-1.0, 1.0}:
@@ -284,9 +283,8 @@ def _there(label: str, term: ObservationTerm) -> str:
 def _term(term: ObservationTerm | None) -> str:
     if term is None:
         return "absent"
-    if term.shape:
-        return f"an image {term.shape} every {term.period:g} s"
-    return f"({term.size},) {term.unit}".strip()
+    image = f"an image {term.shape} every {term.period:g} s"
+    return image if term.shape else f"({term.size},) {term.unit}".strip()
 
 
 def _actions(contract: Contract) -> str:
