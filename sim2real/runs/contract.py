@@ -7,7 +7,6 @@ loaded, and with the target when a policy is transferred.
 from __future__ import annotations
 
 import collections
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -94,7 +93,7 @@ class TaskInfo(Config):
         if (size,) != self.observation_space.shape:
             raise ValueError(f"the terms have {size} numbers, the space {self.observation_space}")
         for term in self.observation_terms:
-            image = len(term.shape) == 3 and math.prod(term.shape) == term.size
+            image = len(term.shape) == 3 and np.prod(term.shape) == term.size
             if (term.columns and len(term.columns) != term.size) or (term.shape and not image):
                 raise ValueError("a term has another number of columns than of numbers")
         if self.action_map and self.action_space.shape != (len(self.action_map.low),):
