@@ -38,9 +38,9 @@ class PixelBuffer(ReplayBuffer):
         shape = (self.buffer_size, n_envs, len(self._pixels))
         self.next_observations = np.zeros(shape, np.uint8)
 
-    def add(self, obs: NDArray[Any], next_obs: NDArray[Any], *others: Any) -> None:
-        """Store the observations (n, k) of a control step."""
-        super().add(obs[:, self._numbers], obs[:, self._pixels], *others)
+    def add(self, obs: NDArray[Any], *others: Any) -> None:
+        """Store the observations (n, k) of a control step; the first of the others is the next."""
+        super().add(obs[:, self._numbers], obs[:, self._pixels], *others[1:])
 
     def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> ReplayBufferSamples:
         drawn = super()._get_samples(batch_inds, env)
