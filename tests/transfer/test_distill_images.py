@@ -33,6 +33,7 @@ def teacher(tmp_path_factory):
     return s2r.pretrain(TOLD, "nominal", steps=64, options=options, out=path, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_the_student_needs_no_privileged_columns_and_is_exported(teacher, tmp_path):
     run = s2r.distill(
