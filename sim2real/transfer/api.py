@@ -103,9 +103,8 @@ def transfer(
     follow it are as in `pretrain`; evaluations are not charged to the budget. report/curve.json has
     them, report/budget.json what was used, report/manifest.json the action for every tensor.
     `pictures_every` are control steps between two animations in the target (0 for none). `task` is
-    the task of the target, by default the run's; for another one with other observations or actions
-    the option `match` says which are the source's. `run` may be the .zip of a stable-baselines3
-    model, if `task` is given. `accept_changes` as in `load_run`.
+    the target's, by default that of the run; for other observations or actions the option `match`
+    says which are the source's. `run` may be an SB3 model's .zip. `accept_changes`: see `load_run`.
 
     Raises UserError for what is unknown or impossible, if the target has other spaces (naming the
     terms that differ) and if `out` exists; Interrupted after a first Ctrl-C, when all is saved and
