@@ -36,7 +36,10 @@ GOOD = {
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reward": '{"r": np.full(len(action), 1e308)}'}, "its sum over an episode is not finite"),
+        (
+            {"reward": '{"r": np.full(len(action), 1e308)}'},
+            "its sum over an episode of world 0 is not finite",
+        ),
         ({"reward": '{f"r{world.steps[0]}": action[:, 0]}'}, r"reward: the terms are \['r1'\]"),
         (
             {"observed": '{f"o{world.steps[0]}": world.qpos}'},
