@@ -34,6 +34,7 @@ from sim2real.cli import (
     replay,
     robot,
     study,
+    sweeps,
     training,
     tune,
 )
@@ -50,6 +51,8 @@ VERBS: dict[str, type[Command]] = {
     "evaluate": policies.Evaluate,
     "failures": failures.Failures,
     "attribute": attribution.Attribute,
+    "sweep": sweeps.SweepVerb,
+    "influence": sweeps.InfluenceVerb,
     "identify": identify.Identify,
     **{f"log {name}": command for name, command in log.LOG_VERBS.items()},
     "study": study.Study,
