@@ -87,11 +87,22 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-SHOWING = ("evaluate", "attribute", "sweep", "influence", "audit", "identify", "log compare")
+SHOWING = (
+    "evaluate",
+    "failures",
+    "attribute",
+    "sweep",
+    "influence",
+    "audit",
+    "identify",
+    "log compare",
+)
 SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in SHOWING]
 """Where nothing can be written these show their result; see test_cli.py."""
 ALLOWED = [
     ("new", "name", ["no_such_thing"]),
+    ("failures", "below", ["-1"]),
+    ("failures", "below", ["1e300"]),
     ("sweep", "threshold", ["-1"]),
     ("sweep", "threshold", ["1e300"]),
 ]
