@@ -332,7 +332,7 @@ def test_a_misspelt_policy_has_a_suggestion(
     of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
     if fields & {"task", "source", "teacher", "policy", "path"}:
         assert sim2real(verb, *of_a_log, "pretrained:hoper", *needed) == 2
-        loads_a_run = fields & {"source", "teacher", "policy", "path"}
+        loads_a_run = fields & {"source", "teacher", "policy", "policies", "path"}
         nearest = "'pretrained:hopper'" if loads_a_run else "'hopper'"
         assert f"did you mean {nearest}?" in capsys.readouterr().err
     if "task" in fields and fields & {"source", "teacher", "policy", "path"}:
