@@ -30,7 +30,7 @@ SMALL = {  # what takes minutes in a document takes a moment here
     r"--episodes \d+": "--episodes 2",
     r"\bsteps=[\d_]+": "steps=1024",
     r"\bbudget=[\d_]+": "budget=512",
-    r"\bepisodes=\d+": "episodes=2",
+    r"\bepisodes=\d+": "episodes=3",
     r"\blearn\([\d_]{5,}": "learn(1024",
     r"\btotal_timesteps=[\d_]+": "total_timesteps=512",
 }

@@ -43,6 +43,7 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "distill": ["RUN", "--budget", "64"],
     "evaluate": ["RUN", "--episodes", "1"],
     "attribute": ["RUN", "--target", "mild", "--episodes", "3"],
+    "sweep": ["RUN", "--parameter", "strength", "--episodes", "3"],
     "identify": ["LOG", "--task", "cartpole"],
     "log info": ["LOG"],
     "log compare": ["LOG", "--task", "cartpole"],
@@ -81,15 +82,31 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[int, int]": [["3"], ["3", "x"], ["0", "0"], ["-5", "64"], [HUGE, "64"], ["1", "2", "3"]],
     "Path": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
     "tuple[Path, ...]": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
+    "tuple[float, ...]": [["nan"], ["1", "inf"], ["abc"]],
     "str": [["no_such_thing"], ["x" * 300], ["a\0b.yaml:x"], ["~nobody_at_all/my.yaml:x"]],
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
     "Pairs": [["x"], ["=1"], ["no_such_thing=1"], ["x=["], ["x=" + "[" * 3000], ["x=!!int a"]],
 }
-SHOWING = ("evaluate", "attribute", "audit", "identify", "log compare")
+SHOWING = (
+    "evaluate",
+    "failures",
+    "attribute",
+    "sweep",
+    "influence",
+    "audit",
+    "identify",
+    "log compare",
+)
 SHOWN_ONLY = [(verb, "out", ["/proc/nothing/here"]) for verb in SHOWING]
 """Where nothing can be written these show their result; see test_cli.py."""
-ALLOWED = [("new", "name", ["no_such_thing"])]
-"""A name of the user's choice."""
+ALLOWED = [
+    ("new", "name", ["no_such_thing"]),
+    ("failures", "below", ["-1"]),
+    ("failures", "below", ["1e300"]),
+    ("sweep", "threshold", ["-1"]),
+    ("sweep", "threshold", ["1e300"]),
+]
+"""A name of the user's choice, and any finite return."""
 
 
 def options() -> list[tuple[str, str, str]]:

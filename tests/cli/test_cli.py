@@ -326,11 +326,13 @@ def test_a_misspelt_policy_has_a_suggestion(
     command = cli.VERBS[verb]
     fields = {field.name for field in dataclasses.fields(command)}
     needed = ["--domain", "nominal"] if verb == "transfer" else []
+    needed += ["--target", "hard"] if verb == "attribute" else []
+    needed += ["--parameter", "dof_damping"] if verb == "sweep" else []
     needed += ["--out", tmp_path / "out"] if verb in ("publish", "export", "log record") else []
     of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
     if fields & {"task", "source", "teacher", "policy", "path", "runs"}:
         assert sim2real(verb, *of_a_log, "pretrained:hoper", *needed) == 2
-        loads_a_run = fields & {"source", "teacher", "policy", "path", "runs"}
+        loads_a_run = fields & {"source", "teacher", "policy", "policies", "path", "runs"}
         nearest = "'pretrained:hopper'" if loads_a_run else "'hopper'"
         assert f"did you mean {nearest}?" in capsys.readouterr().err
     if "task" in fields and fields & {"source", "teacher", "policy", "path", "runs"}:

@@ -38,7 +38,7 @@ GOOD = {
     [
         (
             {"reward": '{"r": np.full(len(action), 1e308)}'},
-            "its sum over an episode of world 0 is not finite",
+            "over an episode of world 0 is not finite",
         ),
         ({"reward": '{f"r{world.steps[0]}": action[:, 0]}'}, r"reward: the terms are \['r1'\]"),
         (
