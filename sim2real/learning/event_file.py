@@ -58,7 +58,7 @@ class EventFile:
 
 def keep_unwritten(writer: SummaryWriter) -> None:
     """Let an event writer that was just made write into an `EventFile`."""
-    writer.flush()  # type: ignore[no-untyped-call]  # its first events wait in a queue
+    writer.flush()  # its first events wait in a queue
     events = writer._get_file_writer().event_writer  # type: ignore[no-untyped-call]
     records = events._async_writer._writer
     records._writer = EventFile(Path(events._file_name))

@@ -25,7 +25,8 @@ OWN_TESTS = ["identify", "universal"]
     "reference",
     [
         pytest.param("freeze", marks=pytest.mark.slow),  # fast: the command line below
-        *(name for name in SHIPPED if name not in OWN_TESTS),
+        pytest.param("align", marks=pytest.mark.slow),  # fits an ensemble of models each time
+        *(name for name in SHIPPED if name not in (*OWN_TESTS, "align")),
     ],
 )
 def test_a_sound_method_passes(reference: str) -> None:
