@@ -104,6 +104,15 @@ def accept_domains(task: str | Task, domains: Sequence[str | None], trust_code: 
         load_domain(task, domain or default_domain(task), trust_code=True)
 
 
+def of_one_task(runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs; UserError unless their policies are of one task."""
+    tasks = {name: run.task.reference for name, run in runs.items()}
+    if len(set(tasks.values())) > 1:
+        said = ", ".join(f"{name} on {task}" for name, task in tasks.items())
+        raise UserError(f"the policies are of several tasks: {said}; --task names one for all")
+    return runs
+
+
 def named_task(reference: str, options: tuple[str, ...] = ()) -> Task:
     """The task that a command line names, with its NAME=VALUE options. Raises UserError."""
     from sim2real.registry import load_task

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from sim2real.cli.command import PolicyCommand, accept_domains
+from sim2real.cli.command import PolicyCommand, accept_domains, of_one_task
 from sim2real.cli.output import Outcome, can_write, table
 from sim2real.errors import UserError
 from sim2real.files import unused
 
 if TYPE_CHECKING:
     from sim2real.evaluation.sweeps import Sweep
-    from sim2real.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class SweepVerb(PolicyCommand):
         from sim2real.domains import default_domain, load_domain
         from sim2real.evaluation.sweeps import axis, sweep
 
-        runs = _of_one_task({str(path): self.load(path) for path in self.policies})
+        runs = of_one_task({str(path): self.load(path) for path in self.policies})
         first = next(iter(runs.values()))
         named = self.ranges or default_domain(first.task)
         accept_domains(first.task, (self.domain, named), self.trust_code)
@@ -156,14 +155,6 @@ class InfluenceVerb(PolicyCommand):
         title = f"{self.policy} in {domain}: share of the variance of the return (Sobol' indices)"
         (file,) = unused(folder, "influence.json")
         return Outcome(data, [table(title, rows)], file if kept else None)
-
-
-def _of_one_task(runs: dict[str, Run]) -> dict[str, Run]:
-    tasks = {name: run.task.reference for name, run in runs.items()}
-    if len(set(tasks.values())) > 1:
-        said = ", ".join(f"{name} on {task}" for name, task in tasks.items())
-        raise UserError(f"the policies are of several tasks: {said}; --task names one for all")
-    return runs
 
 
 def _title(found: Sweep) -> str:

@@ -14,6 +14,8 @@ import pytest
 from toy_robot import MY_ROBOT, write_exported
 
 from sim2real import __version__, cli
+from sim2real.evaluation.rollout import Row
+from sim2real.evaluation.row_files import save_rows
 from sim2real.identification.record import record
 from sim2real.simulation import Simulation
 
@@ -44,6 +46,8 @@ NEEDED = {  # what each verb is asked beside the option that is tried; RUN, OUT,
     "evaluate": ["RUN", "--episodes", "1"],
     "attribute": ["RUN", "--target", "mild", "--episodes", "3"],
     "sweep": ["RUN", "--parameter", "strength", "--episodes", "3"],
+    "plan": ["ROWS", "--width", "1"],
+    "decide": ["RUN", "--baseline", "RUN", "--looks", "3"],
     "identify": ["LOG", "--task", "cartpole"],
     "log info": ["LOG"],
     "log compare": ["LOG", "--task", "cartpole"],
@@ -82,6 +86,7 @@ ABSURD: dict[str, list[list[str]]] = {  # kind of value, or a name where all of 
     "tuple[int, int]": [["3"], ["3", "x"], ["0", "0"], ["-5", "64"], [HUGE, "64"], ["1", "2", "3"]],
     "Path": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
     "tuple[Path, ...]": [["a\0b"], ["x" * 300], ["/proc/nothing/here"]],
+    "tuple[int, ...]": [["-1"], [HUGE], ["abc"], ["1.5"]],
     "tuple[float, ...]": [["nan"], ["1", "inf"], ["abc"]],
     "str": [["no_such_thing"], ["x" * 300], ["a\0b.yaml:x"], ["~nobody_at_all/my.yaml:x"]],
     "tuple[str, ...]": [["no_such_thing"], ["a\0b.yaml:x"]],
@@ -93,6 +98,7 @@ SHOWING = (
     "attribute",
     "sweep",
     "influence",
+    "decide",
     "audit",
     "identify",
     "log compare",
@@ -165,7 +171,10 @@ def refused(
     (tmp_path / "my_robot.py").write_text(MY_ROBOT)
     places = {"RUN": str(run), "OUT": str(tmp_path / "out"), "STUDY": str(study), "LOG": str(log)}
     places |= {"EXPORTED": str(exported), "ROBOT": str(tmp_path / "my_robot.py")}
-    places |= {"TUNE": str(search)}
+    places |= {"TUNE": str(search), "ROWS": str(tmp_path / "rows.jsonl")}
+    numbers = range(3)
+    rows = [Row("nominal", 0, n, float(n), 9, False, True, False, {}, {}) for n in numbers]
+    save_rows(places["ROWS"], rows)
 
     def call(*words: str) -> str:
         before = sorted(tmp_path.rglob("*"))

@@ -328,6 +328,7 @@ def test_a_misspelt_policy_has_a_suggestion(
     needed = ["--domain", "nominal"] if verb == "transfer" else []
     needed += ["--target", "hard"] if verb == "attribute" else []
     needed += ["--parameter", "dof_damping"] if verb == "sweep" else []
+    needed += ["--baseline", "pretrained:ant"] if verb == "decide" else []
     needed += ["--out", tmp_path / "out"] if verb in ("publish", "export", "log record") else []
     of_a_log = ["run.safetensors", "--task"] if verb in ("identify", "log compare") else []
     if fields & {"task", "source", "teacher", "policy", "path", "runs"}:

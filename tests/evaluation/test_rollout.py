@@ -178,6 +178,12 @@ def test_broken_row_files_are_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text()[:-30])
     with pytest.raises(UserError, match="line 2 is no row"):
         load_rows(file)
+    for bad in (dataclasses.replace(row, total="12"), dataclasses.replace(row, episode=None)):
+        save_rows(file, [bad])
+        with pytest.raises(UserError, match=r"line 1 is no row of an evaluation: (total|episode)"):
+            load_rows(file)
+    with pytest.raises(UserError, match="is no file of rows"):
+        load_rows(tmp_path)
 
 
 def test_bad_input() -> None:
